@@ -1,0 +1,38 @@
+//! How much of everything a tenant may say; beyond it, input is refused by name rather than cut.
+
+/// Longest scheduler name, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 200;
+/// Longest description, in bytes of UTF-8.
+pub const MAX_DESCRIPTION_BYTES: usize = 2_000;
+/// Longest team or environment, in bytes of UTF-8.
+pub const MAX_LABEL_BYTES: usize = 100;
+/// Most tags on one scheduler.
+pub const MAX_TAGS: usize = 20;
+/// Longest tag, in bytes of UTF-8.
+pub const MAX_TAG_BYTES: usize = 64;
+/// Longest runbook URL, in bytes.
+pub const MAX_URL_BYTES: usize = 2_000;
+/// Longest cron expression, in bytes.
+pub const MAX_CRON_BYTES: usize = 256;
+/// Longest period, grace or time-out, in seconds: 366 days.
+pub const MAX_SECONDS: u32 = 366 * 86_400;
+/// Longest heartbeat, run or grace time an `every_seconds` schedule may be shorter than: one second is the least.
+pub const MIN_INTERVAL_SECONDS: u32 = 1;
+/// Greatest `alert_after` and `recover_after`.
+pub const MAX_THRESHOLD: u8 = 100;
+/// Longest error text of a status, in bytes of UTF-8.
+pub const MAX_ERROR_BYTES: usize = 4_096;
+/// Longest progress message, in bytes of UTF-8.
+pub const MAX_PROGRESS_MESSAGE_BYTES: usize = 256;
+/// Most pairs in a status's metadata.
+pub const MAX_METADATA_PAIRS: usize = 16;
+/// Longest metadata key, in bytes of UTF-8.
+pub const MAX_METADATA_KEY_BYTES: usize = 64;
+/// Longest metadata value, in bytes of UTF-8.
+pub const MAX_METADATA_VALUE_BYTES: usize = 256;
+/// Most runs of one scheduler that are open at once; one more ends the oldest as `unknown`.
+pub const MAX_OPEN_RUNS: usize = 32;
+/// Most ended runs of one scheduler kept in memory so that late messages find them.
+pub const MAX_ENDED_RUNS: usize = 8;
+/// Number of run ids of forgotten runs (as hashes) that a late copy is still recognised by.
+pub const MAX_FORGOTTEN_RUNS: usize = 16;
