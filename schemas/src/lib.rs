@@ -1,1 +1,7 @@
-//! placeholder
+//! What crosses a process border: commands, frames, derived events and rows, with their versions and codecs.
+
+pub mod codec;
+pub mod command;
+pub mod event;
+pub mod frame;
+pub mod row;

@@ -1,0 +1,271 @@
+//! The store port: what processor, gateway and notifier ask of a store, each through the part that it needs.
+//!
+//! Every adapter passes the cases of [`conformance`]. Rows are typed here; how they are laid out is the adapter's.
+
+use async_trait::async_trait;
+use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::record::{OccurrenceRecord, RunRecord};
+use ronda_domain::time::Timestamp;
+use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
+
+use crate::error::StoreError;
+
+/// Everything at once: what an adapter implements.
+pub trait Store:
+    PartitionStore + SchedulerReads + KeyStore + IdempotencyStore + SurfaceStore + Retention + Send + Sync + 'static
+{
+}
+
+impl<T> Store for T where
+    T: PartitionStore + SchedulerReads + KeyStore + IdempotencyStore + SurfaceStore + Retention + Send + Sync + 'static
+{
+}
+
+/// One commit of a partition: all of it becomes durable, or none of it can be seen after a crash.
+///
+/// A store without transactions over rows writes `rows`, `occurrences`, `runs` and `errors` first and then moves `partition` on condition
+/// of its epoch; rows ahead of the cursor are harmless (see the design's section 5).
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// The partition's row as it shall be; its `epoch` must still be the stored one.
+    pub partition: PartitionRow,
+    /// Scheduler rows to put.
+    pub rows: Vec<SchedulerRow>,
+    /// Schedulers whose rows shall go: deleted, and all their events published. History is left to retention.
+    pub removed: Vec<SchedulerKey>,
+    /// History entries to put, by scheduler and subject.
+    pub occurrences: Vec<(SchedulerKey, OccurrenceRecord)>,
+    /// Runs to put, by scheduler, subject and run id.
+    pub runs: Vec<(SchedulerKey, RunRecord)>,
+    /// Entries for the tenants' error feeds.
+    pub errors: Vec<ErrorRow>,
+}
+
+/// What the owner of a partition needs.
+#[async_trait]
+pub trait PartitionStore: Send + Sync {
+    /// Makes the caller the partition's owner: raises its epoch, durably, and answers its row (a fresh one for a new partition).
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::error::StoreErrorKind::Conflict) when the store was made for another number of partitions.
+    async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError>;
+
+    /// The partition's scheduler rows, a page at a time: those whose `hash mod partitions` is the partition, after the given key in
+    /// whatever order the adapter has. An empty page is the end.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn load(
+        &self,
+        partition: u32,
+        partitions: u32,
+        after: Option<&SchedulerKey>,
+        limit: usize,
+    ) -> Result<Vec<SchedulerRow>, StoreError>;
+
+    /// Makes a commit durable.
+    ///
+    /// # Errors
+    /// [`Fenced`](crate::error::StoreErrorKind::Fenced) when the epoch is no longer the stored one: the caller owns the partition no more.
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+}
+
+/// Which part of a history to read, newest first.
+#[derive(Clone, Debug)]
+pub struct HistoryQuery {
+    /// Only entries whose subject's time is at or after this.
+    pub from: Timestamp,
+    /// Only entries whose subject's time is before this.
+    pub until: Timestamp,
+    /// Only entries after this one, in the answer's order.
+    pub after: Option<ronda_domain::record::Subject>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One entry of a history with its runs, oldest run first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The occurrence, unscheduled run or silence.
+    pub occurrence: OccurrenceRecord,
+    /// Its runs.
+    pub runs: Vec<RunRecord>,
+}
+
+/// A place in a tenant's error feed: receive time, then message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ErrorCursor {
+    /// Receive time of the entry.
+    pub at: Timestamp,
+    /// Its message.
+    pub message: ronda_domain::id::MessageId,
+}
+
+/// What can be read by anybody.
+#[async_trait]
+pub trait SchedulerReads: Send + Sync {
+    /// A partition's row, as of its last commit.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn partition(&self, partition: u32) -> Result<Option<PartitionRow>, StoreError>;
+
+    /// One scheduler's row; deleted ones are not found.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn scheduler(&self, tenant: &str, scheduler: &str) -> Result<Option<SchedulerRow>, StoreError>;
+
+    /// A tenant's schedulers by id, ascending, after the given one; deleted ones are left out. Fewer than `limit`: the end.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn schedulers(
+        &self,
+        tenant: &TenantId,
+        after: Option<&SchedulerId>,
+        limit: usize,
+    ) -> Result<Vec<SchedulerRow>, StoreError>;
+
+    /// One scheduler's history, newest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn history(&self, key: &SchedulerKey, query: &HistoryQuery) -> Result<Vec<HistoryEntry>, StoreError>;
+
+    /// A tenant's error feed, newest first, after the given entry.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn errors(
+        &self,
+        tenant: &TenantId,
+        after: Option<ErrorCursor>,
+        limit: usize,
+    ) -> Result<Vec<ErrorRow>, StoreError>;
+
+    /// Every tenant that has schedulers or keys, ascending.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn tenants(&self) -> Result<Vec<TenantId>, StoreError>;
+}
+
+/// API keys.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// Puts a key, new or changed (revoked), by its hash.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn put_key(&self, key: ApiKeyRow) -> Result<(), StoreError>;
+
+    /// The key with this SHA-256.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError>;
+
+    /// All keys, of one tenant or of all, by their time of making.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn keys(&self, tenant: Option<&TenantId>) -> Result<Vec<ApiKeyRow>, StoreError>;
+}
+
+/// What a claim of an idempotency key found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdempotencyClaim {
+    /// It was free, and is now the caller's.
+    Claimed,
+    /// Somebody claimed it before: this is what is there.
+    Existing(IdempotencyRow),
+}
+
+/// Answers given to an `Idempotency-Key`.
+#[async_trait]
+pub trait IdempotencyStore: Send + Sync {
+    /// Claims a key, atomically, unless it is there already.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn claim(&self, tenant: &TenantId, key: &str, row: IdempotencyRow) -> Result<IdempotencyClaim, StoreError>;
+
+    /// Writes the answer to a claimed key.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn answer(&self, tenant: &TenantId, key: &str, answer: IdempotentAnswer) -> Result<(), StoreError>;
+
+    /// Gives a claimed key back: the request was refused before it had any effect.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn release(&self, tenant: &TenantId, key: &str) -> Result<(), StoreError>;
+}
+
+/// One change of the notifier's own rows: surfaces and the like, opaque to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SurfaceWrite {
+    /// The row's key within its shard; at most 512 bytes.
+    pub key: String,
+    /// The row, encoded by its owner; `None`: remove it.
+    pub row: Option<Vec<u8>>,
+}
+
+/// What the notifier keeps. A shard is one partition of the event queue.
+#[async_trait]
+pub trait SurfaceStore: Send + Sync {
+    /// Makes the caller the shard's owner: raises its epoch, durably, and answers it.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn acquire_shard(&self, shard: u32) -> Result<u64, StoreError>;
+
+    /// Makes changes durable, all together.
+    ///
+    /// # Errors
+    /// [`Fenced`](crate::error::StoreErrorKind::Fenced) when the epoch is no longer the stored one.
+    async fn commit_surfaces(&self, shard: u32, epoch: u64, writes: Vec<SurfaceWrite>) -> Result<(), StoreError>;
+
+    /// A shard's rows whose key begins so, ascending by key, after the given key.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn surfaces(
+        &self,
+        shard: u32,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+}
+
+/// Where a purge stopped, opaque.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeCursor(pub Vec<u8>);
+
+/// How far a purge came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// How many entries it removed.
+    pub removed: usize,
+    /// Where to go on; `None`: it is through.
+    pub next: Option<PurgeCursor>,
+}
+
+/// What is kept for a configured time only.
+#[async_trait]
+pub trait Retention: Send + Sync {
+    /// Looks at no more than `limit` entries of history, error feeds and idempotency keys and removes those from before the given time. To be
+    /// called again with `next` until it is through; each call is short, so nothing else waits for it.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn purge(
+        &self,
+        before: Timestamp,
+        resume: Option<PurgeCursor>,
+        limit: usize,
+    ) -> Result<Purged, StoreError>;
+}

@@ -1,0 +1,156 @@
+//! Derived events on their way from a processor to the notifier.
+
+use ronda_domain::event::Event;
+use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::input::Gap;
+use ronda_domain::spec::{SchedulerSpec, Severity};
+use ronda_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Versioned;
+
+/// One message of the event queue: what one commit of one command partition derived for one event partition, and how far that
+/// command partition's clock has come. Without events it is only the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventBatch {
+    /// The command partition that it comes from.
+    pub source_partition: u32,
+    /// How many command partitions there are: a night is over only when all of them have come past its end.
+    pub source_partitions: u32,
+    /// Everything before this time has been judged in that partition.
+    pub watermark: Timestamp,
+    /// What was derived, in order.
+    pub events: Vec<EventEnvelope>,
+}
+
+impl Versioned for EventBatch {
+    const WHAT: &'static str = "event batch";
+    const VERSION: u32 = 1;
+}
+
+/// One derived event with everything that is needed to tell people of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventEnvelope {
+    /// A conclusion about a scheduler.
+    Scheduler(Box<SchedulerEvent>),
+    /// Ronda could not hear for a while.
+    Blind(Box<BlindNotice>),
+    /// The queue lost what it had confirmed: frames are missing.
+    Lost(LostFrames),
+}
+
+impl EventEnvelope {
+    /// The event's id, unique over everything: consumers drop ids that they have seen.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Scheduler(event) => {
+                format!("{}/{}/{}", event.key.tenant, event.key.scheduler, event.event.id)
+            }
+            Self::Blind(notice) => {
+                format!("{}/blind/{}/{}", notice.tenant, notice.partition, notice.gap.until.as_millis())
+            }
+            Self::Lost(lost) => {
+                format!("lost/{}/{:016x}/{}", lost.partition, lost.gateway, lost.first)
+            }
+        }
+    }
+
+    /// Whose event it is; `None`: the operator's.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Scheduler(event) => Some(&event.key.tenant),
+            Self::Blind(notice) => Some(&notice.tenant),
+            Self::Lost(_) => None,
+        }
+    }
+}
+
+/// A conclusion about a scheduler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulerEvent {
+    /// About which one.
+    pub key: SchedulerKey,
+    /// What a message needs to know of it, as it was when the event was derived.
+    pub summary: SchedulerSummary,
+    /// What was concluded.
+    pub event: Event,
+}
+
+/// What a message needs to know of a scheduler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulerSummary {
+    /// What people call it.
+    pub name: Box<str>,
+    /// Whose it is; may be empty.
+    pub team: Box<str>,
+    /// Where it runs; may be empty.
+    pub environment: Box<str>,
+    /// Free labels.
+    pub tags: Box<[Box<str>]>,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where it says what to do; may be empty.
+    pub runbook_url: Box<str>,
+    /// Whether a schedule expects it.
+    pub scheduled: bool,
+}
+
+impl From<&SchedulerSpec> for SchedulerSummary {
+    fn from(spec: &SchedulerSpec) -> Self {
+        Self {
+            name: spec.name.clone(),
+            team: spec.team.clone(),
+            environment: spec.environment.clone(),
+            tags: spec.tags.clone(),
+            severity: spec.severity,
+            runbook_url: spec.runbook_url.clone(),
+            scheduled: spec.schedule != ronda_domain::spec::Schedule::None,
+        }
+    }
+}
+
+/// Ronda could not hear for a while: one partition's part of the notice for one tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlindNotice {
+    /// Whose schedulers it lists.
+    pub tenant: TenantId,
+    /// The command partition that found the gap.
+    pub partition: u32,
+    /// From when to when. `until` is the same in every partition that found the same gap.
+    pub gap: Gap,
+    /// Why: what the partition saw.
+    pub reason: BlindReason,
+    /// Schedulers that were due, or had a run open, inside it: the first 50 by id.
+    pub schedulers: Vec<SchedulerId>,
+    /// How many there are in all.
+    pub total: u32,
+}
+
+/// Why a partition could not hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlindReason {
+    /// No gateway pulsed.
+    NoPulse,
+    /// A gateway's wall clock was stepped.
+    ClockStep,
+    /// The queue lost frames that it had confirmed.
+    LostFrames,
+}
+
+/// Frames that were confirmed and never came out of the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostFrames {
+    /// The command partition.
+    pub partition: u32,
+    /// The gateway start whose frames they were.
+    pub gateway: u64,
+    /// Number of the first missing frame.
+    pub first: u64,
+    /// Number of the last missing frame.
+    pub last: u64,
+    /// When the hole was seen, by the partition's clock.
+    pub at: Timestamp,
+}

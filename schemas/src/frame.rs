@@ -1,0 +1,285 @@
+//! Frames: many commands of one gateway and partition in one queue message, and the pulse that they are.
+//!
+//! Layout (MessagePack): `[version, gateway, number, wall_ms, mono_ms, kind, abandoned, commands]`. Commands are encoded one by one as
+//! they come in and only joined here, so a frame is built without a second pass over them.
+
+use bytes::Bytes;
+use ronda_domain::time::Timestamp;
+
+use crate::codec::DecodeError;
+use crate::command::Command;
+
+/// The version that this release writes, and the newest that it reads.
+pub const FRAME_VERSION: u32 = 1;
+const WHAT: &str = "frame";
+
+/// What a frame says about its gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// It goes on.
+    Normal,
+    /// It is the first of a gateway that has just started.
+    Join,
+    /// It is the last of a gateway that leaves.
+    Leave,
+}
+
+/// Everything of a frame but its commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The gateway's start: a random number made when its process started.
+    pub gateway: u64,
+    /// Counts this gateway's frames in this partition, from 1.
+    pub number: u64,
+    /// The gateway's wall clock when the frame was closed: everything that it accepted for this partition before has been sent.
+    pub wall: Timestamp,
+    /// The gateway's monotonic clock at the same moment, in milliseconds since its start.
+    pub mono_ms: u64,
+    /// Whether it joins, goes on or leaves.
+    pub kind: FrameKind,
+    /// Numbers of earlier frames that the gateway gave up on: they may or may not have arrived; nobody was answered 2xx for them.
+    pub abandoned: Vec<u64>,
+}
+
+/// Commands encoded one after another, not yet in a frame.
+#[derive(Debug, Default)]
+pub struct CommandBuffer {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl CommandBuffer {
+    /// Appends a command; answers its index in the frame to be.
+    ///
+    /// # Errors
+    /// When the command can't be encoded; the buffer is as before.
+    pub fn push(&mut self, command: &Command<'_>) -> Result<u32, DecodeError> {
+        let before = self.bytes.len();
+        if let Err(error) = rmp_serde::encode::write(&mut self.bytes, command) {
+            self.bytes.truncate(before);
+            return Err(DecodeError::malformed("command", error));
+        }
+        Ok(self.counted(1))
+    }
+
+    /// Appends another buffer's commands; answers the index of the first of them.
+    pub fn append(&mut self, other: &Self) -> u32 {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.counted(other.count)
+    }
+
+    fn counted(&mut self, more: u32) -> u32 {
+        let first = self.count;
+        self.count += more;
+        first
+    }
+
+    /// Encoded size, in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether no command is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many commands are in it.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Closes the frame.
+    #[must_use]
+    pub fn into_frame(self, header: &FrameHeader) -> Bytes {
+        let mut out = Vec::with_capacity(self.bytes.len() + 64 + header.abandoned.len() * 9);
+        // Writing into a Vec can't fail: the results are infallible in all but type.
+        let _ = write_header(&mut out, header);
+        let _ = rmp::encode::write_array_len(&mut out, self.count);
+        out.extend_from_slice(&self.bytes);
+        out.into()
+    }
+}
+
+fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::encode::ValueWriteError> {
+    use rmp::encode::{write_array_len, write_sint, write_uint};
+    write_array_len(out, 8)?;
+    write_uint(out, u64::from(FRAME_VERSION))?;
+    write_uint(out, header.gateway)?;
+    write_uint(out, header.number)?;
+    write_sint(out, header.wall.as_millis())?;
+    write_uint(out, header.mono_ms)?;
+    write_uint(
+        out,
+        match header.kind {
+            FrameKind::Normal => 0,
+            FrameKind::Join => 1,
+            FrameKind::Leave => 2,
+        },
+    )?;
+    write_array_len(out, u32::try_from(header.abandoned.len()).unwrap_or(u32::MAX))?;
+    for number in &header.abandoned {
+        write_uint(out, *number)?;
+    }
+    Ok(())
+}
+
+/// A frame taken apart; its commands are decoded one by one.
+#[derive(Clone, Debug)]
+pub struct Frame<'a> {
+    /// Who sent it, and when.
+    pub header: FrameHeader,
+    count: u32,
+    commands: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Reads a frame's header; its commands are read by [`commands`](Self::commands).
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are of a newer version or not a frame.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut input = bytes;
+        let length = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
+        let version: u32 = rmp::decode::read_int(&mut input).map_err(malformed)?;
+        if version > FRAME_VERSION {
+            return Err(DecodeError::NewerVersion { what: WHAT, found: version, newest: FRAME_VERSION });
+        }
+        if length != 8 {
+            return Err(malformed(format!("an array of {length} in place of 8")));
+        }
+        let gateway = rmp::decode::read_int(&mut input).map_err(malformed)?;
+        let number = rmp::decode::read_int(&mut input).map_err(malformed)?;
+        let wall = Timestamp::from_millis(rmp::decode::read_int(&mut input).map_err(malformed)?);
+        let mono_ms = rmp::decode::read_int(&mut input).map_err(malformed)?;
+        let kind = match rmp::decode::read_int::<u8, _>(&mut input).map_err(malformed)? {
+            0 => FrameKind::Normal,
+            1 => FrameKind::Join,
+            2 => FrameKind::Leave,
+            other => return Err(malformed(format!("unknown kind {other}"))),
+        };
+        let abandoned_count = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
+        let mut abandoned = Vec::new();
+        for _ in 0..abandoned_count {
+            abandoned.push(rmp::decode::read_int(&mut input).map_err(malformed)?);
+        }
+        let count = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
+        let header = FrameHeader { gateway, number, wall, mono_ms, kind, abandoned };
+        Ok(Self { header, count, commands: input })
+    }
+
+    /// How many commands the frame says it has.
+    #[must_use]
+    pub fn command_count(&self) -> u32 {
+        self.count
+    }
+
+    /// The commands in order. After the first that can't be read nothing more comes: where the next begins isn't known.
+    pub fn commands(&self) -> impl Iterator<Item = Result<Command<'a>, DecodeError>> + use<'a> {
+        let mut reader = rmp_serde::Deserializer::from_read_ref(self.commands);
+        let mut left = self.count;
+        std::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let command = <Command<'a> as serde::Deserialize>::deserialize(&mut reader);
+            if command.is_err() {
+                left = 0;
+            }
+            Some(command.map_err(|error| DecodeError::malformed("command", error)))
+        })
+    }
+}
+
+fn malformed(reason: impl std::fmt::Display) -> DecodeError {
+    DecodeError::malformed(WHAT, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use ronda_domain::input::{HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
+
+    use super::*;
+
+    fn header() -> FrameHeader {
+        FrameHeader {
+            gateway: u64::MAX,
+            number: 7,
+            wall: Timestamp::from_millis(1_795_443_535_123),
+            mono_ms: 12_345,
+            kind: FrameKind::Join,
+            abandoned: vec![5, 6],
+        }
+    }
+
+    fn commands() -> Vec<Command<'static>> {
+        let status = StatusReport {
+            status: ReportedStatus::Failed,
+            run_id: Some("run-1"),
+            occurred_at: Some(Timestamp::from_millis(-5)),
+            error: Some("disk full"),
+            exit_code: Some(-1),
+            duration_ms: Some(5_321),
+            metadata: vec![("host", "batch-7")],
+        };
+        let heartbeat = HeartbeatReport {
+            run_id: None,
+            occurred_at: None,
+            progress: Some(ProgressReport { done: 40, total: Some(100), message: None }),
+        };
+        let inputs = [Input::Status(status), Input::Heartbeat(heartbeat), Input::Delete, Input::Pause, Input::Resume];
+        inputs
+            .into_iter()
+            .map(|input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input })
+            .collect()
+    }
+
+    #[test]
+    fn a_frame_reads_as_it_was_written() {
+        let mut buffer = CommandBuffer::default();
+        for command in commands() {
+            buffer.push(&command).unwrap();
+        }
+        let bytes = buffer.into_frame(&header());
+        let frame = Frame::decode(&bytes).unwrap();
+        assert_eq!(frame.header, header());
+        assert_eq!(frame.commands().collect::<Result<Vec<_>, _>>().unwrap(), commands());
+    }
+
+    #[test]
+    fn a_buffer_appended_counts_on() {
+        let mut first = CommandBuffer::default();
+        assert_eq!(first.push(&commands()[0]).unwrap(), 0);
+        let mut second = CommandBuffer::default();
+        second.push(&commands()[1]).unwrap();
+        assert_eq!(first.append(&second), 1);
+        let bytes = first.into_frame(&header());
+        assert_eq!(Frame::decode(&bytes).unwrap().commands().count(), 2);
+    }
+
+    #[test]
+    fn the_clock_is_no_command() {
+        let mut buffer = CommandBuffer::default();
+        let tick = Command { tenant: "a", scheduler: "b", age_ms: 0, input: Input::Tick };
+        assert!(buffer.push(&tick).is_err());
+        assert!(buffer.is_empty() && buffer.len() == 0);
+    }
+
+    #[test]
+    fn rubbish_is_refused_and_never_panics() {
+        let mut buffer = CommandBuffer::default();
+        for command in commands() {
+            buffer.push(&command).unwrap();
+        }
+        let bytes = buffer.into_frame(&header());
+        for cut in 0..bytes.len() {
+            if let Ok(frame) = Frame::decode(&bytes[..cut]) {
+                assert!(frame.commands().any(|command| command.is_err()));
+            }
+        }
+        let mut newer = bytes.to_vec();
+        newer[1] = 2;
+        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 2, .. })));
+    }
+}

@@ -1,0 +1,171 @@
+//! Rows: what is stored, and how far each partition has come.
+
+use ronda_domain::Scheduler;
+use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Versioned;
+use crate::event::EventEnvelope;
+
+/// One scheduler as stored, with the derived events that it has not yet published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchedulerRow {
+    /// Which scheduler.
+    pub key: SchedulerKey,
+    /// Its state; `None`: it was deleted, and the row only stays until its last events are published.
+    pub state: Option<Scheduler>,
+    /// Epoch of the owner that wrote the row.
+    pub epoch: u64,
+    /// Queue position of the last message that changed the row; replayed messages up to here are skipped.
+    pub position: u64,
+    /// Derived events that may not have been published yet, oldest first.
+    pub outbox: Vec<EventEnvelope>,
+}
+
+impl Versioned for SchedulerRow {
+    const WHAT: &'static str = "scheduler row";
+    const VERSION: u32 = 1;
+}
+
+/// How far one partition has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRow {
+    /// Which partition.
+    pub partition: u32,
+    /// How many partitions there are; a store made with another number is refused.
+    pub partitions: u32,
+    /// Fencing token: raised by each new owner.
+    pub epoch: u64,
+    /// Queue position of the last message that is committed; 0: none.
+    pub cursor: u64,
+    /// Everything before this time has been judged; `Timestamp::MIN` before the first pulse.
+    pub watermark: Timestamp,
+    /// The gateways that are live, or were of late.
+    pub gateways: Vec<GatewayRow>,
+    /// Events of rows changed at or before this position are published.
+    pub published: u64,
+    /// Derived events of the partition itself that may not have been published yet.
+    pub outbox: Vec<EventEnvelope>,
+    /// Commands applied since the partition was made.
+    pub applied: u64,
+    /// Commands refused since the partition was made.
+    pub refused: u64,
+}
+
+impl Versioned for PartitionRow {
+    const WHAT: &'static str = "partition row";
+    const VERSION: u32 = 1;
+}
+
+/// What a partition knows of one gateway start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayRow {
+    /// The gateway start.
+    pub gateway: u64,
+    /// Number of its last applied frame.
+    pub number: u64,
+    /// Its wall clock in that frame.
+    pub wall: Timestamp,
+    /// Its monotonic clock in that frame, in milliseconds.
+    pub mono_ms: u64,
+    /// Whether it holds the watermark back: it has neither left nor been dropped.
+    pub live: bool,
+    /// Watermark when it was last heard: old entries are forgotten by it.
+    pub heard_at: Timestamp,
+}
+
+/// A command that was accepted and later refused, in its tenant's error feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorRow {
+    /// Whose command it was.
+    pub tenant: TenantId,
+    /// When it was received.
+    pub at: Timestamp,
+    /// Which message it was: unique.
+    pub message: MessageId,
+    /// Which scheduler it named, as text: it may not be a valid id.
+    pub scheduler: Box<str>,
+    /// What it asked for: `register`, `status`, `heartbeat`, …
+    pub command: Box<str>,
+    /// Machine-readable reason, such as `unknown_scheduler`.
+    pub code: Box<str>,
+    /// What was wrong and what to do.
+    pub detail: Box<str>,
+}
+
+impl Versioned for ErrorRow {
+    const WHAT: &'static str = "error row";
+    const VERSION: u32 = 1;
+}
+
+/// An API key as stored: never the key itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKeyRow {
+    /// SHA-256 of the key.
+    pub hash: [u8; 32],
+    /// Public id, shown in lists and used to revoke it.
+    pub id: Box<str>,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What its maker called it.
+    pub name: Box<str>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Requests a minute.
+    pub rate_limit_per_minute: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it stops working; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Versioned for ApiKeyRow {
+    const WHAT: &'static str = "API key row";
+    const VERSION: u32 = 1;
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scopes {
+    /// Report statuses and heartbeats, and register schedulers.
+    pub ingest: bool,
+    /// Read schedulers, histories and errors.
+    pub read: bool,
+    /// Delete, pause and resume schedulers, and manage keys.
+    pub admin: bool,
+}
+
+/// The answer that an `Idempotency-Key` has been given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyRow {
+    /// SHA-256 of method, path and body.
+    pub fingerprint: [u8; 32],
+    /// When the key was first seen.
+    pub created_at: Timestamp,
+    /// The answer; `None` while the first request is still being carried out.
+    pub answer: Option<IdempotentAnswer>,
+    /// Made when the key was first seen; run ids that are made for the client come from it, so that a second attempt after a crash is the same run.
+    pub message: MessageId,
+}
+
+impl Versioned for IdempotencyRow {
+    const WHAT: &'static str = "idempotency row";
+    const VERSION: u32 = 1;
+}
+
+/// An HTTP answer to be given again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotentAnswer {
+    /// Status code.
+    pub status: u16,
+    /// Body, as sent.
+    pub body: Vec<u8>,
+    /// `Location`, when there was one.
+    pub location: Option<Box<str>>,
+}
+
+/// A scheduler id that a list page ends with: the next page begins after it.
+pub type ListCursor = SchedulerId;
