@@ -1,1 +1,16 @@
-//! placeholder
+//! The queue port, its conformance suite, and the embedded adapter.
+//!
+//! A queue moves bytes: it knows nothing of commands or frames. [`Queue`] and [`Receiver`] are the port;
+//! [`conformance`] says what every adapter promises; [`embedded`] keeps its promises with files of its own.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod embedded;
+mod error;
+mod port;
+
+pub use embedded::{EmbeddedOptions, EmbeddedQueue};
+pub use error::{QueueError, QueueErrorKind};
+pub use port::{
+    Capabilities, Delivery, Depth, Partition, Position, Published, Queue, ReceiveLimit, Receiver, Token,
+};

@@ -1,0 +1,248 @@
+//! Opening a log: every record is checked, the torn end that a crash leaves is cut off, and damage is refused.
+//!
+//! How the two are told apart: a group is written only when the one before it is durable. So whatever a crash spoiled
+//! belongs to the last group, and an intact record of a later group behind a bad place proves that durable
+//! data was damaged. So does a segment that ends before the next one's header says it should, and a log that is
+//! shorter than the notes knew it to be.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::notes::{self, Notes};
+use super::options::{EmbeddedOptions, OpenError};
+use super::record::{RECORD_HEADER_BYTES, RecordHeader, is_intact};
+use super::segment::{self, Segment, SegmentHeader, create, fresh_salt, segment_number, segment_path, sync_dir};
+
+/// A log that is ready to be read and written.
+pub(super) struct Recovered {
+    pub(super) segments: VecDeque<Segment>,
+    /// Settled position of each partition; 0 for none.
+    pub(super) settled: Vec<u64>,
+    /// Next position of each partition.
+    pub(super) next: Vec<u64>,
+    pub(super) next_group: u64,
+}
+
+/// Opens the log in a directory, or makes one.
+pub(super) fn recover(dir: &Path, options: &EmbeddedOptions) -> Result<Recovered, OpenError> {
+    let numbers = list_segments(dir)?;
+    let notes = notes::read(dir).map_err(OpenError::io("can't read", notes::notes_path(dir)))?;
+    check_against_notes(dir, &numbers, notes.as_ref())?;
+    let mut walk = Walk::new(dir, options);
+    for (at, &number) in numbers.iter().enumerate() {
+        walk.enter(number, at + 1 == numbers.len(), notes.as_ref())?;
+    }
+    if numbers.is_empty() {
+        walk.begin()?;
+    }
+    let settled = settled_positions(&walk, notes);
+    Ok(Recovered { segments: walk.segments, settled, next: walk.next, next_group: walk.next_group })
+}
+
+/// Numbers of the segments present, in order. Removes what an interrupted making of one left.
+fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(OpenError::io("can't list", dir))? {
+        let entry = entry.map_err(OpenError::io("can't list", dir))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if let Some(number) = segment_number(&name) {
+            numbers.push(number);
+        } else if name.ends_with(".new") {
+            std::fs::remove_file(entry.path()).map_err(OpenError::io("can't remove", entry.path()))?;
+        }
+    }
+    numbers.sort_unstable();
+    for pair in numbers.windows(2) {
+        if let [one, other] = pair
+            && one + 1 != *other
+        {
+            let what = "the segment file is missing, though older ones are there".to_owned();
+            return Err(OpenError::Corrupt { file: segment_path(dir, one + 1), offset: 0, what });
+        }
+    }
+    Ok(numbers)
+}
+
+fn check_against_notes(dir: &Path, numbers: &[u64], notes: Option<&Notes>) -> Result<(), OpenError> {
+    match notes {
+        Some(notes) if numbers.last().is_none_or(|&newest| newest < notes.durable_segment) => Err(OpenError::Corrupt {
+            file: segment_path(dir, notes.durable_segment),
+            offset: 0,
+            what: "the segment file is missing, though it is noted as written".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What is settled: what the notes say, at least what is trimmed away, at most what was ever published.
+fn settled_positions(walk: &Walk<'_>, notes: Option<Notes>) -> Vec<u64> {
+    let noted = notes.map(|notes| notes.settled).filter(|settled| settled.len() == walk.next.len());
+    let trimmed = walk.segments.front().map(|oldest| &oldest.index);
+    (0..walk.next.len())
+        .map(|partition| {
+            let noted = noted.as_ref().and_then(|noted| noted.get(partition)).copied().unwrap_or(0);
+            let trimmed = trimmed.and_then(|index| index.get(partition)).map_or(0, |index| index.first - 1);
+            let newest = walk.next.get(partition).map_or(0, |next| next - 1);
+            noted.max(trimmed).min(newest)
+        })
+        .collect()
+}
+
+/// The walk through the segments from the oldest on.
+struct Walk<'a> {
+    dir: &'a Path,
+    options: &'a EmbeddedOptions,
+    segments: VecDeque<Segment>,
+    next: Vec<u64>,
+    next_group: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(dir: &'a Path, options: &'a EmbeddedOptions) -> Self {
+        let next = vec![1; options.partitions as usize];
+        Self { dir, options, segments: VecDeque::new(), next, next_group: 1 }
+    }
+
+    /// Makes the first segment of a new log.
+    fn begin(&mut self) -> Result<(), OpenError> {
+        let salt = fresh_salt().map_err(OpenError::io("can't get a random number for", self.dir))?;
+        let header = SegmentHeader { segment: 1, salt, next_group: 1, next: self.next.clone() };
+        let made = create(self.dir, &header).map_err(OpenError::io("can't make", segment_path(self.dir, 1)))?;
+        self.segments.push_back(made);
+        Ok(())
+    }
+
+    /// Checks a segment and takes it over; cuts a torn end off the newest one.
+    fn enter(&mut self, number: u64, newest: bool, notes: Option<&Notes>) -> Result<(), OpenError> {
+        let path = segment_path(self.dir, number);
+        let bytes = std::fs::read(&path).map_err(OpenError::io("can't read", &path))?;
+        let header = SegmentHeader::decode(&path, &bytes)?;
+        self.check_header(&path, number, &header)?;
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("can't open", &path))?;
+        let mut segment = Segment::empty(&header, path, Arc::new(file));
+        let known = match notes {
+            Some(notes) if notes.durable_segment == number => notes.durable_bytes,
+            _ => 0,
+        };
+        let mut scan = Scan { segment: &mut segment, next_group: header.next_group, open_group: Vec::new() };
+        scan.run(&bytes);
+        let good = scan.segment.length;
+        if good < known.max(if newest { 0 } else { bytes.len() as u64 }) || scan.is_damage(&bytes) {
+            let what = "what follows is not what was written".to_owned();
+            return Err(OpenError::Corrupt { file: segment.path, offset: good, what });
+        }
+        self.next_group = scan.next_group;
+        self.next = segment.index.iter().map(segment::PartitionIndex::next).collect();
+        if newest {
+            cut(&segment.file, &segment.path, good, bytes.len() as u64)?;
+        }
+        self.segments.push_back(segment);
+        Ok(())
+    }
+
+    fn check_header(&self, path: &Path, number: u64, header: &SegmentHeader) -> Result<(), OpenError> {
+        if header.next.len() != self.next.len() {
+            return Err(OpenError::PartitionCount {
+                dir: self.dir.to_owned(),
+                have: u32::try_from(header.next.len()).unwrap_or(u32::MAX),
+                asked: self.options.partitions,
+            });
+        }
+        let goes_on = self.segments.is_empty() || (header.next == self.next && header.next_group == self.next_group);
+        if goes_on && header.segment == number && header.next.iter().all(|&next| next >= 1) {
+            return Ok(());
+        }
+        let what = "it does not go on where the segment before it ends".to_owned();
+        Err(OpenError::Corrupt { file: path.to_owned(), offset: 0, what })
+    }
+}
+
+/// Makes the newest segment end behind its last intact record. Also makes what is kept durable: after a crash of
+/// the process alone, the last group may be in the system's cache only.
+fn cut(file: &File, path: &PathBuf, good: u64, length: u64) -> Result<(), OpenError> {
+    if good < length {
+        tracing::warn!(
+            queue.file = %path.display(), queue.kept_bytes = good, queue.cut_bytes = length - good,
+            "cutting off a write that a crash interrupted; nothing in it was confirmed"
+        );
+        file.set_len(good).map_err(OpenError::io("can't cut", path))?;
+    }
+    file.sync_all().map_err(OpenError::io("can't sync", path))?;
+    if let Some(dir) = path.parent() {
+        sync_dir(dir).map_err(OpenError::io("can't sync", dir))?;
+    }
+    Ok(())
+}
+
+/// Reads the records of one segment into its index.
+struct Scan<'a> {
+    segment: &'a mut Segment,
+    /// Number of the group being read, or of the next one.
+    next_group: u64,
+    /// Partition and bytes of the records read of a group whose last one has not come yet.
+    open_group: Vec<(usize, u64)>,
+}
+
+impl Scan<'_> {
+    /// Goes on until the end or the first record that isn't exactly what must come next. Only whole groups are kept:
+    /// one without its end was never confirmed. `segment.length` tells where the last whole group ends.
+    fn run(&mut self, bytes: &[u8]) {
+        while let Some(record) = self.record_at(bytes, self.segment.length) {
+            let partition = usize::from(record.partition);
+            let Some(index) = self.segment.index.get_mut(partition) else { break };
+            let Ok(offset) = u32::try_from(self.segment.length) else { break };
+            if record.position != index.next() || record.group != self.next_group {
+                break;
+            }
+            index.offsets.push(offset);
+            index.bytes += record.record_bytes();
+            self.segment.length += record.record_bytes();
+            self.open_group.push((partition, record.record_bytes()));
+            if record.last_in_group {
+                self.open_group.clear();
+                self.next_group += 1;
+            }
+        }
+        for (partition, bytes) in self.open_group.drain(..) {
+            self.segment.length -= bytes;
+            if let Some(index) = self.segment.index.get_mut(partition) {
+                index.offsets.pop();
+                index.bytes -= bytes;
+            }
+        }
+    }
+
+    /// The intact record that begins at a place, if one does.
+    fn record_at(&self, bytes: &[u8], offset: u64) -> Option<RecordHeader> {
+        let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+        let record = RecordHeader::decode(rest)?;
+        let whole = rest.get(..usize::try_from(record.record_bytes()).ok()?)?;
+        is_intact(self.segment.salt, whole).then_some(record)
+    }
+
+    /// Whether an intact record of a later group follows the bad place.
+    fn is_damage(&self, bytes: &[u8]) -> bool {
+        let mut offset = self.segment.length;
+        let end = (bytes.len() as u64).saturating_sub(RECORD_HEADER_BYTES as u64);
+        while offset < end {
+            offset += 1;
+            let plausible = self.plausible_at(bytes, offset);
+            if plausible && self.record_at(bytes, offset).is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Cheap look before the checksum: a known partition, a position and a group that may still come.
+    fn plausible_at(&self, bytes: &[u8], offset: u64) -> bool {
+        let header = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).and_then(RecordHeader::decode);
+        header.is_some_and(|record| {
+            let index = self.segment.index.get(usize::from(record.partition));
+            record.group > self.next_group && index.is_some_and(|index| record.position >= index.next())
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! The queue port: the one shape that logs and acknowledging brokers share.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::QueueError;
+
+/// Number of a partition, counted from 0.
+pub type Partition = u32;
+
+/// Position of a message in its partition: the broker's own sequence, strictly increasing from 1, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a queue can do: differences between backends are values, not surprises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The largest message that a publish takes, in bytes.
+    pub max_message_bytes: usize,
+    /// Messages have a [`Position`]. Without them a receiver always starts at the oldest unsettled message.
+    pub positions: bool,
+    /// The queue is a log: any number of receivers read a partition, each from a position of its own, and settling
+    /// trims. Otherwise it is a broker: one receiver a partition, and settling acknowledges.
+    pub log: bool,
+    /// A full queue refuses publishes (`Full`) and keeps what it has. Otherwise its limit is the operator's concern.
+    pub refuses_when_full: bool,
+}
+
+/// Answer to a publish: the message is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Where the message is, on queues that have positions.
+    pub position: Option<Position>,
+}
+
+/// How much is in a partition; what lag is computed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// The newest durable message ever published (it may be settled already); `None` if there never was one.
+    pub newest: Option<Position>,
+    /// The oldest message that is not settled; `None` if there is none.
+    pub oldest: Option<Position>,
+    /// Messages that are not settled.
+    pub messages: u64,
+    /// Bytes that the backend holds for the partition; may count settled messages that are not yet removed.
+    pub bytes: u64,
+}
+
+/// How much one [`Receiver::receive`] may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiveLimit {
+    /// Most messages to return; 0 counts as 1.
+    pub messages: usize,
+    /// Most message bytes to return. The first message is returned even if it alone is larger.
+    pub bytes: usize,
+}
+
+impl Default for ReceiveLimit {
+    fn default() -> Self {
+        Self { messages: 256, bytes: 4 * 1024 * 1024 }
+    }
+}
+
+/// Names a delivery to the receiver that made it, for [`Receiver::settle`]. What the number means is the adapter's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// A message as a receiver gets it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Where the message is, on queues that have positions.
+    pub position: Option<Position>,
+    /// The message itself.
+    pub message: Bytes,
+    /// What to settle it with. It outlives the message, so that the bytes need not be kept until the commit.
+    pub token: Token,
+}
+
+/// A queue of ordered partitions.
+///
+/// Every adapter passes the cases of [`crate::conformance`].
+#[async_trait]
+pub trait Queue: Send + Sync + 'static {
+    /// How many partitions there are. Fixed when the queue is made.
+    fn partitions(&self) -> u32;
+
+    /// What this queue can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Appends a message to a partition and returns once it is durable.
+    ///
+    /// Dropping the future does not take the message back: it may or may not be stored. Publishes to one partition
+    /// that wait for each other are ordered; concurrent ones are in the order in which they were first polled, on
+    /// adapters that can promise it (the embedded one does).
+    ///
+    /// # Errors
+    /// `InvalidPartition`, `TooLarge`, `Full` (nothing was stored), `Unavailable` (it may have been), `Closed`.
+    async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError>;
+
+    /// Opens a partition for reading.
+    ///
+    /// With a position, the first delivery is the oldest kept message after it; without, the oldest kept one. Queues
+    /// without positions ignore it. A reader whose cursor lies before what was trimmed starts at the oldest kept
+    /// message: compare [`Depth::oldest`] where that must be noticed.
+    ///
+    /// # Errors
+    /// `InvalidPartition`, `PositionAhead` if the position was never given out, `Unavailable`, `Closed`.
+    async fn open(&self, partition: Partition, after: Option<Position>) -> Result<Box<dyn Receiver>, QueueError>;
+
+    /// How much is in a partition.
+    ///
+    /// # Errors
+    /// `InvalidPartition`, `Unavailable`, `Closed`.
+    async fn depth(&self, partition: Partition) -> Result<Depth, QueueError>;
+}
+
+/// Reads one partition in order.
+#[async_trait]
+pub trait Receiver: Send {
+    /// Waits until at least one message is there, then returns those that are ready, in order, up to `limit`.
+    ///
+    /// Never returns an empty list, and only durable messages. Cancel-safe: a message that was not returned is
+    /// returned by the next call.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Closed`, `Corrupt`.
+    async fn receive(&mut self, limit: ReceiveLimit) -> Result<Vec<Delivery>, QueueError>;
+
+    /// Everything up to and including the delivery of this token is done with: a log trims, a broker acknowledges.
+    ///
+    /// Settling again, or settling less than before, changes nothing. After a crash a log may offer settled messages
+    /// once more; readers that keep their own cursor never notice.
+    ///
+    /// # Errors
+    /// `InvalidToken`, `Unavailable`, `Closed`.
+    async fn settle(&mut self, through: Token) -> Result<(), QueueError>;
+}
