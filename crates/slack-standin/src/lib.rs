@@ -1,0 +1,71 @@
+//! A stand-in for Slack's Web API over real HTTP.
+//!
+//! It is not Slack: it knows the handful of methods that Ronda calls, keeps what was posted, refuses what Slack's documentation
+//! says that Slack refuses (sizes, block shapes, update rules), and fails on request in the ways that matter: before and after the
+//! message was kept, by rate limit, by silence. A transcript tells what a person in the channel would have seen, in order.
+
+mod fault;
+mod methods;
+mod render;
+mod state;
+mod validate;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use fault::{Fault, FaultPlan};
+pub use render::message_as_text;
+pub use state::{Message, Seen, SeenKind, Slack};
+
+/// The token that the stand-in accepts.
+pub const TOKEN: &str = "xoxb-stand-in";
+
+/// A stand-in that listens on a loopback port until it is dropped.
+#[derive(Debug)]
+pub struct StandIn {
+    slack: Arc<Slack>,
+    address: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl StandIn {
+    /// Starts on a free loopback port.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start() -> std::io::Result<Self> {
+        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), Slack::default()).await
+    }
+
+    /// Starts on the given address with the given state.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
+    pub async fn start_on(address: SocketAddr, slack: Slack) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let slack = Arc::new(slack);
+        let stop = CancellationToken::new();
+        let router = methods::router(Arc::clone(&slack));
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            let _ = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned()).await;
+        });
+        Ok(Self { slack, address, _stop: stop.drop_guard() })
+    }
+
+    /// What `SLACK_API_URL` has to be: ends with a slash, as Slack's own does.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://{}/api/", self.address)
+    }
+
+    /// What it keeps, and how it shall fail.
+    #[must_use]
+    pub fn slack(&self) -> &Slack {
+        &self.slack
+    }
+}
