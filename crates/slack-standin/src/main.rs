@@ -8,8 +8,9 @@ use ronda_slack_standin::{Slack, StandIn, TOKEN};
 #[allow(clippy::print_stdout, reason = "showing messages on the terminal is what this program is for")]
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3900".to_owned());
-    let address: SocketAddr =
-        address.parse().map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("{address}: {error}")))?;
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("{address}: {error}")))?;
     let slack = Slack::default().enforcing_rate().echoing();
     let stand_in = StandIn::start_on(address, slack).await?;
     println!("SLACK_API_URL={} SLACK_BOT_TOKEN={TOKEN}\n", stand_in.api_url());

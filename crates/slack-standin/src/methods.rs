@@ -132,7 +132,9 @@ fn list_of(arguments: &Map<String, Value>, key: &str) -> Option<Vec<Value>> {
 }
 
 fn post_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
-    let Some(channel) = text(arguments, "channel") else { return refuse("channel_not_found", "no channel") };
+    let Some(channel) = text(arguments, "channel") else {
+        return refuse("channel_not_found", "no channel");
+    };
     let message = Message {
         thread_ts: text(arguments, "thread_ts").map(str::to_owned),
         text: text(arguments, "text").unwrap_or_default().to_owned(),
@@ -200,7 +202,9 @@ fn delete_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
 }
 
 fn list(slack: &Slack, arguments: &Map<String, Value>, replies: bool) -> Response {
-    let Some(channel) = text(arguments, "channel") else { return refuse("channel_not_found", "no channel") };
+    let Some(channel) = text(arguments, "channel") else {
+        return refuse("channel_not_found", "no channel");
+    };
     let thread = if replies { text(arguments, "ts") } else { None };
     if replies && thread.is_none() {
         return refuse("thread_not_found", "no ts");
@@ -222,7 +226,8 @@ fn list(slack: &Slack, arguments: &Map<String, Value>, replies: bool) -> Respons
     let more = found.len() > skip + limit;
     let page: Vec<Value> = found.iter().skip(skip).take(limit).map(|message| shown(message, with_metadata)).collect();
     let cursor = if more { (skip + limit).to_string() } else { String::new() };
-    axum::Json(json!({"ok":true,"messages":page,"has_more":more,"response_metadata":{"next_cursor":cursor}})).into_response()
+    axum::Json(json!({"ok":true,"messages":page,"has_more":more,"response_metadata":{"next_cursor":cursor}}))
+        .into_response()
 }
 
 fn shown(message: &Message, with_metadata: bool) -> Value {
@@ -234,7 +239,8 @@ fn shown(message: &Message, with_metadata: bool) -> Value {
         value["thread_ts"] = json!(parent);
     }
     if let Some(metadata) = &message.metadata {
-        value["metadata"] = if with_metadata { metadata.clone() } else { json!({"event_type": metadata["event_type"]}) };
+        value["metadata"] =
+            if with_metadata { metadata.clone() } else { json!({"event_type": metadata["event_type"]}) };
     }
     value
 }

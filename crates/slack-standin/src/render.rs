@@ -78,7 +78,9 @@ fn table_lines(block: &Value, lines: &mut Vec<String>) {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|row| row.as_array().into_iter().flatten().map(|cell| mrkdwn(cell["text"].as_str().unwrap_or("…"))).collect())
+        .map(|row| {
+            row.as_array().into_iter().flatten().map(|cell| mrkdwn(cell["text"].as_str().unwrap_or("…"))).collect()
+        })
         .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
@@ -96,7 +98,9 @@ fn mrkdwn(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find('<') {
-        let Some(length) = rest[start..].find('>') else { break };
+        let Some(length) = rest[start..].find('>') else {
+            break;
+        };
         out.push_str(&rest[..start]);
         let inside = &rest[start + 1..start + length];
         match inside.split_once('|') {

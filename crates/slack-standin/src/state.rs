@@ -231,7 +231,9 @@ impl Slack {
         let oldest = ts_micros(oldest);
         let latest = latest.map_or(u64::MAX, ts_micros);
         let inner = self.inner.lock();
-        let Some(messages) = inner.channels.get(channel) else { return Vec::new() };
+        let Some(messages) = inner.channels.get(channel) else {
+            return Vec::new();
+        };
         let wanted = |message: &&Message| {
             let at = ts_micros(&message.ts);
             let in_place = match thread {

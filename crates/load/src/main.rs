@@ -1,0 +1,134 @@
+//! The load generator's command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use ronda_load::load::{Plan, register_all, run};
+use ronda_load::request::{Shape, Target};
+
+#[derive(Parser)]
+#[command(about = "Load for Ronda's HTTP interface, on loopback only")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The bare axum server that Ronda is compared with.
+    Bare {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:3990")]
+        listen: SocketAddr,
+    },
+    /// Registers schedulers.
+    Register(Against),
+    /// Sends load and prints what came of it as one line of JSON.
+    Run(RunArguments),
+}
+
+#[derive(clap::Args)]
+struct Against {
+    /// Address of the server; loopback only.
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    address: SocketAddr,
+    /// API key.
+    #[arg(long, env = "RONDA_API_KEY", default_value = "")]
+    key: String,
+    /// How many schedulers.
+    #[arg(long, default_value_t = 10_000)]
+    schedulers: usize,
+}
+
+#[derive(clap::Args)]
+struct RunArguments {
+    #[command(flatten)]
+    against: Against,
+    /// `status`, `heartbeat`, or `events:500`.
+    #[arg(long, default_value = "status")]
+    shape: String,
+    /// Connections at once.
+    #[arg(long, default_value_t = 256)]
+    connections: usize,
+    /// For how long, in seconds.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Events a second; as many as go when left out.
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Ends quietly when the server is killed.
+    #[arg(long)]
+    until_broken: bool,
+    /// Where to write the ledger, as JSON.
+    #[arg(long)]
+    ledger: Option<PathBuf>,
+    /// Worker threads of the generator.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+fn shape(text: &str) -> Result<Shape> {
+    match text.split_once(':') {
+        Some(("events", count)) => Ok(Shape::Events(count.parse().context("events:N")?)),
+        _ if text == "status" => Ok(Shape::Status),
+        _ if text == "heartbeat" => Ok(Shape::Heartbeat),
+        _ => anyhow::bail!("unknown shape {text:?}: status, heartbeat or events:N"),
+    }
+}
+
+fn target(against: &Against) -> Result<Target> {
+    anyhow::ensure!(against.address.ip().is_loopback(), "load goes to loopback addresses only");
+    Ok(Target { address: against.address.to_string(), key: against.key.clone() })
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let threads = if let Command::Run(run) = &arguments.command { run.threads } else { 2 };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    runtime.block_on(carry_out(arguments.command))
+}
+
+async fn carry_out(command: Command) -> Result<()> {
+    match command {
+        Command::Bare { listen } => {
+            let listener = tokio::net::TcpListener::bind(listen).await?;
+            axum::serve(listener, ronda_load::bare::router()).await.context("serving")
+        }
+        Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
+        Command::Run(arguments) => run_and_print(arguments).await,
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the figures are this program's output")]
+async fn run_and_print(arguments: RunArguments) -> Result<()> {
+    let plan = Plan {
+        target: target(&arguments.against)?,
+        connections: arguments.connections,
+        duration: Duration::from_secs(arguments.seconds),
+        rate_per_second: arguments.rate,
+        shape: shape(&arguments.shape)?,
+        schedulers: arguments.against.schedulers,
+        until_broken: arguments.until_broken,
+    };
+    let outcome = run(&plan).await?;
+    if let Some(path) = &arguments.ledger {
+        std::fs::write(path, serde_json::to_vec(&outcome.ledger)?)
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    let figures = serde_json::json!({
+        "events_per_second": outcome.rate().round(),
+        "acknowledged": outcome.acknowledged,
+        "failed_requests": outcome.failed,
+        "seconds": (outcome.elapsed.as_secs_f64() * 100.0).round() / 100.0,
+        "latency_ms": {
+            "p50": outcome.latency.value_at_quantile(0.5) as f64 / 1_000.0,
+            "p99": outcome.latency.value_at_quantile(0.99) as f64 / 1_000.0,
+            "max": outcome.latency.max() as f64 / 1_000.0,
+        },
+    });
+    println!("{figures}");
+    Ok(())
+}
