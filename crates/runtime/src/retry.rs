@@ -1,0 +1,34 @@
+//! Retries: exponential, jittered, bounded.
+
+use std::time::Duration;
+
+pub use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+
+/// A policy that waits `first`, then twice as long each time up to `longest`, each wait stretched by a random part of
+/// itself so that many who failed together do not come back together; gives up after `retries` retries.
+///
+/// Use it as `operation.retry(policy(…)).when(|error| error.retryable).await`.
+#[must_use]
+pub fn policy(first: Duration, longest: Duration, retries: usize) -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_factor(2.0)
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .with_max_times(retries)
+        .with_jitter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_stay_bounded_and_end() {
+        let longest = Duration::from_millis(400);
+        let waits: Vec<_> = policy(Duration::from_millis(100), longest, 6).build().collect();
+        assert_eq!(waits.len(), 6);
+        assert!(waits[0] >= Duration::from_millis(100));
+        // The jitter adds at most the wait itself.
+        assert!(waits.iter().all(|wait| *wait <= longest * 2), "{waits:?}");
+    }
+}
