@@ -1,4 +1,6 @@
 //! The store port, its conformance suite and its adapters.
 
+pub mod embedded;
 pub mod error;
+pub mod history;
 pub mod port;

@@ -1,0 +1,97 @@
+//! The open engine, shared by readers and the committer, and opened anew after a failed write.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+
+use super::fault::Failure;
+use super::options::EmbeddedOptions;
+use super::tables::{SEQUENCE_KEY, Tables};
+use super::witness::Witness;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// How many bytes are free on the disk of a folder.
+pub(super) type FreeSpace = Box<dyn Fn(&Path) -> std::io::Result<u64> + Send + Sync>;
+
+/// How long readers of a broken engine are waited for before it is opened anew.
+const READERS_LEAVE_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) struct Engine {
+    dir: PathBuf,
+    options: EmbeddedOptions,
+    tables: RwLock<Option<Arc<Tables>>>,
+    witness: Witness,
+    free_space: FreeSpace,
+}
+
+impl Engine {
+    pub(super) fn open(dir: &Path, options: EmbeddedOptions, free_space: FreeSpace) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|error| {
+            StoreError::new(StoreErrorKind::Unavailable, format!("{}: {error}", dir.display())).caused_by(error)
+        })?;
+        let tables = open_tables(dir, &options)?;
+        let witness = Witness::open(dir)?;
+        witness.check(tables.number(SEQUENCE_KEY)?.unwrap_or(0))?;
+        let tables = RwLock::new(Some(Arc::new(tables)));
+        Ok(Self { dir: dir.to_owned(), options, tables, witness, free_space })
+    }
+
+    /// The tables, for as long as the answer is held.
+    pub(super) fn tables(&self) -> Result<Arc<Tables>, StoreError> {
+        self.tables.read().clone().ok_or_else(|| {
+            let message = format!("{} is being opened anew after a failed write: try again", self.dir.display());
+            StoreError::new(StoreErrorKind::Unavailable, message)
+        })
+    }
+
+    pub(super) fn note(&self, sequence: u64) {
+        self.witness.note(sequence);
+    }
+
+    /// Refuses a write for which there is no room. What frees space may use half of what is held back.
+    pub(super) fn check_room(&self, frees: bool) -> Result<(), Failure> {
+        let needed = if frees { self.options.min_free_bytes / 2 } else { self.options.min_free_bytes };
+        match (self.free_space)(&self.dir) {
+            Ok(free) if free < needed => Err(Failure::new(
+                StoreErrorKind::Full,
+                format!(
+                    "{} has {free} bytes left on its disk and {needed} are needed to go on safely; nothing was written: make room",
+                    self.dir.display()
+                ),
+            )),
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // Not knowing is no reason to stop: the engine says itself when it can't write.
+                tracing::warn!(%error, dir = %self.dir.display(), "free space could not be read");
+                Ok(())
+            }
+        }
+    }
+
+    /// Closes an engine that takes no more writes and opens it anew; only the committer may.
+    pub(super) fn reopen(&self) -> Result<Arc<Tables>, StoreError> {
+        if let Some(broken) = self.tables.write().take() {
+            let deadline = Instant::now() + READERS_LEAVE_WITHIN;
+            while Arc::strong_count(&broken) > 1 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let tables = Arc::new(open_tables(&self.dir, &self.options)?);
+        self.witness.check(tables.number(SEQUENCE_KEY)?.unwrap_or(0))?;
+        *self.tables.write() = Some(Arc::clone(&tables));
+        tracing::info!(dir = %self.dir.display(), "the store was opened anew after a failed write");
+        Ok(tables)
+    }
+}
+
+fn open_tables(dir: &Path, options: &EmbeddedOptions) -> Result<Tables, StoreError> {
+    Tables::open(&dir.join("engine"), options)
+}
+
+/// What the file system says.
+pub(super) fn free_space(dir: &Path) -> std::io::Result<u64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}

@@ -1,0 +1,300 @@
+//! The parts of the port that write.
+
+use async_trait::async_trait;
+use ronda_domain::id::{SLOTS, SchedulerKey, TenantId};
+use ronda_domain::time::Timestamp;
+use ronda_schemas::row::{ApiKeyRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
+
+use super::tables::{PARTITIONS_KEY, Table, decode, encode};
+use super::transaction::Transaction;
+use super::{EmbeddedStore, invalid, key, reads};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::history::{StoredOccurrence, StoredRun};
+use crate::port::{
+    Commit, ErrorCursor, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore, SurfaceStore, SurfaceWrite,
+};
+
+const MAX_SURFACE_KEY_BYTES: usize = 512;
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 1024;
+/// Largest single row, in bytes: anything larger is a mistake, and would hold up all that waits behind it.
+const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
+
+/// A commit whose rows are encoded, so that the committer only writes.
+struct Prepared {
+    partition: u32,
+    epoch: u64,
+    /// Row key, row, and the key and wanted presence of its index entry.
+    rows: Vec<(Vec<u8>, Option<Vec<u8>>, Vec<u8>, bool)>,
+    puts: Vec<(Table, Vec<u8>, Vec<u8>)>,
+    size: usize,
+}
+
+impl Prepared {
+    fn new(commit: Commit) -> Result<Self, StoreError> {
+        let mut prepared = Self {
+            partition: commit.partition.partition,
+            epoch: commit.partition.epoch,
+            rows: Vec::with_capacity(commit.rows.len() + commit.removed.len()),
+            puts: Vec::with_capacity(1 + commit.occurrences.len() + commit.runs.len() + commit.errors.len()),
+            size: 0,
+        };
+        for row in &commit.rows {
+            prepared.row(&row.key, Some(row))?;
+        }
+        for removed in &commit.removed {
+            prepared.row(removed, None)?;
+        }
+        for (scheduler, record) in commit.occurrences {
+            let place = key::entry(&scheduler, &record.subject);
+            prepared.put(Table::History, place, encode(&StoredOccurrence(record))?)?;
+        }
+        for (scheduler, record) in commit.runs {
+            let place = key::run(&scheduler, &record.subject, record.run_id.as_str());
+            prepared.put(Table::History, place, encode(&StoredRun(record))?)?;
+        }
+        for error in &commit.errors {
+            let place = key::error(&error.tenant, ErrorCursor { at: error.at, message: error.message });
+            prepared.put(Table::Errors, place, encode(error)?)?;
+        }
+        prepared.put(Table::Partitions, key::partition(prepared.partition).to_vec(), encode(&commit.partition)?)?;
+        Ok(prepared)
+    }
+
+    fn row(&mut self, scheduler: &SchedulerKey, row: Option<&SchedulerRow>) -> Result<(), StoreError> {
+        let place = key::row(scheduler.tenant.as_str(), scheduler.scheduler.as_str());
+        let bytes = row.map(encode).transpose()?;
+        self.count(place.len(), bytes.as_ref().map_or(0, Vec::len))?;
+        let shown = row.is_some_and(|row| row.state.is_some());
+        self.rows.push((place, bytes, key::index(scheduler), shown));
+        Ok(())
+    }
+
+    fn put(&mut self, table: Table, place: Vec<u8>, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.count(place.len(), bytes.len())?;
+        self.puts.push((table, place, bytes));
+        Ok(())
+    }
+
+    fn count(&mut self, key_bytes: usize, row_bytes: usize) -> Result<(), StoreError> {
+        check_row_size(row_bytes)?;
+        self.size += key_bytes + row_bytes;
+        Ok(())
+    }
+
+    fn write(self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+        let what = format!("partition {}", self.partition);
+        transaction.fence(&key::partition_epoch(self.partition), self.epoch, &what)?;
+        for (place, row, index, shown) in self.rows {
+            // Most rows are there already: the index is only touched when a scheduler comes or goes.
+            if shown != transaction.contains(Table::Index, &index)? {
+                if shown {
+                    transaction.put(Table::Index, index, Vec::new());
+                } else {
+                    transaction.remove(Table::Index, index);
+                }
+            }
+            match row {
+                Some(row) => transaction.put(Table::Rows, place, row),
+                None => transaction.remove(Table::Rows, place),
+            }
+        }
+        for (table, place, bytes) in self.puts {
+            transaction.put(table, place, bytes);
+        }
+        Ok(())
+    }
+}
+
+fn check_row_size(bytes: usize) -> Result<(), StoreError> {
+    if bytes > MAX_ROW_BYTES {
+        return Err(invalid(format!("a row of {bytes} bytes; the largest may have {MAX_ROW_BYTES}")));
+    }
+    Ok(())
+}
+
+/// Checks the number of partitions against the one that the store was made for.
+fn check_partitions(transaction: &mut Transaction<'_>, partitions: u32) -> Result<(), StoreError> {
+    match transaction.number(PARTITIONS_KEY)? {
+        None => {
+            transaction.put(Table::Meta, PARTITIONS_KEY.to_vec(), u64::from(partitions).to_be_bytes().to_vec());
+            Ok(())
+        }
+        Some(made_for) if made_for == u64::from(partitions) => Ok(()),
+        Some(made_for) => Err(StoreError::new(
+            StoreErrorKind::Conflict,
+            format!(
+                "this store was made for {made_for} command partitions and is asked for {partitions}: set the number of partitions back to \
+                 {made_for}, or begin with an empty data directory"
+            ),
+        )),
+    }
+}
+
+pub(super) fn check_partition(partition: u32, partitions: u32) -> Result<(), StoreError> {
+    if partition < partitions && partitions.is_power_of_two() && partitions <= SLOTS {
+        return Ok(());
+    }
+    Err(invalid(format!("partition {partition} of {partitions}: there must be 1, 2, 4, … {SLOTS}, counted from 0")))
+}
+
+#[async_trait]
+impl PartitionStore for EmbeddedStore {
+    async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
+        check_partition(partition, partitions)?;
+        let acquire = move |transaction: &mut Transaction<'_>| {
+            check_partitions(transaction, partitions)?;
+            let place = key::partition(partition);
+            let mut row = match transaction.get(Table::Partitions, &place)? {
+                Some(bytes) => decode(&bytes)?,
+                None => PartitionRow { partition, partitions, watermark: Timestamp::MIN, ..PartitionRow::default() },
+            };
+            row.epoch = transaction.raise_epoch(key::partition_epoch(partition))?;
+            transaction.put(Table::Partitions, place.to_vec(), encode(&row)?);
+            Ok(row)
+        };
+        self.committer.submit(256, acquire).await
+    }
+
+    async fn load(
+        &self,
+        partition: u32,
+        partitions: u32,
+        after: Option<&SchedulerKey>,
+        limit: usize,
+    ) -> Result<Vec<SchedulerRow>, StoreError> {
+        check_partition(partition, partitions)?;
+        let after = after.cloned();
+        self.scan(move |tables| reads::load(tables, partition, partitions, after.as_ref(), limit)).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let prepared = Prepared::new(commit)?;
+        self.committer.submit(prepared.size, move |transaction| prepared.write(transaction)).await
+    }
+}
+
+#[async_trait]
+impl KeyStore for EmbeddedStore {
+    async fn put_key(&self, row: ApiKeyRow) -> Result<(), StoreError> {
+        let bytes = encode(&row)?;
+        let put = move |transaction: &mut Transaction<'_>| {
+            transaction.put(Table::Keys, row.hash.to_vec(), bytes);
+            Ok(())
+        };
+        self.committer.submit(512, put).await
+    }
+
+    async fn key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError> {
+        self.engine.tables()?.get(Table::Keys, hash)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    async fn keys(&self, tenant: Option<&TenantId>) -> Result<Vec<ApiKeyRow>, StoreError> {
+        let tenant = tenant.cloned();
+        self.scan(move |tables| reads::keys(tables, tenant.as_ref())).await
+    }
+}
+
+fn check_idempotency_key(text: &str) -> Result<(), StoreError> {
+    if text.len() > MAX_IDEMPOTENCY_KEY_BYTES {
+        return Err(invalid(format!("an idempotency key of {} bytes; at most {MAX_IDEMPOTENCY_KEY_BYTES}", text.len())));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl IdempotencyStore for EmbeddedStore {
+    async fn claim(&self, tenant: &TenantId, key: &str, row: IdempotencyRow) -> Result<IdempotencyClaim, StoreError> {
+        check_idempotency_key(key)?;
+        let place = key::idempotency(tenant, key);
+        // What can be read is durable, so a second attempt need not wait for the disk.
+        if let Some(bytes) = self.engine.tables()?.get(Table::Idempotency, &place)? {
+            return decode(&bytes).map(IdempotencyClaim::Existing);
+        }
+        let bytes = encode(&row)?;
+        let claim = move |transaction: &mut Transaction<'_>| {
+            if let Some(existing) = transaction.get(Table::Idempotency, &place)? {
+                return decode(&existing).map(IdempotencyClaim::Existing);
+            }
+            transaction.put(Table::Idempotency, place, bytes);
+            Ok(IdempotencyClaim::Claimed)
+        };
+        self.committer.submit(256, claim).await
+    }
+
+    async fn answer(&self, tenant: &TenantId, key: &str, answer: IdempotentAnswer) -> Result<(), StoreError> {
+        check_idempotency_key(key)?;
+        check_row_size(answer.body.len())?;
+        let place = key::idempotency(tenant, key);
+        let size = answer.body.len() + 256;
+        let write = move |transaction: &mut Transaction<'_>| {
+            let Some(bytes) = transaction.get(Table::Idempotency, &place)? else {
+                return Err(StoreError::new(
+                    StoreErrorKind::Conflict,
+                    "nobody holds this idempotency key: it was given back, or was kept for its 24 hours",
+                ));
+            };
+            let mut row: IdempotencyRow = decode(&bytes)?;
+            row.answer = Some(answer);
+            let bytes = encode(&row)?;
+            transaction.put(Table::Idempotency, place, bytes);
+            Ok(())
+        };
+        self.committer.submit(size, write).await
+    }
+
+    async fn release(&self, tenant: &TenantId, key: &str) -> Result<(), StoreError> {
+        check_idempotency_key(key)?;
+        let place = key::idempotency(tenant, key);
+        let release = move |transaction: &mut Transaction<'_>| {
+            let Some(bytes) = transaction.get(Table::Idempotency, &place)? else { return Ok(()) };
+            if decode::<IdempotencyRow>(&bytes)?.answer.is_some() {
+                return Err(StoreError::new(StoreErrorKind::Conflict, "this idempotency key has been answered: it can't be given back"));
+            }
+            transaction.remove(Table::Idempotency, place);
+            Ok(())
+        };
+        self.committer.submit_removal(64, release).await
+    }
+}
+
+#[async_trait]
+impl SurfaceStore for EmbeddedStore {
+    async fn acquire_shard(&self, shard: u32) -> Result<u64, StoreError> {
+        self.committer.submit(64, move |transaction| transaction.raise_epoch(key::shard_epoch(shard))).await
+    }
+
+    async fn commit_surfaces(&self, shard: u32, epoch: u64, writes: Vec<SurfaceWrite>) -> Result<(), StoreError> {
+        let mut size = 0;
+        for write in &writes {
+            let row_bytes = write.row.as_ref().map_or(0, Vec::len);
+            check_row_size(row_bytes)?;
+            if write.key.len() > MAX_SURFACE_KEY_BYTES {
+                return Err(invalid(format!("a surface key of {} bytes; at most {MAX_SURFACE_KEY_BYTES}", write.key.len())));
+            }
+            size += write.key.len() + row_bytes;
+        }
+        let commit = move |transaction: &mut Transaction<'_>| {
+            transaction.fence(&key::shard_epoch(shard), epoch, &format!("shard {shard}"))?;
+            for write in writes {
+                let place = key::surface(shard, &write.key);
+                match write.row {
+                    Some(row) => transaction.put(Table::Surfaces, place, row),
+                    None => transaction.remove(Table::Surfaces, place),
+                }
+            }
+            Ok(())
+        };
+        self.committer.submit(size, commit).await
+    }
+
+    async fn surfaces(
+        &self,
+        shard: u32,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        self.scan(move |tables| reads::surfaces(tables, shard, &prefix, after.as_deref(), limit)).await
+    }
+}
