@@ -1,0 +1,110 @@
+//! A disk that is full, and a disk that fails.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::EmbeddedQueue;
+use super::super::disk::{Disk, RealDisk};
+use super::{open, publish, read_all, small};
+use crate::{Queue, QueueErrorKind};
+
+/// Faults that a test switches on and off.
+#[derive(Clone, Default)]
+struct Faults {
+    full: Arc<AtomicBool>,
+    sync_fails: Arc<AtomicBool>,
+    truncate_fails: Arc<AtomicBool>,
+}
+
+impl Disk for Faults {
+    fn write(&mut self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) {
+            // As a full disk does it: what still fits is written.
+            file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        RealDisk.write(file, offset, bytes)
+    }
+
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        if self.sync_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("input/output error"));
+        }
+        RealDisk.sync(file)
+    }
+
+    fn truncate(&mut self, file: &File, length: u64) -> io::Result<()> {
+        if self.truncate_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("input/output error"));
+        }
+        RealDisk.truncate(file, length)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_recovers_when_there_is_room() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let faults = Faults::default();
+    let queue = EmbeddedQueue::open_on(dir.path(), small(), faults.clone()).expect("open");
+    publish(&queue, 0, [b"before".to_vec()]).await;
+    let used = queue.used_bytes();
+    for _ in 0..3 {
+        faults.full.store(true, Ordering::SeqCst);
+        let error = queue.publish(0, vec![1; 5000].into()).await.expect_err("the disk is full");
+        assert_eq!(error.kind, QueueErrorKind::Full);
+        assert!(error.retryable && error.source.is_some());
+        faults.full.store(false, Ordering::SeqCst);
+    }
+    assert_eq!(queue.used_bytes(), used, "what was refused takes no room");
+    publish(&queue, 0, [b"after".to_vec()]).await;
+    publish(&queue, 1, [b"other".to_vec()]).await;
+    let expected = [(1, b"before".to_vec()), (2, b"after".to_vec())];
+    assert_eq!(read_all(&queue, 0).await, expected);
+    queue.close().await;
+    assert_eq!(read_all(&open(dir.path()), 0).await, expected);
+}
+
+#[tokio::test]
+async fn a_failed_sync_stops_the_queue_and_a_restart_reads_what_is_there() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let faults = Faults::default();
+    let queue = EmbeddedQueue::open_on(dir.path(), small(), faults.clone()).expect("open");
+    publish(&queue, 0, [b"durable".to_vec()]).await;
+    let mut receiver = Queue::open(&queue, 0, None).await.expect("open");
+    faults.sync_fails.store(true, Ordering::SeqCst);
+    let error = queue.publish(0, b"lost".to_vec().into()).await.expect_err("not durable");
+    assert_eq!(error.kind, QueueErrorKind::Unavailable);
+    faults.sync_fails.store(false, Ordering::SeqCst);
+    // A later sync that succeeds proves nothing about pages that the failed one dropped.
+    let error = queue.publish(0, b"more".to_vec().into()).await.expect_err("the writer has stopped");
+    assert_eq!(error.kind, QueueErrorKind::Unavailable);
+    assert_eq!(queue.check().expect_err("not ready").kind, QueueErrorKind::Unavailable);
+    let limit = crate::ReceiveLimit::default();
+    let got = receiver.receive(limit).await.expect("what is durable can be read");
+    assert_eq!(got.len(), 1, "a message that is not durable must not be seen");
+    assert_eq!(receiver.receive(limit).await.expect_err("nothing will come").kind, QueueErrorKind::Unavailable);
+    drop(receiver);
+    queue.close().await;
+    let queue = open(dir.path());
+    publish(&queue, 0, [b"again".to_vec()]).await;
+    let all = read_all(&queue, 0).await;
+    assert_eq!(all.first(), Some(&(1, b"durable".to_vec())));
+    assert!(all.iter().any(|(_, message)| message == b"again"));
+}
+
+#[tokio::test]
+async fn a_write_that_can_not_be_taken_back_stops_the_queue() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let faults = Faults::default();
+    let queue = EmbeddedQueue::open_on(dir.path(), small(), faults.clone()).expect("open");
+    publish(&queue, 0, [b"durable".to_vec()]).await;
+    faults.full.store(true, Ordering::SeqCst);
+    faults.truncate_fails.store(true, Ordering::SeqCst);
+    let error = queue.publish(0, b"lost".to_vec().into()).await.expect_err("half written");
+    assert_eq!(error.kind, QueueErrorKind::Unavailable);
+    queue.close().await;
+    assert_eq!(read_all(&open(dir.path()), 0).await, [(1, b"durable".to_vec())]);
+}
