@@ -82,6 +82,8 @@ struct InboxState {
     /// Bytes of all segment files, together with what is on its way into them.
     used_bytes: u64,
     writer_waits: bool,
+    /// How many publishes the writer waits for.
+    wanted: usize,
     phase: Phase,
 }
 
@@ -92,6 +94,7 @@ impl Inbox {
             pending_bytes: 0,
             used_bytes,
             writer_waits: false,
+            wanted: 1,
             phase: Phase::Open,
         };
         Self { state: Mutex::new(state), wake: Condvar::new(), max_bytes, max_pending_bytes }
@@ -115,7 +118,7 @@ impl Inbox {
         state.used_bytes += bytes;
         state.pending_bytes += bytes;
         state.pending.push(pending);
-        if state.writer_waits {
+        if state.writer_waits && state.pending.len() >= state.wanted {
             state.writer_waits = false;
             drop(state);
             self.wake.notify_one();
@@ -125,14 +128,25 @@ impl Inbox {
 
     /// Waits for publishes and takes all of them into the empty `taken`. `false` once the queue is closed or poisoned
     /// and nothing is left.
-    pub(super) fn take(&self, taken: &mut Vec<Pending>) -> bool {
+    ///
+    /// Publishers that were just answered mostly come again at once. So once there is one publish, this waits up to
+    /// `linger` for `expected` of them: else the first to come back would have a group to itself, and all others
+    /// would wait for two.
+    pub(super) fn take(&self, taken: &mut Vec<Pending>, expected: usize, linger: Duration) -> bool {
         let mut state = self.state.lock();
+        state.wanted = 1;
         while state.pending.is_empty() {
             if !matches!(state.phase, Phase::Open) {
                 return false;
             }
             state.writer_waits = true;
             self.wake.wait(&mut state);
+        }
+        if state.pending.len() < expected && matches!(state.phase, Phase::Open) {
+            state.wanted = expected;
+            state.writer_waits = true;
+            // Whether it was enough or too long makes no difference: what is there is taken.
+            let _ = self.wake.wait_for(&mut state, linger);
         }
         state.writer_waits = false;
         state.pending_bytes = 0;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Position, Published};
@@ -23,6 +23,11 @@ use super::state::Appended;
 const MAX_GROUP_BYTES: u64 = 8 << 20;
 /// Capacity that the buffer keeps between groups.
 const KEPT_BUFFER_BYTES: usize = 16 << 20;
+
+/// The writer lingers for the publishers of the last group at most this share of what storing that group took …
+const LINGER_SHARE: u32 = 4;
+/// … and never longer than this.
+const MAX_LINGER: Duration = Duration::from_micros(300);
 
 /// The writer's own state.
 pub(super) struct Writer<D> {
@@ -55,7 +60,10 @@ impl<D: Disk> Writer<D> {
     /// Writes until the queue is closed or the disk fails for good.
     pub(super) fn run(mut self) {
         let mut taken = Vec::new();
-        while self.shared.inbox.take(&mut taken) {
+        let (mut expected, mut linger) = (0, Duration::ZERO);
+        while self.shared.inbox.take(&mut taken, expected, linger) {
+            let begin = Instant::now();
+            expected = taken.len();
             let mut rest = taken.drain(..).peekable();
             let mut group = Vec::new();
             while rest.peek().is_some() {
@@ -67,6 +75,7 @@ impl<D: Disk> Writer<D> {
                 }
                 self.write_group(&mut group, bytes);
             }
+            linger = (begin.elapsed() / LINGER_SHARE).min(MAX_LINGER);
         }
     }
 
