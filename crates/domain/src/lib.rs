@@ -29,7 +29,15 @@ pub mod time;
 pub mod view;
 
 mod apply;
+mod conclude;
 mod deadline;
+mod facts;
+mod forget;
+mod judge;
+mod lifecycle;
+mod matching;
+mod occurrence;
+mod run;
 mod scheduler;
 
 pub use apply::apply;

@@ -32,7 +32,23 @@ pub const MAX_METADATA_KEY_BYTES: usize = 64;
 pub const MAX_METADATA_VALUE_BYTES: usize = 256;
 /// Most runs of one scheduler that are open at once; one more ends the oldest as `unknown`.
 pub const MAX_OPEN_RUNS: usize = 32;
-/// Most ended runs of one scheduler kept in memory so that late messages find them.
-pub const MAX_ENDED_RUNS: usize = 8;
+/// Most ended runs of one scheduler kept whole so that a late word on them finds them.
+pub const MAX_ENDED_RUNS: usize = 2;
+/// Most stale or unknown runs of one scheduler kept whole so that their end, if it still comes, finds them.
+pub const MAX_STALE_RUNS: usize = 8;
+/// Most runs of one scheduler kept between two ticks; one more settles them at once.
+pub const MAX_KEPT_RUNS: usize = 64;
+/// Most messages without a run id kept between two ticks; one more settles the oldest.
+pub const MAX_PENDING: usize = 64;
+/// Most history entries of one scheduler kept whole so that a late word on them is a correction.
+pub const MAX_KEPT_OCCURRENCES: usize = 8;
+/// Most corrections kept of one history entry.
+pub const MAX_CORRECTIONS: usize = 16;
+/// Most due times judged by one tick; the next tick goes on.
+pub const MAX_DUES_PER_TICK: usize = 1_000;
+/// Most blind intervals remembered at once; one more is joined to its neighbour.
+pub const MAX_GAPS: usize = 8;
+/// Longest error text in a derived event, in bytes of UTF-8; the run's record has it whole.
+pub const MAX_EVENT_ERROR_BYTES: usize = 500;
 /// Number of run ids of forgotten runs (as hashes) that a late copy is still recognised by.
 pub const MAX_FORGOTTEN_RUNS: usize = 16;

@@ -6,7 +6,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::RunId;
+use crate::occurrence::Occurrence;
 use crate::record::{OccurrenceStatus, Progress, StaleReason, Subject};
+use crate::run::{Place, Run};
+use crate::scheduler::Scheduler;
 use crate::time::Timestamp;
 
 /// How a scheduler is, in one word. What needs a person comes before what doesn't.
@@ -173,4 +176,101 @@ pub struct AlertView {
     pub subject: Subject,
     /// How many in a row have gone wrong by now.
     pub streak: u32,
+}
+
+impl Scheduler {
+    /// What to show of it at a time (the partition's watermark).
+    #[must_use]
+    pub fn view(&self, now: Timestamp) -> SchedulerView {
+        let mut open_runs: Vec<RunView> =
+            self.runs.iter().filter(|run| run.placed.is_some() && !run.has_ended()).map(|run| self.run_view(run)).collect();
+        open_runs.sort_unstable_by(|one, other| (one.started_at, &one.run_id).cmp(&(other.started_at, &other.run_id)));
+        SchedulerView {
+            status: self.status_at(now),
+            paused: self.paused,
+            next_due: self.expected,
+            open_runs,
+            last: self.newest().map(|entry| self.occurrence_view(entry)),
+            alert: self.alert.as_deref().map(|alert| AlertView {
+                id: alert.id.clone(),
+                opened_at: alert.opened_at,
+                subject: alert.subject.clone(),
+                streak: self.bad_streak,
+            }),
+            last_heartbeat_at: self.last_heartbeat_at,
+            bad_streak: self.bad_streak,
+            good_streak: self.good_streak,
+            registered_at: self.registered_at,
+            updated_at: self.updated_at,
+            revision: self.revision,
+        }
+    }
+
+    /// How it is at a time, in one word: cheap enough for lists.
+    #[must_use]
+    pub fn status_at(&self, now: Timestamp) -> SchedulerStatus {
+        if self.paused {
+            return SchedulerStatus::Paused;
+        }
+        if self.runs.iter().any(|run| run.status() == Some(OccurrenceStatus::Running)) {
+            return SchedulerStatus::Running;
+        }
+        if self.expected.is_some_and(|due| due < now) {
+            return SchedulerStatus::Late;
+        }
+        match self.newest().map(|entry| entry.status) {
+            None if self.last_heartbeat_at.is_some() => SchedulerStatus::Healthy,
+            None => SchedulerStatus::New,
+            Some(OccurrenceStatus::Failed) => SchedulerStatus::Failed,
+            Some(OccurrenceStatus::Missed) => SchedulerStatus::Missed,
+            Some(OccurrenceStatus::Stale) => SchedulerStatus::Stale,
+            Some(OccurrenceStatus::Unknown) => SchedulerStatus::Unknown,
+            Some(OccurrenceStatus::Running) => SchedulerStatus::Running,
+            Some(_) => SchedulerStatus::Healthy,
+        }
+    }
+
+    /// A silence that goes on counts as the newest.
+    fn newest(&self) -> Option<&Occurrence> {
+        self.open_silence().or_else(|| self.occurrences.last())
+    }
+
+    fn run_view(&self, run: &Run) -> RunView {
+        RunView {
+            run_id: run.id.clone(),
+            named: run.named,
+            status: run.status().unwrap_or(OccurrenceStatus::Running),
+            started_at: run.started_at(),
+            last_sign_at: run.last_sign.max(run.started_at()),
+            occurred_at: run.occurred_at,
+            due: run.placed.and_then(|(_, place)| match place {
+                Place::Due(due) => Some(due),
+                Place::Alone => None,
+            }),
+            stale: run.verdict.and_then(|verdict| verdict.stale),
+            deadline: self.run_deadline(run).filter(|_| !self.paused).map(|(deadline, _)| deadline),
+            heartbeats: run.heartbeats,
+            progress: run.progress.as_deref().cloned(),
+        }
+    }
+
+    fn occurrence_view(&self, entry: &Occurrence) -> OccurrenceView {
+        let is_decider = |run: &&Run| {
+            run.started_at() == entry.decided_by && run.subject().as_ref() == Some(&entry.subject)
+        };
+        let run = self.runs.iter().rev().find(is_decider);
+        let end = run.and_then(|run| run.end(Timestamp::MAX));
+        let detail = end.and_then(|end| end.detail.as_deref());
+        OccurrenceView {
+            subject: entry.subject.clone(),
+            status: entry.status,
+            started_at: entry.started_at,
+            ended_at: entry.ended_at,
+            late_start_ms: entry.late_start_ms,
+            stale: entry.stale,
+            run_id: run.map(|run| run.id.clone()),
+            error: detail.and_then(|detail| detail.error.clone()),
+            exit_code: detail.and_then(|detail| detail.exit_code),
+        }
+    }
 }

@@ -1,0 +1,179 @@
+//! Joining what jobs say into the state, in any order and any number of times. Nothing is concluded here.
+
+use crate::effects::{Effects, Refusal};
+use crate::id::{MessageId, RunId, check_run_id};
+use crate::input::{HeartbeatReport, StatusReport};
+use crate::limits::{MAX_KEPT_RUNS, MAX_PENDING};
+use crate::record::{OccurrenceStatus, Progress};
+use crate::run::{End, Run, hash_message, hash_run};
+use crate::scheduler::{Pending, PendingFact, Scheduler};
+use crate::time::Timestamp;
+
+impl Scheduler {
+    /// A job said where it is.
+    pub(crate) fn status(&mut self, report: &StatusReport<'_>, at: Timestamp, message: MessageId, effects: &mut Effects) {
+        if report.run_id.is_none() && report.status.is_terminal() {
+            self.hold_end(report, at, message, effects);
+            return;
+        }
+        let made;
+        let (id, named) = match report.run_id {
+            Some(id) => (id, true),
+            None => {
+                made = message.made_run_id();
+                (made.as_str(), false)
+            }
+        };
+        let Some(run) = self.run_for(id, named, at, effects) else { return };
+        if report.status.is_terminal() {
+            run.join_end(End::new(report, at, message));
+        } else if run.has_ended() {
+            return;
+        } else {
+            run.join_sign(at, report.occurred_at);
+        }
+        effects.changed = true;
+        self.note_fact(at);
+    }
+
+    /// A job said that it is alive.
+    pub(crate) fn heartbeat(
+        &mut self,
+        report: &HeartbeatReport<'_>,
+        at: Timestamp,
+        message: MessageId,
+        effects: &mut Effects,
+    ) {
+        let Some(id) = report.run_id else {
+            self.hold_heartbeat(report, at, message, effects);
+            return;
+        };
+        let Some(run) = self.run_for(id, true, at, effects) else { return };
+        if run.has_ended() {
+            return;
+        }
+        run.join_heartbeat(at, report.occurred_at, report.progress.as_ref());
+        let is_news = run.status() != Some(OccurrenceStatus::Running);
+        self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
+        effects.changed = true;
+        if is_news {
+            self.note_fact(at);
+        }
+    }
+
+    /// The run of this id, made when it is new; `None` when it is forgotten, or the id is none.
+    fn run_for(&mut self, id: &str, named: bool, at: Timestamp, effects: &mut Effects) -> Option<&mut Run> {
+        match self.runs.binary_search_by(|run| run.id.as_str().cmp(id)) {
+            Ok(index) => self.runs.get_mut(index),
+            Err(_) => {
+                if check_run_id(id).is_err() {
+                    effects.refused = Some(Refusal::InvalidRunId);
+                    return None;
+                }
+                if at <= self.horizon || self.forgotten.contains(&hash_run(id)) {
+                    return None;
+                }
+                if self.runs.len() >= MAX_KEPT_RUNS {
+                    self.settle_all(at, effects);
+                }
+                self.add_run(RunId::new(id).ok()?, named)
+            }
+        }
+    }
+
+    /// Puts a new run in its place by id.
+    fn add_run(&mut self, id: RunId, named: bool) -> Option<&mut Run> {
+        let index = self.runs.partition_point(|run| run.id < id);
+        self.runs.reserve_exact(1);
+        self.runs.insert(index, Run::new(id, named));
+        self.runs.get_mut(index)
+    }
+
+    fn hold_end(&mut self, report: &StatusReport<'_>, at: Timestamp, message: MessageId, effects: &mut Effects) {
+        let hash = hash_message(message);
+        let is_copy = self.runs.iter().flat_map(|run| &run.ends).any(|end| end.message == hash);
+        if is_copy || self.forgotten.contains(&hash) || at <= self.horizon {
+            return;
+        }
+        let end = Box::new(End::new(report, at, message));
+        self.hold(Pending { key: (at, message), fact: PendingFact::End(end) }, effects);
+    }
+
+    fn hold_heartbeat(
+        &mut self,
+        report: &HeartbeatReport<'_>,
+        at: Timestamp,
+        message: MessageId,
+        effects: &mut Effects,
+    ) {
+        if (at, message) <= self.pending_key {
+            return;
+        }
+        self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
+        let progress = report.progress.as_ref().map(|progress| {
+            let message = progress.message.map(Into::into);
+            Box::new(Progress { done: progress.done, total: progress.total, message })
+        });
+        let fact = PendingFact::Heartbeat { occurred_at: report.occurred_at, progress };
+        self.hold(Pending { key: (at, message), fact }, effects);
+    }
+
+    fn hold(&mut self, pending: Pending, effects: &mut Effects) {
+        let at = pending.key.0;
+        match self.pending.binary_search_by_key(&pending.key, |held| held.key) {
+            Ok(_) => return,
+            Err(index) => {
+                self.pending.reserve_exact(1);
+                self.pending.insert(index, pending);
+            }
+        }
+        if self.pending.len() > MAX_PENDING {
+            self.settle_all(self.pending.first().map_or(at, |oldest| oldest.key.0), effects);
+        }
+        effects.changed = true;
+        self.note_fact(at);
+    }
+
+    /// Gives the messages without a run id, up to a time and in their order, to the runs that were open when they came.
+    pub(crate) fn give_out_pending(&mut self, now: Timestamp) {
+        let ready = self.pending.partition_point(|held| held.key.0 <= now);
+        if ready == 0 {
+            return;
+        }
+        let later = self.pending.split_off(ready);
+        for held in std::mem::replace(&mut self.pending, later) {
+            let target = self.target(held.key.0);
+            self.pending_key = self.pending_key.max(held.key);
+            match held.fact {
+                PendingFact::Heartbeat { occurred_at, progress } => {
+                    let progress = progress.as_deref().map(Into::into);
+                    match target.and_then(|index| self.runs.get_mut(index)) {
+                        Some(run) => run.join_heartbeat(held.key.0, occurred_at, progress.as_ref()),
+                        None => self.own_heartbeat_at = self.own_heartbeat_at.max(Some(held.key.0)),
+                    }
+                }
+                PendingFact::End(end) => {
+                    let run = match target {
+                        Some(index) => self.runs.get_mut(index),
+                        None => self.add_run(held.key.1.made_run_id(), false),
+                    };
+                    if let Some(run) = run {
+                        run.join_end(*end);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whose a message without a run id is: the youngest unnamed run that was open then, else the only open one.
+    fn target(&self, at: Timestamp) -> Option<usize> {
+        let open = || self.runs.iter().enumerate().filter(|(_, run)| run.is_open_at(at));
+        let unnamed = open().filter(|(_, run)| !run.named).max_by_key(|(_, run)| (run.started_at(), &run.id));
+        let mut all = open();
+        let only = match (all.next(), all.next()) {
+            (Some(only), None) => Some(only),
+            _ => None,
+        };
+        unnamed.or(only).map(|(index, _)| index)
+    }
+}

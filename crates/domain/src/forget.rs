@@ -1,0 +1,71 @@
+//! Keeping a state small: what is no longer needed for a late word goes, leaving a hash behind.
+
+use crate::limits::{MAX_ENDED_RUNS, MAX_FORGOTTEN_RUNS, MAX_KEPT_OCCURRENCES, MAX_STALE_RUNS};
+use crate::record::{OccurrenceStatus, Subject};
+use crate::run::{Run, hash_run};
+use crate::scheduler::Scheduler;
+use crate::time::Timestamp;
+
+impl Scheduler {
+    /// Forgets the oldest of what is over.
+    pub(crate) fn forget(&mut self) {
+        self.forget_runs(MAX_ENDED_RUNS, Run::has_ended);
+        self.forget_runs(MAX_STALE_RUNS, |run| {
+            matches!(run.status(), Some(OccurrenceStatus::Stale | OccurrenceStatus::Unknown))
+        });
+        self.forget_entries();
+    }
+
+    fn forget_runs(&mut self, keep: usize, is_over: impl Fn(&Run) -> bool) {
+        let over: Vec<(Timestamp, &Run)> =
+            self.runs.iter().filter(|run| is_over(run)).map(|run| (run.started_at(), run)).collect();
+        if over.len() <= keep {
+            return;
+        }
+        let mut order: Vec<_> = over.into_iter().map(|(started, run)| (started, run.id.clone())).collect();
+        order.sort_unstable();
+        let excess = order.len().saturating_sub(keep);
+        for (_, id) in order.into_iter().take(excess) {
+            let Ok(index) = self.runs.binary_search_by(|run| run.id.cmp(&id)) else { continue };
+            let run = self.runs.remove(index);
+            self.remember_hashes(&run);
+        }
+        self.runs.shrink_to_fit();
+    }
+
+    fn remember_hashes(&mut self, run: &Run) {
+        self.horizon = self.horizon.max(run.first_at());
+        self.forgotten.reserve_exact(1);
+        self.forgotten.push(hash_run(run.id.as_str()));
+        if !run.named {
+            self.forgotten.extend(run.ends.iter().map(|end| end.message));
+        }
+        let excess = self.forgotten.len().saturating_sub(MAX_FORGOTTEN_RUNS);
+        self.forgotten.drain(..excess);
+    }
+
+    /// Entries are kept while a run of theirs is, and the newest few; a silence until it is broken.
+    fn forget_entries(&mut self) {
+        let mut excess = self.occurrences.len().saturating_sub(MAX_KEPT_OCCURRENCES);
+        if self.expected.is_some() || excess > 0 {
+            excess = excess.max(self.occurrences.len().saturating_sub(2));
+        }
+        if excess == 0 {
+            return;
+        }
+        let mut held: Vec<Subject> = self.runs.iter().filter_map(Run::subject).collect();
+        held.extend(self.open_silence().map(|silence| silence.subject.clone()));
+        let mut closed = self.closed_until;
+        let mut position = 0_usize;
+        self.occurrences.retain(|entry| {
+            position = position.saturating_add(1);
+            let keep = position > excess || held.contains(&entry.subject);
+            if let (false, Subject::Occurrence { due }) = (keep, &entry.subject) {
+                closed = closed.max(*due);
+            }
+            keep
+        });
+        self.closed_until = closed;
+        self.occurrences.shrink_to_fit();
+    }
+}

@@ -1,0 +1,281 @@
+//! Ticks: drawing conclusions from the facts, as of a time up to which all of them are in.
+
+use crate::effects::Effects;
+use crate::limits::{MAX_DUES_PER_TICK, MAX_OPEN_RUNS};
+use crate::occurrence::Occurrence;
+use crate::record::{OccurrenceStatus, StaleReason, Subject};
+use crate::run::{Place, Run, Verdict};
+use crate::schedule::Plan;
+use crate::scheduler::Scheduler;
+use crate::spec::Schedule;
+use crate::time::Timestamp;
+
+/// What changed in one judgement.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// Entries as they were before, with what they were; those that were touched at all.
+    pub(crate) before: Vec<Occurrence>,
+}
+
+impl Findings {
+    /// Remembers how an entry was, the first time that it is touched.
+    pub(crate) fn note(&mut self, entry: &Occurrence) {
+        if self.before.iter().rev().all(|known| known.subject != entry.subject) {
+            self.before.push(entry.clone());
+        }
+    }
+}
+
+impl Scheduler {
+    /// The watermark has come to `at`.
+    pub(crate) fn tick(&mut self, at: Timestamp, effects: &mut Effects) {
+        let now = at.max(self.judged_at);
+        if crate::next_deadline(self).is_some_and(|deadline| deadline <= now) {
+            self.judge(now, true, effects);
+        }
+    }
+
+    /// Concludes what the facts up to `now` say, without giving up on anything that may still be heard of: for what can't
+    /// wait for the watermark.
+    pub(crate) fn settle(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.judge(now.max(self.judged_at), false, effects);
+    }
+
+    /// As [`settle`](Self::settle), with every fact that is there: too many have come between two ticks.
+    pub(crate) fn settle_all(&mut self, now: Timestamp, effects: &mut Effects) {
+        let last = self.runs.iter().map(Run::last_at).fold(now, Timestamp::max);
+        self.settle(last, effects);
+    }
+
+    /// One judgement. `deadlines`: whether silence is a reason, too.
+    fn judge(&mut self, now: Timestamp, deadlines: bool, effects: &mut Effects) {
+        let deadlines = deadlines && !self.paused;
+        let mut findings = Findings::default();
+        if deadlines {
+            self.judged_at = now;
+        }
+        self.give_out_pending(now);
+        self.place_runs(now, &mut findings);
+        self.judge_runs(now, deadlines, effects);
+        self.judge_entries(now, &mut findings);
+        self.advance_dues(now, deadlines, &mut findings);
+        self.judge_silence(now, deadlines, &mut findings);
+        self.facts_at = self.next_fact(now);
+        effects.changed = true;
+        self.conclude(now, findings, effects);
+        self.forget();
+    }
+
+    /// The earliest fact later than `now`.
+    fn next_fact(&self, now: Timestamp) -> Option<Timestamp> {
+        let pending = self.pending.iter().map(|held| held.key.0);
+        let runs = self.runs.iter().flat_map(|run| {
+            let unplaced = run.placed.is_none().then_some(run.first_at());
+            run.ends.iter().map(|end| end.at).chain(unplaced)
+        });
+        pending.chain(runs).filter(|at| *at > now).min()
+    }
+
+    /// Gives every run that has started its history entry.
+    fn place_runs(&mut self, now: Timestamp, findings: &mut Findings) {
+        let mut plan = None;
+        for index in 0..self.runs.len() {
+            let Some(run) = self.runs.get(index).filter(|run| run.placed.is_none() && run.first_at() <= now) else {
+                continue;
+            };
+            let started = run.started_at();
+            let plan = plan.get_or_insert_with(|| Plan::new(&self.spec.schedule, self.registered_at));
+            let place = self.place(plan, started);
+            let Some(run) = self.runs.get_mut(index) else { continue };
+            run.placed = Some((started, place));
+            let Some(subject) = run.subject() else { continue };
+            let grace = self.spec.start_grace_seconds;
+            let entry = self.entry(&subject);
+            findings.note(entry);
+            entry.runs = entry.runs.saturating_add(1);
+            if entry.started_at.is_none_or(|first| started < first) {
+                entry.started_at = Some(started);
+                entry.late_start_ms = match place {
+                    Place::Due(due) => Some(started.millis_since(due.plus_seconds(grace))).filter(|late| *late > 0),
+                    Place::Alone => None,
+                };
+            }
+        }
+    }
+
+    /// When a run that says nothing more will be stale, and why.
+    pub(crate) fn run_deadline(&self, run: &Run) -> Option<(Timestamp, StaleReason)> {
+        let silent = self.spec.heartbeat_timeout_seconds.map(|seconds| {
+            let last = run.last_sign.max(run.started_at()).max(run.rearmed_at);
+            (last.plus_seconds(seconds), StaleReason::NoHeartbeat)
+        });
+        let long = self.spec.max_run_seconds.map(|seconds| {
+            let start = run.started_at().max(run.rearmed_at);
+            (start.plus_seconds(seconds), StaleReason::OverMaxRun)
+        });
+        silent.into_iter().chain(long).min()
+    }
+
+    fn verdict(&self, run: &Run, now: Timestamp, deadlines: bool) -> Verdict {
+        if let Some(end) = run.end(now) {
+            return Verdict { status: end.outcome(), ended_at: Some(end.at), stale: None, message: end.message };
+        }
+        if run.given_up {
+            let kept = run.verdict.filter(|verdict| verdict.status == OccurrenceStatus::Unknown);
+            let unknown = Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(now), stale: None, message: 0 };
+            return kept.unwrap_or(unknown);
+        }
+        let passed = self.run_deadline(run).filter(|(deadline, _)| now > *deadline);
+        match (passed, run.verdict) {
+            (Some((deadline, _)), _) if deadlines && run.last_sign.max(run.started_at()) < run.blind_until => {
+                Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(deadline), stale: None, message: 0 }
+            }
+            (Some((deadline, reason)), _) if deadlines => {
+                let stale = Some(reason);
+                Verdict { status: OccurrenceStatus::Stale, ended_at: Some(deadline), stale, message: 0 }
+            }
+            // Deadlines are off: what was found stale stays so until it says something.
+            (_, Some(before)) if !deadlines && before.ended_at.is_some_and(|ended| run.last_sign <= ended) => before,
+            _ => Verdict::RUNNING,
+        }
+    }
+
+    /// Judges every run, gives up the oldest when too many are open, and writes what changed.
+    fn judge_runs(&mut self, now: Timestamp, deadlines: bool, effects: &mut Effects) {
+        let mut open: Vec<(Timestamp, usize)> = Vec::new();
+        for index in 0..self.runs.len() {
+            let Some(run) = self.runs.get(index).filter(|run| run.placed.is_some()) else { continue };
+            let verdict = self.verdict(run, now, deadlines);
+            if verdict.status == OccurrenceStatus::Running {
+                open.push((run.started_at(), index));
+            }
+            self.set_verdict(index, verdict, effects);
+        }
+        if open.len() <= MAX_OPEN_RUNS {
+            return;
+        }
+        open.sort_unstable();
+        let excess = open.len().saturating_sub(MAX_OPEN_RUNS);
+        for (_, index) in open.into_iter().take(excess) {
+            if let Some(run) = self.runs.get_mut(index) {
+                run.given_up = true;
+            }
+            let unknown = Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(now), stale: None, message: 0 };
+            self.set_verdict(index, unknown, effects);
+        }
+    }
+
+    fn set_verdict(&mut self, index: usize, verdict: Verdict, effects: &mut Effects) {
+        let Some(run) = self.runs.get_mut(index) else { return };
+        if run.verdict == Some(verdict) {
+            return;
+        }
+        run.verdict = Some(verdict);
+        if let Some(subject) = run.subject() {
+            effects.runs.push(crate::conclude::run_record(run, subject, verdict));
+        }
+    }
+
+    /// Judges the entries that have runs, by their runs.
+    fn judge_entries(&mut self, now: Timestamp, findings: &mut Findings) {
+        let mut subjects: Vec<Subject> = self.runs.iter().filter_map(Run::subject).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        for subject in subjects {
+            let runs = || self.runs.iter().filter(|run| run.subject().as_ref() == Some(&subject));
+            let order = |run: &&Run| (run.started_at(), run.id.clone());
+            let running = runs().filter(|run| run.status() == Some(OccurrenceStatus::Running)).max_by_key(order);
+            let last = runs().max_by_key(order);
+            let Some((decider, verdict)) = running.or(last).and_then(|run| Some((run.started_at(), run.verdict?))) else {
+                continue;
+            };
+            let entry = self.entry(&subject);
+            // The run that decided is forgotten, and an earlier one is not: it stays decided.
+            if decider < entry.decided_by && verdict.status != OccurrenceStatus::Running {
+                continue;
+            }
+            let stale = verdict.stale.or(entry.stale);
+            if (entry.status, entry.ended_at, entry.stale) == (verdict.status, verdict.ended_at, stale) {
+                continue;
+            }
+            findings.note(entry);
+            entry.decided_by = entry.decided_by.max(decider);
+            entry.ended_at = verdict.ended_at;
+            entry.stale = stale;
+            if entry.status != verdict.status {
+                entry.go_to(verdict.status, now);
+            }
+        }
+    }
+
+    /// Goes on from due time to due time: past those that are filled, and past those that did not start in time.
+    fn advance_dues(&mut self, now: Timestamp, deadlines: bool, findings: &mut Findings) {
+        let mut plan = None;
+        for _ in 0..MAX_DUES_PER_TICK {
+            let Some(due) = self.expected else { break };
+            if !self.has_entry_due(due) {
+                let deadline = self.start_deadline(due);
+                if !deadlines || now <= deadline.at {
+                    break;
+                }
+                let status = if deadline.blind { OccurrenceStatus::Unknown } else { OccurrenceStatus::Missed };
+                let entry = self.entry(&Subject::Occurrence { due });
+                findings.note(entry);
+                entry.ended_at = Some(deadline.at);
+                entry.go_to(status, now);
+            }
+            let plan = plan.get_or_insert_with(|| Plan::new(&self.spec.schedule, self.registered_at));
+            self.expected = plan.next_due(due);
+        }
+        self.drop_old_gaps();
+    }
+
+    /// When the scheduler's own heartbeat is overdue, the sign that this counts from, and whether it was the blind time's.
+    pub(crate) fn silence_deadline(&self) -> Option<(Timestamp, Timestamp, bool)> {
+        let seconds = self.spec.heartbeat_timeout_seconds.filter(|_| self.spec.schedule == Schedule::None)?;
+        let own = self.own_heartbeat_at?;
+        let is_open = |run: &Run| run.status() == Some(OccurrenceStatus::Running);
+        if self.runs.iter().any(is_open) {
+            return None;
+        }
+        let last = self.runs.iter().filter(|run| run.placed.is_some()).map(Run::last_at).fold(own, Timestamp::max);
+        Some((last.max(self.rearmed_at).plus_seconds(seconds), last, last < self.blind_until))
+    }
+
+    /// The silence that was found and has not been broken.
+    pub(crate) fn open_silence(&self) -> Option<&Occurrence> {
+        let is_silence = |entry: &&Occurrence| matches!(entry.subject, Subject::Silence { .. });
+        let last = self.occurrences.iter().rev().find(is_silence)?;
+        (last.status != OccurrenceStatus::Succeeded).then_some(last)
+    }
+
+    fn judge_silence(&mut self, now: Timestamp, deadlines: bool, findings: &mut Findings) {
+        let heard = self.runs.iter().filter(|run| run.placed.is_some()).map(Run::last_at);
+        let heard = heard.chain(self.own_heartbeat_at).max();
+        if let (Some(silence), Some(heard)) = (self.open_silence(), heard) {
+            if heard > silence.subject.time() {
+                let subject = silence.subject.clone();
+                let entry = self.entry(&subject);
+                findings.note(entry);
+                entry.ended_at = Some(heard);
+                entry.go_to(OccurrenceStatus::Succeeded, now);
+            }
+        }
+        let Some((deadline, since, blind)) = self.silence_deadline().filter(|_| deadlines) else { return };
+        if now <= deadline || self.open_silence().is_some() {
+            return;
+        }
+        let entry = self.entry(&Subject::Silence { since });
+        if entry.status.is_ended() {
+            return;
+        }
+        findings.note(entry);
+        entry.ended_at = Some(deadline);
+        if blind {
+            entry.go_to(OccurrenceStatus::Unknown, now);
+        } else {
+            entry.stale = Some(StaleReason::NoHeartbeat);
+            entry.go_to(OccurrenceStatus::Stale, now);
+        }
+    }
+}

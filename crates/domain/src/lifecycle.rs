@@ -1,0 +1,182 @@
+//! Registration, change, pause, resume and deletion; and what a blind interval does.
+
+use crate::effects::{Effects, Refusal};
+use crate::event::{Event, EventKind, Lifecycle, Resolution};
+use crate::id::MessageId;
+use crate::input::Gap;
+use crate::record::OccurrenceStatus;
+use crate::run::Verdict;
+use crate::scheduler::Scheduler;
+use crate::spec::{Schedule, SchedulerSpec};
+use crate::time::Timestamp;
+
+/// Makes a scheduler, or changes it.
+pub(crate) fn register(
+    slot: &mut Option<Scheduler>,
+    spec: &SchedulerSpec,
+    at: Timestamp,
+    message: MessageId,
+    effects: &mut Effects,
+) {
+    match slot {
+        Some(known) => known.update(spec, at, message, effects),
+        None => {
+            let made = Scheduler::new(spec.clone(), at, message);
+            made.say(Lifecycle::Registered, at, effects);
+            *slot = Some(made);
+            effects.changed = true;
+        }
+    }
+}
+
+/// Removes a scheduler.
+pub(crate) fn delete(slot: &mut Option<Scheduler>, at: Timestamp, message: MessageId, effects: &mut Effects) {
+    let Some(known) = slot else {
+        effects.refused = Some(Refusal::UnknownScheduler);
+        return;
+    };
+    if (at, message) <= known.spec_key {
+        return;
+    }
+    known.settle(at, effects);
+    known.end_open_runs(at, effects);
+    known.drop_alert(Resolution::Deleted, at, effects);
+    known.say(Lifecycle::Deleted, at, effects);
+    effects.changed = true;
+    *slot = None;
+}
+
+impl Scheduler {
+    fn say(&self, what: Lifecycle, at: Timestamp, effects: &mut Effects) {
+        let word = match what {
+            Lifecycle::Registered => "registered",
+            Lifecycle::Updated => "updated",
+            Lifecycle::Paused => "paused",
+            Lifecycle::Resumed => "resumed",
+            Lifecycle::Deleted => "deleted",
+        };
+        let id = format!("scheduler:{}:{}:{word}", self.registered_at.as_millis(), self.revision).into();
+        effects.events.push(Event { id, at, kind: EventKind::Lifecycle(what) });
+    }
+
+    fn revise(&mut self, at: Timestamp, effects: &mut Effects) {
+        self.revision = self.revision.saturating_add(1);
+        self.updated_at = at;
+        self.note_fact(at);
+        effects.changed = true;
+    }
+
+    /// Registered again. The same content changes nothing; an older registration than the known one does neither.
+    fn update(&mut self, spec: &SchedulerSpec, at: Timestamp, message: MessageId, effects: &mut Effects) {
+        if (at, message) <= self.spec_key || *spec == self.spec {
+            return;
+        }
+        self.settle(at, effects);
+        let is_rescheduled = spec.schedule != self.spec.schedule;
+        self.spec = spec.clone();
+        self.spec_key = (at, message);
+        if is_rescheduled {
+            self.expect_from(at);
+        }
+        self.revise(at, effects);
+        self.say(Lifecycle::Updated, at, effects);
+    }
+
+    /// What was expected and has not come is withdrawn; the next is the first one due after this time.
+    fn expect_from(&mut self, at: Timestamp) {
+        self.armed_from = at;
+        self.gaps.clear();
+        let due = || crate::schedule::next_due(&self.spec.schedule, self.registered_at, at);
+        self.expected = if self.paused { None } else { due() };
+    }
+
+    /// Expects nothing until it is resumed.
+    pub(crate) fn pause(&mut self, at: Timestamp, message: MessageId, effects: &mut Effects) {
+        if (at, message) <= self.pause_key.max(self.first_key()) || self.paused {
+            return;
+        }
+        self.settle(at, effects);
+        self.pause_key = (at, message);
+        self.paused = true;
+        self.expect_from(at);
+        self.drop_alert(Resolution::Paused, at, effects);
+        self.revise(at, effects);
+        self.say(Lifecycle::Paused, at, effects);
+    }
+
+    /// Expects it again: everything counts from `at`.
+    pub(crate) fn resume(&mut self, at: Timestamp, message: MessageId, effects: &mut Effects) {
+        if (at, message) <= self.pause_key || !self.paused {
+            return;
+        }
+        self.settle(at, effects);
+        self.pause_key = (at, message);
+        self.paused = false;
+        self.expect_from(at);
+        self.rearmed_at = self.rearmed_at.max(at);
+        for run in &mut self.runs {
+            if run.status() == Some(OccurrenceStatus::Running) {
+                run.rearmed_at = run.rearmed_at.max(at);
+            }
+        }
+        self.revise(at, effects);
+        self.say(Lifecycle::Resumed, at, effects);
+    }
+
+    /// Nothing older than its registration is meant for it.
+    const fn first_key(&self) -> crate::scheduler::Key {
+        (self.registered_at, MessageId { source: 0, sequence: 0, index: 0 })
+    }
+
+    /// A history should not show runs as open for ever of which nothing will be heard.
+    fn end_open_runs(&mut self, at: Timestamp, effects: &mut Effects) {
+        for index in 0..self.runs.len() {
+            let Some(run) = self.runs.get(index).filter(|run| run.status() == Some(OccurrenceStatus::Running)) else {
+                continue;
+            };
+            let Some(subject) = run.subject() else { continue };
+            let verdict = Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(at), stale: None, message: 0 };
+            effects.runs.push(crate::conclude::run_record(run, subject.clone(), verdict));
+            let entry = self.entry(&subject);
+            if entry.status == OccurrenceStatus::Running {
+                entry.ended_at = Some(at);
+                entry.go_to(OccurrenceStatus::Unknown, at);
+                effects.occurrences.push(entry.record());
+            }
+        }
+    }
+
+    /// Nothing could be heard for a while: whatever was being waited for then gets its time again.
+    pub(crate) fn blind(&mut self, gap: Gap, effects: &mut Effects) {
+        if gap.until <= gap.from {
+            return;
+        }
+        for index in 0..self.runs.len() {
+            let Some(run) = self.runs.get(index).filter(|run| run.started_at() <= gap.from && !run.has_ended()) else {
+                continue;
+            };
+            let was_waiting = self.run_deadline(run).is_some_and(|(deadline, _)| deadline >= gap.from);
+            let Some(run) = self.runs.get_mut(index).filter(|run| was_waiting && run.blind_until < gap.until) else {
+                continue;
+            };
+            run.rearmed_at = run.rearmed_at.max(gap.until);
+            run.blind_until = gap.until;
+            effects.changed = true;
+        }
+        self.blind_silence(gap, effects);
+        let opens = self.expected.map(|due| due.minus_seconds(self.spec.early_window_seconds));
+        if opens.is_some_and(|opens| opens <= gap.until) && self.remember_gap(gap) {
+            effects.changed = true;
+        }
+    }
+
+    fn blind_silence(&mut self, gap: Gap, effects: &mut Effects) {
+        let is_watched = self.spec.schedule == Schedule::None && self.open_silence().is_none();
+        let was_waiting = self.silence_deadline().is_some_and(|(deadline, ..)| deadline >= gap.from);
+        if is_watched && was_waiting && self.blind_until < gap.until {
+            self.rearmed_at = self.rearmed_at.max(gap.until);
+            self.blind_until = gap.until;
+            effects.changed = true;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Which occurrence a run belongs to, and until when an occurrence may start.
+
+use crate::limits::MAX_GAPS;
+use crate::input::Gap;
+use crate::occurrence::Occurrence;
+use crate::record::Subject;
+use crate::run::{Place, Run};
+use crate::schedule::Plan;
+use crate::scheduler::Scheduler;
+use crate::time::Timestamp;
+
+/// When an occurrence that has not started is given up, and whether Ronda could hear all the while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StartDeadline {
+    pub(crate) at: Timestamp,
+    pub(crate) blind: bool,
+}
+
+impl Scheduler {
+    /// The latest due time up to which a start counts for an occurrence, given when the run started: a pure function of its
+    /// start, so that retries and late starts go to the same occurrence, whatever came first.
+    pub(crate) fn place(&self, plan: &Plan, started: Timestamp) -> Place {
+        let floor = self.armed_from.max(self.closed_until);
+        if self.paused {
+            return Place::Alone;
+        }
+        match plan.latest_due(self.armed_from, started.plus_seconds(self.spec.early_window_seconds)) {
+            Some(due) if due > floor => Place::Due(due),
+            _ => Place::Alone,
+        }
+    }
+
+    /// How long an occurrence may wait for its start. One that was due while nothing could be heard gets its grace again.
+    pub(crate) fn start_deadline(&self, due: Timestamp) -> StartDeadline {
+        let opens = due.minus_seconds(self.spec.early_window_seconds);
+        let mut deadline = StartDeadline { at: due.plus_seconds(self.spec.start_grace_seconds), blind: false };
+        for gap in &self.gaps {
+            if opens <= gap.until && deadline.at >= gap.from {
+                let again = gap.until.plus_seconds(self.spec.start_grace_seconds);
+                deadline = StartDeadline { at: deadline.at.max(again), blind: true };
+            }
+        }
+        deadline
+    }
+
+    /// Remembers a blind interval; the list stays short by joining neighbours.
+    pub(crate) fn remember_gap(&mut self, gap: Gap) -> bool {
+        if self.gaps.contains(&gap) {
+            return false;
+        }
+        self.gaps.push(gap);
+        self.gaps.sort_unstable();
+        if self.gaps.len() > MAX_GAPS {
+            let oldest = self.gaps.remove(0);
+            if let Some(next) = self.gaps.first_mut() {
+                next.from = oldest.from;
+                next.until = next.until.max(oldest.until);
+            }
+        }
+        true
+    }
+
+    /// Drops blind intervals that no expected occurrence can overlap any more.
+    pub(crate) fn drop_old_gaps(&mut self) {
+        let opens = self.expected.map(|due| due.minus_seconds(self.spec.early_window_seconds));
+        self.gaps.retain(|gap| opens.is_some_and(|opens| opens <= gap.until));
+    }
+
+    /// The remembered entry of a subject, made when there is none.
+    pub(crate) fn entry(&mut self, subject: &Subject) -> &mut Occurrence {
+        let order = (subject.time(), subject);
+        let index = match self.occurrences.binary_search_by(|known| known.order().cmp(&order)) {
+            Ok(index) => index,
+            Err(index) => {
+                self.occurrences.reserve_exact(1);
+                self.occurrences.insert(index, Occurrence::new(subject.clone()));
+                index
+            }
+        };
+        // The index was found or made in the lines above.
+        #[allow(clippy::indexing_slicing)]
+        &mut self.occurrences[index]
+    }
+
+    pub(crate) fn has_entry_due(&self, due: Timestamp) -> bool {
+        let is_it = |known: &Occurrence| known.subject == Subject::Occurrence { due };
+        self.occurrences.iter().rev().any(is_it)
+    }
+}
+
+impl Run {
+    /// The history entry that it belongs to, once placed.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        self.placed.map(|(started, place)| match place {
+            Place::Due(due) => Subject::Occurrence { due },
+            Place::Alone => Subject::Run { started, run_id: self.id.clone() },
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! What is remembered of one history entry, so that a late word on it is a correction.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::MAX_CORRECTIONS;
+use crate::record::{Correction, OccurrenceRecord, OccurrenceStatus, StaleReason, Subject};
+use crate::time::Timestamp;
+
+/// How an entry was counted in the streaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Counted {
+    Not,
+    Bad,
+    Good,
+}
+
+/// One occurrence, unscheduled run or silence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Occurrence {
+    pub(crate) subject: Subject,
+    pub(crate) status: OccurrenceStatus,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) late_start_ms: Option<i64>,
+    pub(crate) stale: Option<StaleReason>,
+    pub(crate) runs: u32,
+    /// When the run started that decided it last.
+    pub(crate) decided_by: Timestamp,
+    pub(crate) counted: Counted,
+    /// How many corrections there were, the forgotten ones included.
+    pub(crate) corrected: u32,
+    pub(crate) corrections: Vec<Correction>,
+}
+
+impl Occurrence {
+    pub(crate) const fn new(subject: Subject) -> Self {
+        Self {
+            subject,
+            status: OccurrenceStatus::Expected,
+            started_at: None,
+            ended_at: None,
+            late_start_ms: None,
+            stale: None,
+            runs: 0,
+            decided_by: Timestamp::MIN,
+            counted: Counted::Not,
+            corrected: 0,
+            corrections: Vec::new(),
+        }
+    }
+
+    /// What entries are ordered by: time first.
+    pub(crate) const fn order(&self) -> (Timestamp, &Subject) {
+        (self.subject.time(), &self.subject)
+    }
+
+    /// Goes over to another status; says whether that takes back an earlier judgement.
+    pub(crate) fn go_to(&mut self, status: OccurrenceStatus, at: Timestamp) -> bool {
+        let from = std::mem::replace(&mut self.status, status);
+        if !from.is_ended() {
+            return false;
+        }
+        self.corrected = self.corrected.saturating_add(1);
+        if self.corrections.len() >= MAX_CORRECTIONS {
+            self.corrections.remove(0);
+        }
+        self.corrections.push(Correction { at, from, to: status });
+        true
+    }
+
+    /// The id of the event that says how it is now. Between two corrections no status comes twice, so this is unique.
+    pub(crate) fn event_id(&self) -> Box<str> {
+        let status = match self.status {
+            OccurrenceStatus::Expected => "expected",
+            OccurrenceStatus::Running => "running",
+            OccurrenceStatus::Succeeded => "succeeded",
+            OccurrenceStatus::Failed => "failed",
+            OccurrenceStatus::Cancelled => "cancelled",
+            OccurrenceStatus::Skipped => "skipped",
+            OccurrenceStatus::Missed => "missed",
+            OccurrenceStatus::Stale => "stale",
+            OccurrenceStatus::Unknown => "unknown",
+        };
+        let corrected = self.corrected;
+        let text = match &self.subject {
+            Subject::Occurrence { due } => format!("due:{}:{status}:{corrected}", due.as_millis()),
+            Subject::Run { started, run_id } => format!("run:{}:{run_id}:{status}:{corrected}", started.as_millis()),
+            Subject::Silence { since } => format!("silence:{}:{status}:{corrected}", since.as_millis()),
+        };
+        text.into()
+    }
+
+    pub(crate) fn record(&self) -> OccurrenceRecord {
+        OccurrenceRecord {
+            subject: self.subject.clone(),
+            status: self.status,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            late_start_ms: self.late_start_ms,
+            stale: self.stale,
+            runs: self.runs,
+            corrections: self.corrections.clone(),
+        }
+    }
+
+    pub(crate) const fn heap_bytes(&self) -> usize {
+        self.corrections.capacity().saturating_mul(size_of::<Correction>())
+    }
+}

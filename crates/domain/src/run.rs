@@ -1,0 +1,280 @@
+//! What is known of one run: facts that are joined in any order, and what was last judged of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{MessageId, RunId};
+use crate::input::{ProgressReport, ReportedStatus, StatusReport};
+use crate::record::{OccurrenceStatus, Progress, StaleReason};
+use crate::time::Timestamp;
+
+/// How far a client's own time may be from ours and still order a run's messages, in milliseconds: 24 hours.
+const TRUSTED_SKEW_MS: i64 = 86_400_000;
+
+/// One end of a run, as reported. Several only when reports contradict each other; one per status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) status: ReportedStatus,
+    /// What orders contradicting ends: the client's time when it can be believed, else ours.
+    pub(crate) order: Timestamp,
+    /// When the first report of this status was received.
+    pub(crate) at: Timestamp,
+    /// Hash of the message that `order` and what follows are from.
+    pub(crate) message: u64,
+    pub(crate) duration_ms: Option<u64>,
+    pub(crate) detail: Option<Box<Detail>>,
+}
+
+/// What most ends don't have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Detail {
+    pub(crate) occurred_at: Option<Timestamp>,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) error: Option<Box<str>>,
+    pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
+}
+
+impl End {
+    pub(crate) fn new(report: &StatusReport<'_>, at: Timestamp, message: MessageId) -> Self {
+        let believed = report.occurred_at.filter(|own| own.millis_since(at).unsigned_abs() <= TRUSTED_SKEW_MS.unsigned_abs());
+        let detail = Detail {
+            occurred_at: report.occurred_at,
+            exit_code: report.exit_code,
+            error: report.error.map(Into::into),
+            metadata: report.metadata.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        };
+        Self {
+            status: report.status,
+            order: believed.unwrap_or(at),
+            at,
+            message: hash_message(message),
+            duration_ms: report.duration_ms,
+            detail: (detail != Detail::default()).then(|| Box::new(detail)),
+        }
+    }
+
+    /// Failed wins over success when both are of one time: better a look too many than a failure unseen.
+    const fn rank(&self) -> u8 {
+        match self.status {
+            ReportedStatus::Running => 0,
+            ReportedStatus::Skipped => 1,
+            ReportedStatus::Cancelled => 2,
+            ReportedStatus::Success => 3,
+            ReportedStatus::Failed => 4,
+        }
+    }
+
+    pub(crate) const fn outcome(&self) -> OccurrenceStatus {
+        match self.status {
+            ReportedStatus::Running => OccurrenceStatus::Running,
+            ReportedStatus::Success => OccurrenceStatus::Succeeded,
+            ReportedStatus::Failed => OccurrenceStatus::Failed,
+            ReportedStatus::Cancelled => OccurrenceStatus::Cancelled,
+            ReportedStatus::Skipped => OccurrenceStatus::Skipped,
+        }
+    }
+
+    /// The start that this end tells of, when no message told of the start.
+    fn start(&self) -> Timestamp {
+        let duration = self.duration_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(0);
+        self.at.plus_millis(duration.min(TRUSTED_SKEW_MS).saturating_neg())
+    }
+}
+
+/// What was concluded of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    pub(crate) status: OccurrenceStatus,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) stale: Option<StaleReason>,
+    /// Hash of the message that ended it; a contradiction of the same status is another verdict.
+    pub(crate) message: u64,
+}
+
+impl Verdict {
+    pub(crate) const RUNNING: Self =
+        Self { status: OccurrenceStatus::Running, ended_at: None, stale: None, message: 0 };
+}
+
+/// Which history entry a run belongs to. Fixed when it is first judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    /// The occurrence that was due then.
+    Due(Timestamp),
+    /// None: the run is an entry of its own.
+    Alone,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(crate) named: bool,
+    /// It was one open run too many.
+    pub(crate) given_up: bool,
+    /// The first message that says that it runs; [`Timestamp::MAX`]: none did.
+    pub(crate) opened_at: Timestamp,
+    /// The last such message; [`Timestamp::MIN`]: none did.
+    pub(crate) last_sign: Timestamp,
+    /// The client's own time in that message.
+    pub(crate) occurred_at: Option<Timestamp>,
+    /// When the last counted heartbeat came.
+    pub(crate) heartbeat_at: Timestamp,
+    /// How many heartbeats came, each later than the one before, so that a copy is not counted.
+    pub(crate) heartbeats: u64,
+    pub(crate) progress_at: Timestamp,
+    pub(crate) progress: Option<Box<Progress>>,
+    /// Ends, by status.
+    pub(crate) ends: Vec<End>,
+    /// Deadlines count from here at the earliest; [`Timestamp::MIN`]: from their own times.
+    pub(crate) rearmed_at: Timestamp,
+    /// The end of the last blind interval that it was open across.
+    pub(crate) blind_until: Timestamp,
+    /// Its start, fixed when it was placed.
+    pub(crate) placed: Option<(Timestamp, Place)>,
+    pub(crate) verdict: Option<Verdict>,
+}
+
+impl Run {
+    pub(crate) const fn new(id: RunId, named: bool) -> Self {
+        Self {
+            id,
+            named,
+            given_up: false,
+            opened_at: Timestamp::MAX,
+            last_sign: Timestamp::MIN,
+            occurred_at: None,
+            heartbeat_at: Timestamp::MIN,
+            heartbeats: 0,
+            progress_at: Timestamp::MIN,
+            progress: None,
+            ends: Vec::new(),
+            rearmed_at: Timestamp::MIN,
+            blind_until: Timestamp::MIN,
+            placed: None,
+            verdict: None,
+        }
+    }
+
+    /// Joins a message that says that the run goes on.
+    pub(crate) fn join_sign(&mut self, at: Timestamp, occurred_at: Option<Timestamp>) {
+        self.opened_at = self.opened_at.min(at);
+        if (at, occurred_at) > (self.last_sign, self.occurred_at) {
+            self.last_sign = at;
+            self.occurred_at = occurred_at;
+        }
+    }
+
+    pub(crate) fn join_heartbeat(
+        &mut self,
+        at: Timestamp,
+        occurred_at: Option<Timestamp>,
+        progress: Option<&ProgressReport<'_>>,
+    ) {
+        self.join_sign(at, occurred_at);
+        if at > self.heartbeat_at {
+            self.heartbeat_at = at;
+            self.heartbeats = self.heartbeats.saturating_add(1);
+        }
+        if let Some(report) = progress {
+            self.join_progress(at, report);
+        }
+    }
+
+    fn join_progress(&mut self, at: Timestamp, report: &ProgressReport<'_>) {
+        let new = (at, report.done, report.total, report.message);
+        match &mut self.progress {
+            Some(old) if new <= (self.progress_at, old.done, old.total, old.message.as_deref()) => return,
+            Some(old) => {
+                old.done = report.done;
+                old.total = report.total;
+                if old.message.as_deref() != report.message {
+                    old.message = report.message.map(Into::into);
+                }
+            }
+            None => {
+                let message = report.message.map(Into::into);
+                self.progress = Some(Box::new(Progress { done: report.done, total: report.total, message }));
+            }
+        }
+        self.progress_at = at;
+    }
+
+    /// Joins an end: for each status the first time it was received and the last one said about it.
+    pub(crate) fn join_end(&mut self, end: End) {
+        match self.ends.iter_mut().find(|known| known.status == end.status) {
+            Some(known) => {
+                let first = known.at.min(end.at);
+                if (end.order, end.message) > (known.order, known.message) {
+                    *known = end;
+                }
+                known.at = first;
+            }
+            None => {
+                self.ends.reserve_exact(1);
+                self.ends.push(end);
+                self.ends.sort_unstable_by_key(|end| end.status);
+            }
+        }
+    }
+
+    /// When the first of its messages was received.
+    pub(crate) fn first_at(&self) -> Timestamp {
+        self.ends.iter().map(|end| end.at).fold(self.opened_at, Timestamp::min)
+    }
+
+    /// When the last of its messages was received, as far as is known.
+    pub(crate) fn last_at(&self) -> Timestamp {
+        self.ends.iter().map(|end| end.at).fold(self.last_sign, Timestamp::max)
+    }
+
+    /// Its start: the least receive time; told by the duration when only its end was reported. Fixed once placed.
+    pub(crate) fn started_at(&self) -> Timestamp {
+        if let Some((started, _)) = self.placed {
+            return started;
+        }
+        let first_end = self.ends.iter().map(|end| end.at).min();
+        match first_end {
+            Some(end) if end < self.opened_at => {
+                self.ends.iter().map(End::start).fold(self.opened_at, Timestamp::min)
+            }
+            _ => self.opened_at,
+        }
+    }
+
+    /// The end that counts, of those received by `now`: the latest, then the worst.
+    pub(crate) fn end(&self, now: Timestamp) -> Option<&End> {
+        let received = self.ends.iter().filter(|end| end.at <= now);
+        received.max_by_key(|end| (end.order, end.rank()))
+    }
+
+    /// Whether it had started and not ended at a time.
+    pub(crate) fn is_open_at(&self, at: Timestamp) -> bool {
+        self.started_at() <= at && !self.given_up && self.ends.iter().all(|end| end.at > at)
+    }
+
+    pub(crate) fn status(&self) -> Option<OccurrenceStatus> {
+        self.verdict.map(|verdict| verdict.status)
+    }
+
+    /// Whether a report ended it, as last judged.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.verdict.is_some_and(|verdict| {
+            !matches!(verdict.status, OccurrenceStatus::Running | OccurrenceStatus::Stale | OccurrenceStatus::Unknown)
+        })
+    }
+}
+
+/// FNV-1a 64 over a run's id.
+pub(crate) fn hash_run(id: &str) -> u64 {
+    hash(id.bytes())
+}
+
+/// FNV-1a 64 over a message's id.
+pub(crate) fn hash_message(message: MessageId) -> u64 {
+    let bytes = message.source.to_le_bytes().into_iter().chain(message.sequence.to_le_bytes());
+    hash(bytes.chain(message.index.to_le_bytes()))
+}
+
+fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
