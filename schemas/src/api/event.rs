@@ -1,0 +1,264 @@
+//! Many events in one body, and the JSON of a single command.
+
+use std::borrow::Cow;
+
+use ronda_domain::id::check_id;
+use ronda_domain::input::Input;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::fields::Fields;
+use super::invalid::{Findings, Invalid};
+use super::node;
+use super::report::{Checked, HeartbeatBody, ObjectOnly, Pairs, ProgressWire, StatusBody, checked_heartbeat};
+use super::report_slow::{heartbeat_fields, status_fields};
+use super::text::Text;
+
+/// The words for the kind of an event.
+pub const EVENT_TYPES: [&str; 2] = ["status", "heartbeat"];
+const ENVELOPE_FIELDS: [&str; 2] = ["type", "scheduler_id"];
+
+/// One event of a bulk body, or the one command of a queue message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BulkEvent<'a> {
+    /// Which scheduler, checked to be an id.
+    pub scheduler_id: Cow<'a, str>,
+    /// What it says.
+    pub body: EventBody<'a>,
+}
+
+/// What an event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventBody<'a> {
+    /// `"type":"status"`
+    Status(StatusBody<'a>),
+    /// `"type":"heartbeat"`
+    Heartbeat(HeartbeatBody<'a>),
+}
+
+impl EventBody<'_> {
+    /// The same as the domain takes it.
+    #[must_use]
+    pub fn input(&self) -> Input<'_> {
+        match self {
+            Self::Status(body) => Input::Status(body.report()),
+            Self::Heartbeat(body) => Input::Heartbeat(body.report()),
+        }
+    }
+}
+
+/// Reads the JSON of a single event.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_event(body: &[u8]) -> Result<BulkEvent<'_>, Invalid> {
+    let fast = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<ObjectOnly<EventWire<'_>>>(text).ok());
+    match fast.and_then(|object| object.0.check()) {
+        Some(event) => Ok(event),
+        None => slow(body),
+    }
+}
+
+fn slow(body: &[u8]) -> Result<BulkEvent<'static>, Invalid> {
+    let node = node::read(body)?;
+    let mut findings = Findings::default();
+    let event = Fields::of(node, "", &mut findings).and_then(slow_fields);
+    findings.or(event)
+}
+
+fn slow_fields(mut fields: Fields<'_>) -> Option<BulkEvent<'static>> {
+    let given = fields.has("type");
+    let is_status = fields.word("type", &EVENT_TYPES, |word| match word {
+        "status" => Some(true),
+        "heartbeat" => Some(false),
+        _ => None,
+    });
+    let is_status = fields.need("type", given, is_status, "status or heartbeat");
+    let given = fields.has("scheduler_id");
+    let scheduler_id = fields.id("scheduler_id", check_id);
+    let scheduler_id = fields.need("scheduler_id", given, scheduler_id, "the id that the scheduler was registered with");
+    // Without a type it can't be told which fields it should have: nothing is said about the others.
+    let body = match is_status? {
+        true => EventBody::Status(status_fields(fields, &ENVELOPE_FIELDS)?),
+        false => EventBody::Heartbeat(heartbeat_fields(fields, &ENVELOPE_FIELDS)),
+    };
+    Some(BulkEvent { scheduler_id: Cow::Owned(scheduler_id?), body })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventWire<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    scheduler_id: Text<'a>,
+    #[serde(default, borrow)]
+    status: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    run_id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    error: Option<Text<'a>>,
+    #[serde(default)]
+    exit_code: Option<i32>,
+    #[serde(default)]
+    duration_ms: Option<u64>,
+    #[serde(default, borrow)]
+    occurred_at: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    metadata: Option<Pairs<'a>>,
+    #[serde(default, borrow)]
+    progress: Option<ObjectOnly<ProgressWire<'a>>>,
+}
+
+impl<'a> EventWire<'a> {
+    fn check(self) -> Option<BulkEvent<'a>> {
+        check_id(&self.scheduler_id.0).ok()?;
+        let body = match &*self.kind.0 {
+            "status" if self.progress.is_none() => {
+                let rest = Checked {
+                    run_id: self.run_id,
+                    error: self.error,
+                    exit_code: self.exit_code,
+                    duration_ms: self.duration_ms,
+                    occurred_at: self.occurred_at,
+                    metadata: self.metadata,
+                };
+                EventBody::Status(rest.status(&self.status?)?)
+            }
+            "heartbeat" => {
+                let foreign = self.status.is_some()
+                    || self.error.is_some()
+                    || self.exit_code.is_some()
+                    || self.duration_ms.is_some()
+                    || self.metadata.is_some();
+                if foreign {
+                    return None;
+                }
+                EventBody::Heartbeat(checked_heartbeat(self.run_id, self.occurred_at, self.progress)?)
+            }
+            _ => return None,
+        };
+        Some(BulkEvent { scheduler_id: self.scheduler_id.0, body })
+    }
+}
+
+/// The events of a bulk body, read one after another. Items borrow from the body; nothing else is kept.
+#[derive(Clone, Debug)]
+pub struct BulkEvents<'a> {
+    rest: Rest<'a>,
+}
+
+#[derive(Clone, Debug)]
+enum Rest<'a> {
+    /// An array of which nothing has been read yet.
+    Array(&'a [u8]),
+    /// What comes after an item of an array.
+    Items { all: &'a str, at: usize, first: bool },
+    /// Lines.
+    Lines(&'a [u8]),
+    /// Nothing more.
+    End,
+}
+
+impl<'a> BulkEvents<'a> {
+    /// A JSON array of events.
+    #[must_use]
+    pub const fn array(body: &'a [u8]) -> Self {
+        Self { rest: Rest::Array(body) }
+    }
+
+    /// NDJSON: one event a line; empty lines are skipped and not counted.
+    #[must_use]
+    pub const fn ndjson(body: &'a [u8]) -> Self {
+        Self { rest: Rest::Lines(body) }
+    }
+
+    /// The next event, what is wrong with it, or `None` at the end.
+    ///
+    /// # Errors
+    /// When the body as a whole can't be read (an array that is none, or is cut off): then nothing of it may be taken, neither what came
+    /// before. NDJSON has no such errors: each line stands for itself.
+    pub fn next_event(&mut self) -> Result<Option<Result<BulkEvent<'a>, Invalid>>, Invalid> {
+        loop {
+            match &mut self.rest {
+                Rest::End => return Ok(None),
+                Rest::Lines(rest) => return Ok(next_line(rest).map(parse_event)),
+                Rest::Array(body) => {
+                    let all = std::str::from_utf8(body).map_err(|error| node::not_utf8(&error))?;
+                    let at = skip_space(all, 0);
+                    if all.as_bytes().get(at) != Some(&b'[') {
+                        return Err(Invalid::json("The body must be a JSON array of events; for one event a line, send it as application/x-ndjson."));
+                    }
+                    self.rest = Rest::Items { all, at: at + 1, first: true };
+                }
+                Rest::Items { all, at, first } => {
+                    let all: &'a str = all;
+                    let Some(start) = next_item(all, *at, *first)? else {
+                        self.rest = Rest::End;
+                        return Ok(None);
+                    };
+                    let (event, end) = item(all, start)?;
+                    (*at, *first) = (end, false);
+                    return Ok(Some(event));
+                }
+            }
+        }
+    }
+}
+
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let (line, more) = rest.split_at(end);
+        *rest = more.get(1..).unwrap_or_default();
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            return Some(line);
+        }
+    }
+    None
+}
+
+fn skip_space(all: &str, from: usize) -> usize {
+    let bytes = all.as_bytes().get(from..).unwrap_or_default();
+    from + bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count()
+}
+
+/// Where the next item of the array begins; `None` after its end.
+fn next_item(all: &str, at: usize, first: bool) -> Result<Option<usize>, Invalid> {
+    let broken = |at: usize, expected: &str| {
+        Invalid::json(format!("The body is not a JSON array that can be read: at byte {at} {expected} was expected."))
+    };
+    let at = skip_space(all, at);
+    match all.as_bytes().get(at) {
+        Some(b']') => {
+            let end = skip_space(all, at + 1);
+            if end == all.len() { Ok(None) } else { Err(broken(end, "the end of the body")) }
+        }
+        Some(b',') if !first => Ok(Some(skip_space(all, at + 1))),
+        Some(_) if first => Ok(Some(at)),
+        _ => Err(broken(at, "',' or ']'")),
+    }
+}
+
+/// The item that begins here, and where it ends.
+fn item(all: &str, start: usize) -> Result<(Result<BulkEvent<'_>, Invalid>, usize), Invalid> {
+    let text = all.get(start..).unwrap_or_default();
+    let mut reader = serde_json::Deserializer::from_str(text).into_iter::<ObjectOnly<EventWire<'_>>>();
+    if let Some(Ok(object)) = reader.next() {
+        let end = start + reader.byte_offset();
+        if let Some(event) = object.0.check() {
+            return Ok((Ok(event), end));
+        }
+    }
+    // Something is wrong: either with this item only, or with the array.
+    let mut reader = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    match reader.next() {
+        Some(Ok(_)) => {
+            let end = start + reader.byte_offset();
+            let item = all.get(start..end).unwrap_or_default();
+            Ok((parse_event(item.as_bytes()), end))
+        }
+        Some(Err(error)) => Err(node::not_json(&error)),
+        None => Err(Invalid::json("The body ends within the array.")),
+    }
+}

@@ -1,0 +1,98 @@
+//! What is wrong with a body.
+
+use std::fmt;
+
+use ronda_domain::id::IdError;
+pub use ronda_domain::draft::FieldError;
+
+use super::MAX_LISTED_ERRORS;
+
+/// Why a body was refused: it is not JSON at all, or some of its fields are wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// `invalid_json` when it could not be read, `invalid_body` when fields are wrong.
+    pub code: &'static str,
+    /// What is wrong, in a sentence.
+    pub detail: String,
+    /// Every wrong field, at most [`MAX_LISTED_ERRORS`]; none for `invalid_json`.
+    pub fields: Vec<FieldError>,
+}
+
+impl Invalid {
+    /// The code of a body that is not JSON.
+    pub const NOT_JSON: &'static str = "invalid_json";
+    /// The code of a body with wrong fields.
+    pub const WRONG_FIELDS: &'static str = "invalid_body";
+
+    /// A body that could not be read as JSON.
+    #[must_use]
+    pub fn json(detail: impl Into<String>) -> Self {
+        Self { code: Self::NOT_JSON, detail: detail.into(), fields: Vec::new() }
+    }
+
+    /// A body with wrong fields. Beyond [`MAX_LISTED_ERRORS`] they are only counted.
+    #[must_use]
+    pub fn fields(mut fields: Vec<FieldError>) -> Self {
+        let count = fields.len();
+        let detail = match fields.as_slice() {
+            [only] if only.pointer.is_empty() => format!("The body {}.", only.message),
+            [only] => format!("{}: {}.", only.pointer, only.message),
+            _ if count > MAX_LISTED_ERRORS => {
+                format!("{count} fields are wrong; the first {MAX_LISTED_ERRORS} are listed.")
+            }
+            _ => format!("{count} fields are wrong; each is listed with its place and the reason."),
+        };
+        fields.truncate(MAX_LISTED_ERRORS);
+        Self { code: Self::WRONG_FIELDS, detail, fields }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)?;
+        for field in &self.fields {
+            write!(f, "\n  {}: {}", if field.pointer.is_empty() { "/" } else { &field.pointer }, field.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// Collects what is wrong while a body is read.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<FieldError>);
+
+impl Findings {
+    pub(super) fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
+        self.0.push(FieldError { pointer: pointer.into(), code, message: message.into() });
+    }
+
+    pub(super) fn add_id(&mut self, pointer: &str, error: IdError) {
+        let code = match error {
+            IdError::Empty => "empty",
+            IdError::TooLong { .. } => "too_long",
+            IdError::Character { .. } => "invalid_id",
+        };
+        self.add(pointer, code, error.to_string());
+    }
+
+    /// Adds what was found by somebody else, unless something is known about that field, or about one inside it, already.
+    pub(super) fn merge(&mut self, others: Vec<FieldError>) {
+        let known: Vec<String> = self.0.iter().map(|error| error.pointer.clone()).collect();
+        let is_known = |pointer: &str| {
+            known.iter().any(|known| {
+                known.strip_prefix(pointer).is_some_and(|inner| inner.is_empty() || inner.starts_with('/'))
+            })
+        };
+        self.0.extend(others.into_iter().filter(|error| !is_known(&error.pointer)));
+    }
+
+    /// The value when nothing was found.
+    pub(super) fn or<T>(self, value: Option<T>) -> Result<T, Invalid> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(Invalid::fields(self.0)),
+        }
+    }
+}
