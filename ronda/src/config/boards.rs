@@ -1,0 +1,169 @@
+//! `[[boards]]`: tables of a night, one message each, edited in place.
+
+use toml::{Table, Value as Toml};
+
+use super::mistake::{Mistake, Origin, nearest};
+use super::value::Value;
+
+/// One row of the table of a board's keys.
+pub struct BoardKey {
+    /// Its name in the file.
+    pub key: &'static str,
+    /// Type of the value, for people.
+    pub kind: &'static str,
+    /// Explanation.
+    pub doc: &'static str,
+    set: fn(&mut Board, &Toml) -> Result<(), String>,
+    get: fn(&Board) -> Toml,
+}
+
+impl BoardKey {
+    /// Its value as it would be written in the file.
+    #[must_use]
+    pub fn get(&self, board: &Board) -> Toml {
+        (self.get)(board)
+    }
+}
+
+macro_rules! board {
+    ($( $(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr $(, checked by $check:path)?; )+) => {
+        /// One night board.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Board {
+            $( $(#[doc = $doc])+ pub $key: $type, )+
+        }
+
+        impl Default for Board {
+            fn default() -> Self {
+                Self { $( $key: $default, )+ }
+            }
+        }
+
+        /// The keys of a board, in the file's order.
+        pub const BOARD_KEYS: &[BoardKey] = &[$(
+            BoardKey {
+                key: stringify!($key),
+                kind: <$type as Value>::KIND,
+                doc: concat!($($doc),+),
+                set: |board, value| {
+                    let value = <$type as Value>::from_toml(value)?;
+                    $( $check(&value)?; )?
+                    board.$key = value;
+                    Ok(())
+                },
+                get: |board| board.$key.to_toml(),
+            },
+        )+];
+    };
+}
+
+board! {
+    /// Name of the board, unique: letters, digits, `-` and `_`. Renaming it starts it anew.
+    name: String = String::from("night"), checked by check_name;
+    /// What people read above it.
+    title: String = String::from("Night watch");
+    /// Channel to post to; empty: the one of `[slack]`.
+    channel: String = String::new();
+    /// Tenant whose schedulers it shows.
+    tenant: String = String::from("default"), checked by check_tenant;
+    /// Start of the window, `HH:MM`.
+    start: String = String::from("00:00"), checked by check_time;
+    /// End of the window, `HH:MM`; at or before the start: on the next day.
+    end: String = String::from("06:00"), checked by check_time;
+    /// IANA time zone of the window.
+    timezone: String = String::from("Asia/Jakarta"), checked by check_zone;
+    /// Only schedulers of this team; empty: all.
+    team: String = String::new();
+    /// Only schedulers in this environment; empty: all.
+    environment: String = String::new();
+    /// Only schedulers with all of these tags.
+    tags: Vec<String> = Vec::new();
+    /// Only schedulers whose id matches one of these patterns (`*` any text, `?` any character); empty: all.
+    ids: Vec<String> = Vec::new();
+    /// Least time between two edits, in seconds; at least 10.
+    refresh_interval_seconds: u64 = 10, checked by check_refresh;
+    /// How long closing waits, after the window's end, for occurrences that are still open, in seconds.
+    closing_grace_seconds: u32 = 300;
+}
+
+impl Board {
+    /// As it would be written in a file.
+    #[must_use]
+    pub fn to_toml(&self) -> Table {
+        BOARD_KEYS.iter().map(|key| (key.key.to_owned(), key.get(self))).collect()
+    }
+}
+
+/// Reads every board of a file, and adds what is wrong with them.
+pub fn read(value: &Toml, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Vec<Board> {
+    let mut add = |key: String, what: String| mistakes.push(Mistake { origin: origin.clone(), key, what });
+    let Some(items) = value.as_array() else {
+        add(String::from("boards"), String::from("must be a list of tables: begin each board with [[boards]]"));
+        return Vec::new();
+    };
+    let mut boards: Vec<Board> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let place = format!("boards[{index}]");
+        let Some(table) = item.as_table() else {
+            add(place, String::from("must be a table: begin it with [[boards]]"));
+            continue;
+        };
+        let mut board = Board::default();
+        for (key, value) in table {
+            if let Err(what) = set(&mut board, key, value) {
+                add(format!("{place}.{key}"), what);
+            }
+        }
+        if boards.iter().any(|other| other.name == board.name) {
+            add(format!("{place}.name"), format!("is {:?} a second time; give each board a name of its own", board.name));
+        }
+        boards.push(board);
+    }
+    boards
+}
+
+fn set(board: &mut Board, key: &str, value: &Toml) -> Result<(), String> {
+    match BOARD_KEYS.iter().find(|row| row.key == key) {
+        Some(row) => (row.set)(board, value),
+        None => Err(match nearest(key, BOARD_KEYS.iter().map(|row| row.key)) {
+            Some(name) => format!("is not a setting of a board; did you mean {name:?}?"),
+            None => String::from("is not a setting of a board"),
+        }),
+    }
+}
+
+fn check_name(name: &String) -> Result<(), String> {
+    let fine = (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if fine { Ok(()) } else { Err(format!("is {name:?}, but must be 1 to 64 letters, digits, - and _")) }
+}
+
+fn check_tenant(tenant: &String) -> Result<(), String> {
+    ronda_domain::id::TenantId::new(tenant).map(drop).map_err(|error| format!("is {tenant:?}: {error}"))
+}
+
+pub(super) fn check_zone(zone: &String) -> Result<(), String> {
+    if jiff::tz::db().get(zone).is_ok() {
+        return Ok(());
+    }
+    let known: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+    Err(match nearest(zone, known.iter().map(String::as_str)) {
+        Some(name) => format!("is {zone:?}, which is not an IANA time zone; did you mean {name:?}?"),
+        None => format!("is {zone:?}, which is not an IANA time zone such as \"Asia/Jakarta\""),
+    })
+}
+
+fn check_refresh(seconds: &u64) -> Result<(), String> {
+    if *seconds < 10 { Err(format!("is {seconds}, but must be at least 10")) } else { Ok(()) }
+}
+
+fn check_time(text: &String) -> Result<(), String> {
+    let part = |text: &str, most: u32| {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits && text.parse::<u32>().is_ok_and(|number| number <= most)
+    };
+    match text.split_once(':') {
+        Some((hour, minute)) if part(hour, 23) && part(minute, 59) => Ok(()),
+        _ => Err(format!("is {text:?}, but must be a time of day such as \"06:00\", up to \"23:59\"")),
+    }
+}

@@ -1,0 +1,243 @@
+//! Putting the sources together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value as Toml};
+
+use super::mistake::{Mistake, Mistakes, Origin, nearest};
+use super::table::{Given, SECTIONS, SETTINGS, Setting, Settings};
+use super::{Board, boards};
+
+/// Environment variables that are not settings: they belong to commands.
+const COMMAND_VARIABLES: [&str; 3] = ["RONDA_CONFIG", "RONDA_URL", "RONDA_API_KEY"];
+
+/// Where values may come from.
+#[derive(Default)]
+pub struct Sources {
+    /// A file that was asked for and must be there.
+    pub file: Option<PathBuf>,
+    /// A file that is read when it is there and none was asked for.
+    pub default_file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+    /// Flags that were given: section, key, the flag's name and its text.
+    pub flags: Vec<(&'static str, &'static str, &'static str, String)>,
+}
+
+impl Sources {
+    /// This process's environment, and the default file in the current directory.
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>) -> Self {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let (name, value) = (name.into_string().ok()?, value.to_string_lossy().into_owned());
+            Some((name, value))
+        });
+        Self {
+            file,
+            default_file: Some(PathBuf::from(super::DEFAULT_FILE)),
+            environment: environment.collect(),
+            flags: Vec::new(),
+        }
+    }
+}
+
+/// A configuration without a mistake.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The values.
+    pub settings: Settings,
+    /// Where each value that is not a default came from, by `section.key`.
+    pub origins: BTreeMap<String, Origin>,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+struct Loading {
+    settings: Settings,
+    origins: BTreeMap<String, Origin>,
+    mistakes: Vec<Mistake>,
+}
+
+/// Reads all sources.
+///
+/// # Errors
+/// Every mistake in any of them.
+pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
+    let mut loading = Loading { settings: Settings::default(), origins: BTreeMap::new(), mistakes: Vec::new() };
+    let file = match (&sources.file, &sources.default_file) {
+        (Some(file), _) => Some(file),
+        (None, Some(file)) if file.exists() => Some(file),
+        _ => None,
+    };
+    if let Some(file) = file {
+        loading.read_file(file);
+    }
+    loading.read_environment(&sources.environment);
+    for (section, key, flag, text) in &sources.flags {
+        if let Some(setting) = find(section, key) {
+            loading.set(setting, Given::Text(text), &Origin::Flag(flag));
+        }
+    }
+    loading.check_whole();
+    if loading.mistakes.is_empty() {
+        Ok(Loaded { settings: loading.settings, origins: loading.origins, file: file.cloned() })
+    } else {
+        Err(Mistakes(loading.mistakes))
+    }
+}
+
+fn find(section: &str, key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.section == section && setting.key == key)
+}
+
+impl Loading {
+    fn add(&mut self, origin: &Origin, key: impl Into<String>, what: impl Into<String>) {
+        self.mistakes.push(Mistake { origin: origin.clone(), key: key.into(), what: what.into() });
+    }
+
+    fn set(&mut self, setting: &Setting, given: Given<'_>, origin: &Origin) {
+        match setting.set(&mut self.settings, given) {
+            Ok(()) => {
+                self.origins.insert(setting.name(), origin.clone());
+            }
+            Err(what) => self.add(origin, setting.name(), what),
+        }
+    }
+
+    fn read_file(&mut self, file: &Path) {
+        let origin = Origin::File(file.to_owned());
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                return self.add(&origin, "", format!("can't be read: {error}; 'ronda config init' writes one"));
+            }
+        };
+        match text.parse::<Table>() {
+            Ok(table) => self.read_table(&table, &origin),
+            Err(error) => self.add(&origin, "", format!("is not TOML: {}", indented(&error.to_string()))),
+        }
+    }
+
+    fn read_table(&mut self, table: &Table, origin: &Origin) {
+        for (section, value) in table {
+            if section == "boards" {
+                self.settings.boards = boards::read(value, origin, &mut self.mistakes);
+                self.origins.insert(section.clone(), origin.clone());
+                continue;
+            }
+            if !SECTIONS.iter().any(|(name, _)| name == section) {
+                let what = unknown_section(section, value);
+                self.add(origin, section.as_str(), what);
+                continue;
+            }
+            let Some(keys) = value.as_table() else {
+                self.add(origin, section.as_str(), format!("must be a section: write [{section}] above its settings"));
+                continue;
+            };
+            for (key, value) in keys {
+                match find(section, key) {
+                    Some(setting) => self.set(setting, Given::Toml(value), origin),
+                    None => self.add(origin, format!("{section}.{key}"), unknown_key(section, key)),
+                }
+            }
+        }
+    }
+
+    fn read_environment(&mut self, environment: &[(String, String)]) {
+        // The alias first, so that Ronda's own name wins when both are set.
+        for setting in SETTINGS {
+            for name in setting.alias.map(str::to_owned).into_iter().chain([setting.environment()]) {
+                if let Some((_, value)) = environment.iter().find(|(given, _)| *given == name) {
+                    self.set(setting, Given::Text(value), &Origin::Environment(name));
+                }
+            }
+        }
+        let known: Vec<String> = SETTINGS.iter().map(Setting::environment).collect();
+        for (name, _) in environment.iter().filter(|(name, _)| name.starts_with("RONDA_")) {
+            let expected = known.contains(name) || COMMAND_VARIABLES.contains(&name.as_str());
+            if expected || is_service_link(name) {
+                continue;
+            }
+            let names = known.iter().map(String::as_str).chain(COMMAND_VARIABLES);
+            let what = match nearest(name, names) {
+                Some(near) => format!("is not a setting; did you mean {near}?"),
+                None => String::from("is not a setting; docs/configuration.md lists them all"),
+            };
+            self.add(&Origin::Environment(name.clone()), "", what);
+        }
+    }
+
+    /// What only shows when all values are known.
+    fn check_whole(&mut self) {
+        let origin = |loading: &Self, name: &str| loading.origins.get(name).cloned().unwrap_or(Origin::Default);
+        if !self.settings.storage.partitions.is_power_of_two() {
+            let partitions = self.settings.storage.partitions;
+            let from = origin(self, "storage.partitions");
+            self.add(&from, "storage.partitions", format!("is {partitions}, but must be a power of two: 1, 2, 4, 8, …"));
+        }
+        let server = &self.settings.server;
+        if server.listen == server.admin_listen && server.listen.port() != 0 {
+            let (address, from) = (server.listen, origin(self, "server.admin_listen"));
+            let what = format!("is {address}, the same as server.listen; give each a port of its own");
+            self.add(&from, "server.admin_listen", what);
+        }
+        if let Err(error) = ronda_runtime::telemetry::check_filter(&self.settings.telemetry.log_filter) {
+            let from = origin(self, "telemetry.log_filter");
+            self.add(&from, "telemetry.log_filter", error.to_string());
+        }
+        if let Err(what) = boards::check_zone(&self.settings.notifier.timezone) {
+            let from = origin(self, "notifier.timezone");
+            self.add(&from, "notifier.timezone", what);
+        }
+        let slack = &self.settings.slack;
+        if url::Url::parse(&slack.api_url).ok().is_none_or(|url| !matches!(url.scheme(), "http" | "https")) {
+            let (what, from) = (format!("is {:?}, but must be an http or https address", slack.api_url), origin(self, "slack.api_url"));
+            self.add(&from, "slack.api_url", what);
+        }
+        let slack = &self.settings.slack;
+        if !slack.bot_token.is_empty() && slack.channel.is_empty() && self.settings.boards.iter().all(|b| b.channel.is_empty()) {
+            let from = origin(self, "slack.bot_token");
+            self.add(&from, "slack.channel", "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)");
+        }
+        if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
+            self.settings.boards.push(Board::default());
+        }
+    }
+}
+
+/// Kubernetes puts such variables into every pod next to a service whose name begins with `ronda-`.
+fn is_service_link(name: &str) -> bool {
+    name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.ends_with("_PORT") || name.contains("_TCP")
+}
+
+fn unknown_key(section: &str, key: &str) -> String {
+    let here = SETTINGS.iter().filter(|setting| setting.section == section).map(|setting| setting.key);
+    if let Some(near) = nearest(key, here) {
+        return format!("is not a setting; did you mean {section}.{near}?");
+    }
+    elsewhere(key).unwrap_or_else(|| String::from("is not a setting; 'ronda config init' shows them all"))
+}
+
+fn unknown_section(section: &str, value: &Toml) -> String {
+    if value.is_table() {
+        return match nearest(section, SECTIONS.iter().map(|(name, _)| *name).chain(["boards"])) {
+            Some(near) => format!("is not a section; did you mean [{near}]?"),
+            None => {
+                let names: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
+                format!("is not a section; there are {} and boards", names.join(", "))
+            }
+        };
+    }
+    elsewhere(section).unwrap_or_else(|| String::from("is not a setting; settings stand under a [section]"))
+}
+
+fn elsewhere(key: &str) -> Option<String> {
+    let near = nearest(key, SETTINGS.iter().map(|setting| setting.key))?;
+    let setting = SETTINGS.iter().find(|setting| setting.key == near)?;
+    Some(format!("is not a setting; did you mean {}?", setting.name()))
+}
+
+fn indented(text: &str) -> String {
+    text.trim_end().replace('\n', "\n      ")
+}

@@ -1,0 +1,107 @@
+//! The table of settings as a commented file, as documentation, and as what is in force.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::boards::BOARD_KEYS;
+use super::load::Loaded;
+use super::mistake::Origin;
+use super::table::{SECTIONS, SETTINGS, Setting, Settings};
+
+/// The file that `config init` writes: every setting with its default, commented out.
+#[must_use]
+pub fn example_file() -> String {
+    let mut out = String::from(
+        "# Ronda's configuration. Every line that is commented out shows the default.\n\
+         # Environment variables (RONDA_<SECTION>_<KEY>) win over this file, and flags win over both.\n",
+    );
+    let defaults = Settings::default();
+    for (section, doc) in SECTIONS {
+        let _ = write!(out, "\n#{doc}\n[{section}]\n");
+        for setting in of_section(section) {
+            let _ = writeln!(out, "# {}\n# {} = {}", setting.explanation(), setting.key, setting.get(&defaults));
+        }
+    }
+    out.push_str(
+        "\n# Night boards: each is one Slack message that is edited as the night goes on. Without any, there is one with\n\
+         # these defaults; 'boards = []' at the top of the file turns them off.\n# [[boards]]\n",
+    );
+    let board = super::Board::default();
+    for row in BOARD_KEYS {
+        let _ = writeln!(out, "# # {}\n# {} = {}", row.doc.trim(), row.key, row.get(&board));
+    }
+    out
+}
+
+/// The tables of docs/configuration.md. A test compares the page with this.
+#[must_use]
+pub fn documentation() -> String {
+    let mut out = String::new();
+    let defaults = Settings::default();
+    for (section, doc) in SECTIONS {
+        let _ = write!(out, "## [{section}]\n\n{}\n\n| setting | type | default | environment | meaning |\n|---|---|---|---|---|\n", doc.trim());
+        for setting in of_section(section) {
+            let kind = match setting.bounds {
+                Some((least, most)) => format!("{}, {least} to {most}", setting.kind),
+                None => setting.kind.to_owned(),
+            };
+            let environment = match setting.alias {
+                Some(alias) => format!("`{}` or `{alias}`", setting.environment()),
+                None => format!("`{}`", setting.environment()),
+            };
+            let _ = writeln!(
+                out,
+                "| `{}` | {kind} | `{}` | {environment} | {} |",
+                setting.key,
+                setting.get(&defaults),
+                setting.explanation()
+            );
+        }
+        out.push('\n');
+    }
+    out.push_str("## [[boards]]\n\n| setting | type | default | meaning |\n|---|---|---|---|\n");
+    let board = super::Board::default();
+    for row in BOARD_KEYS {
+        let _ = writeln!(out, "| `{}` | {} | `{}` | {} |", row.key, row.kind, row.get(&board), row.doc.trim());
+    }
+    out
+}
+
+/// What is in force: as TOML with each value's origin, or as JSON. Secrets are shown as `***`.
+#[must_use]
+pub fn shown(loaded: &Loaded, as_json: bool) -> String {
+    let origin = |name: &str| loaded.origins.get(name).unwrap_or(&Origin::Default).to_string();
+    let boards: Vec<_> = loaded.settings.boards.iter().map(super::Board::to_toml).collect();
+    if as_json {
+        let settings: Vec<_> = SETTINGS
+            .iter()
+            .map(|setting| {
+                let value = setting.get(&loaded.settings);
+                json!({"setting": setting.name(), "value": value, "from": origin(&setting.name())})
+            })
+            .collect();
+        let whole = json!({"settings": settings, "boards": boards});
+        return format!("{whole:#}\n");
+    }
+    let mut out = String::new();
+    for (section, _) in SECTIONS {
+        let _ = writeln!(out, "[{section}]");
+        for setting in of_section(section) {
+            let line = format!("{} = {}", setting.key, setting.get(&loaded.settings));
+            let _ = match loaded.origins.get(&setting.name()) {
+                Some(origin) => writeln!(out, "{line:<48} # {origin}"),
+                None => writeln!(out, "{line}"),
+            };
+        }
+        out.push('\n');
+    }
+    for board in boards {
+        let _ = writeln!(out, "[[boards]]\n{board}");
+    }
+    out
+}
+
+fn of_section(section: &str) -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(move |setting| setting.section == section)
+}

@@ -1,0 +1,257 @@
+//! The table of settings: the one place where a setting's name, type, default, bounds and explanation are written.
+//! The structures, the loader, `config init`, `config show` and the check of docs/configuration.md all come from it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ronda_runtime::Secret;
+use ronda_runtime::telemetry::LogFormat;
+use toml::Value as Toml;
+
+use super::boards::Board;
+use super::value::Value;
+
+/// Something given for a setting.
+#[derive(Clone, Copy)]
+pub enum Given<'a> {
+    /// A value of the file.
+    Toml(&'a Toml),
+    /// Text from the environment or a flag.
+    Text(&'a str),
+}
+
+/// One row of the table.
+pub struct Setting {
+    /// Section of the file.
+    pub section: &'static str,
+    /// Key within it.
+    pub key: &'static str,
+    /// Type of the value, for people.
+    pub kind: &'static str,
+    /// Least and greatest number, where there are any.
+    pub bounds: Option<(i128, i128)>,
+    /// Further environment variable, besides `RONDA_<SECTION>_<KEY>`.
+    pub alias: Option<&'static str>,
+    /// Explanation.
+    pub doc: &'static str,
+    set: fn(&mut Settings, Given<'_>) -> Result<(), String>,
+    get: fn(&Settings) -> Toml,
+}
+
+impl Setting {
+    /// `section.key`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.section, self.key)
+    }
+
+    /// The environment variable that sets it.
+    #[must_use]
+    pub fn environment(&self) -> String {
+        format!("RONDA_{}_{}", self.section, self.key).to_ascii_uppercase()
+    }
+
+    /// The explanation as one line.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// What is wrong with the value, to follow the setting's name.
+    pub fn set(&self, settings: &mut Settings, given: Given<'_>) -> Result<(), String> {
+        (self.set)(settings, given)
+    }
+
+    /// Its value as it would be written in the file; secrets as `***`.
+    #[must_use]
+    pub fn get(&self, settings: &Settings) -> Toml {
+        (self.get)(settings)
+    }
+}
+
+fn read<V: Value>(given: Given<'_>, bounds: Option<(i128, i128)>) -> Result<V, String> {
+    let value = match given {
+        Given::Toml(value) => V::from_toml(value)?,
+        Given::Text(text) => V::from_text(text)?,
+    };
+    match (value.measure(), bounds) {
+        (Some(number), Some((least, most))) if number < least || number > most => {
+            Err(format!("is {number}, but must be from {least} to {most}"))
+        }
+        _ => Ok(value),
+    }
+}
+
+macro_rules! bounds {
+    () => {
+        None
+    };
+    ($least:literal, $most:literal) => {
+        Some(($least, $most))
+    };
+}
+
+macro_rules! alias {
+    () => {
+        None
+    };
+    ($name:literal) => {
+        Some($name)
+    };
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident: $Section:ident {$(
+            $(#[doc = $doc:literal])+
+            $key:ident: $type:ty = $default:expr $(, from $least:literal to $most:literal)? $(, also $alias:literal)?;
+        )+}
+    )+) => {
+        /// All settings of one process.
+        #[derive(Clone, Debug, Default)]
+        pub struct Settings {
+            $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+            /// The night boards; see [`Board`].
+            pub boards: Vec<Board>,
+        }
+
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, Debug)]
+            pub struct $Section {
+                $( $(#[doc = $doc])+ pub $key: $type, )+
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $( $key: $default, )+ }
+                }
+            }
+        )+
+
+        /// Every section with its explanation, in the file's order.
+        pub const SECTIONS: &[(&str, &str)] = &[$( (stringify!($section), concat!($($section_doc),+)), )+];
+
+        /// Every setting, in the file's order.
+        pub const SETTINGS: &[Setting] = &[$($(
+            Setting {
+                section: stringify!($section),
+                key: stringify!($key),
+                kind: <$type as Value>::KIND,
+                bounds: bounds!($($least, $most)?),
+                alias: alias!($($alias)?),
+                doc: concat!($($doc),+),
+                set: |settings, given| {
+                    settings.$section.$key = read(given, bounds!($($least, $most)?))?;
+                    Ok(())
+                },
+                get: |settings| settings.$section.$key.to_toml(),
+            },
+        )+)+];
+    };
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+settings! {
+    /// Where Ronda listens, and what it takes from clients.
+    server: Server {
+        /// Address of the HTTP API.
+        listen: SocketAddr = address(3000);
+        /// Address of health and metrics. It asks for no key: keep it on a private interface.
+        admin_listen: SocketAddr = address(3001);
+        /// Most connections at once; more wait in the system's backlog.
+        max_connections: usize = 4_096, from 1 to 1_000_000;
+        /// Largest body of a single write, in bytes.
+        max_body_bytes: usize = 65_536, from 1_024 to 1_048_576;
+        /// Largest body of `POST /api/v1/events`, in bytes.
+        max_bulk_body_bytes: usize = 8_388_608, from 1_024 to 134_217_728;
+        /// Most items in one `POST /api/v1/events`.
+        max_bulk_items: usize = 10_000, from 1 to 1_000_000;
+        /// How long a register, delete, pause or resume waits until it is applied before it is answered 202, in milliseconds.
+        apply_wait_ms: u64 = 5_000, from 0 to 60_000;
+        /// Longest wait that a client gets with `Prefer: wait`, in seconds.
+        max_prefer_wait_seconds: u64 = 30, from 0 to 300;
+        /// How long requests in flight may take to end after a signal to stop, in seconds.
+        drain_timeout_seconds: u64 = 20, from 0 to 600;
+        /// How often a partition hears from this gateway at least, in milliseconds. It is also how finely deadlines are judged.
+        pulse_period_ms: u64 = 1_000, from 50 to 10_000;
+        /// How long a frame waits for more commands once it could be sent, in milliseconds; 0: not at all.
+        linger_ms: u64 = 0, from 0 to 1_000;
+        /// How long a key is trusted before the store is asked again, in milliseconds: how fast a revocation works.
+        key_ttl_ms: u64 = 2_000, from 0 to 600_000;
+    }
+
+    /// Where the data lies.
+    storage: Storage {
+        /// Directory of the queues, the store and the admin socket. Made if it is not there; one process at a time owns it.
+        data: PathBuf = PathBuf::from("ronda-data");
+        /// Partitions of the command queue, a power of two. Fixed when the data directory is made.
+        partitions: u32 = 8, from 1 to 1_024;
+        /// Most bytes that the command queue may have on disk. Writes are answered 503 beyond it.
+        queue_max_bytes: u64 = 4_294_967_296, from 67_108_864 to 274_877_906_944;
+        /// Memory for what is read from the store, in bytes.
+        store_cache_bytes: u64 = 67_108_864, from 1_048_576 to 68_719_476_736;
+        /// Commits are refused while the disk has less room than this, in bytes.
+        min_free_bytes: u64 = 268_435_456, from 0 to 1_099_511_627_776;
+    }
+
+    /// How messages are applied.
+    processor: ProcessorSettings {
+        /// Most queue messages (frames) that one commit takes together.
+        max_batch_messages: usize = 64, from 1 to 10_000;
+        /// Most bytes that one commit takes together.
+        max_batch_bytes: usize = 4_194_304, from 65_536 to 268_435_456;
+    }
+
+    /// What is said to people, and how soon.
+    notifier: NotifierSettings {
+        /// IANA time zone in which times are written where a reader's own can't be shown.
+        timezone: String = String::from("Asia/Jakarta");
+        /// Channel for the operator's notices (lost frames, a broken destination); empty: the one of `[slack]`.
+        admin_channel: String = String::new();
+        /// How long a new alert waits for what follows at once, so that a job that fails and recovers within it is one message, in
+        /// milliseconds.
+        grouping_wait_ms: u64 = 2_000, from 0 to 60_000;
+        /// More new alerts than this in one channel within `storm_window_seconds` become one digest.
+        storm_threshold: usize = 20, from 1 to 10_000;
+        /// See `storm_threshold`, in seconds.
+        storm_window_seconds: u64 = 10, from 1 to 3_600;
+        /// How long finished messages are remembered, in days; after it they are not edited any more.
+        retention_days: u32 = 7, from 1 to 365;
+    }
+
+    /// How long things are kept.
+    retention: RetentionSettings {
+        /// How long history and the error feed are kept, in days.
+        history_days: u32 = 90, from 1 to 3_650;
+        /// How often old entries are looked for, in seconds.
+        purge_interval_seconds: u64 = 3_600, from 1 to 86_400;
+        /// Most entries looked at in one go; between two goes everything else has its turn.
+        purge_batch: usize = 1_000, from 1 to 100_000;
+    }
+
+    /// Slack. Without a token and a channel the same messages are shown on the terminal.
+    slack: SlackSettings {
+        /// Bot token, `xoxb-…`. Better given by the environment than written into a file.
+        bot_token: Secret = Secret::default(), also "SLACK_BOT_TOKEN";
+        /// Channel for alerts and boards: its id (`C0123456789`).
+        channel: String = String::new(), also "SLACK_CHANNEL";
+        /// Base address of the Web API. For tests and proxies.
+        api_url: String = String::from("https://slack.com/api"), also "SLACK_API_URL";
+    }
+
+    /// Logs.
+    telemetry: TelemetrySettings {
+        /// Which events to log: a level such as `info`, or `warn,ronda_processor=debug`.
+        log_filter: String = String::from("info");
+        /// How a log line looks.
+        log_format: LogFormat = LogFormat::Text;
+    }
+}
