@@ -1,7 +1,8 @@
 //! The queue port, its conformance suite, and the embedded adapter.
 //!
 //! A queue moves bytes: it knows nothing of commands or frames. [`Queue`] and [`Receiver`] are the port;
-//! [`conformance`] says what every adapter promises; [`embedded`] keeps its promises with files of its own.
+//! `conformance` (behind the feature of that name) says what every adapter promises; [`embedded`] keeps these promises
+//! with files of its own.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -11,6 +12,4 @@ mod port;
 
 pub use embedded::{EmbeddedOptions, EmbeddedQueue};
 pub use error::{QueueError, QueueErrorKind};
-pub use port::{
-    Capabilities, Delivery, Depth, Partition, Position, Published, Queue, ReceiveLimit, Receiver, Token,
-};
+pub use port::{Capabilities, Delivery, Depth, Partition, Position, Published, Queue, ReceiveLimit, Receiver, Token};

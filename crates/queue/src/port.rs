@@ -86,7 +86,7 @@ pub struct Delivery {
 
 /// A queue of ordered partitions.
 ///
-/// Every adapter passes the cases of [`crate::conformance`].
+/// Every adapter passes the cases of the `conformance` module.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
     /// How many partitions there are. Fixed when the queue is made.

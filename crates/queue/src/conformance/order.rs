@@ -150,7 +150,8 @@ pub async fn concurrent_publishers_find_each_message_exactly_once<H: QueueHarnes
 pub async fn smallest_and_largest_messages_go_through<H: QueueHarness>() {
     let harness = H::start(Setup::default()).await;
     let queue = harness.queue();
-    let largest: Bytes = (0..queue.capabilities().max_message_bytes).map(|n| u8::try_from(n % 251).expect("small")).collect();
+    let largest: Bytes =
+        (0..queue.capabilities().max_message_bytes).map(|n| u8::try_from(n % 251).expect("small")).collect();
     let one = Bytes::from_static(b"\0");
     for message in [&one, &largest, &one] {
         in_time("publish", queue.publish(0, message.clone())).await.expect("publish");

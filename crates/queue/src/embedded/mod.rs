@@ -106,12 +106,7 @@ impl EmbeddedQueue {
         let (salt, length) = (newest.salt, newest.length);
         let shared = Arc::new(Shared {
             inbox: Inbox::new(used, options.max_bytes, options.max_pending_bytes as u64),
-            log: Mutex::new(LogState::new(
-                recovered.segments,
-                &recovered.next,
-                &recovered.settled,
-                options.tail_bytes,
-            )),
+            log: Mutex::new(LogState::new(recovered.segments, &recovered.next, &recovered.settled, options.tail_bytes)),
             housekeeping: Housekeeping::default(),
             closed: AtomicBool::new(false),
         });
@@ -214,12 +209,7 @@ fn make_dir(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn start(
-    dir: &Path,
-    lock: DirLock,
-    writer: Writer<impl Disk>,
-    housekeeper: Housekeeper,
-) -> Result<Running, OpenError> {
+fn start(dir: &Path, lock: DirLock, writer: Writer<impl Disk>, housekeeper: Housekeeper) -> Result<Running, OpenError> {
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     let shared = Arc::clone(&writer.shared);
     let housekeeper = thread("queue-keeper").spawn(move || housekeeper.run());

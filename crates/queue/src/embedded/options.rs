@@ -64,7 +64,10 @@ impl EmbeddedOptions {
             ));
         }
         if record > MAX_SEGMENT_BYTES {
-            return refuse(format!("max_message_bytes is {}, but a message must be under 1 GiB", self.max_message_bytes));
+            return refuse(format!(
+                "max_message_bytes is {}, but a message must be under 1 GiB",
+                self.max_message_bytes
+            ));
         }
         if self.max_pending_bytes < self.max_message_bytes {
             return refuse(format!(

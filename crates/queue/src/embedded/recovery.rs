@@ -237,12 +237,15 @@ impl Scan<'_> {
         false
     }
 
-    /// Cheap look before the checksum: a known partition, a position and a group that may still come.
+    /// Cheap look before the checksum: a known partition, and a position and a group that may come in what is left of
+    /// the file. The upper bounds keep a message full of look-alikes from costing a checksum at each of its bytes.
     fn plausible_at(&self, bytes: &[u8], offset: u64) -> bool {
         let header = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).and_then(RecordHeader::decode);
+        let most = (bytes.len() / RECORD_HEADER_BYTES) as u64;
         header.is_some_and(|record| {
+            let later = record.group > self.next_group && record.group <= self.next_group + most;
             let index = self.segment.index.get(usize::from(record.partition));
-            record.group > self.next_group && index.is_some_and(|index| record.position >= index.next())
+            later && index.is_some_and(|index| (index.next()..=index.next() + most).contains(&record.position))
         })
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::EmbeddedQueue;
 use super::super::disk::{Disk, RealDisk};
-use super::{open, publish, read_all, small};
+use super::{open, publish, read_all, segments, small};
 use crate::{Queue, QueueErrorKind};
 
 /// Faults that a test switches on and off.
@@ -56,6 +56,8 @@ async fn a_full_disk_refuses_and_recovers_when_there_is_room() {
         let error = queue.publish(0, vec![1; 5000].into()).await.expect_err("the disk is full");
         assert_eq!(error.kind, QueueErrorKind::Full);
         assert!(error.retryable && error.source.is_some());
+        let on_disk = std::fs::metadata(&segments(dir.path())[0]).expect("metadata").len();
+        assert_eq!(on_disk, used, "what half fitted is cut off again");
         faults.full.store(false, Ordering::SeqCst);
     }
     assert_eq!(queue.used_bytes(), used, "what was refused takes no room");
