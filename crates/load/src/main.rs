@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use ronda_load::compare::{Settings, measure};
 use ronda_load::load::{Plan, register_all, run};
 use ronda_load::request::{Shape, Target};
 
@@ -26,6 +27,21 @@ enum Command {
     },
     /// Registers schedulers.
     Register(Against),
+    /// Measures a Ronda that it starts itself beside its limits; fails when one is not kept.
+    Compare {
+        /// The binary to measure: a release build.
+        #[arg(long)]
+        ronda: PathBuf,
+        /// How long each measurement lasts, in seconds.
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
+        /// How long the whole pipeline is held at its rate, in seconds.
+        #[arg(long, default_value_t = 60)]
+        pipeline_seconds: u64,
+        /// Only measurements whose name contains this: ingest, events, pipeline, start.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Sends load and prints what came of it as one line of JSON.
     Run(RunArguments),
 }
@@ -97,9 +113,29 @@ async fn carry_out(command: Command) -> Result<()> {
             let listener = tokio::net::TcpListener::bind(listen).await?;
             axum::serve(listener, ronda_load::bare::router()).await.context("serving")
         }
+        Command::Compare { ronda, seconds, pipeline_seconds, only } => {
+            let settings = Settings {
+                binary: ronda,
+                duration: Duration::from_secs(seconds),
+                pipeline_duration: Duration::from_secs(pipeline_seconds),
+                only,
+            };
+            compare(&settings).await
+        }
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
         Command::Run(arguments) => run_and_print(arguments).await,
     }
+}
+
+#[allow(clippy::print_stdout, reason = "the figures are this program's output")]
+async fn compare(settings: &Settings) -> Result<()> {
+    let figures = measure(settings).await?;
+    for figure in &figures {
+        let verdict = if figure.holds { "ok  " } else { "FAIL" };
+        println!("{verdict}  {}: {}  (limit: {})", figure.name, figure.figure, figure.limit);
+    }
+    anyhow::ensure!(figures.iter().all(|figure| figure.holds), "a limit is not kept");
+    Ok(())
 }
 
 #[allow(clippy::print_stdout, reason = "the figures are this program's output")]
