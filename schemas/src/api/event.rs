@@ -262,3 +262,64 @@ fn item(all: &str, start: usize) -> Result<(Result<BulkEvent<'_>, Invalid>, usiz
         None => Err(Invalid::json("The body ends within the array.")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An event of right and nearly right values; the fast path takes about half of them.
+    fn event() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![8 => "[a-z]{1,8}", 2 => "\\PC{0,6}", 1 => "[\\x00-\\x20é😀\"\\\\]{0,4}"];
+        let kind = prop_oneof![8 => Just("status"), 8 => Just("heartbeat"), 1 => Just("other")];
+        let status = prop_oneof![8 => Just("failed"), 8 => Just("running"), 1 => Just("done")];
+        let time = prop_oneof![8 => Just("2026-11-23T18:00:00.5+07:00"), 1 => Just("now")];
+        let number = prop_oneof![8 => (0_i64..9_000).prop_map(Value::from), 1 => any::<i64>().prop_map(Value::from), 1 => Just(json!(1.0)), 1 => Just(json!(0.5))];
+        let fields = (kind, status, text.clone(), number.clone(), number, time, text);
+        (fields, any::<[bool; 7]>()).prop_map(|((kind, status, text, number, other, time, word), has)| {
+            let mut event = json!({"type": kind, "scheduler_id": "nightly-billing"});
+            let mut put = |at: usize, name: &str, value: Value| {
+                if has[at] {
+                    event[name] = value;
+                }
+            };
+            put(0, "run_id", json!(word));
+            put(1, "occurred_at", json!(time));
+            if kind == "heartbeat" {
+                put(2, "progress", json!({"done": number, "total": other, "message": text}));
+            } else {
+                put(6, "error", json!(text));
+                put(3, "exit_code", number);
+                put(4, "duration_ms", other);
+                put(5, "metadata", json!({"host": text, "": word}));
+                put(5, "metadata", json!({"host": text, "w": word}));
+                event["status"] = json!(status);
+            }
+            event
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_fast_path_takes_the_slow_path_takes_alike(event in event()) {
+            let text = event.to_string();
+            let fast = serde_json::from_str::<ObjectOnly<EventWire<'_>>>(&text).ok().and_then(|object| object.0.check());
+            if let Some(fast) = fast {
+                prop_assert_eq!(Ok(fast), slow(text.as_bytes()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_fast_path_takes_what_clients_send() {
+        for text in [
+            r#"{"type":"status","scheduler_id":"a","status":"failed","run_id":"r","error":"a\nb","exit_code":1,"duration_ms":5,"occurred_at":"2026-11-23T18:00:00Z","metadata":{"host":"x"}}"#,
+            r#"{"type":"heartbeat","scheduler_id":"a","run_id":"r","progress":{"done":4,"total":10,"message":"m"},"occurred_at":null}"#,
+        ] {
+            let fast = serde_json::from_str::<ObjectOnly<EventWire<'_>>>(text).unwrap().0.check();
+            assert_eq!(fast.map(Ok), Some(slow(text.as_bytes())));
+        }
+    }
+}

@@ -11,8 +11,12 @@ pub mod invalid;
 pub mod problem;
 pub mod register;
 pub mod report;
+#[cfg(feature = "openapi")]
+pub mod request;
 pub mod resource;
 pub mod time;
+#[cfg(feature = "openapi")]
+pub mod words;
 
 mod convert;
 mod fields;

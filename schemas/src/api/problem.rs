@@ -33,7 +33,7 @@ impl From<FieldError> for FieldProblem {
 pub struct ProblemBody {
     /// Where this kind of problem is described, relative to the API's address.
     #[serde(rename = "type")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = UriReference, examples("/api/docs/problems#invalid_body")))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uri-reference", examples("/api/docs/problems#invalid_body")))]
     pub kind: Cow<'static, str>,
     /// What kind of problem, for people.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

@@ -101,6 +101,28 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+    use utoipa::openapi::{Object, RefOr};
+
+    use super::Time;
+
+    impl utoipa::PartialSchema for Time {
+        fn schema() -> RefOr<Schema> {
+            let time: Object = ObjectBuilder::new()
+                .schema_type(SchemaType::Type(Type::String))
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+                .description(Some("RFC 3339; answered in UTC with milliseconds."))
+                .examples(["2026-11-23T18:00:00.000Z"])
+                .build();
+            time.into()
+        }
+    }
+
+    impl utoipa::ToSchema for Time {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
