@@ -6,7 +6,14 @@ use std::sync::Arc;
 use ronda_runtime::Clock;
 use ronda_store::port::Store;
 
+use crate::auth::Keys;
 use crate::config::Config;
+use crate::front::RequestIds;
+use crate::http_metrics::HttpMetrics;
+use crate::known::KnownSchedulers;
+use crate::progress::Progress;
+use crate::publisher::Publisher;
+use crate::writes::MadeMessages;
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -20,6 +27,13 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    pub(crate) publisher: Publisher,
+    pub(crate) keys: Keys,
+    pub(crate) known: KnownSchedulers,
+    pub(crate) progress: Progress,
+    pub(crate) request_ids: RequestIds,
+    pub(crate) http_metrics: HttpMetrics,
+    pub(crate) made_messages: MadeMessages,
 }
 
 impl AppState {

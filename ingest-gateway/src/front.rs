@@ -1,0 +1,197 @@
+//! What every request passes through: a request id, the key and its rate limit, metrics, the log line, and a net under panics.
+//!
+//! One layer does it all, because each layer costs an allocation a request.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tracing::{debug, error, warn};
+
+use crate::auth::AuthError;
+use crate::problem::{Kind, Problem, with_request};
+use crate::refusals;
+use crate::state::AppState;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// Makes request ids: eight hexadecimal digits of the gateway's start, then a count.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    prefix: u32,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new(gateway: u64) -> Self {
+        // The upper half: as random as the whole.
+        Self { prefix: u32::try_from(gateway >> 32).unwrap_or(0), count: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let number = (u128::from(self.prefix) << 48) | u128::from(self.count.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff_ffff);
+        let digits = (0..20u32).rev().map(|place| {
+            let digit = usize::try_from((number >> (place * 4)) & 0xf).unwrap_or(0);
+            DIGITS.get(digit).copied().unwrap_or(b'0')
+        });
+        let text: Vec<u8> = digits.collect();
+        HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    }
+}
+
+/// The client's own request id, when it is harmless: it will be in our log.
+fn given_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(REQUEST_ID)?;
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let bytes = value.as_bytes();
+    let fits = !bytes.is_empty() && bytes.len() <= MAX_REQUEST_ID_BYTES && bytes.iter().all(harmless);
+    fits.then(|| value.clone())
+}
+
+/// The layer around routes that need a key.
+pub(crate) async fn guarded(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let passage = Passage::begin(&state, &request);
+    let response = match state.keys.check(request.headers()).await {
+        Ok(key) => match key.bucket.take(state.clock.mono_millis()) {
+            Some(decision) => {
+                let mut response = if decision.allowed {
+                    request.extensions_mut().insert(key.principal.clone());
+                    caught(&state, request, next).await
+                } else {
+                    Problem::rate_limited(key.bucket.quota(), decision.seconds).into_response()
+                };
+                key.bucket.headers(decision, response.headers_mut());
+                response
+            }
+            None => {
+                request.extensions_mut().insert(key.principal.clone());
+                caught(&state, request, next).await
+            }
+        },
+        Err(AuthError::Unauthorized) => Problem::unauthorized().into_response(),
+        Err(AuthError::Unavailable) => Problem::store_unavailable().into_response(),
+    };
+    passage.end(&state, response)
+}
+
+/// The layer around everything else: documentation, and paths that lead nowhere.
+pub(crate) async fn open(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let passage = Passage::begin(&state, &request);
+    let response = caught(&state, request, next).await;
+    passage.end(&state, response)
+}
+
+async fn caught(state: &AppState, request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            // The panic hook has printed what and where.
+            state.http_metrics.panicked();
+            Problem::new(Kind::Internal, "The mistake was logged under this request's id.").into_response()
+        }
+    }
+}
+
+/// The paths of the API that lead nowhere.
+pub(crate) async fn nowhere() -> Problem {
+    Problem::not_found()
+}
+
+struct Passage {
+    started: Instant,
+    request_id: HeaderValue,
+    route: Option<MatchedPath>,
+    path: http::Uri,
+    method: http::Method,
+}
+
+impl Passage {
+    fn begin(state: &AppState, request: &Request) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id: given_request_id(request.headers()).unwrap_or_else(|| state.request_ids.next()),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            path: request.uri().clone(),
+            method: request.method().clone(),
+        }
+    }
+
+    fn end(self, state: &AppState, response: Response) -> Response {
+        let id = self.request_id.to_str().unwrap_or_default();
+        let status = response.status();
+        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        let elapsed = self.started.elapsed();
+        state.http_metrics.answered(route, status, elapsed);
+        if status.is_server_error() {
+            warn!(request.id = id, http.method = %self.method, http.route = route, http.status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
+        } else {
+            debug!(request.id = id, http.method = %self.method, http.route = route, http.status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
+        }
+        let mut response = if status.is_success() { response } else { self.refined(response, id) };
+        response.headers_mut().insert(REQUEST_ID, self.request_id);
+        response
+    }
+
+    /// Problems learn the request's path and id; refusals that are not ours become problems.
+    fn refined(&self, response: Response, id: &str) -> Response {
+        if response.extensions().get::<Problem>().is_some() {
+            return with_request(response, self.path.path(), id);
+        }
+        let status = response.status();
+        if status.is_redirection() || status.is_informational() {
+            return response;
+        }
+        let problem = match status {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                let allow = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+                Problem::new(Kind::MethodNotAllowed, format!("It takes {}.", allow.unwrap_or("other methods")))
+            }
+            StatusCode::NOT_FOUND => Problem::not_found(),
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::BodyTooLarge, "Send less at once."),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::unsupported_media_type("application/json"),
+            other if other.is_client_error() => Problem::new(Kind::InvalidJson, "The request can't be read."),
+            other => {
+                error!(request.id = id, http.status = other.as_u16(), "answered without saying why");
+                refusals::internal()
+            }
+        };
+        let mut refined = problem.into_response();
+        if let Some(allow) = response.headers().get(header::ALLOW) {
+            refined.headers_mut().insert(header::ALLOW, allow.clone());
+        }
+        with_request(refined, self.path.path(), id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_differ_and_keep_their_length() {
+        let ids = RequestIds::new(0x0123_4567_89ab_cdef);
+        assert_eq!(ids.next(), "01234567000000000000");
+        assert_eq!(ids.next(), "01234567000000000001");
+    }
+
+    #[test]
+    fn a_given_id_is_taken_only_when_it_is_harmless() {
+        let given = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
+            given_request_id(&headers)
+        };
+        assert_eq!(given(b"trace-1.a_B").unwrap(), "trace-1.a_B");
+        assert!(given(b"a b").is_none());
+        assert!(given(b"\xff").is_none());
+        assert!(given(&[b'a'; 65]).is_none());
+    }
+}

@@ -1,0 +1,141 @@
+//! The service: built from its ports, run until told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use metrics::{describe_gauge, gauge};
+use ronda_queue::Queue;
+use ronda_runtime::{Clock, Component, Health};
+use ronda_store::port::Store;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, interval, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::auth::Keys;
+use crate::config::Config;
+use crate::front::{self, RequestIds};
+use crate::http_metrics::HttpMetrics;
+use crate::known::KnownSchedulers;
+use crate::progress::Progress;
+use crate::publisher::Publisher;
+use crate::state::{AppState, Shared};
+use crate::{keys_api, openapi, reads, writes};
+
+/// Least time for the last frames, however long the requests took to drain.
+const LEAVE_FOR: Duration = Duration::from_secs(2);
+const GAUGE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Why a gateway could not be built or run.
+#[derive(Debug, Error)]
+pub enum GatewayError {
+    /// The machine gives no random numbers, which a gateway's name is made of.
+    #[error("the machine gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// One gateway, from its first frame to its last.
+pub struct Gateway {
+    state: AppState,
+    component: Component,
+}
+
+impl Gateway {
+    /// Puts a gateway together; nothing happens before [`run`](Self::run). Install the metrics recorder first.
+    ///
+    /// # Errors
+    /// [`GatewayError::Random`].
+    pub fn build(
+        config: Config,
+        commands: Arc<dyn Queue>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        health: &Health,
+    ) -> Result<Self, GatewayError> {
+        let gateway = getrandom::u64().map_err(GatewayError::Random)?;
+        let component = health.component("ingest-gateway");
+        let partitions = commands.partitions();
+        let publisher = Publisher::new(&config, gateway, commands, Arc::clone(&clock), component.clone());
+        let poll_every = Duration::from_millis(config.progress_poll_ms.max(1));
+        let state = AppState::new(Shared {
+            keys: Keys::new(&config, Arc::clone(&store), Arc::clone(&clock)),
+            known: KnownSchedulers::new(&config, Arc::clone(&store), Arc::clone(&clock)),
+            progress: Progress::new(Arc::clone(&store), gateway, partitions, poll_every),
+            request_ids: RequestIds::new(gateway),
+            http_metrics: HttpMetrics::new(),
+            made_messages: writes::MadeMessages::default(),
+            publisher,
+            config,
+            store,
+            clock,
+        });
+        Ok(Self { state, component })
+    }
+
+    /// All routes with everything around them. Writes are answered 503 until [`run`](Self::run) has joined every partition.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        let state = &self.state;
+        let guarded = writes::router()
+            .merge(reads::router())
+            .merge(keys_api::router())
+            .layer(from_fn_with_state(state.clone(), front::guarded));
+        let open = openapi::router().fallback(front::nowhere).layer(from_fn_with_state(state.clone(), front::open));
+        open.merge(guarded).with_state(state.clone())
+    }
+
+    /// The random number of this gateway start, as in its frames.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.state.publisher.gateway()
+    }
+
+    /// Joins every partition, serves and pulses until told to stop; then takes no more connections, lets requests end, sends the last frames and
+    /// leaves, all within the drain time.
+    ///
+    /// # Errors
+    /// None after [`build`](Self::build) so far; a listener that fails is tried again.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), GatewayError> {
+        let router = self.router();
+        let Self { state, component } = self;
+        info!(gateway = format!("{:016x}", state.publisher.gateway()), "the gateway starts");
+        let drain = Duration::from_secs(state.config.drain_timeout_seconds);
+        let mut senders = state.publisher.start();
+        let gauges = tokio::spawn(gauges(state.clone()));
+        let unready = {
+            let (component, stop) = (component.clone(), stop.clone());
+            tokio::spawn(async move {
+                stop.cancelled().await;
+                component.set_ready(false, "draining");
+                Instant::now()
+            })
+        };
+        Box::pin(crate::serve::serve(listener, router, &state.config, stop, drain.saturating_sub(LEAVE_FOR))).await;
+        let stopped_at = unready.await.unwrap_or_else(|_| Instant::now());
+        state.publisher.close();
+        let deadline = (stopped_at + drain).max(Instant::now() + LEAVE_FOR);
+        let left = timeout_at(deadline, async { while senders.join_next().await.is_some() {} }).await;
+        if left.is_err() {
+            warn!("the last frames were not confirmed before the time to drain was over");
+            senders.shutdown().await;
+        }
+        gauges.abort();
+        component.set_ready(false, "stopped");
+        info!("the gateway has left");
+        Ok(())
+    }
+}
+
+async fn gauges(state: AppState) {
+    describe_gauge!("ronda_gateway_buffered_bytes", "Bytes of commands that wait for the queue");
+    let buffered = gauge!("ronda_gateway_buffered_bytes");
+    let mut every = interval(GAUGE_PERIOD);
+    loop {
+        every.tick().await;
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; buffers stay far below 2^53")]
+        buffered.set(state.publisher.buffered_bytes() as f64);
+    }
+}

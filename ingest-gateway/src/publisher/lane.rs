@@ -1,0 +1,210 @@
+//! One partition's buffer: what fills while a frame is in flight.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use ronda_schemas::command::Command;
+use ronda_schemas::frame::CommandBuffer;
+use tokio::sync::Notify;
+
+use super::completion::FrameCompletion;
+use super::filling::{Filling, Moment};
+use super::{SubmitError, Ticket};
+
+/// Whether a lane takes commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LaneState {
+    /// Its first frame is not confirmed yet.
+    Joining,
+    /// It takes commands.
+    Open,
+    /// The queue does not answer; it is asked again and again with empty frames.
+    Down,
+    /// It takes no more commands; what is there is still sent.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Inner {
+    waiting: VecDeque<Filling>,
+    /// Encoded size of all that is waiting or in flight, in bytes.
+    buffered: usize,
+    state: LaneState,
+    /// Whether the sender sleeps until somebody wakes it.
+    idle: bool,
+}
+
+/// How much a lane takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LaneLimits {
+    /// Size at which a frame is full, in bytes.
+    pub(super) frame_bytes: usize,
+    /// Most bytes waiting or in flight.
+    pub(super) buffered_bytes: usize,
+}
+
+/// One partition's buffer.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) partition: u32,
+    limits: LaneLimits,
+    inner: Mutex<Inner>,
+    wake: Notify,
+}
+
+/// What the sender finds when it looks.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A frame to send.
+    Frame(Filling),
+    /// Nothing; it will be woken.
+    Nothing,
+    /// Nothing, and nothing will come.
+    Finished,
+}
+
+impl Lane {
+    pub(super) fn new(partition: u32, limits: LaneLimits) -> Self {
+        let inner = Inner { waiting: VecDeque::new(), buffered: 0, state: LaneState::Joining, idle: false };
+        Self { partition, limits, inner: Mutex::new(inner), wake: Notify::new() }
+    }
+
+    /// Takes a command into the frame that fills.
+    pub(super) fn push(&self, command: &Command<'_>, now: Moment) -> Result<Ticket, SubmitError> {
+        let mut inner = self.inner.lock();
+        let limits = self.limits;
+        let (filling, before) = inner.filling(limits, 0, now)?;
+        let index = filling.push(command, now).map_err(SubmitError::Encoding)?;
+        let ticket = Ticket { partition: self.partition, index, completion: Arc::clone(&filling.completion) };
+        inner.took(limits, before, now);
+        self.rouse(inner);
+        Ok(ticket)
+    }
+
+    /// Takes encoded commands into the frame that fills, all or none.
+    pub(super) fn append(&self, commands: &CommandBuffer, now: Moment) -> Result<Ticket, SubmitError> {
+        let mut inner = self.inner.lock();
+        let limits = self.limits;
+        let (filling, before) = inner.filling(limits, commands.len(), now)?;
+        let index = filling.buffer.count();
+        filling.append(commands, now);
+        let ticket = Ticket { partition: self.partition, index, completion: Arc::clone(&filling.completion) };
+        inner.took(limits, before, now);
+        self.rouse(inner);
+        Ok(ticket)
+    }
+
+    fn rouse(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {
+        let idle = std::mem::take(&mut inner.idle);
+        drop(inner);
+        if idle {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The oldest frame that waits.
+    pub(super) fn next(&self) -> Work {
+        let mut inner = self.inner.lock();
+        match inner.waiting.pop_front() {
+            Some(filling) => {
+                inner.idle = false;
+                Work::Frame(filling)
+            }
+            None if inner.state == LaneState::Closed => Work::Finished,
+            None => {
+                inner.idle = true;
+                Work::Nothing
+            }
+        }
+    }
+
+    /// Returns once there may be work.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Says that a frame of this encoded size is no longer in memory.
+    pub(super) fn released(&self, bytes: usize) {
+        let mut inner = self.inner.lock();
+        inner.buffered = inner.buffered.saturating_sub(bytes);
+    }
+
+    /// Changes whether commands are taken. A closed lane stays closed.
+    pub(super) fn set_state(&self, state: LaneState) {
+        let mut inner = self.inner.lock();
+        if inner.state != LaneState::Closed {
+            inner.state = state;
+        }
+    }
+
+    /// Takes no more commands and lets the sender finish.
+    pub(super) fn close(&self) {
+        self.inner.lock().state = LaneState::Closed;
+        self.wake.notify_one();
+    }
+
+    /// Whether commands are taken just now.
+    pub(super) fn state(&self) -> LaneState {
+        self.inner.lock().state
+    }
+
+    /// Gives up every frame that waits: none of them was sent.
+    pub(super) fn fail_waiting(&self) {
+        let failed: Vec<Arc<FrameCompletion>> = {
+            let mut inner = self.inner.lock();
+            let bytes: usize = inner.waiting.iter().map(|filling| filling.buffer.len()).sum();
+            inner.buffered = inner.buffered.saturating_sub(bytes);
+            inner.waiting.drain(..).map(|filling| filling.completion).collect()
+        };
+        for completion in failed {
+            completion.fail();
+        }
+    }
+
+    /// Bytes waiting or in flight.
+    pub(super) fn buffered(&self) -> usize {
+        self.inner.lock().buffered
+    }
+}
+
+impl Inner {
+    /// The frame that takes so many more bytes, and its size before.
+    fn filling(&mut self, limits: LaneLimits, more: usize, now: Moment) -> Result<(&mut Filling, usize), SubmitError> {
+        match self.state {
+            LaneState::Open => {}
+            LaneState::Joining => return Err(SubmitError::Starting),
+            LaneState::Down => return Err(SubmitError::Unavailable),
+            LaneState::Closed => return Err(SubmitError::Closed),
+        }
+        if self.buffered.saturating_add(more) >= limits.buffered_bytes {
+            return Err(SubmitError::Full);
+        }
+        let fits = self.waiting.back_mut().is_some_and(|filling| {
+            if filling.buffer.len().saturating_add(more) > limits.frame_bytes {
+                filling.seal(now);
+            }
+            !filling.is_sealed()
+        });
+        if !fits {
+            self.waiting.push_back(Filling::open(now));
+        }
+        match self.waiting.back_mut() {
+            Some(filling) => {
+                let before = filling.buffer.len();
+                Ok((filling, before))
+            }
+            None => Err(SubmitError::Full),
+        }
+    }
+
+    fn took(&mut self, limits: LaneLimits, before: usize, now: Moment) {
+        if let Some(filling) = self.waiting.back_mut() {
+            let after = filling.buffer.len();
+            self.buffered += after.saturating_sub(before);
+            if after >= limits.frame_bytes {
+                filling.seal(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! From commands to confirmed frames: group commit per partition.
+//!
+//! While one frame of a partition is in flight the next one fills; whoever put a command into it waits for its confirmation. Frames are
+//! numbered from 1 per partition, one in flight at a time. A frame that can't be published within
+//! [`publish_retry_ms`](crate::Config::publish_retry_ms) is given up: its requests are answered 503, its number is declared in the next frame,
+//! and the partition refuses writes until an empty frame gets through. Memory is bounded all the while.
+
+mod completion;
+mod filling;
+mod lane;
+mod metrics;
+mod sender;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ronda_domain::id::{MessageId, partition_of};
+use ronda_queue::Queue;
+use ronda_runtime::{Clock, Component};
+use ronda_schemas::codec::DecodeError;
+use ronda_schemas::command::Command;
+use ronda_schemas::frame::CommandBuffer;
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::completion::FrameCompletion;
+use self::filling::Moment;
+use self::lane::{Lane, LaneLimits};
+use self::metrics::PublisherMetrics;
+use self::sender::Sender;
+use crate::config::Config;
+
+/// Why a command was not taken, or not made durable.
+#[derive(Debug, Error)]
+pub(crate) enum SubmitError {
+    /// The gateway has not joined every partition yet.
+    #[error("the gateway is starting; try again in a moment")]
+    Starting,
+    /// The queue does not confirm.
+    #[error("the queue can't be reached; nothing was accepted, try again")]
+    Unavailable,
+    /// Too much waits for the queue already.
+    #[error("the queue is slower than what comes in; nothing was accepted, try again")]
+    Full,
+    /// The gateway shuts down.
+    #[error("the gateway is shutting down; try again")]
+    Closed,
+    /// The command can't be written.
+    #[error(transparent)]
+    Encoding(DecodeError),
+}
+
+/// A command's place in a frame that is not confirmed yet.
+#[derive(Debug)]
+#[must_use = "nothing is accepted before the frame is confirmed"]
+pub(crate) struct Ticket {
+    partition: u32,
+    index: u32,
+    completion: Arc<FrameCompletion>,
+}
+
+/// Where a durable command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// The partition that it went to.
+    pub partition: u32,
+    /// The command's message: gateway, frame number, index.
+    pub message: MessageId,
+}
+
+struct Shared {
+    gateway: u64,
+    queue: Arc<dyn Queue>,
+    clock: Arc<dyn Clock>,
+    component: Component,
+    partitions: usize,
+    joined: AtomicUsize,
+    down: AtomicUsize,
+    stopping: CancellationToken,
+    pulse_period: Duration,
+    linger: Duration,
+    attempt_timeout: Duration,
+    retry_for: Duration,
+    metrics: PublisherMetrics,
+}
+
+impl Shared {
+    fn now(&self) -> Moment {
+        Moment { wall: self.clock.wall_millis(), mono: self.clock.mono_millis() }
+    }
+
+    fn joined(&self) {
+        let joined = self.joined.fetch_add(1, Ordering::AcqRel) + 1;
+        if joined == self.partitions {
+            self.component.set_ready(true, "");
+        } else {
+            self.component.set_ready(false, format!("joined {joined} of {} partitions", self.partitions));
+        }
+    }
+
+    fn lane_down(&self) {
+        let down = self.down.fetch_add(1, Ordering::AcqRel) + 1;
+        self.component.set_ready(false, format!("the queue does not answer for {down} of {} partitions", self.partitions));
+    }
+
+    fn lane_up(&self) {
+        if self.down.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.component.set_ready(true, "");
+        }
+    }
+}
+
+/// Takes commands and makes them durable.
+pub(crate) struct Publisher {
+    shared: Arc<Shared>,
+    lanes: Box<[Arc<Lane>]>,
+    frame_bytes: usize,
+}
+
+impl Publisher {
+    /// A publisher that takes nothing yet: see [`start`](Self::start).
+    pub(crate) fn new(config: &Config, gateway: u64, queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, component: Component) -> Self {
+        let partitions = queue.partitions();
+        // Half of what the queue takes: a frame may pass its size by one command, and ages may be added to it.
+        let frame_bytes = config.max_frame_bytes.min(queue.capabilities().max_message_bytes / 2).max(1);
+        let limits = LaneLimits { frame_bytes, buffered_bytes: config.max_buffered_bytes };
+        let shared = Shared {
+            gateway,
+            queue,
+            clock,
+            component,
+            partitions: partitions as usize,
+            joined: AtomicUsize::new(0),
+            down: AtomicUsize::new(0),
+            stopping: CancellationToken::new(),
+            pulse_period: Duration::from_millis(config.pulse_period_ms.max(1)),
+            linger: Duration::from_millis(config.linger_ms),
+            attempt_timeout: Duration::from_millis(config.publish_attempt_timeout_ms.max(1)),
+            retry_for: Duration::from_millis(config.publish_retry_ms),
+            metrics: PublisherMetrics::new(),
+        };
+        let lanes = (0..partitions).map(|partition| Arc::new(Lane::new(partition, limits))).collect();
+        Self { shared: Arc::new(shared), lanes, frame_bytes }
+    }
+
+    /// Starts one sender a partition: each joins, then takes commands. They end after [`close`](Self::close).
+    pub(crate) fn start(&self) -> JoinSet<()> {
+        self.lanes.iter().map(|lane| Sender::new(Arc::clone(lane), Arc::clone(&self.shared)).run()).collect()
+    }
+
+    /// Takes no more commands. What was taken is still sent, then the gateway leaves every partition.
+    pub(crate) fn close(&self) {
+        for lane in &self.lanes {
+            lane.close();
+        }
+        self.shared.stopping.cancel();
+    }
+
+    /// Whether every partition was joined: before that no request is taken.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.shared.joined.load(Ordering::Acquire) == self.shared.partitions
+    }
+
+    /// The random number of this gateway start.
+    pub(crate) fn gateway(&self) -> u64 {
+        self.shared.gateway
+    }
+
+    /// How many partitions there are.
+    pub(crate) fn partitions(&self) -> u32 {
+        u32::try_from(self.lanes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes that wait or are in flight, over all partitions.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.buffered()).sum()
+    }
+
+    fn ready(&self) -> Result<(), SubmitError> {
+        if self.is_joined() { Ok(()) } else { Err(SubmitError::Starting) }
+    }
+
+    /// Puts a command into its partition's next frame.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: nothing was taken.
+    pub(crate) fn submit(&self, command: &Command<'_>) -> Result<Ticket, SubmitError> {
+        self.ready()?;
+        let partition = partition_of(command.tenant, command.scheduler, self.partitions());
+        self.lane(partition)?.push(command, self.shared.now())
+    }
+
+    fn lane(&self, partition: u32) -> Result<&Lane, SubmitError> {
+        self.lanes.get(partition as usize).map(|lane| &**lane).ok_or(SubmitError::Unavailable)
+    }
+
+    /// Waits until a command is durable.
+    ///
+    /// # Errors
+    /// [`SubmitError::Unavailable`] when its frame was given up.
+    pub(crate) async fn confirmed(&self, ticket: Ticket) -> Result<Accepted, SubmitError> {
+        let sequence = ticket.completion.wait().await.ok_or(SubmitError::Unavailable)?;
+        let message = MessageId { source: self.shared.gateway, sequence, index: ticket.index };
+        Ok(Accepted { partition: ticket.partition, message })
+    }
+
+    /// Begins a bulk: commands are encoded per partition first and taken with one lock each.
+    pub(crate) fn bulk(&self) -> Bulk<'_> {
+        let buffers = self.lanes.iter().map(|_| Vec::new()).collect();
+        Bulk { publisher: self, parts: buffers }
+    }
+}
+
+/// Commands of one bulk write, by partition.
+pub(crate) struct Bulk<'a> {
+    publisher: &'a Publisher,
+    parts: Vec<Vec<Part>>,
+}
+
+#[derive(Default)]
+struct Part {
+    buffer: CommandBuffer,
+    /// The caller's own numbers of the commands.
+    items: Vec<u32>,
+}
+
+/// What became of the commands of a bulk write.
+#[derive(Debug, Default)]
+pub(crate) struct BulkOutcome {
+    /// How many are durable.
+    pub accepted: usize,
+    /// The caller's own numbers of those that are not, with the reason.
+    pub refused: Vec<(Vec<u32>, SubmitError)>,
+}
+
+impl Bulk<'_> {
+    /// Encodes a command, under the caller's own number for it.
+    ///
+    /// # Errors
+    /// [`SubmitError::Encoding`]; the others are not affected.
+    pub(crate) fn push(&mut self, item: u32, command: &Command<'_>) -> Result<(), SubmitError> {
+        let partition = partition_of(command.tenant, command.scheduler, self.publisher.partitions());
+        let frame_bytes = self.publisher.frame_bytes;
+        let parts = self.parts.get_mut(partition as usize).ok_or(SubmitError::Unavailable)?;
+        if parts.last().is_none_or(|part| part.buffer.len() >= frame_bytes) {
+            parts.push(Part::default());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.buffer.push(command).map_err(SubmitError::Encoding)?;
+            part.items.push(item);
+        }
+        Ok(())
+    }
+
+    /// Takes everything and waits until it is durable or given up.
+    pub(crate) async fn commit(self) -> BulkOutcome {
+        let mut outcome = BulkOutcome::default();
+        let mut tickets = Vec::with_capacity(self.parts.len());
+        let ready = self.publisher.ready().is_ok();
+        let now = self.publisher.shared.now();
+        for (partition, part) in (0u32..).zip(self.parts).flat_map(|(number, parts)| parts.into_iter().map(move |part| (number, part))) {
+            let taken = if ready {
+                self.publisher.lane(partition).and_then(|lane| lane.append(&part.buffer, now))
+            } else {
+                Err(SubmitError::Starting)
+            };
+            match taken {
+                Ok(ticket) => tickets.push((ticket, part.items)),
+                Err(error) => outcome.refused.push((part.items, error)),
+            }
+        }
+        for (ticket, items) in tickets {
+            match self.publisher.confirmed(ticket).await {
+                Ok(_) => outcome.accepted += items.len(),
+                Err(error) => outcome.refused.push((items, error)),
+            }
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! One task a partition: closes frames, numbers them, and has one in flight at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ronda_queue::QueueError;
+use ronda_schemas::frame::FrameKind;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{info, warn};
+
+use super::Shared;
+use super::filling::{Filling, Moment, Numbering};
+use super::lane::{Lane, LaneState, Work};
+
+/// Shortest and longest pause between two attempts to publish the same frame.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) struct Sender {
+    lane: Arc<Lane>,
+    shared: Arc<Shared>,
+    next_number: u64,
+    /// Numbers given up since the last confirmed frame; at most one, because nothing but empty frames is sent until one is confirmed.
+    abandoned: Vec<u64>,
+    next_pulse: Instant,
+}
+
+/// Why a frame was given up.
+enum GivenUp {
+    /// The last attempt's failure.
+    Failed(QueueError),
+    /// Shutdown came first.
+    Stopped,
+}
+
+impl Sender {
+    pub(super) fn new(lane: Arc<Lane>, shared: Arc<Shared>) -> Self {
+        Self { lane, shared, next_number: 1, abandoned: Vec::new(), next_pulse: Instant::now() }
+    }
+
+    /// Joins, sends until the lane is closed and empty, and leaves.
+    pub(super) async fn run(mut self) {
+        if !self.insist(FrameKind::Join).await {
+            return;
+        }
+        self.lane.set_state(LaneState::Open);
+        self.shared.joined();
+        loop {
+            match self.lane.next() {
+                Work::Frame(filling) => self.send(filling).await,
+                Work::Nothing => {
+                    tokio::select! {
+                        () = self.lane.woken() => self.linger().await,
+                        () = sleep_until(self.next_pulse) => { self.insist(FrameKind::Normal).await; }
+                    }
+                }
+                Work::Finished => break,
+            }
+        }
+        self.leave().await;
+    }
+
+    async fn linger(&self) {
+        if !self.shared.linger.is_zero() {
+            sleep(self.shared.linger).await;
+        }
+    }
+
+    fn numbering(&mut self) -> Numbering {
+        let number = self.next_number;
+        self.next_number += 1;
+        Numbering { gateway: self.shared.gateway, number, abandoned: std::mem::take(&mut self.abandoned) }
+    }
+
+    fn now(&mut self) -> Moment {
+        self.next_pulse = Instant::now() + self.shared.pulse_period;
+        self.shared.now()
+    }
+
+    /// Publishes a frame of commands; after bounded retries its requests are told that it failed.
+    async fn send(&mut self, filling: Filling) {
+        let size = filling.buffer.len();
+        let commands = filling.buffer.count();
+        let numbering = self.numbering();
+        let number = numbering.number;
+        let declared = numbering.abandoned.clone();
+        let now = self.now();
+        let (frame, completion) = filling.close(numbering, now);
+        let deadline = Instant::now() + self.shared.retry_for;
+        let outcome = self.publish(&frame, Some(deadline)).await;
+        self.lane.released(size);
+        match outcome {
+            Ok(()) => {
+                completion.confirm(number);
+                self.shared.metrics.frame(commands, frame.len());
+            }
+            Err(given_up) => {
+                // It may have arrived all the same: its number is declared, so that nobody takes the hole for a loss.
+                self.abandoned = declared;
+                self.abandoned.push(number);
+                self.lane.set_state(LaneState::Down);
+                completion.fail();
+                self.lane.fail_waiting();
+                self.shared.metrics.given_up(commands);
+                self.report(number, commands, &given_up);
+                self.recover().await;
+            }
+        }
+    }
+
+    fn report(&self, number: u64, commands: u32, given_up: &GivenUp) {
+        let reason = match given_up {
+            GivenUp::Failed(error) => error.to_string(),
+            GivenUp::Stopped => String::from("the gateway stops"),
+        };
+        warn!(
+            partition = self.lane.partition,
+            frame.number = number,
+            frame.commands = commands,
+            reason,
+            "gave up a frame: its requests were answered 503; writes to this partition are refused until the queue answers"
+        );
+    }
+
+    /// Sends one empty frame until it arrives, then takes commands again.
+    async fn recover(&mut self) {
+        self.shared.lane_down();
+        if self.insist(FrameKind::Normal).await {
+            self.lane.set_state(LaneState::Open);
+            self.shared.lane_up();
+            info!(partition = self.lane.partition, "the queue answers again: writes to this partition are taken");
+        }
+    }
+
+    /// Publishes an empty frame however long it takes; `false`: shutdown came first.
+    ///
+    /// A pulse is retried as it is, so that a long outage doesn't use up numbers. While it is tried without success the lane counts as down.
+    async fn insist(&mut self, kind: FrameKind) -> bool {
+        let numbering = self.numbering();
+        let number = numbering.number;
+        let declared = numbering.abandoned.clone();
+        let now = self.now();
+        let frame = numbering.empty_frame(now, kind);
+        let deadline = Instant::now() + self.shared.retry_for;
+        if self.publish(&frame, Some(deadline)).await.is_ok() {
+            self.shared.metrics.frame(0, frame.len());
+            return true;
+        }
+        let was_open = self.lane.state() == LaneState::Open;
+        if was_open {
+            self.lane.set_state(LaneState::Down);
+            self.lane.fail_waiting();
+            self.shared.lane_down();
+            warn!(partition = self.lane.partition, "no pulse gets through: writes to this partition are refused");
+        }
+        let arrived = self.publish(&frame, None).await.is_ok();
+        if !arrived {
+            self.abandoned = declared;
+            self.abandoned.push(number);
+        } else if was_open {
+            self.lane.set_state(LaneState::Open);
+            self.shared.lane_up();
+            info!(partition = self.lane.partition, "pulses get through again: writes to this partition are taken");
+        }
+        arrived
+    }
+
+    /// Publishes one frame, again and again until the deadline. A deadline of `None` is never, but shutdown ends it.
+    async fn publish(&self, frame: &Bytes, deadline: Option<Instant>) -> Result<(), GivenUp> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let attempt = timeout(self.shared.attempt_timeout, self.shared.queue.publish(self.lane.partition, frame.clone()));
+            let error = match attempt.await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => QueueError::transient(
+                    ronda_queue::QueueErrorKind::Unavailable,
+                    pause,
+                    "the queue did not confirm in time; is it reachable?",
+                ),
+            };
+            self.shared.metrics.publish_failed();
+            let wait = error.retry_after.unwrap_or(pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            let over = deadline.is_some_and(|deadline| Instant::now() + wait >= deadline);
+            if over || (deadline.is_some() && !error.retryable) {
+                return Err(GivenUp::Failed(error));
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.shared.stopping.cancelled() => return Err(GivenUp::Stopped),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Says that nothing more comes. One round of attempts: a gateway that can't say so is dropped for its silence.
+    async fn leave(&mut self) {
+        let now = self.now();
+        let frame = self.numbering().empty_frame(now, FrameKind::Leave);
+        let deadline = Instant::now() + self.shared.retry_for;
+        if self.publish(&frame, Some(deadline)).await.is_err() {
+            warn!(partition = self.lane.partition, "could not say goodbye; the partition waits until this gateway is dropped for its silence");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Problems that only the way in answers with, and what errors of the ports become.
+
+use ronda_store::error::StoreError;
+use tracing::{error, warn};
+
+use crate::problem::{Kind, Problem};
+use crate::publisher::SubmitError;
+
+/// When to try again a write that the queue did not take, in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// A body that did not come in time.
+pub(crate) fn body_timeout() -> Problem {
+    Problem::new(Kind::RequestTimeout, "The body did not come in time.")
+}
+
+/// A body that broke off.
+pub(crate) fn body_broken() -> Problem {
+    Problem::new(Kind::InvalidJson, "The body ended before its announced length, or is wrongly framed.")
+}
+
+/// A header that is not what it should be.
+pub(crate) fn invalid_header(detail: &'static str) -> Problem {
+    Problem::new(Kind::InvalidHeader, detail)
+}
+
+/// A command that was not made durable.
+pub(crate) fn submit(error: &SubmitError) -> Problem {
+    match error {
+        SubmitError::Starting => {
+            Problem::new(Kind::QueueUnavailable, "The gateway is starting and takes no writes yet; nothing of this request was taken.")
+                .retry_after(RETRY_AFTER_SECONDS)
+        }
+        SubmitError::Unavailable => Problem::queue_unavailable(RETRY_AFTER_SECONDS),
+        SubmitError::Full => Problem::overloaded(),
+        SubmitError::Closed => {
+            Problem::new(Kind::ShuttingDown, "The gateway is shutting down; send the request again, to another one.")
+                .retry_after(RETRY_AFTER_SECONDS)
+        }
+        SubmitError::Encoding(error) => {
+            error!(%error, "a checked command could not be encoded");
+            internal()
+        }
+    }
+}
+
+/// The store could not be asked.
+pub(crate) fn store(error: &StoreError) -> Problem {
+    warn!(%error, "a request could not be answered because the store failed");
+    Problem::store_unavailable()
+}
+
+/// Our own mistake.
+pub(crate) fn internal() -> Problem {
+    Problem::new(Kind::Internal, "The mistake was logged under this request's id; if it stays, tell us that id.")
+}

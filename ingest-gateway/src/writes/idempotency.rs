@@ -1,0 +1,109 @@
+//! `Idempotency-Key`: the same request again gets the same answer and has no second effect.
+//!
+//! A key is claimed before anything else happens. What is refused without effect gives the key back. A request that ended in 503 may have
+//! reached the queue all the same: its key is kept, with the message that run ids are made from, and the next attempt carries on as
+//! the same message.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::StatusCode;
+use ronda_domain::id::{MessageId, TenantId};
+use ronda_domain::time::Timestamp;
+use ronda_schemas::row::{IdempotencyRow, IdempotentAnswer};
+use ronda_store::port::IdempotencyClaim;
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use super::answer::Answer;
+use super::request::Write;
+use super::perform;
+use crate::problem::Problem;
+use crate::refusals;
+use crate::state::AppState;
+
+/// Set in the sequence of messages made here, so that they are never taken for a frame's.
+const MADE: u64 = 1 << 63;
+/// Marks an attempt that ended without it being known whether it had an effect.
+const UNDECIDED: u16 = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+
+/// Counts the messages made for idempotency keys.
+#[derive(Debug, Default)]
+pub(crate) struct MadeMessages(AtomicU64);
+
+impl MadeMessages {
+    fn next(&self, gateway: u64) -> MessageId {
+        MessageId { source: gateway, sequence: MADE | self.0.fetch_add(1, Ordering::Relaxed), index: 0 }
+    }
+}
+
+/// Carries a write out once for its key. Goes on when the client hangs up, so that the key gets its answer.
+pub(super) async fn once(state: &AppState, write: Write) -> Result<Answer, Problem> {
+    let state = state.clone();
+    let task = tokio::spawn(async move {
+        let key = write.idempotency_key()?.unwrap_or_default().to_owned();
+        let message = match claim(&state, &write, &key).await? {
+            Claim::Mine(message) => message,
+            Claim::Answered(answer) => return Ok(answer),
+        };
+        let outcome = perform(&state, &write, Some(message)).await;
+        settle(&state, &write.principal.tenant, &key, &outcome).await;
+        outcome
+    });
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(refusals::internal()),
+    }
+}
+
+enum Claim {
+    Mine(MessageId),
+    Answered(Answer),
+}
+
+async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Problem> {
+    let now = Timestamp::from_millis(state.clock.wall_millis());
+    let message = state.made_messages.next(state.publisher.gateway());
+    let row = IdempotencyRow { fingerprint: fingerprint(write), created_at: now, answer: None, message };
+    let expected = row.fingerprint;
+    let claimed = state.store.claim(&write.principal.tenant, key, row).await;
+    let found = match claimed.map_err(|error| refusals::store(&error))? {
+        IdempotencyClaim::Claimed => return Ok(Claim::Mine(message)),
+        IdempotencyClaim::Existing(found) => found,
+    };
+    if found.fingerprint != expected {
+        return Err(Problem::idempotency_mismatch());
+    }
+    let takeover_ms = i64::try_from(state.config.idempotency_takeover_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+    match found.answer {
+        Some(answer) if answer.status != UNDECIDED => Ok(Claim::Answered(Answer::from_stored(answer))),
+        Some(_) => Ok(Claim::Mine(found.message)),
+        None if now.millis_since(found.created_at) >= takeover_ms => Ok(Claim::Mine(found.message)),
+        None => Err(Problem::idempotency_in_progress()),
+    }
+}
+
+/// Keeps the answer, or gives the key back. When the store fails, the claim stays and is taken over once it is old.
+async fn settle(state: &AppState, tenant: &TenantId, key: &str, outcome: &Result<Answer, Problem>) {
+    let kept = match outcome {
+        Ok(answer) => state.store.answer(tenant, key, answer.to_stored()).await,
+        Err(problem) if problem.status().is_server_error() => {
+            let undecided = IdempotentAnswer { status: UNDECIDED, body: Vec::new(), location: None };
+            state.store.answer(tenant, key, undecided).await
+        }
+        Err(_) => state.store.release(tenant, key).await,
+    };
+    if let Err(error) = kept {
+        warn!(%error, "the outcome of a request with an Idempotency-Key could not be kept; a repetition is refused for a while");
+    }
+}
+
+fn fingerprint(write: &Write) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(write.parts.method.as_str());
+    hash.update([0]);
+    hash.update(write.parts.uri.path());
+    hash.update([0]);
+    hash.update(&write.body);
+    hash.finalize().into()
+}

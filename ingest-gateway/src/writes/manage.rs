@@ -1,0 +1,93 @@
+//! Register, delete, pause and resume: applied before they are answered, when that is quick.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use ronda_domain::id::partition_of;
+use ronda_domain::input::Input;
+use ronda_domain::time::Timestamp;
+use ronda_schemas::api::parse_register;
+use ronda_schemas::api::resource::SchedulerResource;
+use ronda_schemas::command::Command;
+use tracing::warn;
+
+use super::answer::Answer;
+use super::report::{applied_within, must_exist};
+use super::request::Write;
+use crate::problem::Problem;
+use crate::refusals;
+use crate::state::AppState;
+
+pub(super) async fn register(state: &AppState, write: &Write) -> Result<Answer, Problem> {
+    let registration = parse_register(&write.body).map_err(Problem::from)?;
+    let scheduler = registration.id.as_str();
+    let existed = match state.store.scheduler(write.tenant(), scheduler).await {
+        Ok(row) => row.is_some(),
+        Err(error) => {
+            warn!(%error, "could not tell whether a scheduler is new; its registration is taken all the same");
+            false
+        }
+    };
+    let applied = submit(state, write, scheduler, Input::Register(Box::new(registration.spec))).await?;
+    if applied && let Ok(Some(body)) = resource(state, write, scheduler).await {
+        state.known.remember(write.tenant(), scheduler);
+        let status = if existed { StatusCode::OK } else { StatusCode::CREATED };
+        return Ok(waited(write, Answer::new(status, body).at(scheduler)));
+    }
+    Ok(Answer::accepted(scheduler, None))
+}
+
+pub(super) async fn delete(state: &AppState, write: &Write) -> Result<Answer, Problem> {
+    let scheduler = write.scheduler()?;
+    must_exist(state, write, &scheduler).await?;
+    let applied = submit(state, write, &scheduler, Input::Delete).await?;
+    state.known.forget(write.tenant(), &scheduler);
+    Ok(if applied {
+        waited(write, Answer::new(StatusCode::NO_CONTENT, Vec::new()))
+    } else {
+        Answer::accepted(&scheduler, None)
+    })
+}
+
+pub(super) async fn set_paused(state: &AppState, write: &Write, paused: bool) -> Result<Answer, Problem> {
+    let scheduler = write.scheduler()?;
+    must_exist(state, write, &scheduler).await?;
+    let input = if paused { Input::Pause } else { Input::Resume };
+    if !submit(state, write, &scheduler, input).await? {
+        return Ok(Answer::accepted(&scheduler, None));
+    }
+    match resource(state, write, &scheduler).await? {
+        Some(body) => Ok(waited(write, Answer::new(StatusCode::OK, body).at(&scheduler))),
+        None => Err(Problem::unknown_scheduler(&scheduler)),
+    }
+}
+
+/// Makes a command durable and waits until it is applied; `false`: that takes longer.
+async fn submit(state: &AppState, write: &Write, scheduler: &str, input: Input<'_>) -> Result<bool, Problem> {
+    let ticket = {
+        let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input };
+        state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
+    };
+    let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;
+    let within = match write.prefer_wait_seconds {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => Duration::from_millis(state.config.apply_wait_ms),
+    };
+    Ok(applied_within(state, accepted, within).await)
+}
+
+fn waited(write: &Write, mut answer: Answer) -> Answer {
+    answer.waited_seconds = write.prefer_wait_seconds;
+    answer
+}
+
+/// The scheduler as it is read, in JSON; `None`: there is none.
+pub(super) async fn resource(state: &AppState, write: &Write, scheduler: &str) -> Result<Option<Vec<u8>>, Problem> {
+    let row = state.store.scheduler(write.tenant(), scheduler).await.map_err(|error| refusals::store(&error))?;
+    let Some(scheduler_state) = row.and_then(|row| row.state) else { return Ok(None) };
+    let partition = partition_of(write.tenant(), scheduler, state.publisher.partitions());
+    let partition = state.store.partition(partition).await.map_err(|error| refusals::store(&error))?;
+    let watermark = partition.map_or(Timestamp::MIN, |row| row.watermark);
+    let resource = SchedulerResource::new(scheduler, &scheduler_state, watermark);
+    serde_json::to_vec(&resource).map(Some).map_err(|_| refusals::internal())
+}

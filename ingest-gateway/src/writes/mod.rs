@@ -1,0 +1,79 @@
+//! Everything that changes something: reports, bulk, and the life of a scheduler.
+
+mod answer;
+mod bulk;
+mod idempotency;
+mod manage;
+mod report;
+mod request;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, post, put};
+use ronda_domain::id::MessageId;
+
+use self::answer::Answer;
+pub(crate) use self::idempotency::MadeMessages;
+pub(crate) use self::request::read_body;
+use self::request::{Operation, Write};
+use crate::problem::Problem;
+use crate::state::AppState;
+
+/// The write routes, with their full paths.
+pub(crate) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/schedulers/register", post(register))
+        .route("/api/v1/schedulers/{id}", delete(remove))
+        .route("/api/v1/schedulers/{id}/status", put(status))
+        .route("/api/v1/schedulers/{id}/heartbeat", post(heartbeat))
+        .route("/api/v1/schedulers/{id}/pause", post(pause))
+        .route("/api/v1/schedulers/{id}/resume", post(resume))
+        .route("/api/v1/events", post(events))
+}
+
+macro_rules! handlers {
+    ($($name:ident => $operation:ident),*) => {
+        $(async fn $name(State(state): State<AppState>, request: Request) -> Response {
+            handle(&state, Operation::$operation, request).await
+        })*
+    };
+}
+
+handlers!(
+    status => Status,
+    heartbeat => Heartbeat,
+    register => Register,
+    events => Events,
+    remove => Delete,
+    pause => Pause,
+    resume => Resume
+);
+
+async fn handle(state: &AppState, operation: Operation, request: Request) -> Response {
+    match answered(state, operation, request).await {
+        Ok(answer) => answer.into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn answered(state: &AppState, operation: Operation, request: Request) -> Result<Answer, Problem> {
+    let write = Write::read(state, operation, request).await?;
+    if write.idempotency_key()?.is_some() {
+        return Box::pin(idempotency::once(state, write)).await;
+    }
+    perform(state, &write, None).await
+}
+
+/// Carries a write out. `made`: the message that ids made for the client come from, when the write may be repeated.
+async fn perform(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
+    match write.operation {
+        Operation::Status => report::status(state, write, made).await,
+        Operation::Heartbeat => report::heartbeat(state, write).await,
+        Operation::Register => Box::pin(manage::register(state, write)).await,
+        Operation::Events => Box::pin(bulk::events(state, write)).await,
+        Operation::Delete => Box::pin(manage::delete(state, write)).await,
+        Operation::Pause => Box::pin(manage::set_paused(state, write, true)).await,
+        Operation::Resume => Box::pin(manage::set_paused(state, write, false)).await,
+    }
+}
