@@ -1,1 +1,89 @@
-fn main() {}
+//! `cargo xtask`: what a developer and the integration run alike.
+#![allow(clippy::print_stdout, reason = "a command line tool answers on standard output")]
+
+mod api;
+mod bench;
+mod deny;
+mod report;
+mod rules;
+mod rust;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use report::Report;
+
+/// Checks, tests and benchmarks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Format, lints, architecture rules, tests, licences, the API against its own description; ends with one line of counts.
+    Test {
+        /// Only the steps whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// The architecture's rules alone: seconds.
+    Rules,
+    /// Measures, in a release build; each figure beside its limit in the same run.
+    Bench {
+        /// Only the measurements whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// What integration runs: the script `.ci/run`.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<bool> {
+    let root = root()?;
+    match Arguments::parse().command {
+        Command::Test { only } => Ok(test(&root, only)),
+        Command::Rules => {
+            let mut report = Report::new(None);
+            report.step("architecture rules", || rules::check(&root));
+            Ok(report.close())
+        }
+        Command::Bench { only } => bench::run(&root, only.as_deref()),
+        Command::Ci => Ok(std::process::Command::new(root.join(".ci/run")).current_dir(&root).status()?.success()),
+    }
+}
+
+fn test(root: &Path, only: Option<String>) -> bool {
+    let mut report = Report::new(only);
+    report.step("format", || rust::format(root));
+    report.step("architecture rules", || rules::check(root));
+    report.step("lints", || rust::lints(root));
+    report.step("tests", || rust::tests(root));
+    report.step("licences, bans, sources", || deny::policy(root));
+    report.step("advisories", || deny::advisories(root));
+    report.step("API against its description", || api::schemathesis(root));
+    report.close()
+}
+
+/// The repository's root: the parent of this crate's folder.
+fn root() -> anyhow::Result<PathBuf> {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as 'cargo xtask'")?;
+    Path::new(&manifest).parent().map(Path::to_owned).context("xtask lies in the repository's root")
+}

@@ -1,0 +1,96 @@
+//! Format, lints and tests.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+use crate::report::Outcome;
+
+/// Cargo, as the one that runs this.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    // What cargo sets for this tool must not reach what this tool builds.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// `cargo fmt --check`.
+pub(crate) fn format(root: &Path) -> anyhow::Result<Outcome> {
+    let status = cargo(root).args(["fmt", "--all", "--check"]).stdout(Stdio::null()).status()?;
+    Ok(if status.success() { Outcome::passed() } else { Outcome::failed("run 'cargo fmt --all'") })
+}
+
+/// Clippy over everything, warnings refused.
+pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+    let status = cargo(root).args(arguments).status()?;
+    Ok(if status.success() { Outcome::passed() } else { Outcome::failed("clippy has something to say, see above") })
+}
+
+/// All tests of the workspace, counted from what the harness prints.
+pub(crate) fn tests(root: &Path) -> anyhow::Result<Outcome> {
+    let mut child = cargo(root)
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .env("CARGO_TERM_COLOR", "never")
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = child.stdout.take().context("the output is piped")?;
+    let mut outcome = Outcome::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        let quiet = line.ends_with("... ok") || line.trim().is_empty() || line.starts_with("running ");
+        if !quiet {
+            println!("   {line}");
+        }
+        read(&line, &mut outcome);
+    }
+    if !child.wait()?.success() && outcome.failures.is_empty() {
+        outcome.failures.push(String::from("cargo test failed before or beside its tests, see above"));
+    }
+    Ok(outcome)
+}
+
+fn read(line: &str, outcome: &mut Outcome) {
+    let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else { return };
+    match verdict {
+        "ok" => outcome.passed += 1,
+        "FAILED" => outcome.failures.push(format!("test {name}")),
+        _ if verdict.starts_with("ignored") => {
+            let reason = verdict.trim_start_matches("ignored").trim_start_matches([',', ' ']);
+            let reason = if reason.is_empty() { "marked #[ignore] without a reason" } else { reason };
+            outcome.skipped.push(format!("test {name}: {reason}"));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_counted_and_reasons_kept() {
+        let mut outcome = Outcome::default();
+        for line in [
+            "running 4 tests",
+            "test a::works ... ok",
+            "test a::breaks ... FAILED",
+            "test a::slow ... ignored, needs ten minutes",
+            "test src/lib.rs - (line 3) ... ok",
+            "test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
+        ] {
+            read(line, &mut outcome);
+        }
+        assert_eq!(outcome.passed, 2);
+        assert_eq!(outcome.failures, ["test a::breaks"]);
+        assert_eq!(outcome.skipped, ["test a::slow: needs ten minutes"]);
+    }
+}
