@@ -4,7 +4,7 @@ use crate::effects::Effects;
 use crate::event::{Change, Event, EventKind, Resolution};
 use crate::judge::Findings;
 use crate::limits::MAX_EVENT_ERROR_BYTES;
-use crate::occurrence::{Counted, Occurrence};
+use crate::occurrence::Counted;
 use crate::record::{OccurrenceStatus, RunRecord, Subject};
 use crate::run::{End, Run, Verdict};
 use crate::scheduler::{Alert, Scheduler};
@@ -32,7 +32,8 @@ pub(crate) fn run_record(run: &Run, subject: Subject, verdict: Verdict) -> RunRe
 
 /// The beginning of a text, cut between characters.
 fn cut(text: &str, max: usize) -> &str {
-    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 fn push(effects: &mut Effects, id: impl Into<Box<str>>, at: Timestamp, kind: EventKind) {
@@ -68,7 +69,8 @@ impl Scheduler {
     fn describe(&mut self, subject: &Subject, from: OccurrenceStatus) -> Change {
         let entry = self.entry(subject).clone();
         let is_decider = |run: &&Run| {
-            run.started_at() == entry.decided_by && run.status() == Some(entry.status)
+            run.started_at() == entry.decided_by
+                && run.status() == Some(entry.status)
                 && run.subject().as_ref() == Some(subject)
         };
         let run = self.runs.iter().rev().find(is_decider);
@@ -158,8 +160,7 @@ impl Scheduler {
 
     fn open_alert(&mut self, id: &str, cause: Change, now: Timestamp, effects: &mut Effects) {
         let alert: Box<str> = format!("alert:{id}").into();
-        self.alert =
-            Some(Box::new(Alert { id: alert.clone(), opened_at: now, subject: cause.subject.clone() }));
+        self.alert = Some(Box::new(Alert { id: alert.clone(), opened_at: now, subject: cause.subject.clone() }));
         let streak = self.bad_streak;
         push(effects, format!("{alert}:opened"), now, EventKind::AlertOpened { alert, cause, streak });
     }

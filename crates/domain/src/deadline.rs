@@ -15,7 +15,7 @@ pub fn next_deadline(state: &Scheduler) -> Option<Timestamp> {
     if state.paused {
         return facts;
     }
-    let start = state.expected.map(|due| match state.has_entry_due(due) {
+    let start = state.expected.map(|due| match state.is_filled(due) {
         true => due,
         false => after(state.start_deadline(due).at),
     });

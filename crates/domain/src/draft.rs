@@ -131,7 +131,8 @@ fn shortest_period(schedule: &Schedule) -> Option<u32> {
             // From a fixed time, so that the same description always gets the same defaults.
             let start = Timestamp::from_seconds(1_767_225_600);
             let few: Vec<Timestamp> = crate::schedule::dues(schedule, start, start, Timestamp::MAX, 64).collect();
-            let least = few.iter().zip(few.iter().skip(1)).map(|(earlier, later)| later.millis_since(*earlier)).min()?;
+            let least =
+                few.iter().zip(few.iter().skip(1)).map(|(earlier, later)| later.millis_since(*earlier)).min()?;
             u32::try_from(least.checked_div(1_000)?).ok()
         }
     }
@@ -155,7 +156,8 @@ impl Checks {
             self.wrong(pointer, "too_long", message);
             return Box::default();
         }
-        let is_refused = |character: char| character.is_control() && !(lines && matches!(character, '\n' | '\r' | '\t'));
+        let is_refused =
+            |character: char| character.is_control() && !(lines && matches!(character, '\n' | '\r' | '\t'));
         if let Some(position) = text.chars().position(is_refused) {
             let message = format!("must not contain control characters; character {position} is one");
             self.wrong(pointer, "control_character", message);
@@ -193,7 +195,11 @@ impl Checks {
             }
             (None, None) => {
                 if draft.timezone.is_some() || draft.anchor.is_some() {
-                    self.wrong("/schedule", "incomplete", "must have cron or every_seconds; leave it out for no schedule");
+                    self.wrong(
+                        "/schedule",
+                        "incomplete",
+                        "must have cron or every_seconds; leave it out for no schedule",
+                    );
                 }
                 Schedule::None
             }
@@ -284,7 +290,11 @@ impl Checks {
                 && rest.chars().next().is_some_and(|first| first.is_alphanumeric() || first == '[')
         });
         if !is_web || url.contains(|character: char| character.is_whitespace() || "<>\"|".contains(character)) {
-            self.wrong(pointer, "invalid_url", "must be an http:// or https:// address without spaces, quotes, '|', '<' or '>'");
+            self.wrong(
+                pointer,
+                "invalid_url",
+                "must be an http:// or https:// address without spaces, quotes, '|', '<' or '>'",
+            );
         }
         url
     }

@@ -11,7 +11,13 @@ use crate::time::Timestamp;
 
 impl Scheduler {
     /// A job said where it is.
-    pub(crate) fn status(&mut self, report: &StatusReport<'_>, at: Timestamp, message: MessageId, effects: &mut Effects) {
+    pub(crate) fn status(
+        &mut self,
+        report: &StatusReport<'_>,
+        at: Timestamp,
+        message: MessageId,
+        effects: &mut Effects,
+    ) {
         if report.run_id.is_none() && report.status.is_terminal() {
             self.hold_end(report, at, message, effects);
             return;
@@ -64,13 +70,18 @@ impl Scheduler {
     /// The run of this id, made when it is new; `None` when it is forgotten, or the id is none.
     fn run_for(&mut self, id: &str, named: bool, at: Timestamp, effects: &mut Effects) -> Option<&mut Run> {
         match self.runs.binary_search_by(|run| run.id.as_str().cmp(id)) {
-            Ok(index) => self.runs.get_mut(index),
+            Ok(index) => {
+                let run = self.runs.get_mut(index)?;
+                // A client may learn the made id and use it; it stays a run that was opened without a name.
+                run.named &= named;
+                Some(run)
+            }
             Err(_) => {
                 if check_run_id(id).is_err() {
                     effects.refused = Some(Refusal::InvalidRunId);
                     return None;
                 }
-                if at <= self.horizon || self.forgotten.contains(&hash_run(id)) {
+                if at <= self.horizon || self.has_forgotten(hash_run(id)) {
                     return None;
                 }
                 if self.runs.len() >= MAX_KEPT_RUNS {
@@ -91,8 +102,8 @@ impl Scheduler {
 
     fn hold_end(&mut self, report: &StatusReport<'_>, at: Timestamp, message: MessageId, effects: &mut Effects) {
         let hash = hash_message(message);
-        let is_copy = self.runs.iter().flat_map(|run| &run.ends).any(|end| end.message == hash);
-        if is_copy || self.forgotten.contains(&hash) || at <= self.horizon {
+        let is_copy = self.runs.iter().flat_map(|run| &run.ends).any(|end| end.unnamed == hash);
+        if is_copy || self.has_forgotten(hash) || at <= self.horizon {
             return;
         }
         let end = Box::new(End::new(report, at, message));

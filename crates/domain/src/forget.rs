@@ -34,22 +34,20 @@ impl Scheduler {
     }
 
     fn remember_hashes(&mut self, run: &Run) {
-        self.horizon = self.horizon.max(run.first_at());
-        self.forgotten.reserve_exact(1);
-        self.forgotten.push(hash_run(run.id.as_str()));
-        if !run.named {
-            self.forgotten.extend(run.ends.iter().map(|end| end.message));
+        let ends = run.ends.iter().filter(|end| end.unnamed != 0).map(|end| (end.unnamed, run.last_at()));
+        for hash in ends.chain([(hash_run(run.id.as_str()), run.last_at())]) {
+            if self.forgotten.len() >= MAX_FORGOTTEN_RUNS {
+                let (_, last) = self.forgotten.remove(0);
+                self.horizon = self.horizon.max(last);
+            }
+            self.forgotten.reserve_exact(1);
+            self.forgotten.push(hash);
         }
-        let excess = self.forgotten.len().saturating_sub(MAX_FORGOTTEN_RUNS);
-        self.forgotten.drain(..excess);
     }
 
     /// Entries are kept while a run of theirs is, and the newest few; a silence until it is broken.
     fn forget_entries(&mut self) {
-        let mut excess = self.occurrences.len().saturating_sub(MAX_KEPT_OCCURRENCES);
-        if self.expected.is_some() || excess > 0 {
-            excess = excess.max(self.occurrences.len().saturating_sub(2));
-        }
+        let excess = self.occurrences.len().saturating_sub(MAX_KEPT_OCCURRENCES);
         if excess == 0 {
             return;
         }

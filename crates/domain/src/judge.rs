@@ -29,16 +29,17 @@ impl Findings {
 impl Scheduler {
     /// The watermark has come to `at`.
     pub(crate) fn tick(&mut self, at: Timestamp, effects: &mut Effects) {
-        let now = at.max(self.judged_at);
-        if crate::next_deadline(self).is_some_and(|deadline| deadline <= now) {
-            self.judge(now, true, effects);
+        if crate::next_deadline(self).is_some_and(|deadline| deadline <= at) {
+            let at = at.max(self.ticked_at);
+            self.ticked_at = at;
+            self.judge(at.max(self.judged_at), Some(at), effects);
         }
     }
 
     /// Concludes what the facts up to `now` say, without giving up on anything that may still be heard of: for what can't
     /// wait for the watermark.
     pub(crate) fn settle(&mut self, now: Timestamp, effects: &mut Effects) {
-        self.judge(now.max(self.judged_at), false, effects);
+        self.judge(now.max(self.judged_at), None, effects);
     }
 
     /// As [`settle`](Self::settle), with every fact that is there: too many have come between two ticks.
@@ -47,19 +48,17 @@ impl Scheduler {
         self.settle(last, effects);
     }
 
-    /// One judgement. `deadlines`: whether silence is a reason, too.
-    fn judge(&mut self, now: Timestamp, deadlines: bool, effects: &mut Effects) {
-        let deadlines = deadlines && !self.paused;
+    /// One judgement of the facts up to `now`, and of the silence up to `watermark`; `None`: of no silence.
+    fn judge(&mut self, now: Timestamp, watermark: Option<Timestamp>, effects: &mut Effects) {
+        let watermark = watermark.filter(|_| !self.paused);
         let mut findings = Findings::default();
-        if deadlines {
-            self.judged_at = now;
-        }
+        self.judged_at = now;
         self.give_out_pending(now);
         self.place_runs(now, &mut findings);
-        self.judge_runs(now, deadlines, effects);
+        self.judge_runs(now, watermark, effects);
         self.judge_entries(now, &mut findings);
-        self.advance_dues(now, deadlines, &mut findings);
-        self.judge_silence(now, deadlines, &mut findings);
+        self.advance_dues(now, watermark, &mut findings);
+        self.judge_silence(now, watermark, &mut findings);
         self.facts_at = self.next_fact(now);
         effects.changed = true;
         self.conclude(now, findings, effects);
@@ -89,6 +88,9 @@ impl Scheduler {
             let Some(run) = self.runs.get_mut(index) else { continue };
             run.placed = Some((started, place));
             let Some(subject) = run.subject() else { continue };
+            if let Place::Due(due) = place {
+                self.fill(due);
+            }
             let grace = self.spec.start_grace_seconds;
             let entry = self.entry(&subject);
             findings.note(entry);
@@ -116,7 +118,7 @@ impl Scheduler {
         silent.into_iter().chain(long).min()
     }
 
-    fn verdict(&self, run: &Run, now: Timestamp, deadlines: bool) -> Verdict {
+    fn verdict(&self, run: &Run, now: Timestamp, watermark: Option<Timestamp>) -> Verdict {
         if let Some(end) = run.end(now) {
             return Verdict { status: end.outcome(), ended_at: Some(end.at), stale: None, message: end.message };
         }
@@ -125,27 +127,30 @@ impl Scheduler {
             let unknown = Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(now), stale: None, message: 0 };
             return kept.unwrap_or(unknown);
         }
-        let passed = self.run_deadline(run).filter(|(deadline, _)| now > *deadline);
-        match (passed, run.verdict) {
-            (Some((deadline, _)), _) if deadlines && run.last_sign.max(run.started_at()) < run.blind_until => {
-                Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(deadline), stale: None, message: 0 }
+        let Some(watermark) = watermark else {
+            // What was found stale stays so until it says something.
+            let before = run.verdict.filter(|before| before.ended_at.is_some_and(|ended| run.last_sign <= ended));
+            return before.unwrap_or(Verdict::RUNNING);
+        };
+        match self.run_deadline(run) {
+            Some((deadline, reason)) if watermark > deadline => {
+                let is_blind = run.last_sign.max(run.started_at()) < run.blind_until;
+                let (status, stale) = match is_blind {
+                    true => (OccurrenceStatus::Unknown, None),
+                    false => (OccurrenceStatus::Stale, Some(reason)),
+                };
+                Verdict { status, ended_at: Some(deadline), stale, message: 0 }
             }
-            (Some((deadline, reason)), _) if deadlines => {
-                let stale = Some(reason);
-                Verdict { status: OccurrenceStatus::Stale, ended_at: Some(deadline), stale, message: 0 }
-            }
-            // Deadlines are off: what was found stale stays so until it says something.
-            (_, Some(before)) if !deadlines && before.ended_at.is_some_and(|ended| run.last_sign <= ended) => before,
             _ => Verdict::RUNNING,
         }
     }
 
     /// Judges every run, gives up the oldest when too many are open, and writes what changed.
-    fn judge_runs(&mut self, now: Timestamp, deadlines: bool, effects: &mut Effects) {
+    fn judge_runs(&mut self, now: Timestamp, watermark: Option<Timestamp>, effects: &mut Effects) {
         let mut open: Vec<(Timestamp, usize)> = Vec::new();
         for index in 0..self.runs.len() {
             let Some(run) = self.runs.get(index).filter(|run| run.placed.is_some()) else { continue };
-            let verdict = self.verdict(run, now, deadlines);
+            let verdict = self.verdict(run, now, watermark);
             if verdict.status == OccurrenceStatus::Running {
                 open.push((run.started_at(), index));
             }
@@ -186,7 +191,8 @@ impl Scheduler {
             let order = |run: &&Run| (run.started_at(), run.id.clone());
             let running = runs().filter(|run| run.status() == Some(OccurrenceStatus::Running)).max_by_key(order);
             let last = runs().max_by_key(order);
-            let Some((decider, verdict)) = running.or(last).and_then(|run| Some((run.started_at(), run.verdict?))) else {
+            let Some((decider, verdict)) = running.or(last).and_then(|run| Some((run.started_at(), run.verdict?)))
+            else {
                 continue;
             };
             let entry = self.entry(&subject);
@@ -209,13 +215,13 @@ impl Scheduler {
     }
 
     /// Goes on from due time to due time: past those that are filled, and past those that did not start in time.
-    fn advance_dues(&mut self, now: Timestamp, deadlines: bool, findings: &mut Findings) {
+    fn advance_dues(&mut self, now: Timestamp, watermark: Option<Timestamp>, findings: &mut Findings) {
         let mut plan = None;
         for _ in 0..MAX_DUES_PER_TICK {
             let Some(due) = self.expected else { break };
-            if !self.has_entry_due(due) {
+            if !self.is_filled(due) {
                 let deadline = self.start_deadline(due);
-                if !deadlines || now <= deadline.at {
+                if watermark.is_none_or(|watermark| watermark <= deadline.at) {
                     break;
                 }
                 let status = if deadline.blind { OccurrenceStatus::Unknown } else { OccurrenceStatus::Missed };
@@ -226,6 +232,8 @@ impl Scheduler {
             }
             let plan = plan.get_or_insert_with(|| Plan::new(&self.spec.schedule, self.registered_at));
             self.expected = plan.next_due(due);
+            let next = self.expected.unwrap_or(Timestamp::MAX);
+            self.filled.retain(|filled| *filled >= next);
         }
         self.drop_old_gaps();
     }
@@ -249,7 +257,7 @@ impl Scheduler {
         (last.status != OccurrenceStatus::Succeeded).then_some(last)
     }
 
-    fn judge_silence(&mut self, now: Timestamp, deadlines: bool, findings: &mut Findings) {
+    fn judge_silence(&mut self, now: Timestamp, watermark: Option<Timestamp>, findings: &mut Findings) {
         let heard = self.runs.iter().filter(|run| run.placed.is_some()).map(Run::last_at);
         let heard = heard.chain(self.own_heartbeat_at).max();
         if let (Some(silence), Some(heard)) = (self.open_silence(), heard) {
@@ -261,8 +269,8 @@ impl Scheduler {
                 entry.go_to(OccurrenceStatus::Succeeded, now);
             }
         }
-        let Some((deadline, since, blind)) = self.silence_deadline().filter(|_| deadlines) else { return };
-        if now <= deadline || self.open_silence().is_some() {
+        let Some((deadline, since, blind)) = self.silence_deadline() else { return };
+        if watermark.is_none_or(|watermark| watermark <= deadline) || self.open_silence().is_some() {
             return;
         }
         let entry = self.entry(&Subject::Silence { since });

@@ -46,3 +46,6 @@ pub use draft::{FieldError, ScheduleDraft, SpecDraft};
 pub use effects::{Effects, Refusal};
 pub use scheduler::Scheduler;
 pub use view::{AlertView, OccurrenceView, RunView, SchedulerStatus, SchedulerView};
+
+#[cfg(test)]
+mod properties;

@@ -86,6 +86,7 @@ impl Scheduler {
     fn expect_from(&mut self, at: Timestamp) {
         self.armed_from = at;
         self.gaps.clear();
+        self.filled.clear();
         let due = || crate::schedule::next_due(&self.spec.schedule, self.registered_at, at);
         self.expected = if self.paused { None } else { due() };
     }
@@ -172,7 +173,8 @@ impl Scheduler {
 
     fn blind_silence(&mut self, gap: Gap, effects: &mut Effects) {
         let is_watched = self.spec.schedule == Schedule::None && self.open_silence().is_none();
-        let was_waiting = self.silence_deadline().is_some_and(|(deadline, ..)| deadline >= gap.from);
+        let was_waiting =
+            self.silence_deadline().is_some_and(|(deadline, last, _)| last <= gap.from && deadline >= gap.from);
         if is_watched && was_waiting && self.blind_until < gap.until {
             self.rearmed_at = self.rearmed_at.max(gap.until);
             self.blind_until = gap.until;

@@ -32,16 +32,19 @@ pub const MAX_METADATA_KEY_BYTES: usize = 64;
 pub const MAX_METADATA_VALUE_BYTES: usize = 256;
 /// Most runs of one scheduler that are open at once; one more ends the oldest as `unknown`.
 pub const MAX_OPEN_RUNS: usize = 32;
-/// Most ended runs of one scheduler kept whole so that a late word on them finds them.
-pub const MAX_ENDED_RUNS: usize = 2;
+/// Most ended runs of one scheduler kept whole so that a contradicting word on them finds them.
+pub const MAX_ENDED_RUNS: usize = 1;
 /// Most stale or unknown runs of one scheduler kept whole so that their end, if it still comes, finds them.
 pub const MAX_STALE_RUNS: usize = 8;
 /// Most runs of one scheduler kept between two ticks; one more settles them at once.
 pub const MAX_KEPT_RUNS: usize = 64;
 /// Most messages without a run id kept between two ticks; one more settles the oldest.
 pub const MAX_PENDING: usize = 64;
-/// Most history entries of one scheduler kept whole so that a late word on them is a correction.
-pub const MAX_KEPT_OCCURRENCES: usize = 8;
+/// How many of the newest history entries of one scheduler are kept whole so that a late word on them is a correction, beside
+/// those whose runs are kept.
+pub const MAX_KEPT_OCCURRENCES: usize = 1;
+/// Most started occurrences remembered while an earlier one's long grace still runs; beyond it that one's grace ends.
+pub const MAX_FILLED_AHEAD: usize = 256;
 /// Most corrections kept of one history entry.
 pub const MAX_CORRECTIONS: usize = 16;
 /// Most due times judged by one tick; the next tick goes on.
@@ -50,5 +53,5 @@ pub const MAX_DUES_PER_TICK: usize = 1_000;
 pub const MAX_GAPS: usize = 8;
 /// Longest error text in a derived event, in bytes of UTF-8; the run's record has it whole.
 pub const MAX_EVENT_ERROR_BYTES: usize = 500;
-/// Number of run ids of forgotten runs (as hashes) that a late copy is still recognised by.
-pub const MAX_FORGOTTEN_RUNS: usize = 16;
+/// Most forgotten runs (as hashes) that a copy with a later receive time is still recognised by; older ones by their time.
+pub const MAX_FORGOTTEN_RUNS: usize = 6;

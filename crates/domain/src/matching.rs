@@ -1,7 +1,7 @@
 //! Which occurrence a run belongs to, and until when an occurrence may start.
 
-use crate::limits::MAX_GAPS;
 use crate::input::Gap;
+use crate::limits::{MAX_FILLED_AHEAD, MAX_GAPS};
 use crate::occurrence::Occurrence;
 use crate::record::Subject;
 use crate::run::{Place, Run};
@@ -25,7 +25,7 @@ impl Scheduler {
             return Place::Alone;
         }
         match plan.latest_due(self.armed_from, started.plus_seconds(self.spec.early_window_seconds)) {
-            Some(due) if due > floor => Place::Due(due),
+            Some(due) if due > floor || self.has_entry_due(due) => Place::Due(due),
             _ => Place::Alone,
         }
     }
@@ -34,6 +34,10 @@ impl Scheduler {
     pub(crate) fn start_deadline(&self, due: Timestamp) -> StartDeadline {
         let opens = due.minus_seconds(self.spec.early_window_seconds);
         let mut deadline = StartDeadline { at: due.plus_seconds(self.spec.start_grace_seconds), blind: false };
+        if self.filled.len() > MAX_FILLED_AHEAD {
+            // No later run can be this one's any more: a start belongs to the latest due time before it.
+            return StartDeadline { at: due, ..deadline };
+        }
         for gap in &self.gaps {
             if opens <= gap.until && deadline.at >= gap.from {
                 let again = gap.until.plus_seconds(self.spec.start_grace_seconds);
@@ -82,9 +86,23 @@ impl Scheduler {
         &mut self.occurrences[index]
     }
 
-    pub(crate) fn has_entry_due(&self, due: Timestamp) -> bool {
-        let is_it = |known: &Occurrence| known.subject == Subject::Occurrence { due };
-        self.occurrences.iter().rev().any(is_it)
+    fn has_entry_due(&self, due: Timestamp) -> bool {
+        let subject = Subject::Occurrence { due };
+        self.occurrences.binary_search_by(|known| known.order().cmp(&(due, &subject))).is_ok()
+    }
+
+    /// Whether a run has started for an expected occurrence.
+    pub(crate) fn is_filled(&self, due: Timestamp) -> bool {
+        self.filled.binary_search(&due).is_ok() || self.has_entry_due(due)
+    }
+
+    /// Remembers that an occurrence has its run, while an earlier one is still waited for.
+    pub(crate) fn fill(&mut self, due: Timestamp) {
+        if self.expected.is_some_and(|expected| due >= expected) {
+            if let Err(index) = self.filled.binary_search(&due) {
+                self.filled.insert(index, due);
+            }
+        }
     }
 }
 

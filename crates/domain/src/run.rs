@@ -20,6 +20,8 @@ pub(crate) struct End {
     pub(crate) at: Timestamp,
     /// Hash of the message that `order` and what follows are from.
     pub(crate) message: u64,
+    /// Hash of the message without a run id that said so, by which alone a copy of it is known; 0: there is none.
+    pub(crate) unnamed: u64,
     pub(crate) duration_ms: Option<u64>,
     pub(crate) detail: Option<Box<Detail>>,
 }
@@ -35,7 +37,8 @@ pub(crate) struct Detail {
 
 impl End {
     pub(crate) fn new(report: &StatusReport<'_>, at: Timestamp, message: MessageId) -> Self {
-        let believed = report.occurred_at.filter(|own| own.millis_since(at).unsigned_abs() <= TRUSTED_SKEW_MS.unsigned_abs());
+        let believed =
+            report.occurred_at.filter(|own| own.millis_since(at).unsigned_abs() <= TRUSTED_SKEW_MS.unsigned_abs());
         let detail = Detail {
             occurred_at: report.occurred_at,
             exit_code: report.exit_code,
@@ -47,6 +50,7 @@ impl End {
             order: believed.unwrap_or(at),
             at,
             message: hash_message(message),
+            unnamed: if report.run_id.is_none() { hash_message(message) } else { 0 },
             duration_ms: report.duration_ms,
             detail: (detail != Detail::default()).then(|| Box::new(detail)),
         }
@@ -204,10 +208,12 @@ impl Run {
         match self.ends.iter_mut().find(|known| known.status == end.status) {
             Some(known) => {
                 let first = known.at.min(end.at);
+                let unnamed = known.unnamed.max(end.unnamed);
                 if (end.order, end.message) > (known.order, known.message) {
                     *known = end;
                 }
                 known.at = first;
+                known.unnamed = unnamed;
             }
             None => {
                 self.ends.reserve_exact(1);
@@ -234,9 +240,7 @@ impl Run {
         }
         let first_end = self.ends.iter().map(|end| end.at).min();
         match first_end {
-            Some(end) if end < self.opened_at => {
-                self.ends.iter().map(End::start).fold(self.opened_at, Timestamp::min)
-            }
+            Some(end) if end < self.opened_at => self.ends.iter().map(End::start).fold(self.opened_at, Timestamp::min),
             _ => self.opened_at,
         }
     }

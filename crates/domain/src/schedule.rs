@@ -67,7 +67,7 @@ impl Plan {
         }
     }
 
-    /// Looks back in ever longer steps until something is due, then walks forward to the last one.
+    /// Looks back in ever longer steps until something is due, then closes in on the last one.
     fn search_latest(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
         let mut span_ms: i64 = 120_000;
         let mut found = loop {
@@ -78,10 +78,14 @@ impl Plan {
                 _ => span_ms = span_ms.saturating_mul(6),
             }
         };
-        for _ in 0..MAX_STEPS {
-            match self.next_due(found) {
+        // Halves what may still lie between; the last one is reached when nothing does.
+        let mut end = until;
+        for _ in 0..i64::BITS {
+            let middle = found.plus_millis(end.millis_since(found) / 2);
+            match self.next_due(middle) {
                 Some(later) if later <= until => found = later,
-                _ => break,
+                _ if middle == found => break,
+                _ => end = middle,
             }
         }
         Some(found)

@@ -26,8 +26,12 @@ pub struct Scheduler {
     pub(crate) armed_from: Timestamp,
     /// The earliest due time that is neither filled nor missed.
     pub(crate) expected: Option<Timestamp>,
-    /// The latest time that was judged; the clock never goes back.
+    /// Due times later than `expected` that have their runs already, in order; rarely any.
+    pub(crate) filled: Vec<Timestamp>,
+    /// Facts up to this time have been looked at; never goes back.
     pub(crate) judged_at: Timestamp,
+    /// The latest tick; never goes back. No deadline later than this has been judged.
+    pub(crate) ticked_at: Timestamp,
     /// The earliest fact that no tick has looked at.
     pub(crate) facts_at: Option<Timestamp>,
     pub(crate) last_heartbeat_at: Option<Timestamp>,
@@ -47,9 +51,10 @@ pub struct Scheduler {
     pub(crate) pending: Vec<Pending>,
     /// Heartbeats without a run id up to here were given out; an older one is a copy.
     pub(crate) pending_key: Key,
-    /// Hashes of forgotten runs, and of the messages that ended those without a name; oldest first.
-    pub(crate) forgotten: Vec<u64>,
-    /// Messages of unknown runs up to this time are copies: the runs are forgotten.
+    /// Hashes of forgotten runs, and of the messages that ended them without naming them, with the time of the last message;
+    /// oldest first.
+    pub(crate) forgotten: Vec<(u64, Timestamp)>,
+    /// Messages of unknown runs up to this time are copies: even the hashes are forgotten.
     pub(crate) horizon: Timestamp,
     /// Occurrences due up to this time are forgotten.
     pub(crate) closed_until: Timestamp,
@@ -97,7 +102,9 @@ impl Scheduler {
             pause_key: (Timestamp::MIN, MessageId::default()),
             armed_from: at,
             expected,
+            filled: Vec::new(),
             judged_at: Timestamp::MIN,
+            ticked_at: Timestamp::MIN,
             facts_at: None,
             last_heartbeat_at: None,
             own_heartbeat_at: None,
@@ -148,6 +155,11 @@ impl Scheduler {
         self.revision
     }
 
+    /// Whether this is the hash of something that is over and forgotten.
+    pub(crate) fn has_forgotten(&self, hash: u64) -> bool {
+        self.forgotten.iter().any(|(known, _)| *known == hash)
+    }
+
     /// Remembers that a tick at `at` or later has something to look at.
     pub(crate) fn note_fact(&mut self, at: Timestamp) {
         self.facts_at = Some(self.facts_at.map_or(at, |earliest| earliest.min(at)));
@@ -178,7 +190,8 @@ impl Scheduler {
             self.occurrences.iter().map(Occurrence::heap_bytes).sum(),
             self.pending.capacity().saturating_mul(size_of::<Pending>()),
             self.gaps.capacity().saturating_mul(size_of::<Gap>()),
-            self.forgotten.capacity().saturating_mul(size_of::<u64>()),
+            self.filled.capacity().saturating_mul(size_of::<Timestamp>()),
+            self.forgotten.capacity().saturating_mul(size_of::<(u64, Timestamp)>()),
             self.alert.as_ref().map_or(0, |alert| size_of::<Alert>().saturating_add(alert.id.len())),
         ];
         parts.iter().fold(0, |sum: usize, part| sum.saturating_add(*part))

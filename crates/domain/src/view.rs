@@ -182,8 +182,12 @@ impl Scheduler {
     /// What to show of it at a time (the partition's watermark).
     #[must_use]
     pub fn view(&self, now: Timestamp) -> SchedulerView {
-        let mut open_runs: Vec<RunView> =
-            self.runs.iter().filter(|run| run.placed.is_some() && !run.has_ended()).map(|run| self.run_view(run)).collect();
+        let mut open_runs: Vec<RunView> = self
+            .runs
+            .iter()
+            .filter(|run| run.placed.is_some() && !run.has_ended())
+            .map(|run| self.run_view(run))
+            .collect();
         open_runs.sort_unstable_by(|one, other| (one.started_at, &one.run_id).cmp(&(other.started_at, &other.run_id)));
         SchedulerView {
             status: self.status_at(now),
@@ -215,10 +219,10 @@ impl Scheduler {
         if self.runs.iter().any(|run| run.status() == Some(OccurrenceStatus::Running)) {
             return SchedulerStatus::Running;
         }
-        if self.expected.is_some_and(|due| due < now) {
-            return SchedulerStatus::Late;
-        }
         match self.newest().map(|entry| entry.status) {
+            last if self.expected.is_some_and(|due| due < now) && !last.is_some_and(OccurrenceStatus::is_bad) => {
+                SchedulerStatus::Late
+            }
             None if self.last_heartbeat_at.is_some() => SchedulerStatus::Healthy,
             None => SchedulerStatus::New,
             Some(OccurrenceStatus::Failed) => SchedulerStatus::Failed,
@@ -255,9 +259,8 @@ impl Scheduler {
     }
 
     fn occurrence_view(&self, entry: &Occurrence) -> OccurrenceView {
-        let is_decider = |run: &&Run| {
-            run.started_at() == entry.decided_by && run.subject().as_ref() == Some(&entry.subject)
-        };
+        let is_decider =
+            |run: &&Run| run.started_at() == entry.decided_by && run.subject().as_ref() == Some(&entry.subject);
         let run = self.runs.iter().rev().find(is_decider);
         let end = run.and_then(|run| run.end(Timestamp::MAX));
         let detail = end.and_then(|end| end.detail.as_deref());

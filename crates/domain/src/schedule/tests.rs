@@ -279,7 +279,9 @@ proptest! {
             let theirs = other.as_ref().unwrap().find_next(jiff::Timestamp::from_millisecond(after.as_millis()).unwrap());
             let ours = next_due(&schedule, Timestamp::MIN, after);
             let theirs = theirs.ok().map(|due| Timestamp::from_millis(due.timestamp().as_millisecond()));
-            prop_assert_eq!(ours, theirs, "{}", expression);
+            // It looks ahead some years only.
+            let Some(theirs) = theirs else { break };
+            prop_assert_eq!(ours, Some(theirs), "{}", expression);
             after = ours.unwrap();
         }
     }

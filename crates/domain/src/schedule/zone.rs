@@ -21,7 +21,8 @@ pub struct UnknownZone {
 }
 
 fn hint(nearest: Option<&str>) -> String {
-    nearest.map_or_else(|| " such as \"Asia/Jakarta\" or \"UTC\"".to_owned(), |name| format!("; did you mean \"{name}\"?"))
+    nearest
+        .map_or_else(|| " such as \"Asia/Jakarta\" or \"UTC\"".to_owned(), |name| format!("; did you mean \"{name}\"?"))
 }
 
 pub(super) fn find(name: &str) -> Option<TimeZone> {
