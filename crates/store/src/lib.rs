@@ -1,5 +1,6 @@
 //! The store port, its conformance suite and its adapters.
 
+pub mod conformance;
 pub mod embedded;
 pub mod error;
 pub mod history;

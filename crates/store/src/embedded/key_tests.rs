@@ -99,8 +99,8 @@ proptest! {
     fn tenants_do_not_mix(left in scheduler_key(), right in id()) {
         let other = TenantId::new(&right).unwrap();
         prop_assert_eq!(index(&left).starts_with(&tenant(&other)), left.tenant == other);
-        let own = tenant(&left.tenant);
-        prop_assert_eq!(tenant_owner(&index(&left)), Some(own.as_slice()));
+        let (own, whole) = (tenant(&left.tenant), index(&left));
+        prop_assert_eq!(tenant_owner(&whole), Some(own.as_slice()));
     }
 
     #[test]

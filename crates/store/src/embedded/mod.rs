@@ -24,6 +24,9 @@ mod transaction;
 mod witness;
 mod writes;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 

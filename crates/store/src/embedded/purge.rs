@@ -134,6 +134,8 @@ fn look_by_owner(
             at = old_from;
             continue;
         }
+        // It is looked at again as the first of the old ones.
+        found.looked_at -= 1;
         let end = key::after_prefix(owner).unwrap_or_default();
         at = end.clone();
         for entry in keyspace.range::<&[u8], _>((Bound::Included(&*place), Bound::Excluded(end.as_slice()))) {

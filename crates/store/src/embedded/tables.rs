@@ -85,7 +85,8 @@ impl Tables {
         // The engine's recovery asserts some of what it reads: damage must be an error here, not the end of the process.
         let opened = std::panic::catch_unwind(|| Self::open_engine(dir, options));
         let tables = opened.unwrap_or_else(|_| {
-            let message = format!("a file under {} is damaged; {RESTORE}", dir.display());
+            let dir = dir.display();
+            let message = format!("a journal ({dir}/*.jnl) or a table under {dir}/keyspaces is damaged; {RESTORE}");
             Err(StoreError::new(StoreErrorKind::Unreadable, message))
         })?;
         tables.check_format()?;

@@ -1,6 +1,6 @@
 //! Compares embedded engines on the store's own workload. The figures are in `docs/adr/0004-embedded-store.md`.
 //!
-//! `cargo run --release -p ronda-store --example engines -- DIR [fjall|redb]`: DIR must not exist; it lies on the disk to measure.
+//! `cargo run --release -p ronda-store --example store_engines -- DIR [fjall|redb]`: DIR must not exist; it lies on the disk to measure.
 #![allow(clippy::print_stdout, reason = "a measuring tool prints what it measured")]
 
 use std::error::Error;
@@ -228,10 +228,10 @@ fn measure<E: Engine>(dir: &Path) -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
-    let dir = PathBuf::from(arguments.next().ok_or("usage: engines DIR [fjall|redb]")?);
+    let dir = PathBuf::from(arguments.next().ok_or("usage: store_engines DIR [fjall|redb]")?);
     match arguments.next().as_deref() {
         Some("fjall") => measure::<Fjall>(&dir),
         Some("redb") => measure::<Redb>(&dir),
-        _ => Err("usage: engines DIR [fjall|redb]".into()),
+        _ => Err("usage: store_engines DIR [fjall|redb]".into()),
     }
 }

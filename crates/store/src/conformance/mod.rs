@@ -1,0 +1,89 @@
+//! The store port's conformance suite: what every adapter promises, checked against the real thing.
+//!
+//! An adapter's tests name how a fresh store is made, and get one test a case:
+//!
+//! ```ignore
+//! ronda_store::store_conformance_tests!(MyHarness::new().await);
+//! ```
+
+pub mod commits;
+pub mod fixture;
+pub mod histories;
+pub mod lists;
+pub mod notes;
+pub mod retention;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::port::Store;
+
+/// One fresh, empty store for one case.
+#[async_trait]
+pub trait StoreHarness: Send + Sync {
+    /// Opens the store. The case has dropped what it opened before; what was written then is there.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+/// Makes one `#[tokio::test]` of each case. The argument is an expression that makes a [`StoreHarness`] with an empty store; it may await.
+#[macro_export]
+macro_rules! store_conformance_tests {
+    ($harness:expr) => {
+        $crate::store_conformance_tests!(@cases $harness,
+            commits: [
+                a_commit_is_seen_and_survives_reopening,
+                a_refused_commit_leaves_nothing,
+                an_older_epoch_is_fenced_out_whole,
+                nobody_commits_without_acquiring,
+                acquiring_raises_the_epoch_and_keeps_the_rest,
+                another_number_of_partitions_is_refused,
+                loading_gives_each_row_to_one_partition,
+                concurrent_commits_are_all_kept,
+                a_large_commit_is_kept_whole,
+            ],
+            lists: [
+                schedulers_come_by_id_in_pages,
+                deleted_schedulers_are_hidden_and_still_loaded,
+                a_scheduler_comes_back_after_deletion,
+                tenants_never_mix,
+                tenants_are_those_with_schedulers_or_keys,
+                texts_that_are_no_ids_are_not_found,
+            ],
+            histories: [
+                a_history_comes_newest_first_with_its_runs,
+                a_history_is_cut_by_time,
+                pages_of_a_history_lose_and_repeat_nothing,
+                an_entry_written_again_replaces_the_first,
+                a_history_outlives_its_scheduler,
+                errors_come_newest_first_in_pages,
+            ],
+            notes: [
+                keys_are_put_found_listed_and_revoked,
+                one_of_many_claims_wins,
+                a_claim_is_answered_and_given_again,
+                a_claim_is_given_back,
+                surfaces_are_read_by_prefix_in_pages,
+                surfaces_are_fenced_by_epoch,
+            ],
+            retention: [
+                a_purge_removes_the_old_and_spares_the_new,
+                a_purge_goes_on_where_it_stopped,
+                idempotency_keys_are_kept_for_a_day,
+            ]
+        );
+    };
+    (@cases $harness:expr, $($group:ident: [$($case:ident),+ $(,)?]),+) => {
+        $(mod $group {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let harness = $harness;
+                    $crate::conformance::$group::$case(&harness).await;
+                }
+            )+
+        })+
+    };
+}
