@@ -1,0 +1,76 @@
+//! Gaps: what lies before the clock's next step and was heard by no gateway.
+
+use ronda_domain::input::Gap;
+use ronda_domain::schedule;
+use ronda_domain::time::Timestamp;
+use ronda_domain::Scheduler;
+use ronda_schemas::event::BlindReason;
+use ronda_schemas::frame::FrameHeader;
+
+use super::gateways::{Gateways, News};
+
+/// Most schedulers that a notice names.
+pub(crate) const MAX_NAMED: usize = 50;
+
+/// A gap and why it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blind {
+    pub(crate) gap: Gap,
+    pub(crate) reason: BlindReason,
+}
+
+/// What nobody heard between the clock's last time and the one that it may now go to; with frames lost, all that they spanned.
+///
+/// At most one gap a frame: several are told as the one that spans them.
+pub(crate) fn find(
+    gateways: &Gateways,
+    news: &News,
+    header: &FrameHeader,
+    before: Timestamp,
+    reached: Timestamp,
+) -> Option<Blind> {
+    if before == Timestamp::MIN {
+        return None;
+    }
+    let tolerance_ms = if news.is_stepped { 0 } else { gateways.hole_ms() };
+    let uncovered = uncovered(gateways, before, reached, tolerance_ms);
+    if news.lost.is_empty() {
+        let reason = if news.is_stepped { BlindReason::ClockStep } else { BlindReason::NoPulse };
+        return uncovered.map(|gap| Blind { gap, reason });
+    }
+    let from = news.previous_wall.unwrap_or(before).min(before);
+    // A gateway whose clock is far ahead of the others' must not take the partition's clock with it.
+    let others = gateways.entries().iter().filter(|entry| entry.live && entry.gateway != header.gateway);
+    let others = others.map(|entry| entry.wall.plus_millis(gateways.hole_ms())).max();
+    let bound = others.map_or(header.wall, |others| others.min(header.wall));
+    let until = uncovered.map_or(bound, |gap| gap.until.max(bound)).max(before);
+    (until > from).then_some(Blind { gap: Gap { from, until }, reason: BlindReason::LostFrames })
+}
+
+fn uncovered(gateways: &Gateways, before: Timestamp, reached: Timestamp, tolerance_ms: i64) -> Option<Gap> {
+    let mut spans: Vec<_> = gateways.entries().iter().map(|entry| (entry.covered_from, entry.wall)).collect();
+    spans.sort_unstable();
+    let mut heard_until = before;
+    let mut gap: Option<Gap> = None;
+    for (from, until) in spans {
+        if from > reached {
+            break;
+        }
+        if from.millis_since(heard_until) > tolerance_ms {
+            gap = Some(Gap { from: gap.map_or(heard_until, |gap| gap.from), until: from });
+        }
+        heard_until = heard_until.max(until);
+    }
+    gap
+}
+
+/// Whether the gap took something from this scheduler that a person should know of: it was due, or had a run open.
+pub(crate) fn concerns(state: &Scheduler, gap: Gap) -> bool {
+    if state.is_paused() {
+        return false;
+    }
+    let from = gap.from.max(state.registered_at());
+    let is_due =
+        schedule::dues(&state.spec().schedule, state.registered_at(), from, gap.until, 1).next().is_some();
+    is_due || state.view(gap.from).open_runs.iter().any(|run| run.started_at < gap.until)
+}

@@ -1,0 +1,254 @@
+//! One frame: its gateway's news, then its commands, then what the clock's new time brings about.
+
+use bytes::Bytes;
+use ronda_domain::id::{MessageId, TenantId, partition_of};
+use ronda_domain::input::{Gap, Input};
+use ronda_domain::time::Timestamp;
+use ronda_domain::{Refusal, apply, next_deadline};
+use ronda_schemas::command::Command;
+use ronda_schemas::event::{BlindNotice, BlindReason, EventEnvelope, LostFrames, SchedulerSummary};
+use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
+
+use super::blindness::{self, Blind};
+use super::errors::{self, Reason};
+use super::gateways::{Arrival, News};
+use super::schedulers::{BadKey, SlotId};
+use super::{PartitionCore, watermark};
+
+/// Times that one scheduler is judged at one time of the clock; more than one only when a judgement brings another deadline that
+/// has passed. What is left over comes with the next frame.
+const MAX_TICKS: usize = 8;
+
+impl PartitionCore {
+    pub(super) fn frame(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
+        let header = &frame.header;
+        let Arrival::New(news) = self.gateways.arrive(header) else {
+            self.work.counts.repeated_frames += 1;
+            return;
+        };
+        self.work.counts.frames += 1;
+        self.tell_lost(header, &news);
+        let reached = watermark::reached(self.gateways.entries(), self.watermark);
+        if let Some(blind) = blindness::find(&self.gateways, &news, header, self.watermark, reached) {
+            self.blind(position, header, blind);
+            self.watermark = self.watermark.max(blind.gap.until);
+        }
+        self.commands(position, frame, message);
+        if header.kind == FrameKind::Leave {
+            self.gateways.leave(header.gateway);
+        }
+        self.watermark = self.watermark.max(reached);
+        self.tick(position, header);
+    }
+
+    fn tell_lost(&mut self, header: &FrameHeader, news: &News) {
+        let at = if self.watermark == Timestamp::MIN { header.wall } else { self.watermark };
+        for (first, last) in news.lost.iter().copied() {
+            self.work.counts.lost_frames = self.work.counts.lost_frames.saturating_add((last - first).saturating_add(1));
+            let lost = LostFrames { partition: self.partition, gateway: header.gateway, first, last, at };
+            self.work.events.push((None, EventEnvelope::Lost(lost)));
+        }
+    }
+
+    /// Tells every scheduler of the partition that nothing could be heard, and every tenant once.
+    fn blind(&mut self, position: u64, header: &FrameHeader, blind: Blind) {
+        self.work.counts.blind_gaps += 1;
+        let Blind { gap, reason } = blind;
+        let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
+        let mut notices: Vec<BlindNotice> = Vec::new();
+        for id in self.schedulers.by_key() {
+            let slot = self.schedulers.slot(id);
+            let Some(state) = slot.state.as_ref().filter(|state| state.registered_at() < gap.until) else {
+                continue;
+            };
+            if notices.last().is_none_or(|notice| notice.tenant != slot.key.tenant) {
+                notices.push(self.notice(&slot.key.tenant, gap, reason));
+            }
+            if let Some(notice) = notices.last_mut().filter(|_| blindness::concerns(state, gap)) {
+                notice.total = notice.total.saturating_add(1);
+                if notice.schedulers.len() < blindness::MAX_NAMED {
+                    notice.schedulers.push(slot.key.scheduler.clone());
+                }
+            }
+            if !self.ahead.contains_key(&id) {
+                self.give(id, position, &Input::Blind(gap), gap.until, message);
+            }
+        }
+        let notices = notices.into_iter().map(|notice| (None, EventEnvelope::Blind(Box::new(notice))));
+        self.work.events.extend(notices);
+    }
+
+    fn notice(&self, tenant: &TenantId, gap: Gap, reason: BlindReason) -> BlindNotice {
+        BlindNotice {
+            tenant: tenant.clone(),
+            partition: self.partition,
+            gap,
+            reason,
+            schedulers: Vec::new(),
+            total: 0,
+        }
+    }
+
+    fn commands(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
+        for (index, command) in (0_u32..).zip(frame.commands()) {
+            match command {
+                Ok(command) => self.command(position, &frame.header, index, &command, message),
+                Err(error) => {
+                    self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, position: u64, header: &FrameHeader, index: u32, command: &Command<'_>, bytes: &Bytes) {
+        // Never before the clock: what is judged stays judged.
+        let at = header.wall.plus_millis(-i64::from(command.age_ms)).max(self.watermark);
+        let message = MessageId { source: header.gateway, sequence: header.number, index };
+        let known = self.schedulers.find(command.tenant, command.scheduler);
+        let id = match known {
+            Some(id) => id,
+            None => match self.admit(command) {
+                Ok(id) => id,
+                Err(BadKeyOr::Key(BadKey::Tenant(error))) => {
+                    // Nobody's error feed can be told.
+                    self.put_aside(position, Some(index), "bad_tenant", &format!("tenant {error}"), bytes);
+                    return;
+                }
+                Err(BadKeyOr::Key(BadKey::Scheduler(error))) => {
+                    let why = Reason { code: "invalid_id", detail: format!("scheduler id {error}") };
+                    return self.refuse(position, index, command, (at, message), why, bytes);
+                }
+                Err(BadKeyOr::Refused(why)) => {
+                    return self.refuse(position, index, command, (at, message), why, bytes);
+                }
+            },
+        };
+        if self.ahead.contains_key(&id) {
+            // The row was written by a former owner whose commit did not come to its end: it holds this already.
+            self.count_applied();
+            return;
+        }
+        if let Some(refusal) = self.give(id, position, &command.input, at, message) {
+            if known.is_none() && self.schedulers.slot(id).state.is_none() {
+                self.schedulers.remove(id);
+            }
+            let why = Reason { code: refusal.code(), detail: refusal.to_string() };
+            return self.refuse(position, index, command, (at, message), why, bytes);
+        }
+        self.count_applied();
+    }
+
+    fn count_applied(&mut self) {
+        self.applied = self.applied.saturating_add(1);
+        self.work.counts.applied += 1;
+    }
+
+    /// A place for a scheduler that isn't known, if the command makes it.
+    fn admit(&mut self, command: &Command<'_>) -> Result<SlotId, BadKeyOr> {
+        let refused = |code, detail| Err(BadKeyOr::Refused(Reason { code, detail }));
+        if !matches!(command.input, Input::Register(_)) {
+            let refusal = Refusal::UnknownScheduler;
+            return refused(refusal.code(), refusal.to_string());
+        }
+        let belongs = partition_of(command.tenant, command.scheduler, self.partitions);
+        if belongs != self.partition {
+            let detail = format!("it was sent to partition {} and belongs to partition {belongs}", self.partition);
+            return refused("wrong_partition", detail);
+        }
+        let key = self.schedulers.key(command.tenant, command.scheduler).map_err(BadKeyOr::Key)?;
+        Ok(self.schedulers.insert(key, None, 0))
+    }
+
+    fn refuse(
+        &mut self,
+        position: u64,
+        index: u32,
+        command: &Command<'_>,
+        (at, message): (Timestamp, MessageId),
+        why: Reason,
+        bytes: &Bytes,
+    ) {
+        self.refused = self.refused.saturating_add(1);
+        self.work.counts.refused += 1;
+        match TenantId::new(command.tenant) {
+            Ok(tenant) => self.work.errors.push(errors::entry(tenant, command, at, message, why)),
+            Err(error) => self.put_aside(position, Some(index), "bad_tenant", &format!("tenant {error}"), bytes),
+        }
+    }
+
+    /// Applies one input to one scheduler.
+    fn give(
+        &mut self,
+        id: SlotId,
+        position: u64,
+        input: &Input<'_>,
+        at: Timestamp,
+        message: MessageId,
+    ) -> Option<Refusal> {
+        let slot = self.schedulers.slot_mut(id);
+        let before = matches!(input, Input::Delete)
+            .then(|| slot.state.as_ref().map(|state| Box::new(SchedulerSummary::from(state.spec()))))
+            .flatten();
+        apply(&mut slot.state, &slot.key, input, at, message, &mut self.effects);
+        let refused = self.effects.refused.take();
+        self.collect(id, position, before);
+        refused
+    }
+
+    /// Judges whatever the clock's new time concerns: what this frame touched, and whose deadline has come. By key, so that the
+    /// order doesn't depend on who loaded what when.
+    fn tick(&mut self, position: u64, header: &FrameHeader) {
+        let watermark = self.watermark;
+        let mut due = std::mem::take(&mut self.work.touched);
+        while let Some(id) = self.timers.due(&mut self.schedulers, watermark) {
+            let slot = self.schedulers.slot_mut(id);
+            if !slot.is_touched {
+                slot.is_touched = true;
+                due.push(id);
+            }
+        }
+        due.retain(|id| self.rearm(*id, watermark));
+        self.schedulers.sort(&mut due);
+        let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
+        for id in &due {
+            self.judge(*id, position, watermark, message);
+        }
+        // Judging touches again; it has been looked at.
+        for id in std::mem::take(&mut self.work.touched) {
+            self.schedulers.slot_mut(id).is_touched = false;
+        }
+        due.clear();
+        self.work.touched = due;
+    }
+
+    /// Whether the scheduler's deadline has come; else it is queued under it.
+    fn rearm(&mut self, id: SlotId, watermark: Timestamp) -> bool {
+        let slot = self.schedulers.slot_mut(id);
+        slot.is_touched = false;
+        match slot.state.as_ref().and_then(next_deadline) {
+            Some(deadline) if deadline <= watermark => true,
+            Some(deadline) => {
+                self.timers.arm(&mut self.schedulers, id, deadline);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn judge(&mut self, id: SlotId, position: u64, watermark: Timestamp, message: MessageId) {
+        for _ in 0..MAX_TICKS {
+            self.work.counts.ticks += 1;
+            let _ = self.give(id, position, &Input::Tick, watermark, message);
+            if !self.rearm(id, watermark) {
+                return;
+            }
+        }
+        // Queued under a time that has passed, it comes up again with the next frame.
+        self.timers.arm(&mut self.schedulers, id, watermark);
+    }
+}
+
+enum BadKeyOr {
+    Key(BadKey),
+    Refused(Reason),
+}

@@ -1,0 +1,269 @@
+//! What a partition knows of each gateway start: its last frame, and since when it has been heard without a hole.
+//!
+//! The table is stored with every commit, so a new owner goes on exactly where the last one stopped.
+
+use ronda_domain::time::Timestamp;
+use ronda_schemas::frame::FrameHeader;
+use ronda_schemas::row::GatewayRow;
+
+/// Entries of gateways that left are forgotten once the watermark is this much later, in milliseconds: seven days.
+const FORGET_AFTER_MS: i64 = 7 * 86_400_000;
+/// Most entries. Beyond it the one heard longest ago that holds nothing back is forgotten.
+const MAX_ENTRIES: usize = 1_024;
+/// More than so many periods without a pulse are a hole.
+pub(crate) const HOLE_PERIODS: i64 = 3;
+
+/// One gateway start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) gateway: u64,
+    pub(crate) number: u64,
+    pub(crate) wall: Timestamp,
+    pub(crate) mono_ms: u64,
+    pub(crate) live: bool,
+    /// From here to `wall` it pulsed without a hole, a clock step or a lost frame.
+    pub(crate) covered_from: Timestamp,
+}
+
+/// A range of frame numbers, both ends included.
+pub(crate) type Numbers = (u64, u64);
+
+/// What a frame says about its gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Seen before: to be dropped whole.
+    Repeated,
+    /// To be applied.
+    New(News),
+}
+
+/// What is new with a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    /// Frames that were confirmed and never came.
+    pub(crate) lost: Vec<Numbers>,
+    /// The gateway's wall clock in the frame before, if there was one.
+    pub(crate) previous_wall: Option<Timestamp>,
+    /// Its wall clock was stepped, in either direction.
+    pub(crate) is_stepped: bool,
+}
+
+/// All of them, in the order in which they were first heard.
+#[derive(Debug)]
+pub(crate) struct Gateways {
+    entries: Vec<Entry>,
+    period_ms: i64,
+    silent_periods: i64,
+}
+
+impl Gateways {
+    /// The table as stored.
+    pub(crate) fn from_rows(rows: &[GatewayRow], period_ms: u32, silent_periods: u32) -> Self {
+        let entries = rows.iter().map(entry).collect();
+        Self { entries, period_ms: i64::from(period_ms), silent_periods: i64::from(silent_periods) }
+    }
+
+    /// The table to store.
+    pub(crate) fn to_rows(&self) -> Vec<GatewayRow> {
+        self.entries.iter().map(row).collect()
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) const fn hole_ms(&self) -> i64 {
+        self.period_ms.saturating_mul(HOLE_PERIODS)
+    }
+
+    /// Takes a frame's header in; the sender is live afterwards, and whoever has been silent for too long beside it is not.
+    pub(crate) fn arrive(&mut self, header: &FrameHeader) -> Arrival {
+        let index = self.entries.iter().position(|entry| entry.gateway == header.gateway);
+        let known = index.and_then(|index| self.entries.get(index).copied());
+        let last_number = known.map_or(0, |entry| entry.number);
+        if header.number <= last_number {
+            return Arrival::Repeated;
+        }
+        let mut news = News {
+            lost: missing(last_number, header.number, &header.abandoned),
+            previous_wall: known.map(|entry| entry.wall),
+            is_stepped: false,
+        };
+        let mut covered_from = header.wall;
+        if let Some(entry) = known {
+            let wall_ms = header.wall.millis_since(entry.wall);
+            let mono_ms = i64::try_from(header.mono_ms.saturating_sub(entry.mono_ms)).unwrap_or(i64::MAX);
+            let step_ms = wall_ms.saturating_sub(mono_ms);
+            news.is_stepped = step_ms.abs() > self.period_ms;
+            let is_whole = mono_ms <= self.hole_ms() && news.lost.is_empty();
+            // A clock set back has not stopped its gateway from hearing: it covers again what it covered.
+            if is_whole && (!news.is_stepped || step_ms < 0) {
+                covered_from = entry.covered_from.min(header.wall);
+            }
+        }
+        let entry = Entry {
+            gateway: header.gateway,
+            number: header.number,
+            wall: header.wall,
+            mono_ms: header.mono_ms,
+            live: true,
+            covered_from,
+        };
+        match index.and_then(|index| self.entries.get_mut(index)) {
+            Some(known) => *known = entry,
+            None => self.entries.push(entry),
+        }
+        self.drop_silent(&entry);
+        Arrival::New(news)
+    }
+
+    /// The gateway has said its last.
+    pub(crate) fn leave(&mut self, gateway: u64) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.gateway == gateway) {
+            entry.live = false;
+        }
+    }
+
+    /// Whoever has said nothing while the sender pulsed on for the bounded time no longer counts. One that was silent for long
+    /// before the sender began has less time: it is most likely the one that the sender took over from.
+    fn drop_silent(&mut self, sender: &Entry) {
+        let bound_ms = self.period_ms.saturating_mul(self.silent_periods);
+        let hole_ms = self.hole_ms();
+        for other in self.entries.iter_mut().filter(|other| other.live && other.gateway != sender.gateway) {
+            let was_gone = sender.covered_from.millis_since(other.wall) > bound_ms;
+            let since = sender.covered_from.max(other.wall);
+            let silent_ms = sender.wall.millis_since(since);
+            other.live = silent_ms <= if was_gone { hole_ms } else { bound_ms };
+        }
+    }
+
+    /// Forgets those that left long ago.
+    pub(crate) fn forget(&mut self, watermark: Timestamp) {
+        if watermark != Timestamp::MIN {
+            self.entries.retain(|entry| entry.live || watermark.millis_since(entry.wall) <= FORGET_AFTER_MS);
+        }
+        while self.entries.len() > MAX_ENTRIES {
+            let oldest = (0..self.entries.len()).min_by_key(|index| {
+                self.entries.get(*index).map(|entry| (entry.live, entry.wall, entry.gateway))
+            });
+            let Some(oldest) = oldest else { break };
+            self.entries.remove(oldest);
+        }
+    }
+}
+
+// The stored field `heard_at` holds `covered_from`: one time a gateway is enough for both uses, since entries are forgotten by `wall`.
+const fn entry(row: &GatewayRow) -> Entry {
+    let GatewayRow { gateway, number, wall, mono_ms, live, heard_at } = *row;
+    Entry { gateway, number, wall, mono_ms, live, covered_from: heard_at }
+}
+
+const fn row(entry: &Entry) -> GatewayRow {
+    let Entry { gateway, number, wall, mono_ms, live, covered_from } = *entry;
+    GatewayRow { gateway, number, wall, mono_ms, live, heard_at: covered_from }
+}
+
+/// The numbers strictly between the last applied and this one that were not given up, as ranges.
+fn missing(last: u64, number: u64, abandoned: &[u64]) -> Vec<Numbers> {
+    let mut given_up: Vec<u64> = abandoned.iter().copied().filter(|given| *given > last && *given < number).collect();
+    given_up.sort_unstable();
+    given_up.dedup();
+    given_up.push(number);
+    let mut ranges = Vec::new();
+    let mut next = last.saturating_add(1);
+    for given in given_up {
+        if next < given {
+            ranges.push((next, given - 1));
+        }
+        next = given.saturating_add(1);
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use ronda_schemas::frame::FrameKind;
+
+    use super::*;
+
+    fn header(gateway: u64, number: u64, second: i64) -> FrameHeader {
+        FrameHeader {
+            gateway,
+            number,
+            wall: Timestamp::from_seconds(second),
+            mono_ms: u64::try_from(second * 1_000).unwrap(),
+            kind: FrameKind::Normal,
+            abandoned: Vec::new(),
+        }
+    }
+
+    fn table() -> Gateways {
+        Gateways::from_rows(&[], 1_000, 10)
+    }
+
+    fn news(arrival: Arrival) -> News {
+        match arrival {
+            Arrival::New(news) => news,
+            Arrival::Repeated => panic!("the frame was taken for a repeated one"),
+        }
+    }
+
+    #[test]
+    fn numbers_given_up_are_no_hole_and_others_are_told_as_ranges() {
+        assert_eq!(missing(0, 1, &[]), []);
+        assert_eq!(missing(3, 5, &[4]), []);
+        assert_eq!(missing(3, 10, &[6, 5, 99]), [(4, 4), (7, 9)]);
+        assert_eq!(missing(0, u64::MAX, &[]), [(1, u64::MAX - 1)]);
+    }
+
+    #[test]
+    fn a_repeated_frame_is_known_again() {
+        let mut table = table();
+        news(table.arrive(&header(1, 1, 10)));
+        assert_eq!(table.arrive(&header(1, 1, 10)), Arrival::Repeated);
+        news(table.arrive(&header(2, 1, 10)));
+    }
+
+    #[test]
+    fn a_silent_gateway_is_dropped_after_the_bounded_time_of_anothers_pulses() {
+        let mut table = table();
+        news(table.arrive(&header(1, 1, 10)));
+        for second in 10..=20_i64 {
+            news(table.arrive(&header(2, u64::try_from(second - 9).unwrap(), second)));
+            assert!(table.entries()[0].live, "{second}");
+        }
+        news(table.arrive(&header(2, 12, 21)));
+        assert!(!table.entries()[0].live);
+        news(table.arrive(&header(1, 2, 21)));
+        assert!(table.entries()[0].live, "one that returns counts again");
+    }
+
+    #[test]
+    fn the_predecessor_of_a_restart_is_let_go_after_three_periods() {
+        let mut table = table();
+        news(table.arrive(&header(1, 1, 10)));
+        for second in 310..=313_i64 {
+            news(table.arrive(&header(2, u64::try_from(second - 309).unwrap(), second)));
+            assert!(table.entries()[0].live);
+        }
+        news(table.arrive(&header(2, 5, 314)));
+        assert!(!table.entries()[0].live);
+    }
+
+    #[test]
+    fn old_entries_go_and_the_table_stays_bounded() {
+        let mut table = table();
+        news(table.arrive(&header(1, 1, 10)));
+        table.leave(1);
+        table.forget(Timestamp::from_seconds(10 + 7 * 86_400));
+        assert_eq!(table.entries().len(), 1);
+        table.forget(Timestamp::from_seconds(11 + 7 * 86_400));
+        assert!(table.entries().is_empty());
+        for gateway in 0..2_000 {
+            news(table.arrive(&header(gateway, 1, 10)));
+            table.leave(gateway);
+            table.forget(Timestamp::from_seconds(10));
+        }
+        assert_eq!(table.entries().len(), MAX_ENTRIES);
+    }
+}

@@ -1,0 +1,70 @@
+//! From stored rows to a core: what was left unpublished, and rows that are ahead of the cursor.
+
+use ronda_domain::next_deadline;
+use ronda_schemas::event::EventBatch;
+use ronda_schemas::row::SchedulerRow;
+
+use super::PartitionCore;
+use super::schedulers::SlotId;
+
+impl PartitionCore {
+    /// Takes a stored row in. Each key once.
+    pub fn load(&mut self, row: SchedulerRow) {
+        let SchedulerRow { key, state, epoch: _, position, outbox } = row;
+        if position > self.published {
+            self.work.recovered.extend(outbox.into_iter().map(|event| (position, event)));
+        }
+        // Shares the tenant's name with its other schedulers.
+        let key = self.schedulers.key(key.tenant.as_str(), key.scheduler.as_str()).unwrap_or(key);
+        let id = self.schedulers.insert(key, state, position);
+        if position > self.cursor {
+            self.ahead.insert(id, position);
+            // Written again under this owner's epoch before the cursor passes it: an owner in between could still cover it.
+            self.mark_dirty(id);
+        } else {
+            self.settle_in(id);
+        }
+    }
+
+    /// Ends the loading. What it returns has to be published before the first step: it may never have been.
+    #[must_use]
+    pub fn recover(&mut self) -> Vec<(u32, EventBatch)> {
+        let mut recovered = std::mem::take(&mut self.work.recovered);
+        let order = |event: &ronda_schemas::event::EventEnvelope| match event {
+            ronda_schemas::event::EventEnvelope::Scheduler(event) => Some(event.key.clone()),
+            _ => None,
+        };
+        // Stable: a row's own events stay in their order.
+        recovered.sort_by_cached_key(|(position, event)| (*position, order(event)));
+        self.published = self.cursor;
+        self.work.dirty.sort_unstable();
+        let mut dirty = std::mem::take(&mut self.work.dirty);
+        self.schedulers.sort(&mut dirty);
+        self.work.dirty = dirty;
+        if recovered.is_empty() {
+            return Vec::new();
+        }
+        self.announcer.batches(recovered.into_iter().map(|(_, event)| event).collect(), self.watermark)
+    }
+
+    /// Rows that the cursor has now passed are like all others.
+    pub(super) fn pass_ahead(&mut self, position: u64) {
+        if self.ahead.is_empty() {
+            return;
+        }
+        let mut passed: Vec<SlotId> = self.ahead.iter().filter(|(_, at)| **at < position).map(|(id, _)| *id).collect();
+        self.schedulers.sort(&mut passed);
+        for id in passed {
+            self.ahead.remove(&id);
+            self.settle_in(id);
+        }
+    }
+
+    fn settle_in(&mut self, id: SlotId) {
+        match self.schedulers.slot(id).state.as_ref().map(next_deadline) {
+            Some(Some(deadline)) => self.timers.arm(&mut self.schedulers, id, deadline),
+            Some(None) => {}
+            None => self.removable.push(id),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The pure core of one partition: no clock, no I/O, no async.
+//!
+//! A commit holds what a run of deliveries changed. Its life: [`PartitionCore::step`], make the commit durable,
+//! [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. When one of
+//! these fails for good, the core is thrown away and built again from the store.
+
+mod blindness;
+mod errors;
+mod frames;
+mod gateways;
+mod load;
+mod outbox;
+mod schedulers;
+mod step;
+mod timers;
+mod watermark;
+
+use hashbrown::HashMap;
+use ronda_domain::Effects;
+use ronda_domain::time::Timestamp;
+use ronda_schemas::event::EventBatch;
+use ronda_schemas::row::PartitionRow;
+use ronda_store::port::Commit;
+
+use crate::config::Config;
+use crate::dead_letter::DeadLetter;
+use gateways::Gateways;
+use outbox::Announcer;
+use schedulers::{Schedulers, SlotId};
+use step::Work;
+use timers::Timers;
+
+/// What came of some deliveries.
+#[derive(Debug)]
+pub struct Step {
+    /// To be made durable before anything else.
+    pub commit: Commit,
+    /// To be published after the commit, in this order, each with the event partition that it goes to.
+    pub publish: Vec<(u32, EventBatch)>,
+    /// To be published before the commit: messages that could not be read.
+    pub dead_letters: Vec<DeadLetter>,
+    /// How many of the deliveries were taken; the rest is for the next step. At least one.
+    pub consumed: usize,
+    /// What there was, counted.
+    pub counts: Counts,
+}
+
+/// What there was in a step, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames applied.
+    pub frames: u64,
+    /// Frames dropped because they had been applied before.
+    pub repeated_frames: u64,
+    /// Commands applied.
+    pub applied: u64,
+    /// Commands refused.
+    pub refused: u64,
+    /// Times that a scheduler was judged.
+    pub ticks: u64,
+    /// Blind intervals found.
+    pub blind_gaps: u64,
+    /// Frames that were confirmed and never came.
+    pub lost_frames: u64,
+    /// Derived events.
+    pub events: u64,
+}
+
+/// One partition's schedulers and clock.
+pub struct PartitionCore {
+    config: Config,
+    partition: u32,
+    partitions: u32,
+    epoch: u64,
+    cursor: u64,
+    watermark: Timestamp,
+    published: u64,
+    applied: u64,
+    refused: u64,
+    gateways: Gateways,
+    schedulers: Schedulers,
+    timers: Timers,
+    announcer: Announcer,
+    /// Rows found ahead of the cursor: what they hold already is skipped.
+    ahead: HashMap<SlotId, u64>,
+    /// Deleted schedulers whose events are published: their rows go with the next commit.
+    removable: Vec<SlotId>,
+    /// Deleted schedulers whose events go out with the commit under way.
+    deleted: Vec<SlotId>,
+    /// Slots freed once the commit under way is durable.
+    freed: Vec<SlotId>,
+    effects: Effects,
+    work: Work,
+}
+
+impl PartitionCore {
+    /// A core as its partition's row says, with no schedulers yet: [`load`](Self::load) them, then call
+    /// [`recover`](Self::recover).
+    #[must_use]
+    pub fn new(row: &PartitionRow, event_partitions: u32, config: Config) -> Self {
+        let gateways = Gateways::from_rows(&row.gateways, config.pulse_period_ms, config.gateway_silent_periods);
+        let announcer = Announcer::new(row.partition, row.partitions, event_partitions, config.pulse_period_ms);
+        let mut work = Work::default();
+        work.recovered.extend(row.outbox.iter().cloned().map(|event| (0, event)));
+        Self {
+            config,
+            partition: row.partition,
+            partitions: row.partitions,
+            epoch: row.epoch,
+            cursor: row.cursor,
+            watermark: row.watermark,
+            published: row.published,
+            applied: row.applied,
+            refused: row.refused,
+            gateways,
+            schedulers: Schedulers::default(),
+            timers: Timers::default(),
+            announcer,
+            ahead: HashMap::new(),
+            removable: Vec::new(),
+            deleted: Vec::new(),
+            freed: Vec::new(),
+            effects: Effects::new(),
+            work,
+        }
+    }
+
+    /// Queue position of the last delivery that was applied.
+    #[must_use]
+    pub const fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Everything before this time has been judged.
+    #[must_use]
+    pub const fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    /// How many schedulers it holds.
+    #[must_use]
+    pub fn schedulers(&self) -> usize {
+        self.schedulers.len()
+    }
+
+    /// How many live gateways hold its clock.
+    #[must_use]
+    pub fn live_gateways(&self) -> usize {
+        self.gateways.entries().iter().filter(|entry| entry.live).count()
+    }
+
+    /// About how much memory it takes, in bytes, the heap included.
+    #[must_use]
+    pub fn memory_estimate(&self) -> usize {
+        size_of::<Self>() + self.schedulers.memory_bytes() + self.timers.memory_bytes()
+    }
+
+    /// The step's commit is durable.
+    pub fn committed(&mut self) {
+        for id in std::mem::take(&mut self.freed) {
+            self.schedulers.remove(id);
+        }
+    }
+
+    /// The step's events are published.
+    pub fn published(&mut self) {
+        self.published = self.cursor;
+        self.removable.append(&mut self.deleted);
+    }
+}

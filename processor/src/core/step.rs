@@ -1,0 +1,216 @@
+//! One step: deliveries in, one commit out.
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use ronda_domain::record::{OccurrenceRecord, RunRecord};
+use ronda_schemas::codec::DecodeError;
+use ronda_schemas::event::{EventEnvelope, SchedulerEvent, SchedulerSummary};
+use ronda_schemas::frame::Frame;
+use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow};
+use ronda_store::port::Commit;
+
+use super::schedulers::SlotId;
+use super::{Counts, PartitionCore, Step};
+use crate::dead_letter::DeadLetter;
+
+/// What a step has gathered so far.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Slots to write, in the order in which they first changed.
+    pub(super) dirty: Vec<SlotId>,
+    /// Slots that the frame's tick has to look at.
+    pub(super) touched: Vec<SlotId>,
+    /// Derived events in order; `None`: the partition's own.
+    pub(super) events: Vec<(Option<SlotId>, EventEnvelope)>,
+    pub(super) occurrences: Vec<(SlotId, OccurrenceRecord)>,
+    pub(super) runs: Vec<(SlotId, RunRecord)>,
+    pub(super) errors: Vec<ErrorRow>,
+    pub(super) dead_letters: Vec<DeadLetter>,
+    pub(super) counts: Counts,
+    /// Events that a former owner may not have published, with their rows' positions.
+    pub(super) recovered: Vec<(u64, EventEnvelope)>,
+}
+
+impl PartitionCore {
+    /// Applies deliveries, oldest first, each with its queue position. Deliveries at or before the cursor are passed over.
+    pub fn step(&mut self, deliveries: &[(u64, Bytes)]) -> Step {
+        let mut consumed = 0;
+        for (position, message) in deliveries {
+            consumed += 1;
+            if *position > self.cursor {
+                self.deliver(*position, message);
+            }
+            if self.work.dirty.len() >= self.config.commit_rows {
+                break;
+            }
+        }
+        let mut step = self.close();
+        step.consumed = consumed;
+        step
+    }
+
+    fn deliver(&mut self, position: u64, message: &Bytes) {
+        self.pass_ahead(position);
+        match Frame::decode(message) {
+            Ok(frame) => self.frame(position, &frame, message),
+            Err(error) => {
+                let code = match error {
+                    DecodeError::NewerVersion { .. } => "newer_version",
+                    DecodeError::Malformed { .. } => "not_a_frame",
+                };
+                self.put_aside(position, None, code, &error.to_string(), message);
+            }
+        }
+        self.cursor = position;
+    }
+
+    pub(super) fn put_aside(&mut self, position: u64, command: Option<u32>, code: &str, detail: &str, message: &Bytes) {
+        self.work.dead_letters.push(DeadLetter {
+            partition: self.partition,
+            position,
+            command,
+            at: self.watermark,
+            code: code.into(),
+            detail: detail.get(..detail.floor_char_boundary(500)).unwrap_or_default().into(),
+            message_bytes: u64::try_from(message.len()).unwrap_or(u64::MAX),
+            message: message.clone(),
+        });
+    }
+
+    pub(super) fn mark_dirty(&mut self, id: SlotId) {
+        let slot = self.schedulers.slot_mut(id);
+        if !slot.is_dirty {
+            slot.is_dirty = true;
+            self.work.dirty.push(id);
+        }
+    }
+
+    /// Takes over what applying one input to one scheduler asked for.
+    pub(super) fn collect(&mut self, id: SlotId, position: u64, before: Option<Box<SchedulerSummary>>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        let slot = self.schedulers.slot_mut(id);
+        if effects.changed || !effects.events.is_empty() {
+            slot.position = position;
+            if !slot.is_touched {
+                slot.is_touched = true;
+                self.work.touched.push(id);
+            }
+        }
+        if !effects.events.is_empty() {
+            let now = slot.state.as_ref().map(|state| SchedulerSummary::from(state.spec()));
+            let summary = now.or_else(|| before.map(|summary| *summary));
+            let key = slot.key.clone();
+            if let Some(summary) = summary {
+                let scheduler_event = |event| SchedulerEvent { key: key.clone(), summary: summary.clone(), event };
+                self.work.events.extend(
+                    effects.events.drain(..).map(|event| {
+                        (Some(id), EventEnvelope::Scheduler(Box::new(scheduler_event(event))))
+                    }),
+                );
+            }
+            self.mark_dirty(id);
+        }
+        if effects.changed {
+            self.mark_dirty(id);
+        }
+        self.work.occurrences.extend(effects.occurrences.drain(..).map(|record| (id, record)));
+        self.work.runs.extend(effects.runs.drain(..).map(|record| (id, record)));
+        effects.clear();
+        self.effects = effects;
+    }
+
+    fn close(&mut self) -> Step {
+        self.gateways.forget(self.watermark);
+        let mut work = std::mem::take(&mut self.work);
+        work.counts.events = u64::try_from(work.events.len()).unwrap_or(u64::MAX);
+        let mut outboxes: HashMap<SlotId, Vec<EventEnvelope>> = HashMap::new();
+        let mut outbox = Vec::new();
+        let mut events = Vec::with_capacity(work.events.len());
+        for (id, event) in work.events {
+            match id {
+                Some(id) => outboxes.entry(id).or_default().push(event.clone()),
+                None => outbox.push(event.clone()),
+            }
+            events.push(event);
+        }
+        if events.is_empty() {
+            // Nothing to publish: a restart has nothing to publish again.
+            self.published = self.cursor;
+        }
+        let rows = work.dirty.iter().map(|id| self.row(*id, outboxes.remove(id).unwrap_or_default())).collect();
+        let removed = self.remove_published();
+        let commit = Commit {
+            partition: self.partition_row(outbox),
+            rows,
+            removed,
+            occurrences: latest(work.occurrences, |(id, record)| (*id, record.subject.clone()))
+                .map(|(id, record)| (self.schedulers.slot(id).key.clone(), record))
+                .collect(),
+            runs: latest(work.runs, |(id, record)| (*id, record.subject.clone(), record.run_id.clone()))
+                .map(|(id, record)| (self.schedulers.slot(id).key.clone(), record))
+                .collect(),
+            errors: work.errors,
+        };
+        self.note_deleted(&work.dirty);
+        let publish = self.announcer.batches(events, self.watermark);
+        Step { commit, publish, dead_letters: work.dead_letters, consumed: 0, counts: work.counts }
+    }
+
+    fn row(&self, id: SlotId, outbox: Vec<EventEnvelope>) -> SchedulerRow {
+        let slot = self.schedulers.slot(id);
+        SchedulerRow {
+            key: slot.key.clone(),
+            state: slot.state.clone(),
+            epoch: self.epoch,
+            position: slot.position,
+            outbox,
+        }
+    }
+
+    fn partition_row(&self, outbox: Vec<EventEnvelope>) -> PartitionRow {
+        PartitionRow {
+            partition: self.partition,
+            partitions: self.partitions,
+            epoch: self.epoch,
+            cursor: self.cursor,
+            watermark: self.watermark,
+            gateways: self.gateways.to_rows(),
+            published: self.published,
+            outbox,
+            applied: self.applied,
+            refused: self.refused,
+        }
+    }
+
+    /// Deleted rows whose events are out go now, unless this step wrote them anew.
+    fn remove_published(&mut self) -> Vec<ronda_domain::id::SchedulerKey> {
+        let mut keys = Vec::new();
+        for id in std::mem::take(&mut self.removable) {
+            let slot = self.schedulers.slot(id);
+            if slot.state.is_none() && !slot.is_dirty {
+                keys.push(slot.key.clone());
+                self.freed.push(id);
+            }
+        }
+        keys
+    }
+
+    /// Rows written without a state go once this step's events are published. Those ahead of the cursor stay until it has passed them.
+    fn note_deleted(&mut self, dirty: &[SlotId]) {
+        for id in dirty {
+            let slot = self.schedulers.slot_mut(*id);
+            slot.is_dirty = false;
+            if slot.state.is_none() && !self.ahead.contains_key(id) {
+                self.deleted.push(*id);
+            }
+        }
+    }
+}
+
+/// Keeps the last of those with the same key, in the order of the last ones.
+fn latest<T, K: std::hash::Hash + Eq>(records: Vec<T>, key: impl Fn(&T) -> K) -> impl Iterator<Item = T> {
+    let mut seen = hashbrown::HashSet::new();
+    let mut kept: Vec<T> = records.into_iter().rev().filter(|record| seen.insert(key(record))).collect();
+    kept.reverse();
+    kept.into_iter()
+}

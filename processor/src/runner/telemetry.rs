@@ -1,0 +1,77 @@
+//! Metrics of the processor. Labels are partitions only, of which there are few.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use ronda_domain::time::Timestamp;
+
+use crate::core::{Counts, PartitionCore};
+
+pub(super) fn describe() {
+    let counters = [
+        ("ronda_processor_frames_total", "Frames applied"),
+        ("ronda_processor_repeated_frames_total", "Frames dropped because they had been applied before"),
+        ("ronda_processor_commands_applied_total", "Commands applied"),
+        ("ronda_processor_commands_refused_total", "Commands refused into their tenants' error feeds"),
+        ("ronda_processor_ticks_total", "Times that a scheduler was judged"),
+        ("ronda_processor_events_total", "Derived events"),
+        ("ronda_processor_commits_total", "Commits made durable"),
+        ("ronda_processor_blind_gaps_total", "Intervals in which nothing could be heard"),
+        ("ronda_processor_lost_frames_total", "Frames that the queue confirmed and never delivered"),
+        ("ronda_processor_dead_letters_total", "Messages that could not be read"),
+        ("ronda_processor_dead_letters_dropped_total", "Dead letters that the dead-letter queue refused"),
+        ("ronda_processor_restarts_total", "Times that a partition was taken up again after a failure"),
+        ("ronda_processor_purged_entries_total", "Entries removed because their time was over"),
+    ];
+    for (name, text) in counters {
+        describe_counter!(name, text);
+    }
+    describe_histogram!("ronda_processor_commit_seconds", Unit::Seconds, "How long a commit took, retries included");
+    describe_gauge!("ronda_processor_watermark_timestamp_seconds", Unit::Seconds, "The partition's clock, in Unix time");
+    describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
+    describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
+}
+
+pub(super) fn stepped(counts: &Counts, dead_letters: usize) {
+    counter!("ronda_processor_frames_total").increment(counts.frames);
+    counter!("ronda_processor_repeated_frames_total").increment(counts.repeated_frames);
+    counter!("ronda_processor_commands_applied_total").increment(counts.applied);
+    counter!("ronda_processor_commands_refused_total").increment(counts.refused);
+    counter!("ronda_processor_ticks_total").increment(counts.ticks);
+    counter!("ronda_processor_events_total").increment(counts.events);
+    counter!("ronda_processor_blind_gaps_total").increment(counts.blind_gaps);
+    counter!("ronda_processor_lost_frames_total").increment(counts.lost_frames);
+    counter!("ronda_processor_dead_letters_total").increment(u64::try_from(dead_letters).unwrap_or(u64::MAX));
+}
+
+pub(super) fn committed(seconds: f64) {
+    counter!("ronda_processor_commits_total").increment(1);
+    histogram!("ronda_processor_commit_seconds").record(seconds);
+}
+
+pub(super) fn state(partition: u32, core: &PartitionCore) {
+    let label = partition.to_string();
+    if core.watermark() != Timestamp::MIN {
+        gauge!("ronda_processor_watermark_timestamp_seconds", "partition" => label.clone())
+            .set(as_f64(core.watermark().as_millis()) / 1_000.0);
+    }
+    gauge!("ronda_processor_schedulers", "partition" => label.clone())
+        .set(f64::from(u32::try_from(core.schedulers()).unwrap_or(u32::MAX)));
+    gauge!("ronda_processor_live_gateways", "partition" => label)
+        .set(f64::from(u32::try_from(core.live_gateways()).unwrap_or(u32::MAX)));
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds of this age are far below 2^53")]
+const fn as_f64(millis: i64) -> f64 {
+    millis as f64
+}
+
+pub(super) fn dead_letter_dropped() {
+    counter!("ronda_processor_dead_letters_dropped_total").increment(1);
+}
+
+pub(super) fn restarted(partition: u32) {
+    counter!("ronda_processor_restarts_total", "partition" => partition.to_string()).increment(1);
+}
+
+pub(super) fn purged(entries: usize) {
+    counter!("ronda_processor_purged_entries_total").increment(u64::try_from(entries).unwrap_or(u64::MAX));
+}
