@@ -1,0 +1,169 @@
+//! The encodings that are on disks and in queues must stay readable: each is kept here byte for byte.
+//!
+//! A failure means that data of earlier releases would no longer be read, or that earlier releases could not read ours. Add fields at the end
+//! with a default, or raise the version and keep the old decoder. `RONDA_BLESS=1` writes the files anew; a changed file needs a reason.
+
+mod golden {
+    pub(crate) mod samples;
+}
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use golden::samples;
+use proptest::prelude::*;
+use ronda_schemas::codec::Versioned;
+use ronda_schemas::command::Command;
+use ronda_schemas::event::EventBatch;
+use ronda_schemas::frame::{CommandBuffer, Frame, FrameHeader};
+use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, PartitionRow, SchedulerRow};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.hex"))
+}
+
+/// Hexadecimal, 32 bytes a line, after a line that says what it is.
+fn render(what: &str, bytes: &[u8]) -> String {
+    let mut text = format!("# {what}\n");
+    for line in bytes.chunks(32) {
+        for byte in line {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn parse(text: &str) -> Vec<u8> {
+    let digits: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let pairs = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16));
+    pairs.collect::<Result<_, _>>().unwrap()
+}
+
+/// Compares with the kept bytes; answers these.
+fn kept(name: &str, what: &str, encoded: &[u8]) -> Vec<u8> {
+    let path = path(name);
+    if std::env::var_os("RONDA_BLESS").is_some() {
+        std::fs::write(&path, render(what, encoded)).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(text, render(what, encoded), "{} is written otherwise than it was", path.display());
+    parse(&text)
+}
+
+fn check<T: Versioned + PartialEq + std::fmt::Debug>(name: &str, what: &str, value: &T) {
+    let bytes = kept(name, what, &value.encode().unwrap());
+    assert_eq!(&T::decode(&bytes).unwrap(), value, "{name} is read otherwise than it was written");
+}
+
+fn check_frame(name: &str, what: &str, header: &FrameHeader, commands: &[Command<'_>]) {
+    let mut buffer = CommandBuffer::default();
+    for command in commands {
+        buffer.push(command).unwrap();
+    }
+    let bytes = kept(name, what, &buffer.into_frame(header));
+    let frame = Frame::decode(&bytes).unwrap();
+    assert_eq!(&frame.header, header);
+    assert_eq!(frame.commands().collect::<Result<Vec<_>, _>>().unwrap(), commands);
+}
+
+#[test]
+fn frames_keep_their_bytes() {
+    let [normal, join, leave] = samples::headers();
+    check_frame("frame-v1-pulse-join", "frame, version 1: a pulse of a gateway that joins", &join, &[]);
+    check_frame("frame-v1-pulse-leave", "frame, version 1: the last of a gateway", &leave, &[]);
+    for (name, command) in samples::commands() {
+        let what = format!("frame, version 1: one command, {name}");
+        check_frame(&format!("frame-v1-{name}"), &what, &normal, &[command]);
+    }
+    let all: Vec<_> = samples::commands().into_iter().map(|(_, command)| command).collect();
+    check_frame("frame-v1-all", "frame, version 1: one of each command", &normal, &all);
+}
+
+#[test]
+fn event_batches_keep_their_bytes() {
+    check("event-batch-v1-clock", "event batch, version 1: only the clock", &samples::empty_batch());
+    check("event-batch-v1", "event batch, version 1: one of each event", &samples::event_batch());
+}
+
+#[test]
+fn rows_keep_their_bytes() {
+    check("partition-row-v1", "partition row, version 1", &samples::partition_row());
+    check("error-row-v1", "error row, version 1", &samples::error_row());
+    check("api-key-row-v1", "API key row, version 1", &samples::api_key_row());
+    let [claimed, answered] = samples::idempotency_rows();
+    check("idempotency-row-v1-claimed", "idempotency row, version 1: no answer yet", &claimed);
+    check("idempotency-row-v1-answered", "idempotency row, version 1: answered", &answered);
+    check("scheduler-row-v1-deleted", "scheduler row, version 1: deleted, with events to publish", &samples::deleted_row());
+}
+
+#[test]
+fn scheduler_rows_keep_their_bytes() {
+    check("scheduler-row-v1", "scheduler row, version 1: with an open run, an alert and a history", &samples::scheduler_row());
+}
+
+#[test]
+fn a_newer_version_is_named() {
+    let newer = [0x92, 2, 0xc0];
+    for error in [
+        SchedulerRow::decode(&newer).unwrap_err(),
+        PartitionRow::decode(&newer).unwrap_err(),
+        EventBatch::decode(&newer).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("upgrade"), "{error}");
+    }
+}
+
+fn decode_all(bytes: &[u8]) {
+    let _ = SchedulerRow::decode(bytes);
+    let _ = PartitionRow::decode(bytes);
+    let _ = ErrorRow::decode(bytes);
+    let _ = ApiKeyRow::decode(bytes);
+    let _ = IdempotencyRow::decode(bytes);
+    let _ = EventBatch::decode(bytes);
+    if let Ok(frame) = Frame::decode(bytes) {
+        // A count is only a claim: what matters is that reading ends.
+        assert!(frame.commands().take(1 << 20).filter(Result::is_err).count() <= 1);
+    }
+}
+
+fn real_bytes() -> Vec<Vec<u8>> {
+    let mut buffer = CommandBuffer::default();
+    for (_, command) in samples::commands() {
+        buffer.push(&command).unwrap();
+    }
+    let [header, ..] = samples::headers();
+    vec![
+        buffer.into_frame(&header).to_vec(),
+        samples::event_batch().encode().unwrap(),
+        samples::scheduler_row().encode().unwrap(),
+        samples::partition_row().encode().unwrap(),
+        samples::api_key_row().encode().unwrap(),
+        samples::error_row().encode().unwrap(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        decode_all(&bytes);
+        // With a version that is read, so that more than the first bytes are looked at.
+        decode_all(&[&[0x92, 1][..], &bytes].concat());
+        decode_all(&[&[0x98, 1][..], &bytes].concat());
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic(
+        which in any::<prop::sample::Index>(), changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), cut in any::<prop::sample::Index>()
+    ) {
+        let all = real_bytes();
+        let mut bytes = which.get(&all).clone();
+        for (place, byte) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        decode_all(&bytes);
+        bytes.truncate(cut.index(bytes.len()));
+        decode_all(&bytes);
+    }
+}
