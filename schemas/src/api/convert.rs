@@ -14,9 +14,11 @@ use super::time::Time;
 use crate::row::{ApiKeyRow, ErrorRow};
 
 impl SchedulerResource {
-    /// A scheduler as it is at a time: the watermark of its partition.
+    /// A scheduler as it is at a time: the watermark of its partition. A watermark from before its last change (none has
+    /// come yet, or it changed in the very commit that is read) counts as that change.
     #[must_use]
-    pub fn new(id: &str, state: &Scheduler, now: Timestamp) -> Self {
+    pub fn new(id: &str, state: &Scheduler, watermark: Timestamp) -> Self {
+        let now = watermark.max(state.updated_at());
         let spec = state.spec();
         let view = state.view(now);
         Self {
