@@ -1,1 +1,34 @@
-//! placeholder
+//! The notifier: derived events in, *surfaces* kept, Slack (or the terminal) brought to what they say.
+//!
+//! A surface is a row that says what one visible message should look like now, and what is there. Events change what
+//! is desired ([`intake`](crate)); a worker converges the channel to it, one claimed call at a time. The row is
+//! committed before each call and after each answer, so a message whose fate is unknown is looked up before it could
+//! be posted twice.
+//!
+//! Layers, each knowing only those above it: [`channel`] (the port) and `surface` (the pure state machine); `render`
+//! (facts to content, pure); `intake` and `board` (events to facts, pure); `core` (all of it together, no I/O); `worker`
+//! (queue, store, clock and calls around the core).
+
+pub mod channel;
+pub mod config;
+pub mod slack;
+pub mod status;
+pub mod terminal;
+
+mod board;
+mod core;
+mod hash;
+mod intake;
+mod pace;
+mod render;
+mod shard;
+mod storm;
+mod surface;
+mod worker;
+
+pub use channel::Channel;
+pub use config::{Board, BoardFilter, Config, ConfigError};
+pub use slack::{SlackChannel, SlackConfig};
+pub use status::NotifierStatus;
+pub use terminal::TerminalChannel;
+pub use worker::{Notifier, NotifierError};

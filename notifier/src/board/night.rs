@@ -1,0 +1,337 @@
+//! One night: which occurrences are expected, and what became of each.
+
+use std::collections::BTreeMap;
+
+use ronda_domain::event::Change;
+use ronda_domain::id::SchedulerId;
+use ronda_domain::record::{OccurrenceStatus, Subject};
+use ronda_domain::schedule::dues;
+use ronda_domain::time::Timestamp;
+use ronda_schemas::event::SchedulerSummary;
+use ronda_schemas::row::SchedulerRow;
+use ronda_store::port::HistoryEntry;
+
+use super::window::Window;
+use super::{filter, matches};
+use crate::config::Board;
+use crate::surface::{BoardFacts, BoardRow, Counts, SummaryFacts};
+
+/// Most occurrences of one scheduler that are expected in one night; a shorter interval than the window over this is
+/// counted up to here.
+const MAX_DUES: usize = 10_000;
+/// Most occurrences tracked in one night, over all schedulers. At some 100 bytes each.
+const MAX_TRACKED: usize = 500_000;
+/// Most rows of the table: Slack's limit for a `data_table`.
+const MAX_ROWS: usize = 200;
+/// Most problems listed in a summary.
+const MAX_SUMMARY_ROWS: usize = 20;
+/// Longest error text kept for a row, in bytes.
+const MAX_ERROR_BYTES: usize = 120;
+/// Most replies for what comes after the end.
+const MAX_LATE_REPLIES: u32 = 20;
+
+/// Where one occurrence, or unscheduled run, is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    status: OccurrenceStatus,
+    /// When this was judged: what is older changes nothing.
+    at: Timestamp,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    late_start_ms: Option<i64>,
+    error: Option<Box<str>>,
+    exit_code: Option<i32>,
+}
+
+impl Entry {
+    fn expected() -> Self {
+        Self {
+            status: OccurrenceStatus::Expected,
+            at: Timestamp::MIN,
+            started_at: None,
+            ended_at: None,
+            late_start_ms: None,
+            error: None,
+            exit_code: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Job {
+    name: Box<str>,
+    entries: BTreeMap<Subject, Entry>,
+}
+
+/// One night of one board.
+#[derive(Clone, Debug)]
+pub(crate) struct Night {
+    pub(crate) window: Window,
+    jobs: BTreeMap<SchedulerId, Job>,
+    tracked: usize,
+    /// When it was closed.
+    pub(crate) closed: Option<Timestamp>,
+    /// Whether the table has changed since its facts were last taken.
+    pub(crate) changed: bool,
+    late_replies: u32,
+}
+
+impl Night {
+    pub(crate) fn new(window: Window, closed: Option<Timestamp>) -> Self {
+        Self { window, jobs: BTreeMap::new(), tracked: 0, closed, changed: true, late_replies: 0 }
+    }
+
+    fn contains(&self, at: Timestamp) -> bool {
+        self.window.start <= at && at < self.window.end
+    }
+
+    /// Takes in a scheduler as stored, with its history of the window: at the opening, after a restart, and whenever its
+    /// description changed. What was known of it stays where it is newer.
+    pub(crate) fn load(&mut self, board: &Board, row: &SchedulerRow, history: &[HistoryEntry]) {
+        let Some(state) = &row.state else {
+            self.withdraw(&row.key.scheduler, Timestamp::MIN);
+            return;
+        };
+        let spec = state.spec();
+        let subject = filter::Subject {
+            id: row.key.scheduler.as_str(),
+            team: &spec.team,
+            environment: &spec.environment,
+            tags: &spec.tags,
+        };
+        self.changed = true;
+        if !matches(&board.filter, &subject) {
+            if let Some(job) = self.jobs.remove(&row.key.scheduler) {
+                self.tracked = self.tracked.saturating_sub(job.entries.len());
+            }
+            return;
+        }
+        // Whatever is still waiting is decided anew: the schedule may be another one.
+        self.withdraw(&row.key.scheduler, Timestamp::MIN);
+        if !state.is_paused() {
+            let from = self.window.start.max(state.updated_at().plus_millis(1));
+            let expected: Vec<Timestamp> =
+                dues(&spec.schedule, state.registered_at(), from, self.window.end, MAX_DUES).collect();
+            for due in expected {
+                self.put(&row.key.scheduler, &spec.name, Subject::Occurrence { due }, Entry::expected());
+            }
+        }
+        for entry in history {
+            let record = &entry.occurrence;
+            let run = entry.runs.last();
+            let corrected = record.corrections.last().map(|correction| correction.at);
+            let at = [record.started_at, record.ended_at, corrected].into_iter().flatten().max();
+            let entry = Entry {
+                status: record.status,
+                at: at.unwrap_or(Timestamp::MIN),
+                started_at: record.started_at,
+                ended_at: record.ended_at,
+                late_start_ms: record.late_start_ms,
+                error: run.and_then(|run| run.error.as_deref()).map(cut),
+                exit_code: run.and_then(|run| run.exit_code),
+            };
+            self.put(&row.key.scheduler, &spec.name, record.subject.clone(), entry);
+        }
+    }
+
+    fn withdraw(&mut self, scheduler: &SchedulerId, from: Timestamp) {
+        let Some(job) = self.jobs.get_mut(scheduler) else { return };
+        let before = job.entries.len();
+        job.entries.retain(|subject, entry| entry.status != OccurrenceStatus::Expected || subject.time() < from);
+        self.tracked = self.tracked.saturating_sub(before - job.entries.len());
+        if job.entries.is_empty() {
+            self.jobs.remove(scheduler);
+        }
+        self.changed = true;
+    }
+
+    fn put(&mut self, scheduler: &SchedulerId, name: &str, subject: Subject, entry: Entry) -> bool {
+        if self.tracked >= MAX_TRACKED {
+            return false;
+        }
+        let job = self.jobs.entry(scheduler.clone()).or_default();
+        if *job.name != *name {
+            job.name = name.into();
+        }
+        match job.entries.get_mut(&subject) {
+            Some(known) if known.at > entry.at || *known == entry => false,
+            Some(known) => {
+                *known = entry;
+                true
+            }
+            None => {
+                job.entries.insert(subject, entry);
+                self.tracked += 1;
+                true
+            }
+        }
+    }
+
+    /// Takes in that an occurrence, run or heartbeat changed. Answers whether that is worth a reply, because the night
+    /// had ended.
+    pub(crate) fn apply(
+        &mut self,
+        board: &Board,
+        scheduler: &SchedulerId,
+        summary: &SchedulerSummary,
+        change: &Change,
+        at: Timestamp,
+    ) -> bool {
+        let subject = filter::Subject {
+            id: scheduler.as_str(),
+            team: &summary.team,
+            environment: &summary.environment,
+            tags: &summary.tags,
+        };
+        let time = match &change.subject {
+            // A silence is of the night in which it was noticed.
+            Subject::Silence { .. } => change.ended_at.unwrap_or(at),
+            other => other.time(),
+        };
+        if !self.contains(time) || !matches(&board.filter, &subject) {
+            return false;
+        }
+        let entry = Entry {
+            status: change.to,
+            at,
+            started_at: change.started_at,
+            ended_at: change.ended_at,
+            late_start_ms: change.late_start_ms,
+            error: change.error.as_deref().map(cut),
+            exit_code: change.exit_code,
+        };
+        if !self.put(scheduler, &summary.name, change.subject.clone(), entry) {
+            return false;
+        }
+        self.changed = true;
+        let worth_it = self.closed.is_some() && change.to.is_ended() && self.late_replies < MAX_LATE_REPLIES;
+        if worth_it {
+            self.late_replies += 1;
+        }
+        worth_it
+    }
+
+    /// Forgets what is expected of a scheduler from a time on: it was paused or removed.
+    pub(crate) fn stop_expecting(&mut self, scheduler: &SchedulerId, from: Timestamp) {
+        self.withdraw(scheduler, from);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.jobs.values().flat_map(|job| job.entries.values()) {
+            counts.add(entry.status);
+        }
+        counts
+    }
+
+    /// Whether anything is expected, or happened.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Whether the night is over, seen from the partitions' least clock: everything expected has ended well, or the
+    /// window is past and nothing is open any more, or the grace after it is past too.
+    pub(crate) fn is_over(&self, watermark: Timestamp, grace_seconds: u32) -> bool {
+        let counts = self.counts();
+        if watermark >= self.window.end {
+            return counts.open() == 0 || watermark >= self.window.end.plus_seconds(grace_seconds);
+        }
+        let any_scheduled =
+            self.jobs.values().flat_map(|job| job.entries.keys()).any(|key| matches!(key, Subject::Occurrence { .. }));
+        watermark >= self.window.start && any_scheduled && counts.open() == 0 && counts.problems() == 0
+    }
+
+    /// What the table has to say now.
+    pub(crate) fn facts(&self, board: &Board) -> BoardFacts {
+        let (rows, hidden_problems, hidden_others) = self.rows(MAX_ROWS);
+        BoardFacts {
+            title: board.title.clone(),
+            date: self.window.date.clone(),
+            timezone: board.timezone.clone(),
+            start: self.window.start,
+            end: self.window.end,
+            counts: self.counts(),
+            jobs: u32::try_from(self.jobs.len()).unwrap_or(u32::MAX),
+            rows,
+            hidden_problems,
+            hidden_others,
+            closed: self.closed,
+        }
+    }
+
+    /// What the summary has to say.
+    pub(crate) fn summary(&self, board: &Board) -> SummaryFacts {
+        let (mut problems, hidden_problems, _) = self.rows(MAX_SUMMARY_ROWS);
+        problems.retain(|row| rank(row.status) < rank(OccurrenceStatus::Cancelled));
+        SummaryFacts {
+            title: board.title.clone(),
+            date: self.window.date.clone(),
+            timezone: board.timezone.clone(),
+            start: self.window.start,
+            end: self.window.end,
+            counts: self.counts(),
+            jobs: u32::try_from(self.jobs.len()).unwrap_or(u32::MAX),
+            problems,
+            hidden_problems,
+        }
+    }
+
+    fn rows(&self, most: usize) -> (Vec<BoardRow>, u32, u32) {
+        let mut rows: Vec<BoardRow> = self.jobs.values().filter_map(row_of).collect();
+        rows.sort_by(|a, b| (rank(a.status), a.time, &a.name).cmp(&(rank(b.status), b.time, &b.name)));
+        let hidden = rows.split_off(rows.len().min(most));
+        let problems = hidden.iter().filter(|row| is_problem(row.status)).count();
+        let others = hidden.len() - problems;
+        (rows, u32::try_from(problems).unwrap_or(u32::MAX), u32::try_from(others).unwrap_or(u32::MAX))
+    }
+}
+
+fn row_of(job: &Job) -> Option<BoardRow> {
+    // The worst one, and of several the last; of those that are still to come, the next.
+    let worst = |(subject, entry): &(&Subject, &Entry)| {
+        let time = subject.time().as_millis();
+        let order = if entry.status == OccurrenceStatus::Expected { time } else { time.saturating_neg() };
+        (rank(entry.status), order)
+    };
+    let (subject, entry) = job.entries.iter().min_by_key(worst)?;
+    let done = job.entries.values().filter(|entry| entry.status.is_good()).count();
+    Some(BoardRow {
+        status: entry.status,
+        name: job.name.clone(),
+        time: subject.time(),
+        started_at: entry.started_at,
+        ended_at: entry.ended_at,
+        late_start_ms: entry.late_start_ms,
+        error: entry.error.clone(),
+        exit_code: entry.exit_code,
+        done: u32::try_from(done).unwrap_or(u32::MAX),
+        total: u32::try_from(job.entries.len()).unwrap_or(u32::MAX),
+    })
+}
+
+/// What needs a person comes first.
+const fn rank(status: OccurrenceStatus) -> u8 {
+    match status {
+        OccurrenceStatus::Failed => 0,
+        OccurrenceStatus::Stale => 1,
+        OccurrenceStatus::Missed => 2,
+        OccurrenceStatus::Unknown => 3,
+        OccurrenceStatus::Running => 4,
+        OccurrenceStatus::Expected => 5,
+        OccurrenceStatus::Cancelled => 6,
+        OccurrenceStatus::Skipped => 7,
+        OccurrenceStatus::Succeeded => 8,
+    }
+}
+
+const fn is_problem(status: OccurrenceStatus) -> bool {
+    rank(status) < rank(OccurrenceStatus::Running)
+}
+
+fn cut(text: &str) -> Box<str> {
+    let mut end = text.len().min(MAX_ERROR_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().into()
+}

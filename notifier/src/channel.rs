@@ -1,0 +1,206 @@
+//! The channel port: what a place that shows messages to people must be able to do.
+//!
+//! Failures are classified inside the adapter, which alone knows what its service's answer meant for the one question
+//! that matters: may the message be visible?
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// What a message shows, in every form that a channel may want.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content {
+    /// Fallback and notification text, escaped for the channel's markup; at most 3000 bytes of UTF-8.
+    pub text: String,
+    /// Block Kit blocks; empty: the text alone.
+    pub blocks: Vec<serde_json::Value>,
+    /// Colour of the bar at the side, as `#rrggbb`; `None`: no bar.
+    pub colour: Option<&'static str>,
+    /// The whole message as plain text, for channels without markup.
+    pub plain: String,
+}
+
+/// How a message is recognised later: rides along invisibly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The surface's key.
+    pub k: String,
+    /// Which attempt at posting the surface this is; goes up only after a lookup found nothing.
+    pub generation: u32,
+    /// Which revision of the surface the content shows.
+    pub revision: u64,
+}
+
+/// A message to post.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostRequest {
+    /// Where.
+    pub channel: String,
+    /// The parent's `ts` when it is a reply.
+    pub thread_ts: Option<String>,
+    /// What it shows.
+    pub content: Content,
+    /// How it is recognised.
+    pub metadata: Metadata,
+}
+
+/// A message to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpdateRequest {
+    /// Where it is, as answered to the post.
+    pub channel: String,
+    /// Which message.
+    pub ts: String,
+    /// What it shall show.
+    pub content: Content,
+    /// How it is recognised.
+    pub metadata: Metadata,
+}
+
+/// A message to look up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindRequest {
+    /// Where.
+    pub channel: String,
+    /// Among this message's replies; `None`: in the channel itself.
+    pub thread_ts: Option<String>,
+    /// The surface's key: every generation of it is wanted.
+    pub k: String,
+    /// Not posted before this wall time, in milliseconds since the Unix epoch.
+    pub oldest_ms: i64,
+    /// Not posted after this wall time, in milliseconds since the Unix epoch.
+    pub latest_ms: i64,
+}
+
+/// Where a posted message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The channel's id, which may differ from the name that was given.
+    pub channel: String,
+    /// The message's id within the channel; sorts by time.
+    pub ts: String,
+}
+
+/// A message that was looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The message's id within the channel; sorts by time.
+    pub ts: String,
+    /// The generation in its metadata.
+    pub generation: u32,
+    /// The revision in its metadata.
+    pub revision: u64,
+}
+
+/// How fast a channel may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// Least time between two posts to one channel.
+    pub post_interval: Duration,
+    /// Least time between two edits or lookups, over all channels.
+    pub edit_interval: Duration,
+}
+
+/// Why a call failed, as the caller needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelErrorKind {
+    /// Certainly not carried out; may be tried again after this time.
+    NotSent {
+        /// How long nothing must be sent.
+        retry_after: Duration,
+        /// Whether the channel asked for silence (rate limit): then no call at all is made until it is over.
+        rate_limited: bool,
+    },
+    /// It may or may not have been carried out.
+    Ambiguous,
+    /// Nothing can be sent there until a person changes something.
+    DestinationBroken {
+        /// The service's own code.
+        code: String,
+    },
+    /// The content was refused; another form may pass.
+    Payload {
+        /// The service's own code.
+        code: String,
+    },
+    /// The message to edit, delete or reply to is not there, or can't be changed any more.
+    Missing {
+        /// The service's own code.
+        code: String,
+    },
+}
+
+impl ChannelErrorKind {
+    /// A constant name of the class, for metrics.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::NotSent { rate_limited: true, .. } => "rate_limited",
+            Self::NotSent { .. } => "not_sent",
+            Self::Ambiguous => "ambiguous",
+            Self::DestinationBroken { .. } => "destination_broken",
+            Self::Payload { .. } => "payload",
+            Self::Missing { .. } => "missing",
+        }
+    }
+}
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelError {
+    /// Which kind of failure.
+    pub kind: ChannelErrorKind,
+    /// What happened, for a log: never a token, never a message's content.
+    pub message: String,
+}
+
+impl fmt::Display for ChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.class(), self.message)
+    }
+}
+
+impl std::error::Error for ChannelError {}
+
+/// A place that shows messages to people.
+///
+/// An implementation never retries by itself: every call is one attempt, and its outcome is answered as it is.
+#[async_trait]
+pub trait Channel: Send + Sync + 'static {
+    /// What kind of channel it is: `slack`, `terminal`. What was applied to one kind is not there on another.
+    fn kind(&self) -> &'static str;
+
+    /// How fast it may be called.
+    fn pacing(&self) -> Pacing;
+
+    /// Asks whether our credentials are good; answers as whom and where we post.
+    ///
+    /// # Errors
+    /// [`ChannelError`]; `DestinationBroken` when the credentials are refused.
+    async fn check(&self) -> Result<String, ChannelError>;
+
+    /// Posts a message.
+    ///
+    /// # Errors
+    /// [`ChannelError`]; only `Ambiguous` leaves open whether it is visible.
+    async fn post(&self, request: PostRequest) -> Result<Posted, ChannelError>;
+
+    /// Changes a message as a whole.
+    ///
+    /// # Errors
+    /// [`ChannelError`]; `Missing` when there is nothing to change.
+    async fn update(&self, request: UpdateRequest) -> Result<(), ChannelError>;
+
+    /// Removes a message of ours. One that is gone already counts as removed.
+    ///
+    /// # Errors
+    /// [`ChannelError`].
+    async fn delete(&self, channel: &str, ts: &str) -> Result<(), ChannelError>;
+
+    /// Our own messages that carry this key, oldest first.
+    ///
+    /// # Errors
+    /// [`ChannelError`]; an error says nothing about what is there.
+    async fn find(&self, request: FindRequest) -> Result<Vec<Found>, ChannelError>;
+}

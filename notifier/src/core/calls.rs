@@ -1,0 +1,238 @@
+//! Which call is made next, and what its outcome means.
+
+use ronda_domain::time::Timestamp;
+
+use super::{Core, policy};
+use crate::channel::{
+    ChannelError, ChannelErrorKind, FindRequest, Metadata, PostRequest, UpdateRequest,
+};
+use crate::hash::fnv64;
+use crate::intake::Now;
+use crate::render;
+use crate::shard::Shard;
+use crate::surface::{AdminFacts, AlertTone, Facts, Outcome, Phase, ReplyWhat, Surface, Work};
+
+/// How much a service's clock may differ from ours when messages are looked up by time, in milliseconds.
+const CLOCK_MARGIN_MS: i64 = 300_000;
+/// How long after its claim a post may still turn up, in milliseconds.
+const LATEST_POST_MS: i64 = 900_000;
+
+/// A claimed call. Its claim has to be committed before it is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) shard: usize,
+    pub(crate) key: String,
+    /// The surface's channel, which is busy until the call is settled.
+    pub(crate) channel: String,
+    pub(crate) work: Work,
+    pub(crate) request: Request,
+}
+
+/// What is asked of the channel.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Post(PostRequest),
+    Update(UpdateRequest),
+    Find(FindRequest),
+    Delete { channel: String, ts: String },
+}
+
+/// What can be done about a reply now.
+enum Parent {
+    /// No reply, or the parent is there.
+    Ready(Option<String>),
+    Wait,
+    Gone,
+}
+
+impl Core {
+    /// Claims the most urgent call that may be made now.
+    pub(crate) fn next_call(&mut self, now: Now) -> Option<Call> {
+        let mut best: Option<((u8, i64, &str), usize, Work)> = None;
+        let mut orphans = Vec::new();
+        for (index, shard) in self.shards.iter().enumerate() {
+            for surface in shard.active() {
+                let Some(work) = surface.work(now.mono_ms) else { continue };
+                match parent_of(shard, surface) {
+                    Parent::Ready(_) => {}
+                    Parent::Wait => continue,
+                    Parent::Gone => {
+                        orphans.push((index, surface.key.clone()));
+                        continue;
+                    }
+                }
+                let order = (priority(surface, &work), surface.created_wall_ms, surface.key.as_str());
+                if best.as_ref().is_none_or(|(least, _, _)| order < *least)
+                    && self.pace.allows(&surface.channel, &work, now.mono_ms)
+                {
+                    best = Some((order, index, work));
+                }
+            }
+        }
+        let best = best.map(|((_, _, key), index, work)| (key.to_owned(), index, work));
+        for (index, key) in orphans {
+            if let Some(shard) = self.shards.get_mut(index) {
+                shard.change(&key, |surface| surface.phase = Phase::Gone);
+            }
+        }
+        let (key, index, work) = best?;
+        self.claim(index, key, work, now)
+    }
+
+    fn claim(&mut self, index: usize, key: String, work: Work, now: Now) -> Option<Call> {
+        let shard = self.shards.get_mut(index)?;
+        let fence = shard.epoch;
+        let target = self.target;
+        shard.change(&key, |surface| surface.claim(&work, fence, target, now.wall_ms))?;
+        let surface = shard.get(&key)?;
+        let thread_ts = match parent_of(shard, surface) {
+            Parent::Ready(thread_ts) => thread_ts,
+            Parent::Wait | Parent::Gone => None,
+        };
+        let channel = surface.channel.clone();
+        let metadata = Metadata {
+            k: surface.key.clone(),
+            generation: surface.generation,
+            revision: surface.desired,
+        };
+        let request = match &work {
+            Work::Post => Request::Post(PostRequest {
+                channel: channel.clone(),
+                thread_ts,
+                content: render::content(&surface.facts, surface.form, &self.zone),
+                metadata,
+            }),
+            Work::Edit { channel, ts } => Request::Update(UpdateRequest {
+                channel: channel.clone(),
+                ts: ts.clone(),
+                content: render::content(&surface.facts, surface.form, &self.zone),
+                metadata,
+            }),
+            Work::Find => Request::Find(FindRequest {
+                channel: surface.applied.as_ref().map_or(&channel, |applied| &applied.channel).clone(),
+                thread_ts,
+                k: surface.key.clone(),
+                oldest_ms: surface.first_claim_wall_ms - CLOCK_MARGIN_MS,
+                latest_ms: surface.last_claim_wall_ms + LATEST_POST_MS,
+            }),
+            Work::Delete { channel, ts } => Request::Delete { channel: channel.clone(), ts: ts.clone() },
+        };
+        self.pace.begin(&channel, &work, now.mono_ms);
+        Some(Call { shard: index, key, channel, work, request })
+    }
+
+    /// Takes in how a call ended.
+    pub(crate) fn settle(&mut self, call: &Call, outcome: Result<Outcome, ChannelError>, now: Now) {
+        self.pace.end(&call.channel);
+        match &outcome {
+            Ok(outcome) => self.went_well(call, outcome, now),
+            Err(error) => self.went_wrong(call, error, now),
+        }
+        let outcome = outcome.unwrap_or_else(|error| Outcome::Failed(error.kind));
+        let gone = matches!((&call.work, &outcome), (Work::Post, Outcome::Failed(ChannelErrorKind::Missing { .. })));
+        let Some(shard) = self.shards.get_mut(call.shard) else { return };
+        let policy = policy(&self.config, shard.get(&call.key));
+        shard.change(&call.key, |surface| surface.settle(&call.work, outcome, now.mono_ms, &policy));
+        if gone && let Some(parent) = shard.get(&call.key).and_then(|surface| surface.parent.clone()) {
+            // Somebody deleted what was to be replied to: it stays deleted.
+            shard.change(&parent, |surface| surface.phase = Phase::Gone);
+        }
+    }
+
+    fn went_well(&mut self, call: &Call, outcome: &Outcome, now: Now) {
+        self.pace.well(&call.channel);
+        self.last_error = None;
+        match outcome {
+            Outcome::Posted(_) => {
+                self.posts += 1;
+                metrics::counter!("ronda_notifier_posts_total").increment(1);
+                let surface = self.shards.get(call.shard).and_then(|shard| shard.get(&call.key));
+                if surface.is_some_and(|surface| matches!(surface.facts, Facts::Alert(_))) {
+                    self.storm.posted(now.mono_ms);
+                }
+            }
+            Outcome::Edited => {
+                self.edits += 1;
+                metrics::counter!("ronda_notifier_edits_total").increment(1);
+            }
+            Outcome::Found(_) | Outcome::Deleted | Outcome::Failed(_) => {}
+        }
+    }
+
+    fn went_wrong(&mut self, call: &Call, error: &ChannelError, now: Now) {
+        metrics::counter!("ronda_notifier_failures_total", "class" => error.kind.class()).increment(1);
+        let what = match call.work {
+            Work::Post => "post",
+            Work::Edit { .. } => "edit",
+            Work::Find => "lookup",
+            Work::Delete { .. } => "delete",
+        };
+        tracing::warn!(surface.key = %call.key, call = what, class = error.kind.class(), error = %error.message, "a call to the channel failed");
+        self.last_error = Some(format!("{what} in {}: {error}", call.channel));
+        match &error.kind {
+            ChannelErrorKind::NotSent { retry_after, rate_limited: true } => {
+                let pause = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX / 2);
+                self.pace.silence(now.mono_ms.saturating_add(pause));
+            }
+            ChannelErrorKind::DestinationBroken { code } => self.destination_broken(call, code, now),
+            _ => {}
+        }
+    }
+
+    fn destination_broken(&mut self, call: &Call, code: &str, now: Now) {
+        let until = now.mono_ms + self.config.broken_backoff_seconds.saturating_mul(1_000);
+        if !self.pace.broken(&call.channel, now.mono_ms, until) {
+            return;
+        }
+        tracing::error!(channel = %call.channel, code, "the channel refuses us; messages for it are kept until that is put right");
+        let Some(admin) = self.config.admin_channel.clone().filter(|admin| *admin != call.channel) else { return };
+        let day = now.wall_ms.div_euclid(86_400_000);
+        let facts = AdminFacts::Destination {
+            channel: call.channel.clone(),
+            code: code.to_owned(),
+            at: Timestamp::from_millis(now.wall_ms),
+        };
+        // At most one a channel and day, however often it comes and goes.
+        let key = format!("admin/destination/{:016x}/{day}", fnv64(&call.channel));
+        let surface = Surface::new(key, admin, Facts::Admin(Box::new(facts)), now.wall_ms, now.mono_ms);
+        if let Some(shard) = self.shards.get_mut(call.shard) {
+            shard.insert(surface);
+        }
+    }
+}
+
+fn parent_of(shard: &Shard, surface: &Surface) -> Parent {
+    let Some(key) = &surface.parent else { return Parent::Ready(None) };
+    match shard.get(key) {
+        None => Parent::Gone,
+        Some(parent) => match (&parent.phase, &parent.applied) {
+            (Phase::Gone, _) => Parent::Gone,
+            (_, Some(applied)) => Parent::Ready(Some(applied.ts.clone())),
+            (_, None) => Parent::Wait,
+        },
+    }
+}
+
+/// What is done first: failures before stale before missed, then what is over, then tables.
+fn priority(surface: &Surface, work: &Work) -> u8 {
+    let base = match &surface.facts {
+        Facts::Alert(alert) => match alert.tone() {
+            AlertTone::Failed => 0,
+            AlertTone::Stale => 2,
+            AlertTone::Missed | AlertTone::StartedLate => 4,
+            AlertTone::Over | AlertTone::Withdrawn => 12,
+        },
+        Facts::Digest(_) => 0,
+        Facts::Reply(reply) => match reply.what {
+            ReplyWhat::Escalated { .. } => 6,
+            ReplyWhat::Ended { .. } => 13,
+            ReplyWhat::AfterTheEnd { .. } => 18,
+        },
+        Facts::Admin(_) => 8,
+        Facts::Blind(_) => 10,
+        Facts::Board(_) => 16,
+        Facts::Summary(_) => 17,
+    };
+    // A message that nobody has seen yet comes before an edit of one that is there.
+    base + u8::from(!matches!(work, Work::Post))
+}

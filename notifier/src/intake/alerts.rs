@@ -1,0 +1,131 @@
+//! Alerts: one surface each, edited in place; a reply in its thread when it gets worse and when it is over.
+
+use ronda_domain::event::{Change, EventKind, Resolution};
+use ronda_domain::record::OccurrenceStatus;
+use ronda_domain::time::Timestamp;
+use ronda_schemas::event::SchedulerEvent;
+
+use super::{Now, channel_of};
+use crate::config::Config;
+use crate::hash::fnv64;
+use crate::shard::{Shard, fit_key};
+use crate::surface::{AlertEnd, AlertFacts, Facts, Phase, ReplyFacts, ReplyWhat, Surface};
+
+pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent, now: Now) {
+    match &event.event.kind {
+        EventKind::AlertOpened { alert, cause, streak } => opened(shard, config, event, alert, cause, *streak, now),
+        EventKind::AlertChanged { alert, cause, streak } => changed(shard, config, event, alert, cause, *streak, now),
+        EventKind::AlertResolved { alert, opened_at, resolution } => {
+            resolved(shard, event, alert, *opened_at, resolution, now);
+        }
+        EventKind::Lifecycle(_) | EventKind::Changed(_) => {}
+    }
+}
+
+pub(crate) fn alert_key(event: &SchedulerEvent, alert: &str) -> String {
+    fit_key(format!("a/{}/{}/{alert}", event.key.tenant, event.key.scheduler))
+}
+
+fn opened(
+    shard: &mut Shard,
+    config: &Config,
+    event: &SchedulerEvent,
+    alert: &str,
+    cause: &Change,
+    streak: u32,
+    now: Now,
+) {
+    let facts = AlertFacts {
+        key: event.key.clone(),
+        summary: event.summary.clone(),
+        opened_at: event.event.at,
+        first: cause.clone(),
+        now: cause.clone(),
+        streak,
+        ended: None,
+        maybe_repeat: false,
+    };
+    let not_before = now.mono_ms + config.grouping_wait_ms;
+    shard.insert(Surface::new(
+        alert_key(event, alert),
+        channel_of(config, event).to_owned(),
+        Facts::Alert(Box::new(facts)),
+        now.wall_ms,
+        not_before,
+    ));
+}
+
+fn changed(
+    shard: &mut Shard,
+    config: &Config,
+    event: &SchedulerEvent,
+    alert: &str,
+    cause: &Change,
+    streak: u32,
+    now: Now,
+) {
+    let key = alert_key(event, alert);
+    let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else {
+        // Forgotten, or from before this notifier's first start: what is wrong now is what matters.
+        opened(shard, config, event, alert, cause, streak, now);
+        return;
+    };
+    let mut facts = before.clone();
+    let escalated = is_escalation(&facts, cause);
+    facts.summary = event.summary.clone();
+    facts.now = cause.clone();
+    facts.streak = streak;
+    shard.change(&key, |surface| surface.desire(Facts::Alert(facts), now.wall_ms));
+    if escalated {
+        reply(shard, &key, event, ReplyWhat::Escalated { change: cause.clone() }, now);
+    }
+}
+
+/// Stale has become failed, or a missed one has started after all. One more failure is an edit only.
+fn is_escalation(before: &AlertFacts, cause: &Change) -> bool {
+    before.now.subject == cause.subject
+        && before.now.to != cause.to
+        && matches!(
+            (cause.from, cause.to),
+            (OccurrenceStatus::Stale | OccurrenceStatus::Missed | OccurrenceStatus::Running, OccurrenceStatus::Failed)
+                | (OccurrenceStatus::Missed, OccurrenceStatus::Running)
+                | (OccurrenceStatus::Missed | OccurrenceStatus::Running, OccurrenceStatus::Stale)
+        )
+}
+
+fn resolved(
+    shard: &mut Shard,
+    event: &SchedulerEvent,
+    alert: &str,
+    opened_at: Timestamp,
+    resolution: &Resolution,
+    now: Now,
+) {
+    let key = alert_key(event, alert);
+    let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else {
+        // Nobody was told that it had begun.
+        return;
+    };
+    let end = AlertEnd { at: event.event.at, resolution: resolution.clone() };
+    let mut facts = before.clone();
+    facts.ended = Some(end.clone());
+    shard.change(&key, |surface| surface.desire(Facts::Alert(facts), now.wall_ms));
+    // A pause or a removal is somebody's own doing: the edit is enough.
+    if matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. }) {
+        reply(shard, &key, event, ReplyWhat::Ended { opened_at, end }, now);
+    }
+}
+
+/// A reply below the alert, unless nobody can have seen the alert as it was.
+fn reply(shard: &mut Shard, parent: &str, event: &SchedulerEvent, what: ReplyWhat, now: Now) {
+    let Some(surface) = shard.get(parent) else { return };
+    if matches!(surface.phase, Phase::Absent | Phase::Gone) {
+        return;
+    }
+    let facts = ReplyFacts { name: event.summary.name.clone(), what };
+    let key = fit_key(format!("r/{:016x}/{:016x}", fnv64(parent), fnv64(&event.event.id)));
+    let mut reply =
+        Surface::new(key, surface.channel.clone(), Facts::Reply(Box::new(facts)), now.wall_ms, now.mono_ms);
+    reply.parent = Some(parent.to_owned());
+    shard.insert(reply);
+}

@@ -1,0 +1,44 @@
+//! Derived events become changes of surfaces: a pure function of events, surfaces and the times passed in.
+
+mod alerts;
+mod notices;
+
+use ronda_domain::event::EventKind;
+use ronda_schemas::event::{EventEnvelope, SchedulerEvent};
+
+use crate::config::Config;
+use crate::shard::Shard;
+
+/// Now, on both clocks, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Now {
+    pub(crate) wall_ms: i64,
+    pub(crate) mono_ms: u64,
+}
+
+/// Takes in one event that has not been seen before.
+pub(crate) fn take_in(shard: &mut Shard, config: &Config, envelope: &EventEnvelope, now: Now) {
+    match envelope {
+        EventEnvelope::Scheduler(event) => {
+            alerts::take_in(shard, config, event, now);
+            notices::unknown_followed(shard, event, now);
+        }
+        EventEnvelope::Blind(notice) => notices::blind(shard, config, notice, now),
+        EventEnvelope::Lost(lost) => notices::lost(shard, config, lost, now),
+    }
+}
+
+/// Where a scheduler's alerts go.
+fn channel_of<'a>(config: &'a Config, _event: &SchedulerEvent) -> &'a str {
+    &config.channel
+}
+
+/// The surface of the alert that an event is about.
+pub(crate) fn alert_of(event: &SchedulerEvent) -> Option<String> {
+    match &event.event.kind {
+        EventKind::AlertOpened { alert, .. }
+        | EventKind::AlertChanged { alert, .. }
+        | EventKind::AlertResolved { alert, .. } => Some(alerts::alert_key(event, alert)),
+        EventKind::Lifecycle(_) | EventKind::Changed(_) => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! Notices that are not about one scheduler: Ronda was blind, or the queue lost frames.
+
+use ronda_domain::event::EventKind;
+use ronda_domain::record::OccurrenceStatus;
+use ronda_schemas::event::{BlindNotice, LostFrames, SchedulerEvent};
+
+use super::Now;
+use crate::config::Config;
+use crate::shard::{Shard, fit_key};
+use crate::surface::{AdminFacts, BlindFacts, Facts, Surface};
+
+/// Most names listed in a blind notice.
+pub(crate) const MAX_LISTED: usize = 50;
+
+fn blind_prefix(tenant: &str) -> String {
+    format!("blind/{tenant}/")
+}
+
+/// One partition's part of a blind notice: parts of the same tenant and gap are one message.
+pub(super) fn blind(shard: &mut Shard, config: &Config, notice: &BlindNotice, now: Now) {
+    // Zero-padded, so that the newest gap is the last key.
+    let key = fit_key(format!("{}{:016}", blind_prefix(notice.tenant.as_str()), notice.gap.until.as_millis()));
+    if shard.get(&key).is_none() {
+        let facts = BlindFacts {
+            tenant: notice.tenant.clone(),
+            gap: notice.gap,
+            reason: notice.reason,
+            parts: Vec::new(),
+            schedulers: Vec::new(),
+            unknown: Vec::new(),
+            unknown_total: 0,
+        };
+        let not_before = now.mono_ms + config.grouping_wait_ms;
+        let facts = Facts::Blind(Box::new(facts));
+        shard.insert(Surface::new(key.clone(), config.channel.clone(), facts, now.wall_ms, not_before));
+    }
+    let Some(Facts::Blind(before)) = shard.get(&key).map(|surface| &surface.facts) else { return };
+    let mut facts = before.clone();
+    facts.gap.from = facts.gap.from.min(notice.gap.from);
+    facts.parts.retain(|(partition, _)| *partition != notice.partition);
+    facts.parts.push((notice.partition, notice.total));
+    facts.parts.sort_unstable();
+    facts.schedulers.extend(notice.schedulers.iter().map(|id| id.as_str().into()));
+    facts.schedulers.sort();
+    facts.schedulers.dedup();
+    facts.schedulers.truncate(MAX_LISTED);
+    shard.change(&key, |surface| surface.desire(Facts::Blind(facts), now.wall_ms));
+}
+
+/// An occurrence that ended as unknown belongs to the newest gap that its tenant was told of.
+pub(super) fn unknown_followed(shard: &mut Shard, event: &SchedulerEvent, now: Now) {
+    let EventKind::Changed(change) = &event.event.kind else { return };
+    if change.to != OccurrenceStatus::Unknown {
+        return;
+    }
+    let prefix = blind_prefix(event.key.tenant.as_str());
+    let newest = shard.last_of(&prefix);
+    let Some((key, Facts::Blind(before))) = newest.map(|surface| (surface.key.clone(), &surface.facts)) else { return };
+    let mut facts = before.clone();
+    facts.unknown_total += 1;
+    if facts.unknown.len() < MAX_LISTED {
+        facts.unknown.push((event.summary.name.clone(), change.subject.time()));
+    }
+    shard.change(&key, |surface| {
+        surface.desire(Facts::Blind(facts), now.wall_ms);
+        // They tend to come in numbers: edit at a pace.
+        surface.not_before_ms = surface.not_before_ms.max(now.mono_ms + 2_000);
+    });
+}
+
+/// Frames that the queue had confirmed are missing: the operator must know.
+pub(super) fn lost(shard: &mut Shard, config: &Config, lost: &LostFrames, now: Now) {
+    let channel = config.admin_channel.as_ref().unwrap_or(&config.channel);
+    let key = fit_key(format!("admin/lost/{}/{:016x}/{}", lost.partition, lost.gateway, lost.first));
+    let facts = Facts::Admin(Box::new(AdminFacts::Lost(lost.clone())));
+    shard.insert(Surface::new(key, channel.clone(), facts, now.wall_ms, now.mono_ms));
+}

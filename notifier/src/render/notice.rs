@@ -1,0 +1,129 @@
+//! Blind notices, the operator's notices and storm digests, in words.
+
+use ronda_schemas::event::BlindReason;
+
+use super::board::word;
+use super::document::{Document, Span, colour};
+use super::time::duration;
+use crate::surface::{AdminFacts, BlindFacts, DigestFacts};
+
+pub(crate) fn blind(blind: &BlindFacts) -> Document {
+    let affected: u32 = blind.parts.iter().map(|(_, total)| *total).sum();
+    let reason = match blind.reason {
+        BlindReason::NoPulse => "No gateway was running, or none could reach the queue.",
+        BlindReason::ClockStep => "A gateway's clock was set to another time.",
+        BlindReason::LostFrames => "The queue lost messages that it had confirmed.",
+    };
+    let mut paragraphs = vec![vec![
+        Span::text(format!("{reason} Nothing that was due then is called missed or stale; deadlines begin anew. ")),
+        Span::text(match affected {
+            0 => "No job was due or running.".to_owned(),
+            1 => "1 job was due or running.".to_owned(),
+            many => format!("{many} jobs were due or running."),
+        }),
+    ]];
+    if !blind.schedulers.is_empty() {
+        let more = usize::try_from(affected).unwrap_or(usize::MAX).saturating_sub(blind.schedulers.len());
+        let mut names = blind.schedulers.join(", ");
+        if more > 0 {
+            names.push_str(&format!(" and {more} more"));
+        }
+        paragraphs.push(vec![Span::text(names)]);
+    }
+    let mut list: Vec<Vec<Span>> = Vec::new();
+    if blind.unknown_total > 0 {
+        paragraphs.push(vec![Span::text(format!("{} ended as unknown:", blind.unknown_total))]);
+        list.extend(
+            blind.unknown.iter().map(|(name, due)| vec![Span::bold(&**name), Span::text(", due "), Span::Time(*due)]),
+        );
+        let more = usize::try_from(blind.unknown_total).unwrap_or(usize::MAX).saturating_sub(blind.unknown.len());
+        if more > 0 {
+            list.push(vec![Span::text(format!("… and {more} more"))]);
+        }
+    }
+    Document {
+        headline: vec![
+            Span::text("👁️ "),
+            Span::bold("Ronda was blind"),
+            Span::text(" from "),
+            Span::Time(blind.gap.from),
+            Span::text(" to "),
+            Span::Time(blind.gap.until),
+            Span::text(format!(" ({})", duration(blind.gap.until.millis_since(blind.gap.from)))),
+        ],
+        colour: Some(colour::AMBER),
+        paragraphs,
+        list,
+        ..Document::default()
+    }
+}
+
+pub(crate) fn admin(admin: &AdminFacts) -> Document {
+    match admin {
+        AdminFacts::Lost(lost) => {
+            let count = lost.last.saturating_sub(lost.first).saturating_add(1);
+            Document {
+                headline: vec![
+                    Span::text("🛠️ "),
+                    Span::bold("The queue lost frames"),
+                    Span::text(format!(
+                        ": {count} confirmed frame(s) of gateway {:016x} never came out of partition {}.",
+                        lost.gateway, lost.partition
+                    )),
+                ],
+                colour: Some(colour::RED),
+                paragraphs: vec![vec![
+                    Span::text(format!("Numbers {} to {}, seen missing at ", lost.first, lost.last)),
+                    Span::Time(lost.at),
+                    Span::text(". Jobs that reported in them are treated as unheard. Check the queue's disk and its fsync."),
+                ]],
+                ..Document::default()
+            }
+        }
+        AdminFacts::Destination { channel, code, at } => Document {
+            headline: vec![
+                Span::text("🛠️ "),
+                Span::bold("Messages can't be delivered"),
+                Span::text(format!(" to {channel}: {code}")),
+            ],
+            colour: Some(colour::RED),
+            paragraphs: vec![vec![
+                Span::text("Since "),
+                Span::Time(*at),
+                Span::text(". They are kept and will be delivered once that is put right."),
+            ]],
+            ..Document::default()
+        },
+    }
+}
+
+pub(crate) fn digest(digest: &DigestFacts) -> Document {
+    let listed = digest.entries.len();
+    let total = listed + usize::try_from(digest.more).unwrap_or(usize::MAX);
+    let over = digest.entries.iter().filter(|entry| entry.ended).count();
+    let (mark, colour) = if over == total { ("🟢", colour::GREEN) } else { ("🔴", colour::RED) };
+    let mut headline =
+        vec![Span::text(format!("{mark} ")), Span::bold(format!("{total} alerts at once")), Span::text(" since ")];
+    headline.push(Span::Time(digest.opened_at));
+    if over > 0 {
+        headline.push(Span::text(format!(", {over} of them over")));
+    }
+    let mut entries: Vec<_> = digest.entries.iter().collect();
+    entries.sort_by_key(|entry| entry.ended);
+    let mut list: Vec<Vec<Span>> = entries
+        .into_iter()
+        .map(|entry| {
+            let mut item = vec![Span::text(if entry.ended { "✅ " } else { "" }), Span::bold(&*entry.name)];
+            item.push(Span::text(format!(": {}, ", word(entry.status))));
+            item.push(Span::Time(entry.subject.time()));
+            if !entry.team.is_empty() {
+                item.push(Span::text(format!(" ({})", entry.team)));
+            }
+            item
+        })
+        .collect();
+    if digest.more > 0 {
+        list.push(vec![Span::text(format!("… and {} more", digest.more))]);
+    }
+    Document { headline, colour: Some(colour), list, ..Document::default() }
+}

@@ -1,0 +1,221 @@
+//! Slack's Web API.
+//!
+//! One attempt a call: retries are the surfaces' business, because only they know whether a second post could be a
+//! second message. Needs the scopes `chat:write`, `channels:history` and `groups:history`.
+
+mod classify;
+mod payload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use reqwest::Client;
+use ronda_runtime::Secret;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::channel::{
+    Channel, ChannelError, ChannelErrorKind, FindRequest, Found, Pacing, PostRequest, Posted, UpdateRequest,
+};
+
+/// Slack's own address.
+const DEFAULT_API_URL: &str = "https://slack.com/api/";
+/// Pages of history that one lookup reads at most, of 200 messages each.
+const MAX_PAGES: usize = 10;
+
+/// How to reach Slack.
+#[derive(Clone, Debug)]
+pub struct SlackConfig {
+    /// Bot token, `xoxb-…`.
+    pub token: Secret,
+    /// Base of the Web API (`SLACK_API_URL`); for tests and proxies. Default `https://slack.com/api/`.
+    pub api_url: String,
+    /// Longest time to connect, in milliseconds. Default 5000.
+    pub connect_timeout_ms: u64,
+    /// Longest time for a whole call, in milliseconds. Default 10,000.
+    pub timeout_ms: u64,
+    /// Least time between two posts to one channel, in milliseconds. Default 1000, Slack's limit.
+    pub post_interval_ms: u64,
+    /// Least time between two edits or lookups, in milliseconds. Default 1250: Slack's limit is about 50 a minute.
+    pub edit_interval_ms: u64,
+}
+
+impl SlackConfig {
+    /// Slack itself, with this bot token.
+    #[must_use]
+    pub fn new(token: Secret) -> Self {
+        Self {
+            token,
+            api_url: DEFAULT_API_URL.to_owned(),
+            connect_timeout_ms: 5_000,
+            timeout_ms: 10_000,
+            post_interval_ms: 1_000,
+            edit_interval_ms: 1_250,
+        }
+    }
+}
+
+/// Slack can't be used as configured.
+#[derive(Debug, Error)]
+pub enum SlackError {
+    /// The address is none.
+    #[error("SLACK_API_URL {0:?} is no http or https address such as https://slack.com/api/")]
+    ApiUrl(String),
+    /// The HTTP client could not be made: most often the machine has no root certificates.
+    #[error("the HTTP client can't be made (are the system's root certificates installed?): {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Slack as a channel.
+#[derive(Debug)]
+pub struct SlackChannel {
+    config: SlackConfig,
+    base: String,
+    client: Client,
+    /// Our own bot id, once known: only our own messages are ever adopted.
+    bot_id: Mutex<Option<String>>,
+}
+
+impl SlackChannel {
+    /// A client for Slack. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`SlackError`] when the address or the machine's certificates can't be used.
+    pub fn new(config: SlackConfig) -> Result<Self, SlackError> {
+        let url = reqwest::Url::parse(&config.api_url).map_err(|_| SlackError::ApiUrl(config.api_url.clone()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(SlackError::ApiUrl(config.api_url.clone()));
+        }
+        install_tls_provider();
+        let mut builder = Client::builder()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+            .timeout(Duration::from_millis(config.timeout_ms))
+            // A connection that idled for long may be dead, and a request on a dead one has an unknown fate.
+            .pool_idle_timeout(Duration::from_secs(20))
+            .user_agent(concat!("ronda/", env!("CARGO_PKG_VERSION")));
+        if url.scheme() == "http" {
+            // No certificate will be looked at, so none is needed on the machine.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(SlackError::Client)?;
+        let base = format!("{}/", config.api_url.trim_end_matches('/'));
+        Ok(Self { config, base, client, bot_id: Mutex::new(None) })
+    }
+
+    async fn call(&self, method: &str, body: Body) -> Result<Value, ChannelError> {
+        let request = self.client.post(format!("{}{method}", self.base)).bearer_auth(self.config.token.expose());
+        let request = match body {
+            Body::Json(value) => request.json(&value),
+            Body::Form(pairs) => request.form(&pairs),
+        };
+        let response = request.send().await.map_err(|error| classify::transport(method, &error))?;
+        let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(reqwest::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.trim().parse().ok());
+        let body = response.bytes().await.map_err(|error| classify::transport(method, &error))?;
+        classify::answer(method, status.as_u16(), retry_after, &body)
+    }
+
+    async fn bot_id(&self) -> Result<Option<String>, ChannelError> {
+        if let Some(known) = self.bot_id.lock().clone() {
+            return Ok(Some(known));
+        }
+        self.check().await?;
+        Ok(self.bot_id.lock().clone())
+    }
+}
+
+/// How arguments travel: reads want forms, structured ones JSON.
+enum Body {
+    Json(Value),
+    Form(Vec<(&'static str, String)>),
+}
+
+/// Makes ring the process's TLS provider, unless it has one already.
+pub fn install_tls_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Somebody else may have been faster, which is as well.
+        let _: Result<(), Arc<_>> = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+#[async_trait]
+impl Channel for SlackChannel {
+    fn kind(&self) -> &'static str {
+        "slack"
+    }
+
+    fn pacing(&self) -> Pacing {
+        Pacing {
+            post_interval: Duration::from_millis(self.config.post_interval_ms),
+            edit_interval: Duration::from_millis(self.config.edit_interval_ms),
+        }
+    }
+
+    async fn check(&self) -> Result<String, ChannelError> {
+        let answer = self.call("auth.test", Body::Form(Vec::new())).await?;
+        *self.bot_id.lock() = answer["bot_id"].as_str().map(str::to_owned);
+        let user = answer["user"].as_str().unwrap_or("?");
+        let team = answer["team"].as_str().unwrap_or("?");
+        Ok(format!("{user} in {team}"))
+    }
+
+    async fn post(&self, request: PostRequest) -> Result<Posted, ChannelError> {
+        let answer = self.call("chat.postMessage", Body::Json(payload::post(&request))).await?;
+        let (Some(channel), Some(ts)) = (answer["channel"].as_str(), answer["ts"].as_str()) else {
+            return Err(classify::ambiguous("chat.postMessage answered ok without channel and ts"));
+        };
+        // A reply to a deleted message becomes a message of its own, and Slack says ok.
+        if request.thread_ts.is_some() && answer["message"]["thread_ts"].is_null() {
+            self.delete(channel, ts).await?;
+            return Err(ChannelError {
+                kind: ChannelErrorKind::Missing { code: "thread_not_found".to_owned() },
+                message: "the message to reply to was deleted".to_owned(),
+            });
+        }
+        Ok(Posted { channel: channel.to_owned(), ts: ts.to_owned() })
+    }
+
+    async fn update(&self, request: UpdateRequest) -> Result<(), ChannelError> {
+        self.call("chat.update", Body::Json(payload::update(&request))).await.map(drop)
+    }
+
+    async fn delete(&self, channel: &str, ts: &str) -> Result<(), ChannelError> {
+        match self.call("chat.delete", Body::Json(json!({"channel":channel,"ts":ts}))).await {
+            Err(ChannelError { kind: ChannelErrorKind::Missing { .. }, .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn find(&self, request: FindRequest) -> Result<Vec<Found>, ChannelError> {
+        let bot_id = self.bot_id().await?;
+        let method = if request.thread_ts.is_some() { "conversations.replies" } else { "conversations.history" };
+        let mut found = Vec::new();
+        let mut cursor = String::new();
+        for _ in 0..MAX_PAGES {
+            let answer = self.call(method, Body::Form(payload::find(&request, &cursor))).await?;
+            let messages = answer["messages"].as_array().map_or(&[][..], Vec::as_slice);
+            found.extend(messages.iter().filter_map(|message| payload::recognise(message, &request.k, bot_id.as_deref())));
+            match answer["response_metadata"]["next_cursor"].as_str() {
+                Some(next) if !next.is_empty() => next.clone_into(&mut cursor),
+                _ => {
+                    found.sort_by(|a, b| a.ts.cmp(&b.ts));
+                    return Ok(found);
+                }
+            }
+        }
+        // Not read to the end, so "not found" would be a guess.
+        if found.is_empty() {
+            return Err(classify::ambiguous("the channel's history is too long to be read to its end"));
+        }
+        found.sort_by(|a, b| a.ts.cmp(&b.ts));
+        Ok(found)
+    }
+}

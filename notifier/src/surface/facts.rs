@@ -1,0 +1,229 @@
+//! What a message has to say: the facts, without any wording or markup.
+
+use ronda_domain::event::{Change, Resolution};
+use ronda_domain::id::{SchedulerKey, TenantId};
+use ronda_domain::input::Gap;
+use ronda_domain::record::{OccurrenceStatus, Subject};
+use ronda_domain::time::Timestamp;
+use ronda_schemas::event::{BlindReason, LostFrames, SchedulerSummary};
+use serde::{Deserialize, Serialize};
+
+/// What one surface has to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Facts {
+    /// Something is wrong with one scheduler, or was.
+    Alert(Box<AlertFacts>),
+    /// A line below another surface.
+    Reply(Box<ReplyFacts>),
+    /// A night's status table.
+    Board(Box<BoardFacts>),
+    /// How a night ended.
+    Summary(Box<SummaryFacts>),
+    /// Ronda could not hear for a while.
+    Blind(Box<BlindFacts>),
+    /// For the operator.
+    Admin(Box<AdminFacts>),
+    /// Many alerts at once.
+    Digest(Box<DigestFacts>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AlertFacts {
+    pub(crate) key: SchedulerKey,
+    pub(crate) summary: SchedulerSummary,
+    pub(crate) opened_at: Timestamp,
+    /// What opened it.
+    pub(crate) first: Change,
+    /// What is wrong now.
+    pub(crate) now: Change,
+    pub(crate) streak: u32,
+    pub(crate) ended: Option<AlertEnd>,
+    /// Posted although it may be visible already: the history could not be read.
+    pub(crate) maybe_repeat: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AlertEnd {
+    pub(crate) at: Timestamp,
+    pub(crate) resolution: Resolution,
+}
+
+/// In one word, what an alert says now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum AlertTone {
+    Failed,
+    Stale,
+    Missed,
+    StartedLate,
+    Over,
+    Withdrawn,
+}
+
+impl AlertFacts {
+    pub(crate) fn tone(&self) -> AlertTone {
+        match &self.ended {
+            Some(AlertEnd { resolution: Resolution::Recovered { .. } | Resolution::CompletedLate { .. }, .. }) => {
+                AlertTone::Over
+            }
+            Some(_) => AlertTone::Withdrawn,
+            None => match self.now.to {
+                OccurrenceStatus::Stale => AlertTone::Stale,
+                OccurrenceStatus::Missed => AlertTone::Missed,
+                OccurrenceStatus::Running => AlertTone::StartedLate,
+                _ => AlertTone::Failed,
+            },
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplyFacts {
+    pub(crate) name: Box<str>,
+    pub(crate) what: ReplyWhat,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ReplyWhat {
+    /// What is wrong has become something else.
+    Escalated { change: Change },
+    /// It is over.
+    Ended { opened_at: Timestamp, end: AlertEnd },
+    /// Something changed after its night had ended.
+    AfterTheEnd { change: Change, at: Timestamp },
+}
+
+/// How many occurrences of a night are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    pub(crate) succeeded: u32,
+    pub(crate) running: u32,
+    pub(crate) waiting: u32,
+    pub(crate) failed: u32,
+    pub(crate) stale: u32,
+    pub(crate) missed: u32,
+    pub(crate) unknown: u32,
+    pub(crate) skipped: u32,
+    pub(crate) cancelled: u32,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, status: OccurrenceStatus) {
+        let slot = match status {
+            OccurrenceStatus::Expected => &mut self.waiting,
+            OccurrenceStatus::Running => &mut self.running,
+            OccurrenceStatus::Succeeded => &mut self.succeeded,
+            OccurrenceStatus::Failed => &mut self.failed,
+            OccurrenceStatus::Cancelled => &mut self.cancelled,
+            OccurrenceStatus::Skipped => &mut self.skipped,
+            OccurrenceStatus::Missed => &mut self.missed,
+            OccurrenceStatus::Stale => &mut self.stale,
+            OccurrenceStatus::Unknown => &mut self.unknown,
+        };
+        *slot += 1;
+    }
+
+    pub(crate) const fn problems(&self) -> u32 {
+        self.failed + self.stale + self.missed + self.unknown
+    }
+
+    pub(crate) const fn open(&self) -> u32 {
+        self.running + self.waiting
+    }
+
+    pub(crate) const fn total(&self) -> u32 {
+        self.problems() + self.open() + self.succeeded + self.skipped + self.cancelled
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BoardFacts {
+    pub(crate) title: String,
+    /// The night's date: that of its opening, in its zone, as `2026-11-24`.
+    pub(crate) date: String,
+    pub(crate) timezone: String,
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+    /// Of occurrences.
+    pub(crate) counts: Counts,
+    pub(crate) jobs: u32,
+    /// One a scheduler, problems first; those that did not fit are only counted.
+    pub(crate) rows: Vec<BoardRow>,
+    /// Schedulers with a problem that are not in `rows`.
+    pub(crate) hidden_problems: u32,
+    /// Schedulers without a problem that are not in `rows`.
+    pub(crate) hidden_others: u32,
+    pub(crate) closed: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BoardRow {
+    /// Its worst occurrence's.
+    pub(crate) status: OccurrenceStatus,
+    pub(crate) name: Box<str>,
+    /// When that occurrence was due, or the run started.
+    pub(crate) time: Timestamp,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) late_start_ms: Option<i64>,
+    /// What went wrong, in the job's words.
+    pub(crate) error: Option<Box<str>>,
+    pub(crate) exit_code: Option<i32>,
+    /// Occurrences of the night that ended well.
+    pub(crate) done: u32,
+    /// Occurrences of the night.
+    pub(crate) total: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SummaryFacts {
+    pub(crate) title: String,
+    pub(crate) date: String,
+    pub(crate) timezone: String,
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+    pub(crate) counts: Counts,
+    pub(crate) jobs: u32,
+    pub(crate) problems: Vec<BoardRow>,
+    pub(crate) hidden_problems: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BlindFacts {
+    pub(crate) tenant: TenantId,
+    pub(crate) gap: Gap,
+    pub(crate) reason: BlindReason,
+    /// Partitions whose part has come, each with how many schedulers it counts.
+    pub(crate) parts: Vec<(u32, u32)>,
+    /// Schedulers that were due or had a run open inside it: the first by id.
+    pub(crate) schedulers: Vec<Box<str>>,
+    /// Occurrences that ended as unknown since: the first that came.
+    pub(crate) unknown: Vec<(Box<str>, Timestamp)>,
+    pub(crate) unknown_total: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum AdminFacts {
+    /// The queue lost what it had confirmed.
+    Lost(LostFrames),
+    /// A channel refuses us.
+    Destination { channel: String, code: String, at: Timestamp },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DigestFacts {
+    pub(crate) opened_at: Timestamp,
+    pub(crate) entries: Vec<DigestEntry>,
+    /// Alerts beyond those in `entries`.
+    pub(crate) more: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DigestEntry {
+    /// The alert's surface.
+    pub(crate) surface: String,
+    pub(crate) name: Box<str>,
+    pub(crate) team: Box<str>,
+    pub(crate) status: OccurrenceStatus,
+    pub(crate) subject: Subject,
+    pub(crate) ended: bool,
+}

@@ -1,0 +1,337 @@
+//! The surface's state machine: pure, without clock or I/O. Times come in as monotonic milliseconds.
+//!
+//! The promise that it keeps: between two posts of one surface there is always either a definite answer that the first
+//! one is not visible, or a lookup that did not find it. And what is desired last is what is shown in the end.
+
+use super::{Applied, Facts, Parked, Phase, Surface};
+use crate::channel::{ChannelErrorKind, Found, Posted};
+
+/// How patient to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// Least time between two counted lookups.
+    pub(crate) reconcile_interval_ms: u64,
+    /// How long lookups may fail before a failure alert is posted again.
+    pub(crate) give_up_ms: u64,
+    /// Least time between two edits of a board.
+    pub(crate) board_interval_ms: u64,
+}
+
+/// A lookup this soon after an ambiguous answer finds most messages that were posted; it does not count when it finds none.
+const FIRST_LOOK_MS: u64 = 1_000;
+/// Lookups that must find nothing before a surface is posted again.
+const READS: u8 = 2;
+/// The longest pause between attempts at one surface.
+const MAX_BACKOFF_MS: u64 = 300_000;
+
+/// The call that a surface needs next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    Post,
+    Edit { channel: String, ts: String },
+    /// Look the message up.
+    Find,
+    /// Remove a twin.
+    Delete { channel: String, ts: String },
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Posted(Posted),
+    Edited,
+    Found(Vec<Found>),
+    Deleted,
+    Failed(ChannelErrorKind),
+}
+
+impl Surface {
+    /// Says what it shall say from now on. Answers whether that is anything new.
+    pub(crate) fn desire(&mut self, facts: Facts, wall_ms: i64) -> bool {
+        if self.facts == facts {
+            return false;
+        }
+        self.facts = facts;
+        self.desired += 1;
+        self.touched_wall_ms = wall_ms;
+        true
+    }
+
+    /// The call that it needs now, if any.
+    pub(crate) fn work(&self, now_ms: u64) -> Option<Work> {
+        if now_ms < self.not_before_ms {
+            return None;
+        }
+        if let (Some(ts), Some(applied), Phase::Live) = (self.twins.first(), &self.applied, &self.phase) {
+            return Some(Work::Delete { channel: applied.channel.clone(), ts: ts.clone() });
+        }
+        match &self.phase {
+            Phase::Absent if self.folded_into.is_none() => Some(Work::Post),
+            Phase::Unknown { .. } => Some(Work::Find),
+            Phase::Live => match &self.applied {
+                Some(_) if self.check_at_ms.is_some_and(|at| now_ms >= at) => Some(Work::Find),
+                Some(applied) if applied.revision < self.desired => {
+                    Some(Work::Edit { channel: applied.channel.clone(), ts: applied.ts.clone() })
+                }
+                _ => None,
+            },
+            Phase::Absent | Phase::Posting { .. } | Phase::Editing { .. } | Phase::Gone => None,
+        }
+    }
+
+    /// Whether a call will be needed sooner or later without anything new being desired.
+    pub(crate) fn is_settled(&self) -> bool {
+        match &self.phase {
+            Phase::Gone => true,
+            Phase::Absent => self.folded_into.is_some(),
+            Phase::Live => {
+                self.twins.is_empty()
+                    && self.check_at_ms.is_none()
+                    && self.applied.as_ref().is_some_and(|applied| applied.revision >= self.desired)
+            }
+            Phase::Posting { .. } | Phase::Editing { .. } | Phase::Unknown { .. } => false,
+        }
+    }
+
+    /// Records that a call is about to be made. To be committed before it is.
+    pub(crate) fn claim(&mut self, work: &Work, fence: u64, target: &str, wall_ms: i64) {
+        match work {
+            Work::Post => {
+                self.phase = Phase::Posting { fence, revision: self.desired };
+                self.target = target.to_owned();
+                if self.first_claim_wall_ms == 0 {
+                    self.first_claim_wall_ms = wall_ms;
+                }
+                self.last_claim_wall_ms = wall_ms;
+            }
+            Work::Edit { .. } => self.phase = Phase::Editing { fence, revision: self.desired },
+            Work::Find | Work::Delete { .. } => {}
+        }
+    }
+
+    /// Takes in how a claimed call ended.
+    pub(crate) fn settle(&mut self, work: &Work, outcome: Outcome, now_ms: u64, policy: &Policy) {
+        match (work, outcome) {
+            (Work::Post, Outcome::Posted(posted)) => self.posted(posted, now_ms, policy),
+            (Work::Post, Outcome::Failed(kind)) => self.post_failed(&kind, now_ms),
+            (Work::Edit { .. }, Outcome::Edited) => self.edited(now_ms, policy),
+            (Work::Edit { .. }, Outcome::Failed(kind)) => self.edit_failed(kind, now_ms, policy),
+            (Work::Find, Outcome::Found(found)) => self.found(found, now_ms, policy),
+            (Work::Find, Outcome::Failed(_)) => self.find_failed(now_ms, policy),
+            (Work::Delete { ts, .. }, Outcome::Deleted) => self.twins.retain(|twin| twin != ts),
+            (Work::Delete { ts, .. }, Outcome::Failed(kind)) => match kind {
+                ChannelErrorKind::Missing { .. } | ChannelErrorKind::Payload { .. } => {
+                    self.twins.retain(|twin| twin != ts);
+                }
+                _ => self.back_off(now_ms, 0),
+            },
+            // The worker never pairs these; changing nothing is the safe answer.
+            _ => {}
+        }
+    }
+
+    fn posted(&mut self, posted: Posted, now_ms: u64, policy: &Policy) {
+        let Phase::Posting { revision, .. } = self.phase else { return };
+        self.applied = Some(Applied { revision, channel: posted.channel, ts: posted.ts });
+        self.live(now_ms, policy);
+        if self.generation > 0 {
+            // An earlier attempt may still turn up.
+            self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
+        }
+    }
+
+    fn live(&mut self, now_ms: u64, policy: &Policy) {
+        self.phase = Phase::Live;
+        self.attempts = 0;
+        self.not_before_ms = match &self.facts {
+            // The closing edit does not wait for the pace.
+            Facts::Board(board) if board.closed.is_none() => now_ms + policy.board_interval_ms,
+            _ => now_ms,
+        };
+    }
+
+    fn post_failed(&mut self, kind: &ChannelErrorKind, now_ms: u64) {
+        match kind {
+            ChannelErrorKind::NotSent { retry_after, .. } => {
+                self.phase = Phase::Absent;
+                self.back_off(now_ms, u64::try_from(retry_after.as_millis()).unwrap_or(MAX_BACKOFF_MS));
+            }
+            ChannelErrorKind::Ambiguous => {
+                self.phase = Phase::Unknown { since_ms: now_ms, reads: 0 };
+                self.not_before_ms = now_ms + FIRST_LOOK_MS;
+            }
+            // How long the channel rests is the worker's: it holds for all surfaces there.
+            ChannelErrorKind::DestinationBroken { .. } => self.phase = Phase::Absent,
+            ChannelErrorKind::Payload { .. } => match self.form.lower(self.has_table()) {
+                Some(form) => {
+                    self.form = form;
+                    self.phase = Phase::Absent;
+                }
+                None => self.phase = Phase::Gone,
+            },
+            ChannelErrorKind::Missing { .. } => self.phase = Phase::Gone,
+        }
+    }
+
+    fn edited(&mut self, now_ms: u64, policy: &Policy) {
+        let Phase::Editing { revision, .. } = self.phase else { return };
+        if let Some(applied) = &mut self.applied {
+            applied.revision = revision;
+        }
+        self.live(now_ms, policy);
+    }
+
+    fn edit_failed(&mut self, kind: ChannelErrorKind, now_ms: u64, policy: &Policy) {
+        let Phase::Editing { revision, .. } = self.phase else { return };
+        self.phase = Phase::Live;
+        match kind {
+            ChannelErrorKind::NotSent { retry_after, .. } => {
+                self.back_off(now_ms, u64::try_from(retry_after.as_millis()).unwrap_or(MAX_BACKOFF_MS));
+            }
+            // An edit says everything anew, so it may simply be made again; but the first one may still arrive.
+            ChannelErrorKind::Ambiguous => {
+                self.back_off(now_ms, 0);
+                self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
+            }
+            ChannelErrorKind::DestinationBroken { .. } => {}
+            ChannelErrorKind::Payload { .. } => match self.form.lower(self.has_table()) {
+                Some(form) => self.form = form,
+                // Nothing lower is left: keep what is visible until something else is desired.
+                None => {
+                    if let Some(applied) = &mut self.applied {
+                        applied.revision = revision;
+                    }
+                }
+            },
+            ChannelErrorKind::Missing { .. } => {
+                let board = matches!(&self.facts, Facts::Board(board) if board.closed.is_none());
+                if board && !self.recreated {
+                    self.recreated = true;
+                    self.post_again();
+                } else {
+                    self.phase = Phase::Gone;
+                }
+            }
+        }
+    }
+
+    fn post_again(&mut self) {
+        self.phase = Phase::Absent;
+        self.applied = None;
+        self.check_at_ms = None;
+        self.generation += 1;
+    }
+
+    fn found(&mut self, mut found: Vec<Found>, now_ms: u64, policy: &Policy) {
+        found.sort_by(|a, b| a.ts.cmp(&b.ts));
+        let mut found = found.into_iter();
+        match (&self.phase, found.next()) {
+            (Phase::Unknown { .. }, Some(first)) => {
+                self.applied =
+                    Some(Applied { revision: first.revision, channel: self.channel.clone(), ts: first.ts });
+                self.twins = found.map(|twin| twin.ts).collect();
+                self.live(now_ms, policy);
+                self.not_before_ms = now_ms;
+            }
+            (Phase::Unknown { since_ms, reads }, None) => {
+                let (since_ms, reads) = (*since_ms, *reads);
+                let due = since_ms + policy.reconcile_interval_ms * (u64::from(reads) + 1);
+                let reads = if now_ms >= due { reads + 1 } else { reads };
+                if reads >= READS {
+                    self.post_again();
+                    self.not_before_ms = now_ms;
+                } else {
+                    self.phase = Phase::Unknown { since_ms, reads };
+                    self.not_before_ms = since_ms + policy.reconcile_interval_ms * (u64::from(reads) + 1);
+                    if reads > 0 {
+                        // However late this one was, the next is a whole interval later.
+                        self.not_before_ms = self.not_before_ms.max(now_ms + policy.reconcile_interval_ms);
+                    }
+                }
+            }
+            (Phase::Live, first) => {
+                self.check_at_ms = None;
+                if let (Some(first), Some(applied)) = (first, &mut self.applied) {
+                    applied.ts = first.ts;
+                    // A late edit of an earlier sender shows here; it is then edited once more.
+                    applied.revision = first.revision;
+                    self.twins = found.map(|twin| twin.ts).collect();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn find_failed(&mut self, now_ms: u64, policy: &Policy) {
+        match self.phase {
+            Phase::Unknown { since_ms, .. } => {
+                self.not_before_ms = now_ms + policy.reconcile_interval_ms;
+                if now_ms.saturating_sub(since_ms) >= policy.give_up_ms
+                    && let Facts::Alert(alert) = &mut self.facts
+                {
+                    alert.maybe_repeat = true;
+                    self.desired += 1;
+                    self.post_again();
+                    self.not_before_ms = now_ms;
+                }
+            }
+            Phase::Live => {
+                self.attempts += 1;
+                self.check_at_ms = (self.attempts < 10).then(|| now_ms + policy.reconcile_interval_ms);
+            }
+            _ => {}
+        }
+    }
+
+    fn back_off(&mut self, now_ms: u64, least_ms: u64) {
+        self.attempts = self.attempts.saturating_add(1);
+        let backoff = 1_000_u64.saturating_mul(1 << self.attempts.min(10)).min(MAX_BACKOFF_MS);
+        self.not_before_ms = now_ms + if least_ms > 0 { least_ms } else { backoff };
+    }
+
+    fn has_table(&self) -> bool {
+        matches!(self.facts, Facts::Board(_))
+    }
+
+    /// Makes sense of a row that another process left: a claimed post may be visible, a claimed edit may have been made,
+    /// or may still arrive. And what is visible on another kind of channel is not visible on this one.
+    pub(crate) fn recover(&mut self, now_ms: u64, target: &str, policy: &Policy) {
+        self.not_before_ms = now_ms;
+        self.attempts = 0;
+        match self.phase {
+            Phase::Posting { .. } => self.phase = Phase::Unknown { since_ms: now_ms, reads: 0 },
+            Phase::Unknown { .. } => self.phase = Phase::Unknown { since_ms: now_ms, reads: 0 },
+            Phase::Editing { .. } => {
+                self.phase = Phase::Live;
+                self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
+            }
+            Phase::Live if self.check_at_ms.is_some() => {
+                self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
+            }
+            Phase::Absent | Phase::Live | Phase::Gone => {}
+        }
+        if !self.target.is_empty() && self.target != target {
+            self.move_to(target);
+        }
+    }
+
+    fn move_to(&mut self, target: &str) {
+        let from = std::mem::replace(&mut self.target, target.to_owned());
+        if let Some(applied) = self.applied.take() {
+            self.parked.retain(|parked| parked.target != from);
+            self.parked.push(Parked { target: from, applied });
+        }
+        self.twins.clear();
+        self.check_at_ms = None;
+        self.form = super::Form::DataTable;
+        self.first_claim_wall_ms = 0;
+        if let Some(index) = self.parked.iter().position(|parked| parked.target == target) {
+            self.applied = Some(self.parked.swap_remove(index).applied);
+            self.phase = Phase::Live;
+        } else if self.is_current() {
+            self.phase = Phase::Absent;
+        } else {
+            self.phase = Phase::Gone;
+        }
+    }
+}

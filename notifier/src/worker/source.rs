@@ -1,0 +1,138 @@
+//! Reading the event queue: one task a partition, which hands on what it got and settles what was committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ronda_queue::{Delivery, Position, Queue, QueueErrorKind, ReceiveLimit, Receiver, Token};
+use ronda_runtime::CancellationToken;
+use ronda_schemas::codec::Versioned;
+use ronda_schemas::event::EventBatch;
+use tokio::sync::{mpsc, watch};
+
+use super::NotifierError;
+use super::engine::Engine;
+
+/// Pause after a failed read that may succeed later.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Groups of batches that may wait to be taken in: the queue keeps the rest.
+const WAITING: usize = 8;
+
+/// What a partition delivered.
+#[derive(Debug)]
+pub(super) struct Batches {
+    pub(super) shard: usize,
+    pub(super) batches: Vec<(Option<u64>, Option<EventBatch>)>,
+    /// Settles all of them, once committed.
+    pub(super) token: Token,
+}
+
+type Sender = mpsc::Sender<Result<Batches, NotifierError>>;
+
+/// Starts a reader for each of the engine's shards.
+pub(super) fn start(
+    events: &Arc<dyn Queue>,
+    engine: &mut Engine,
+    cancel: &CancellationToken,
+) -> mpsc::Receiver<Result<Batches, NotifierError>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    for (shard, cursor, committed) in engine.readers() {
+        let reader = Reader { events: Arc::clone(events), shard, cursor, committed, sender: sender.clone() };
+        let cancel = cancel.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = reader.run() => {}
+            }
+        });
+    }
+    receiver
+}
+
+struct Reader {
+    events: Arc<dyn Queue>,
+    shard: usize,
+    cursor: u64,
+    committed: watch::Receiver<Option<Token>>,
+    sender: Sender,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        if let Err(error) = self.read().await {
+            // Nobody listens any more: the engine is ending as well.
+            let _ = self.sender.send(Err(error)).await;
+        }
+    }
+
+    fn partition(&self) -> u32 {
+        u32::try_from(self.shard).unwrap_or(u32::MAX)
+    }
+
+    async fn read(&mut self) -> Result<(), NotifierError> {
+        let mut receiver = self.open().await?;
+        loop {
+            tokio::select! {
+                changed = self.committed.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let token = *self.committed.borrow_and_update();
+                    if let Some(token) = token && let Err(error) = receiver.settle(token).await {
+                        tracing::warn!(partition = self.shard, error = %error, "committed events could not be settled; they are settled with the next");
+                    }
+                }
+                received = receiver.receive(ReceiveLimit::default()) => match received {
+                    Ok(deliveries) => {
+                        if self.hand_on(&deliveries).await.is_err() {
+                            return Ok(());
+                        }
+                    }
+                    Err(error) if error.retryable => tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)).await,
+                    Err(error) if error.kind == QueueErrorKind::Closed => return Ok(()),
+                    Err(error) => {
+                        return Err(NotifierError::Queue { shard: self.partition(), message: error.to_string() });
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Box<dyn Receiver>, NotifierError> {
+        let mut after = (self.cursor > 0).then_some(Position(self.cursor));
+        loop {
+            match self.events.open(self.partition(), after).await {
+                Ok(receiver) => return Ok(receiver),
+                Err(error) if error.kind == QueueErrorKind::PositionAhead => {
+                    tracing::error!(
+                        partition = self.shard,
+                        cursor = self.cursor,
+                        "the event queue is older than the notifier's rows: was its data replaced? It is read from its beginning; events seen before are dropped"
+                    );
+                    after = None;
+                }
+                Err(error) if error.retryable => tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)).await,
+                Err(error) => {
+                    return Err(NotifierError::Queue { shard: self.partition(), message: error.to_string() });
+                }
+            }
+        }
+    }
+
+    async fn hand_on(&self, deliveries: &[Delivery]) -> Result<(), ()> {
+        let Some(last) = deliveries.last() else { return Ok(()) };
+        let decode = |delivery: &Delivery| match EventBatch::decode(&delivery.message) {
+            Ok(batch) => Some(batch),
+            Err(error) => {
+                metrics::counter!("ronda_notifier_unreadable_batches_total").increment(1);
+                tracing::error!(partition = self.shard, error = %error, "an event batch can't be read and is passed over");
+                None
+            }
+        };
+        let batches = deliveries
+            .iter()
+            .map(|delivery| (delivery.position.map(|position| position.0), decode(delivery)))
+            .collect();
+        let batches = Batches { shard: self.shard, batches, token: last.token };
+        self.sender.send(Ok(batches)).await.map_err(drop)
+    }
+}
