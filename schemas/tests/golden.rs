@@ -37,14 +37,14 @@ fn render(what: &str, bytes: &[u8]) -> String {
 fn parse(text: &str) -> Vec<u8> {
     let digits: String = text.lines().filter(|line| !line.starts_with('#')).collect();
     let pairs = (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16));
-    pairs.collect::<Result<_, _>>().unwrap()
+    pairs.collect::<Result<_, _>>().expect("hexadecimal")
 }
 
 /// Compares with the kept bytes; answers these.
 fn kept(name: &str, what: &str, encoded: &[u8]) -> Vec<u8> {
     let path = path(name);
     if std::env::var_os("RONDA_BLESS").is_some() {
-        std::fs::write(&path, render(what, encoded)).unwrap();
+        std::fs::write(&path, render(what, encoded)).expect("write");
     }
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert_eq!(text, render(what, encoded), "{} is written otherwise than it was", path.display());
@@ -52,19 +52,19 @@ fn kept(name: &str, what: &str, encoded: &[u8]) -> Vec<u8> {
 }
 
 fn check<T: Versioned + PartialEq + std::fmt::Debug>(name: &str, what: &str, value: &T) {
-    let bytes = kept(name, what, &value.encode().unwrap());
-    assert_eq!(&T::decode(&bytes).unwrap(), value, "{name} is read otherwise than it was written");
+    let bytes = kept(name, what, &value.encode().expect("encode"));
+    assert_eq!(&T::decode(&bytes).expect("decode"), value, "{name} is read otherwise than it was written");
 }
 
 fn check_frame(name: &str, what: &str, header: &FrameHeader, commands: &[Command<'_>]) {
     let mut buffer = CommandBuffer::default();
     for command in commands {
-        buffer.push(command).unwrap();
+        buffer.push(command).expect("encode");
     }
     let bytes = kept(name, what, &buffer.into_frame(header));
-    let frame = Frame::decode(&bytes).unwrap();
+    let frame = Frame::decode(&bytes).expect("decode");
     assert_eq!(&frame.header, header);
-    assert_eq!(frame.commands().collect::<Result<Vec<_>, _>>().unwrap(), commands);
+    assert_eq!(frame.commands().collect::<Result<Vec<_>, _>>().expect("commands"), commands);
 }
 
 #[test]
@@ -94,12 +94,20 @@ fn rows_keep_their_bytes() {
     let [claimed, answered] = samples::idempotency_rows();
     check("idempotency-row-v1-claimed", "idempotency row, version 1: no answer yet", &claimed);
     check("idempotency-row-v1-answered", "idempotency row, version 1: answered", &answered);
-    check("scheduler-row-v1-deleted", "scheduler row, version 1: deleted, with events to publish", &samples::deleted_row());
+    check(
+        "scheduler-row-v1-deleted",
+        "scheduler row, version 1: deleted, with events to publish",
+        &samples::deleted_row(),
+    );
 }
 
 #[test]
 fn scheduler_rows_keep_their_bytes() {
-    check("scheduler-row-v1", "scheduler row, version 1: with an open run, an alert and a history", &samples::scheduler_row());
+    check(
+        "scheduler-row-v1",
+        "scheduler row, version 1: with an open run, an alert and a history",
+        &samples::scheduler_row(),
+    );
 }
 
 #[test]
@@ -130,16 +138,16 @@ fn decode_all(bytes: &[u8]) {
 fn real_bytes() -> Vec<Vec<u8>> {
     let mut buffer = CommandBuffer::default();
     for (_, command) in samples::commands() {
-        buffer.push(&command).unwrap();
+        buffer.push(&command).expect("encode");
     }
     let [header, ..] = samples::headers();
     vec![
         buffer.into_frame(&header).to_vec(),
-        samples::event_batch().encode().unwrap(),
-        samples::scheduler_row().encode().unwrap(),
-        samples::partition_row().encode().unwrap(),
-        samples::api_key_row().encode().unwrap(),
-        samples::error_row().encode().unwrap(),
+        samples::event_batch().encode().expect("encode"),
+        samples::scheduler_row().encode().expect("encode"),
+        samples::partition_row().encode().expect("encode"),
+        samples::api_key_row().encode().expect("encode"),
+        samples::error_row().encode().expect("encode"),
     ]
 }
 

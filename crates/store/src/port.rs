@@ -262,10 +262,5 @@ pub trait Retention: Send + Sync {
     ///
     /// # Errors
     /// Any [`StoreError`].
-    async fn purge(
-        &self,
-        before: Timestamp,
-        resume: Option<PurgeCursor>,
-        limit: usize,
-    ) -> Result<Purged, StoreError>;
+    async fn purge(&self, before: Timestamp, resume: Option<PurgeCursor>, limit: usize) -> Result<Purged, StoreError>;
 }

@@ -8,7 +8,9 @@ use ronda_domain::spec::{Schedule, SchedulerSpec, Severity};
 use ronda_domain::time::Timestamp;
 use ronda_domain::{Effects, Scheduler, apply};
 use ronda_schemas::command::Command;
-use ronda_schemas::event::{BlindNotice, BlindReason, EventBatch, EventEnvelope, LostFrames, SchedulerEvent, SchedulerSummary};
+use ronda_schemas::event::{
+    BlindNotice, BlindReason, EventBatch, EventEnvelope, LostFrames, SchedulerEvent, SchedulerSummary,
+};
 use ronda_schemas::frame::{FrameHeader, FrameKind};
 use ronda_schemas::row::{
     ApiKeyRow, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow, Scopes,
@@ -20,7 +22,10 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn key() -> SchedulerKey {
-    SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("nightly-billing").unwrap() }
+    SchedulerKey {
+        tenant: TenantId::new("acme").expect("an id"),
+        scheduler: SchedulerId::new("nightly-billing").expect("an id"),
+    }
 }
 
 const MESSAGE: MessageId = MessageId { source: 0xFEDC_BA98_7654_3210, sequence: 42, index: 7 };
@@ -107,7 +112,11 @@ pub(crate) fn commands() -> Vec<(&'static str, Command<'static>)> {
         ("heartbeat", Input::Heartbeat(HeartbeatReport { run_id: None, occurred_at: None, progress: None })),
         (
             "heartbeat-progress",
-            Input::Heartbeat(HeartbeatReport { run_id: Some("run-1"), occurred_at: Some(at(9)), progress: Some(progress) }),
+            Input::Heartbeat(HeartbeatReport {
+                run_id: Some("run-1"),
+                occurred_at: Some(at(9)),
+                progress: Some(progress),
+            }),
         ),
     ];
     let command = |input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input };
@@ -149,9 +158,10 @@ fn small_change(subject: Subject, to: OccurrenceStatus) -> Change {
 }
 
 fn event_kinds() -> Vec<EventKind> {
-    let run = Subject::Run { started: at(7), run_id: RunId::new("adhoc-1").unwrap() };
+    let run = Subject::Run { started: at(7), run_id: RunId::new("adhoc-1").expect("an id") };
     let resolved = |resolution| EventKind::AlertResolved { alert: "alert-1".into(), opened_at: at(300), resolution };
-    let lifecycle = [Lifecycle::Registered, Lifecycle::Updated, Lifecycle::Paused, Lifecycle::Resumed, Lifecycle::Deleted];
+    let lifecycle =
+        [Lifecycle::Registered, Lifecycle::Updated, Lifecycle::Paused, Lifecycle::Resumed, Lifecycle::Deleted];
     let mut kinds: Vec<_> = lifecycle.into_iter().map(EventKind::Lifecycle).collect();
     kinds.extend([
         EventKind::Changed(change()),
@@ -170,7 +180,11 @@ fn event_kinds() -> Vec<EventKind> {
 fn events() -> Vec<EventEnvelope> {
     let envelope = |(number, kind): (usize, EventKind)| {
         let event = Event { id: format!("event-{number}").into(), at: at(10), kind };
-        EventEnvelope::Scheduler(Box::new(SchedulerEvent { key: key(), summary: SchedulerSummary::from(&spec(cron())), event }))
+        EventEnvelope::Scheduler(Box::new(SchedulerEvent {
+            key: key(),
+            summary: SchedulerSummary::from(&spec(cron())),
+            event,
+        }))
     };
     let mut events: Vec<_> = event_kinds().into_iter().enumerate().map(envelope).collect();
     for reason in [BlindReason::NoPulse, BlindReason::ClockStep, BlindReason::LostFrames] {
@@ -197,7 +211,8 @@ pub(crate) fn event_batch() -> EventBatch {
 }
 
 pub(crate) fn partition_row() -> PartitionRow {
-    let gateway = |gateway, live| GatewayRow { gateway, number: 42, wall: at(12), mono_ms: 123_456, live, heard_at: at(12) };
+    let gateway =
+        |gateway, live| GatewayRow { gateway, number: 42, wall: at(12), mono_ms: 123_456, live, heard_at: at(12) };
     PartitionRow {
         partition: 3,
         partitions: 8,
@@ -226,7 +241,7 @@ pub(crate) fn error_row() -> ErrorRow {
 
 pub(crate) fn api_key_row() -> ApiKeyRow {
     ApiKeyRow {
-        hash: std::array::from_fn(|place| u8::try_from(place * 8).unwrap()),
+        hash: std::array::from_fn(|place| u8::try_from(place * 8).expect("a byte")),
         id: "k-7f3a".into(),
         tenant: key().tenant,
         name: "billing fleet".into(),
@@ -240,7 +255,8 @@ pub(crate) fn api_key_row() -> ApiKeyRow {
 
 pub(crate) fn idempotency_rows() -> [IdempotencyRow; 2] {
     let claimed = IdempotencyRow { fingerprint: [0xAB; 32], created_at: at(1), answer: None, message: MESSAGE };
-    let answer = IdempotentAnswer { status: 202, body: br#"{"run_id":"r-1"}"#.to_vec(), location: Some("/v1/runs/r-1".into()) };
+    let answer =
+        IdempotentAnswer { status: 202, body: br#"{"run_id":"r-1"}"#.to_vec(), location: Some("/v1/runs/r-1".into()) };
     [claimed.clone(), IdempotencyRow { answer: Some(answer), ..claimed }]
 }
 
@@ -267,7 +283,10 @@ pub(crate) fn scheduler_row() -> SchedulerRow {
     input(&Input::Tick, 61);
     input(&Input::Status(running("run-1")), 120);
     let progress = ProgressReport { done: 1, total: None, message: Some("second try") };
-    input(&Input::Heartbeat(HeartbeatReport { run_id: Some("run-1"), occurred_at: None, progress: Some(progress) }), 130);
+    input(
+        &Input::Heartbeat(HeartbeatReport { run_id: Some("run-1"), occurred_at: None, progress: Some(progress) }),
+        130,
+    );
     input(&Input::Tick, 131);
     SchedulerRow { key: key(), state, epoch: 5, position: 77, outbox: Vec::new() }
 }

@@ -20,7 +20,7 @@ fn full(owner: &mut Owner, scheduler: &SchedulerKey) -> Commit {
         occurrences: vec![(scheduler.clone(), occurrence(&subject, OccurrenceStatus::Succeeded))],
         runs: vec![(scheduler.clone(), run(&subject, "run-1", 3_605))],
         errors: vec![error("acme", 3_610, 1)],
-        ..owner.next()
+        ..owner.next_commit()
     }
 }
 
@@ -80,7 +80,7 @@ pub async fn an_older_epoch_is_fenced_out_whole(harness: &dyn StoreHarness) {
     let mut owner = Owner::acquire(&*store, 0, 2).await;
     let mut other = Owner::acquire(&*store, 1, 2).await;
 
-    let late = Commit { rows: vec![row(&scheduler, 2), row(&key("acme", "late"), 2)], ..stalled.next() };
+    let late = Commit { rows: vec![row(&scheduler, 2), row(&key("acme", "late"), 2)], ..stalled.next_commit() };
     assert_eq!(refusal(store.commit(late).await), StoreErrorKind::Fenced);
     assert_eq!(store.scheduler("acme", "late").await.expect("scheduler"), None);
     let kept = store.scheduler("acme", "nightly-billing").await.expect("scheduler");
@@ -192,7 +192,7 @@ pub async fn concurrent_commits_are_all_kept(harness: &dyn StoreHarness) {
 pub async fn a_large_commit_is_kept_whole(harness: &dyn StoreHarness) {
     let store = harness.open().await;
     let mut owner = Owner::acquire(&*store, 0, 1).await;
-    let mut commit = owner.next();
+    let mut commit = owner.next_commit();
     commit.rows = (0..1_000).map(|number| row(&key("acme", &format!("job-{number}")), number)).collect();
     let mut large = run(&due(1), "large", 1);
     large.error = Some("e".repeat(1 << 20).into());

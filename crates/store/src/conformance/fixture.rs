@@ -185,7 +185,7 @@ impl Owner {
 
     /// A commit that moves the cursor by one.
     #[must_use]
-    pub fn next(&mut self) -> Commit {
+    pub fn next_commit(&mut self) -> Commit {
         self.partition.cursor += 1;
         Commit { partition: self.partition.clone(), ..Commit::default() }
     }
@@ -195,7 +195,7 @@ impl Owner {
     /// # Panics
     /// When the store refuses.
     pub async fn put(&mut self, store: &dyn Store, rows: Vec<SchedulerRow>) {
-        let commit = Commit { rows, ..self.next() };
+        let commit = Commit { rows, ..self.next_commit() };
         store.commit(commit).await.expect("commit");
     }
 }

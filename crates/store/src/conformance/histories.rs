@@ -12,7 +12,7 @@ const SEEN: OccurrenceStatus = OccurrenceStatus::Succeeded;
 async fn put(store: &dyn Store, owner: &mut Owner, subjects: &[Subject]) {
     let scheduler = key("acme", "job");
     let entries = subjects.iter().map(|subject| (scheduler.clone(), occurrence(subject, SEEN)));
-    let commit = Commit { occurrences: entries.collect(), ..owner.next() };
+    let commit = Commit { occurrences: entries.collect(), ..owner.next_commit() };
     store.commit(commit).await.expect("commit");
 }
 
@@ -32,7 +32,7 @@ pub async fn a_history_comes_newest_first_with_its_runs(harness: &dyn StoreHarne
     let job = key("acme", "job");
     let (retried, adhoc) = (due(6_000), unscheduled(7_000, "adhoc"));
     let runs = [run(&retried, "a-retry", 6_500), run(&retried, "z-first", 6_010), run(&adhoc, "adhoc", 7_000)];
-    let commit = Commit { runs: runs.iter().cloned().map(|run| (job.clone(), run)).collect(), ..owner.next() };
+    let commit = Commit { runs: runs.iter().cloned().map(|run| (job.clone(), run)).collect(), ..owner.next_commit() };
     store.commit(commit).await.expect("commit");
 
     let history = store.history(&job, &everything()).await.expect("history");
@@ -86,7 +86,7 @@ pub async fn pages_of_a_history_lose_and_repeat_nothing(harness: &dyn StoreHarne
             seen.extend(page);
             put(&*store, &mut owner, &[due(100 + round)]).await;
             if let Some(subject) = after {
-                let commit = Commit { runs: vec![(job.clone(), run(&subject, "late", 1))], ..owner.next() };
+                let commit = Commit { runs: vec![(job.clone(), run(&subject, "late", 1))], ..owner.next_commit() };
                 store.commit(commit).await.expect("commit");
             }
         }
@@ -110,7 +110,7 @@ pub async fn an_entry_written_again_replaces_the_first(harness: &dyn StoreHarnes
         let commit = Commit {
             occurrences: vec![(job.clone(), occurrence(&subject, status))],
             runs: vec![(job.clone(), written.clone())],
-            ..owner.next()
+            ..owner.next_commit()
         };
         store.commit(commit).await.expect("commit");
         let history = store.history(&job, &everything()).await.expect("history");
@@ -126,7 +126,7 @@ pub async fn a_history_outlives_its_scheduler(harness: &dyn StoreHarness) {
     owner.put(&*store, vec![row(&job, 1)]).await;
     put(&*store, &mut owner, &[due(1)]).await;
     owner.put(&*store, vec![deleted(&job, 2)]).await;
-    let commit = Commit { removed: vec![job.clone()], ..owner.next() };
+    let commit = Commit { removed: vec![job.clone()], ..owner.next_commit() };
     store.commit(commit).await.expect("commit");
     assert_eq!(subjects(&store.history(&job, &everything()).await.expect("history")), [due(1)]);
     owner.put(&*store, vec![row(&job, 3)]).await;
@@ -139,9 +139,10 @@ pub async fn errors_come_newest_first_in_pages(harness: &dyn StoreHarness) {
     let store = harness.open().await;
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     // Two of one moment are told apart by their message.
-    let mut newest_first: Vec<_> = (1..=9_u64).map(|number| error("acme", i64::try_from(number / 2).unwrap_or(0), number)).collect();
+    let mut newest_first: Vec<_> =
+        (1..=9_u64).map(|number| error("acme", i64::try_from(number / 2).unwrap_or(0), number)).collect();
     newest_first.reverse();
-    let commit = Commit { errors: newest_first.clone(), ..owner.next() };
+    let commit = Commit { errors: newest_first.clone(), ..owner.next_commit() };
     store.commit(commit).await.expect("commit");
     for limit in [1, 2, 100] {
         let mut seen = Vec::new();
@@ -151,7 +152,7 @@ pub async fn errors_come_newest_first_in_pages(harness: &dyn StoreHarness) {
             let Some(last) = page.last() else { break };
             after = Some(ErrorCursor { at: last.at, message: last.message });
             seen.extend(page);
-            let commit = Commit { errors: vec![error("acme", 100, 100), error("other", 0, 1)], ..owner.next() };
+            let commit = Commit { errors: vec![error("acme", 100, 100), error("other", 0, 1)], ..owner.next_commit() };
             store.commit(commit).await.expect("commit");
         }
         assert_eq!(seen, newest_first, "in pages of {limit}");

@@ -51,7 +51,7 @@ pub async fn deleted_schedulers_are_hidden_and_still_loaded(harness: &dyn StoreH
     assert_eq!(ids(&store.schedulers(&tenant("acme"), None, 1).await.expect("schedulers")), ["stays"]);
     assert_eq!(store.load(0, 1, None, 10).await.expect("load").len(), 2);
 
-    let commit = Commit { removed: vec![gone], ..owner.next() };
+    let commit = Commit { removed: vec![gone], ..owner.next_commit() };
     store.commit(commit).await.expect("commit");
     assert_eq!(ids(&store.load(0, 1, None, 10).await.expect("load")), ["stays"]);
 }
@@ -66,7 +66,7 @@ pub async fn a_scheduler_comes_back_after_deletion(harness: &dyn StoreHarness) {
         owner.put(&*store, vec![deleted(&scheduler, 2)]).await;
         assert!(store.schedulers(&tenant("acme"), None, 9).await.expect("schedulers").is_empty());
         if is_removed {
-            let commit = Commit { removed: vec![scheduler.clone()], ..owner.next() };
+            let commit = Commit { removed: vec![scheduler.clone()], ..owner.next_commit() };
             store.commit(commit).await.expect("commit");
         }
         owner.put(&*store, vec![row(&scheduler, 3)]).await;
@@ -82,12 +82,13 @@ pub async fn tenants_never_mix(harness: &dyn StoreHarness) {
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     // "a" + "bc" and "ab" + "c" hash alike and read alike when joined.
     let pairs = [("a", "bc"), ("ab", "c"), ("a-b", "c"), ("a", "b-c"), ("a_", "c"), ("A", "bc")];
-    let mut commit = owner.next();
+    let mut commit = owner.next_commit();
     for (index, (tenant_id, scheduler)) in pairs.iter().enumerate() {
         let scheduler = key(tenant_id, scheduler);
         let position = index as u64 + 1;
         commit.rows.push(row(&scheduler, position));
-        let entry = occurrence(&due(i64::try_from(position).unwrap_or(0)), ronda_domain::record::OccurrenceStatus::Missed);
+        let entry =
+            occurrence(&due(i64::try_from(position).unwrap_or(0)), ronda_domain::record::OccurrenceStatus::Missed);
         commit.occurrences.push((scheduler, entry));
         commit.errors.push(error(tenant_id, 1, position));
         let claimed = store.claim(&tenant(tenant_id), "retry", claim(u8::try_from(index).unwrap_or(0), at(0))).await;
@@ -129,7 +130,9 @@ pub async fn texts_that_are_no_ids_are_not_found(harness: &dyn StoreHarness) {
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     owner.put(&*store, vec![row(&key("acme", "job"), 1)]).await;
     let long = "a".repeat(100_000);
-    for (tenant_id, scheduler) in [("", ""), ("acme", ""), ("acme\0job", ""), ("", "acme\0job"), ("acme", "../job"), (&long, "job")] {
+    for (tenant_id, scheduler) in
+        [("", ""), ("acme", ""), ("acme\0job", ""), ("", "acme\0job"), ("acme", "../job"), (&long, "job")]
+    {
         assert_eq!(store.scheduler(tenant_id, scheduler).await.expect("scheduler"), None);
     }
     assert!(SchedulerId::new("../job").is_err());

@@ -17,7 +17,7 @@ async fn fill(store: &dyn Store) {
     let mut owner = Owner::acquire(store, 0, 1).await;
     for (tenant_id, scheduler) in SCHEDULERS {
         let scheduler = key(tenant_id, scheduler);
-        let mut commit = owner.next();
+        let mut commit = owner.next_commit();
         commit.rows.push(row(&scheduler, 1));
         for second in 1..=ENTRIES {
             let subject = due(second);
@@ -87,7 +87,7 @@ pub async fn a_purge_goes_on_where_it_stopped(harness: &dyn StoreHarness) {
     assert!(first.next.is_some() && first.removed <= 3);
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     let late = (key("a", "b"), occurrence(&due(9), OccurrenceStatus::Failed));
-    let commit = Commit { occurrences: vec![late], ..owner.next() };
+    let commit = Commit { occurrences: vec![late], ..owner.next_commit() };
     store.commit(commit).await.expect("commit");
     let (removed, calls) = purge_all(&*store, at(6), 3).await;
     assert!(calls > 1);
@@ -104,7 +104,8 @@ pub async fn idempotency_keys_are_kept_for_a_day(harness: &dyn StoreHarness) {
     let (old, new) = (now.minus_seconds(25 * 3_600), now.minus_seconds(23 * 3_600));
     for number in 0..5 {
         for (name, created_at) in [("old", old), ("new", new)] {
-            let claimed = store.claim(&acme, &format!("{name}-{number}"), claim(number, created_at)).await.expect("claim");
+            let claimed =
+                store.claim(&acme, &format!("{name}-{number}"), claim(number, created_at)).await.expect("claim");
             assert_eq!(claimed, IdempotencyClaim::Claimed);
         }
     }

@@ -54,9 +54,7 @@ pub(super) fn explain(error: fjall::Error, place: &Path) -> StoreError {
             StoreErrorKind::Unreadable,
             format!("{place}/version says that it was written by another major version of the engine ({version:?})"),
         ),
-        Error::InvalidVersion(None) => {
-            (StoreErrorKind::Unreadable, format!("{place}/version is damaged; {RESTORE}"))
-        }
+        Error::InvalidVersion(None) => (StoreErrorKind::Unreadable, format!("{place}/version is damaged; {RESTORE}")),
         Error::JournalRecovery(why) => {
             (StoreErrorKind::Unreadable, format!("a journal ({place}/*.jnl) is damaged: {why:?}; {RESTORE}"))
         }

@@ -64,13 +64,19 @@ impl Retention for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    async fn remove(&self, table: Table, mut expired: Vec<Vec<u8>>, idempotency_before: Timestamp) -> Result<usize, StoreError> {
+    async fn remove(
+        &self,
+        table: Table,
+        mut expired: Vec<Vec<u8>>,
+        idempotency_before: Timestamp,
+    ) -> Result<usize, StoreError> {
         let mut removed = 0;
         while !expired.is_empty() {
             let rest = expired.split_off(expired.len().min(PIECE));
             let piece = std::mem::replace(&mut expired, rest);
             let size = piece.iter().map(Vec::len).sum();
-            let work = move |transaction: &mut Transaction<'_>| remove_piece(transaction, table, piece, idempotency_before);
+            let work =
+                move |transaction: &mut Transaction<'_>| remove_piece(transaction, table, piece, idempotency_before);
             removed += self.committer.submit_removal(size, work).await?;
         }
         Ok(removed)

@@ -91,7 +91,12 @@ pub(super) fn load(
     Ok(rows)
 }
 
-fn list(tables: &Tables, tenant: &TenantId, after: Option<&SchedulerId>, limit: usize) -> Result<Vec<SchedulerRow>, StoreError> {
+fn list(
+    tables: &Tables,
+    tenant: &TenantId,
+    after: Option<&SchedulerId>,
+    limit: usize,
+) -> Result<Vec<SchedulerRow>, StoreError> {
     let view = View::new(tables);
     let after = after.map(|id| key::index(&SchedulerKey { tenant: tenant.clone(), scheduler: id.clone() }));
     let mut rows = Vec::new();
@@ -160,7 +165,12 @@ fn oldest_first(left: &RunRecord, right: &RunRecord) -> std::cmp::Ordering {
     (left.started_at, &left.run_id).cmp(&(right.started_at, &right.run_id))
 }
 
-fn errors(tables: &Tables, tenant: &TenantId, after: Option<ErrorCursor>, limit: usize) -> Result<Vec<ErrorRow>, StoreError> {
+fn errors(
+    tables: &Tables,
+    tenant: &TenantId,
+    after: Option<ErrorCursor>,
+    limit: usize,
+) -> Result<Vec<ErrorRow>, StoreError> {
     let view = View::new(tables);
     let after = after.map(|cursor| key::error(tenant, cursor));
     let entries = view.prefix_after(Table::Errors, &key::tenant(tenant), after.as_deref());
@@ -209,7 +219,8 @@ pub(super) fn surfaces(
     let entries = view.prefix_after(Table::Surfaces, &key::surface(shard, prefix), after.as_deref());
     let read = |entry: Result<(Slice, Slice), StoreError>| {
         let (place, row) = entry?;
-        let text = place.get(4..).and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or_else(|| damaged("surfaces"))?;
+        let text =
+            place.get(4..).and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or_else(|| damaged("surfaces"))?;
         Ok((text.to_owned(), row.to_vec()))
     };
     entries.take(limit).map(read).collect()
@@ -246,7 +257,12 @@ impl SchedulerReads for EmbeddedStore {
         self.scan(move |tables| history(tables, &scheduler, &query)).await
     }
 
-    async fn errors(&self, tenant: &TenantId, after: Option<ErrorCursor>, limit: usize) -> Result<Vec<ErrorRow>, StoreError> {
+    async fn errors(
+        &self,
+        tenant: &TenantId,
+        after: Option<ErrorCursor>,
+        limit: usize,
+    ) -> Result<Vec<ErrorRow>, StoreError> {
         let tenant = tenant.clone();
         self.scan(move |tables| errors(tables, &tenant, after, limit)).await
     }

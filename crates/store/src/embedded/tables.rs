@@ -155,7 +155,9 @@ impl Tables {
 /// A number as `meta` holds it.
 pub(super) fn read_number(bytes: &[u8]) -> Result<u64, StoreError> {
     let number = bytes.try_into().map(u64::from_be_bytes);
-    number.map_err(|_| StoreError::new(StoreErrorKind::Unreadable, format!("a number in table meta is damaged; {RESTORE}")))
+    number.map_err(|_| {
+        StoreError::new(StoreErrorKind::Unreadable, format!("a number in table meta is damaged; {RESTORE}"))
+    })
 }
 
 /// Reads a row.

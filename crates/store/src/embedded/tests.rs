@@ -18,7 +18,7 @@ fn open(dir: &Path) -> Result<EmbeddedStore, StoreError> {
 }
 
 fn refused(dir: &Path) -> StoreError {
-    open(dir).err().expect("opening must be refused")
+    open(dir).expect_err("opening must be refused")
 }
 
 async fn filled(dir: &Path, rows: u32) {
@@ -169,7 +169,7 @@ async fn without_room_nothing_is_written_until_there_is_room_again() {
     owner.put(&store, vec![row(&scheduler, 1)]).await;
 
     free.store(15 * 1024 * 1024, Ordering::Relaxed);
-    let mut commit = owner.next();
+    let mut commit = owner.next_commit();
     commit.rows.push(row(&scheduler, 2));
     let error = store.commit(commit.clone()).await.expect_err("no room");
     assert_eq!(error.kind, StoreErrorKind::Full);
@@ -221,7 +221,7 @@ async fn a_write_that_fails_on_a_full_disk_is_recovered_from() {
     std::fs::write(&ballast, vec![1; 6 * 1024 * 1024]).unwrap();
     let mut committed = 0_u64;
     let error = loop {
-        let mut commit = owner.next();
+        let mut commit = owner.next_commit();
         let position = commit.partition.cursor;
         commit.rows.extend((0..100).map(|number| row(&key("acme", &format!("job-{number}")), position)));
         match store.commit(commit).await {

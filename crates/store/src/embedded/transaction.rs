@@ -42,8 +42,8 @@ impl Changes {
     pub(super) fn write(self, tables: &Tables) -> Result<u64, StoreError> {
         let sequence = tables.number(SEQUENCE_KEY)?.unwrap_or(0).saturating_add(1);
         let count = self.tables.iter().map(HashMap::len).sum::<usize>();
-        let mut batch = fjall::OwnedWriteBatch::with_capacity(tables.db.clone(), count + 1)
-            .durability(Some(PersistMode::SyncData));
+        let mut batch =
+            fjall::OwnedWriteBatch::with_capacity(tables.db.clone(), count + 1).durability(Some(PersistMode::SyncData));
         for (table, changes) in Table::ALL.into_iter().zip(self.tables) {
             let keyspace = tables.keyspace(table);
             for (key, value) in changes {
@@ -118,7 +118,8 @@ impl<'a> Transaction<'a> {
         if stored == epoch && epoch > 0 {
             return Ok(());
         }
-        let message = format!("{what} belongs to the owner of epoch {stored}, not to that of epoch {epoch}: stop writing to it");
+        let message =
+            format!("{what} belongs to the owner of epoch {stored}, not to that of epoch {epoch}: stop writing to it");
         Err(StoreError::new(StoreErrorKind::Fenced, message))
     }
 }

@@ -23,10 +23,18 @@ const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
 struct Prepared {
     partition: u32,
     epoch: u64,
-    /// Row key, row, and the key and wanted presence of its index entry.
-    rows: Vec<(Vec<u8>, Option<Vec<u8>>, Vec<u8>, bool)>,
+    rows: Vec<PreparedRow>,
     puts: Vec<(Table, Vec<u8>, Vec<u8>)>,
     size: usize,
+}
+
+/// One scheduler row to put or remove.
+struct PreparedRow {
+    place: Vec<u8>,
+    row: Option<Vec<u8>>,
+    index: Vec<u8>,
+    /// Whether it is to be in the index: it is there, and not deleted.
+    shown: bool,
 }
 
 impl Prepared {
@@ -65,7 +73,7 @@ impl Prepared {
         let bytes = row.map(encode).transpose()?;
         self.count(place.len(), bytes.as_ref().map_or(0, Vec::len))?;
         let shown = row.is_some_and(|row| row.state.is_some());
-        self.rows.push((place, bytes, key::index(scheduler), shown));
+        self.rows.push(PreparedRow { place, row: bytes, index: key::index(scheduler), shown });
         Ok(())
     }
 
@@ -84,7 +92,7 @@ impl Prepared {
     fn write(self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
         let what = format!("partition {}", self.partition);
         transaction.fence(&key::partition_epoch(self.partition), self.epoch, &what)?;
-        for (place, row, index, shown) in self.rows {
+        for PreparedRow { place, row, index, shown } in self.rows {
             // Most rows are there already: the index is only touched when a scheduler comes or goes.
             if shown != transaction.contains(Table::Index, &index)? {
                 if shown {
@@ -196,7 +204,10 @@ impl KeyStore for EmbeddedStore {
 
 fn check_idempotency_key(text: &str) -> Result<(), StoreError> {
     if text.len() > MAX_IDEMPOTENCY_KEY_BYTES {
-        return Err(invalid(format!("an idempotency key of {} bytes; at most {MAX_IDEMPOTENCY_KEY_BYTES}", text.len())));
+        return Err(invalid(format!(
+            "an idempotency key of {} bytes; at most {MAX_IDEMPOTENCY_KEY_BYTES}",
+            text.len()
+        )));
     }
     Ok(())
 }
@@ -248,7 +259,10 @@ impl IdempotencyStore for EmbeddedStore {
         let release = move |transaction: &mut Transaction<'_>| {
             let Some(bytes) = transaction.get(Table::Idempotency, &place)? else { return Ok(()) };
             if decode::<IdempotencyRow>(&bytes)?.answer.is_some() {
-                return Err(StoreError::new(StoreErrorKind::Conflict, "this idempotency key has been answered: it can't be given back"));
+                return Err(StoreError::new(
+                    StoreErrorKind::Conflict,
+                    "this idempotency key has been answered: it can't be given back",
+                ));
             }
             transaction.remove(Table::Idempotency, place);
             Ok(())
@@ -269,7 +283,10 @@ impl SurfaceStore for EmbeddedStore {
             let row_bytes = write.row.as_ref().map_or(0, Vec::len);
             check_row_size(row_bytes)?;
             if write.key.len() > MAX_SURFACE_KEY_BYTES {
-                return Err(invalid(format!("a surface key of {} bytes; at most {MAX_SURFACE_KEY_BYTES}", write.key.len())));
+                return Err(invalid(format!(
+                    "a surface key of {} bytes; at most {MAX_SURFACE_KEY_BYTES}",
+                    write.key.len()
+                )));
             }
             size += write.key.len() + row_bytes;
         }
