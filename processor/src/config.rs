@@ -62,7 +62,7 @@ impl Config {
         let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let checks = [
             ("pulse_period_ms", u64::from(self.pulse_period_ms), 10, 60_000, "10 to 60000"),
-            ("gateway_silent_periods", u64::from(self.gateway_silent_periods), 4, 3_600, "4 to 3600"),
+            ("gateway_silent_periods", u64::from(self.gateway_silent_periods), 5, 3_600, "5 to 3600"),
             ("commit_interval_ms", u64::from(self.commit_interval_ms), 0, 10_000, "at most 10000"),
             ("receive_messages", size(self.receive_messages), 1, 4_096, "1 to 4096"),
             ("receive_bytes", size(self.receive_bytes), 1, 256 << 20, "1 byte to 256 MiB"),

@@ -17,7 +17,7 @@ use super::{PartitionCore, watermark};
 
 /// Times that one scheduler is judged at one time of the clock; more than one only when a judgement brings another deadline that
 /// has passed. What is left over comes with the next frame.
-const MAX_TICKS: usize = 8;
+const MAX_TICKS: usize = 1_000;
 
 impl PartitionCore {
     pub(super) fn frame(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {

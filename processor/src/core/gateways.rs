@@ -113,8 +113,18 @@ impl Gateways {
             Some(known) => *known = entry,
             None => self.entries.push(entry),
         }
+        self.forget_skew(&entry);
         self.drop_silent(&entry);
         Arrival::New(news)
+    }
+
+    /// Gateways whose clocks are ahead of the sender's by more than a hole: their clocks don't say how long the sender was silent, nor
+    /// what was heard since its time. Both count from here on.
+    fn forget_skew(&mut self, sender: &Entry) {
+        let hole_ms = self.hole_ms();
+        for other in self.entries.iter_mut().filter(|other| other.wall.millis_since(sender.wall) > hole_ms) {
+            other.covered_from = other.wall;
+        }
     }
 
     /// The gateway has said its last.

@@ -1,0 +1,79 @@
+//! Prints how many commands a second go through decode and step with 100,000 schedulers, and the memory that a scheduler takes.
+#![allow(clippy::print_stdout, clippy::disallowed_methods, clippy::unwrap_used, reason = "a measurement for people")]
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use ronda_domain::SpecDraft;
+use ronda_domain::input::{HeartbeatReport, Input};
+use ronda_domain::spec::Schedule;
+use ronda_domain::time::Timestamp;
+use ronda_processor::{Config, PartitionCore};
+use ronda_schemas::command::Command;
+use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
+use ronda_schemas::row::PartitionRow;
+
+const SCHEDULERS: usize = 100_000;
+const PER_FRAME: usize = 200;
+const FRAMES_A_COMMIT: usize = 16;
+
+fn frame(number: u64, ids: impl Iterator<Item = usize>, input: impl Fn(usize) -> Input<'static>) -> Bytes {
+    let mut buffer = CommandBuffer::default();
+    for id in ids {
+        let scheduler = format!("job-{id:06}-nightly-billing");
+        buffer.push(&Command { tenant: "acme", scheduler: &scheduler, age_ms: 0, input: input(id) }).unwrap();
+    }
+    let header = FrameHeader {
+        gateway: 1,
+        number,
+        wall: Timestamp::from_millis(1_795_453_200_000 + i64::try_from(number).unwrap()),
+        mono_ms: number,
+        kind: FrameKind::Normal,
+        abandoned: Vec::new(),
+    };
+    buffer.into_frame(&header)
+}
+
+fn play(core: &mut PartitionCore, frames: &[(u64, Bytes)]) -> f64 {
+    let started = Instant::now();
+    for part in frames.chunks(FRAMES_A_COMMIT) {
+        let mut left = part;
+        while !left.is_empty() {
+            let step = core.step(left);
+            core.committed();
+            core.published();
+            left = &left[step.consumed..];
+        }
+    }
+    started.elapsed().as_secs_f64()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a rate to look at")]
+fn main() {
+    let row = PartitionRow { partitions: 1, watermark: Timestamp::MIN, ..PartitionRow::default() };
+    let mut core = PartitionCore::new(&row, 4, Config::default());
+    let mut number = 0;
+    let mut frames = |input: &dyn Fn(usize) -> Input<'static>| -> Vec<(u64, Bytes)> {
+        let next = |first: usize| {
+            number += 1;
+            (number, frame(number, first..first + PER_FRAME, input))
+        };
+        (0..SCHEDULERS).step_by(PER_FRAME).map(next).collect()
+    };
+    let registered = frames(&|_| {
+        let draft = SpecDraft { id: "nightly-billing".to_owned(), ..SpecDraft::default() };
+        let mut spec = draft.validate().unwrap();
+        spec.team = "payments".into();
+        spec.schedule = Schedule::Cron { expression: "0 1 * * *".into(), timezone: "Asia/Jakarta".into() };
+        spec.heartbeat_timeout_seconds = Some(120);
+        Input::Register(Box::new(spec))
+    });
+    let beat = |_| Input::Heartbeat(HeartbeatReport { run_id: Some("run-1"), occurred_at: None, progress: None });
+    let (first, second) = (frames(&beat), frames(&beat));
+    let rate = |seconds: f64| SCHEDULERS as f64 / seconds;
+    println!("registrations a second:          {:>12.0}", rate(play(&mut core, &registered)));
+    println!("memory a scheduler, idle:        {:>12} bytes", core.memory_estimate() / SCHEDULERS);
+    println!("first heartbeats a second:       {:>12.0}", rate(play(&mut core, &first)));
+    println!("further heartbeats a second:     {:>12.0}", rate(play(&mut core, &second)));
+    println!("memory a scheduler, a run open:  {:>12} bytes", core.memory_estimate() / SCHEDULERS);
+}

@@ -1,0 +1,215 @@
+//! What the partition's clock promises: no false alarm from our own slowness, and no real miss skipped.
+
+mod stage;
+
+use ronda_domain::input::ReportedStatus::{Running, Success};
+use ronda_domain::record::OccurrenceStatus as S;
+use ronda_schemas::event::BlindReason;
+use ronda_schemas::frame::FrameKind;
+use stage::{Gateway, Stage, frame, heartbeat, register, second, spec, status};
+
+#[test]
+fn all_gateways_dead_for_five_minutes_declare_nobody_stale_and_are_told_once() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let asked = [
+        register("beating", spec(None, Some(30))),
+        register("open-run", spec(None, Some(30))),
+        register("minutely", spec(Some(60), None)),
+        register("idle", spec(None, None)),
+    ];
+    stage.take(gateway.frame(0, &asked));
+    stage.take(gateway.frame(1, &[heartbeat("beating", None), status("open-run", Running, Some("r"))]));
+    stage.take(gateway.frame(2, &[status("minutely", Success, Some("m0"))]));
+    // Nothing until 305, then all is as before.
+    stage.take(gateway.frame(305, &[heartbeat("beating", None), heartbeat("open-run", Some("r"))]));
+    let notices = stage.notices();
+    assert_eq!(notices.len(), 1);
+    assert_eq!((notices[0].gap.from, notices[0].gap.until), (second(2), second(305)));
+    assert_eq!(notices[0].reason, BlindReason::NoPulse);
+    let named: Vec<_> = notices[0].schedulers.iter().map(ToString::to_string).collect();
+    assert_eq!((named, notices[0].total), (vec!["minutely".to_owned(), "open-run".to_owned()], 2));
+    for at in 306..=330 {
+        stage.take(gateway.frame(at, &[heartbeat("beating", None), heartbeat("open-run", Some("r"))]));
+    }
+    assert!(!stage.said("beating").contains(&S::Stale) && !stage.said("open-run").contains(&S::Stale));
+    let minutely = stage.said("minutely");
+    assert!(!minutely.contains(&S::Missed), "{minutely:?}");
+    assert!(minutely.iter().filter(|to| **to == S::Unknown).count() >= 4, "{minutely:?}");
+    // True silence afterwards is found.
+    stage.pulse(&mut gateway, 331..=440);
+    assert_eq!(stage.said("beating"), [S::Stale]);
+    assert!(stage.said("open-run").contains(&S::Stale));
+    assert!(stage.said("minutely").contains(&S::Missed));
+    assert_eq!(stage.notices().len(), 1);
+}
+
+#[test]
+fn a_gateway_killed_and_started_again_is_one_gap_that_ends_with_the_first_new_pulse() {
+    let mut stage = Stage::new();
+    let (mut old, mut new) = (Gateway::new(1), Gateway::new(2));
+    stage.take(old.frame(0, &[register("beating", spec(None, Some(30)))]));
+    stage.take(old.frame(1, &[heartbeat("beating", None)]));
+    stage.take(frame(&new.header(100, FrameKind::Join), &[]));
+    stage.take(new.frame(101, &[heartbeat("beating", None)]));
+    assert_eq!(stage.core.watermark(), second(1), "the old one may still be there");
+    stage.pulse(&mut new, 102..=110);
+    assert_eq!(stage.core.watermark(), second(110));
+    assert_eq!(stage.notices().len(), 1);
+    assert_eq!((stage.notices()[0].gap.from, stage.notices()[0].gap.until), (second(1), second(100)));
+    assert!(stage.said("beating").is_empty());
+    stage.pulse(&mut new, 111..=140);
+    assert_eq!(stage.said("beating"), [S::Stale]);
+}
+
+#[test]
+fn a_gateway_that_left_is_waited_for_no_longer() {
+    let mut stage = Stage::new();
+    let (mut old, mut new) = (Gateway::new(1), Gateway::new(2));
+    stage.pulse(&mut old, 0..=5);
+    stage.pulse(&mut new, 5..=6);
+    assert_eq!(stage.core.watermark(), second(5));
+    stage.take(frame(&old.header(6, FrameKind::Leave), &[]));
+    stage.take(new.frame(7, &[]));
+    assert_eq!(stage.core.watermark(), second(7));
+    assert!(stage.notices().is_empty());
+}
+
+#[test]
+fn one_of_two_gateways_silent_holds_the_clock_for_a_bounded_time_and_makes_no_gap() {
+    let mut stage = Stage::new();
+    let (mut one, mut other) = (Gateway::new(1), Gateway::new(2));
+    stage.take(one.frame(0, &[register("job", spec(None, Some(5)))]));
+    stage.take(other.frame(0, &[]));
+    stage.take(one.frame(1, &[heartbeat("job", None)]));
+    stage.pulse(&mut other, 1..=11);
+    assert_eq!(stage.core.watermark(), second(1));
+    stage.take(other.frame(12, &[]));
+    assert_eq!(stage.core.watermark(), second(12));
+    assert!(stage.notices().is_empty());
+    assert_eq!(stage.said("job"), [S::Stale]);
+}
+
+#[test]
+fn a_repeated_frame_is_dropped_whole() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", spec(None, None))]));
+    let message = gateway.frame(1, &[heartbeat("job", None)]);
+    stage.take(message.clone());
+    let (applied, row) = (stage.shadow.partition.applied, stage.row("job").cloned());
+    stage.take(message);
+    assert_eq!(stage.shadow.partition.applied, applied);
+    assert_eq!(stage.row("job").cloned(), row);
+    assert_eq!(stage.shadow.partition.cursor, 3);
+}
+
+#[test]
+fn a_hole_in_the_numbers_is_lost_data_and_a_blind_interval_and_a_number_given_up_is_neither() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(7);
+    stage.take(gateway.frame(0, &[register("job", spec(None, Some(30)))]));
+    stage.take(gateway.frame(1, &[heartbeat("job", None)]));
+    gateway.number += 1;
+    let mut header = gateway.header(2, FrameKind::Normal);
+    header.abandoned = vec![3];
+    stage.take(frame(&header, &[]));
+    assert!(stage.lost().is_empty() && stage.notices().is_empty());
+    gateway.number += 2;
+    stage.take(gateway.frame(3, &[]));
+    let lost = stage.lost();
+    assert_eq!((lost.len(), lost[0].gateway, lost[0].first, lost[0].last), (1, 7, 5, 6));
+    let notices = stage.notices();
+    assert_eq!((notices.len(), notices[0].reason), (1, BlindReason::LostFrames));
+    assert_eq!((notices[0].gap.from, notices[0].gap.until), (second(2), second(3)));
+}
+
+#[test]
+fn a_backlog_slows_the_clock_and_alarms_nobody() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", spec(None, Some(5)))]));
+    // An hour of frames, read all at once and long after they were sent.
+    let backlog: Vec<_> = (1..=3_600)
+        .map(|at| (1 + u64::try_from(at).unwrap(), gateway.frame(at, &[heartbeat("job", None)])))
+        .collect();
+    for part in backlog.chunks(64) {
+        let step = stage.core.step(part);
+        stage.finish(step);
+    }
+    assert!(stage.said("job").is_empty());
+    assert_eq!(stage.core.watermark(), second(3_600));
+}
+
+#[test]
+fn a_wall_clock_stepped_forward_is_a_gap_and_not_time_that_passed() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", spec(None, Some(30)))]));
+    stage.take(gateway.frame(1, &[heartbeat("job", None)]));
+    gateway.skew_ms = 3_600_000;
+    stage.take(gateway.frame(2, &[]));
+    let notices = stage.notices();
+    assert_eq!((notices.len(), notices[0].reason), (1, BlindReason::ClockStep));
+    assert_eq!((notices[0].gap.from, notices[0].gap.until), (second(1), second(3_602)));
+    assert!(stage.said("job").is_empty());
+    stage.take(gateway.frame(3, &[heartbeat("job", None)]));
+    stage.pulse(&mut gateway, 4..=40);
+    assert_eq!(stage.said("job"), [S::Stale]);
+}
+
+#[test]
+fn a_wall_clock_stepped_back_holds_the_clock_until_it_has_caught_up() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(100, &[register("job", spec(None, Some(30)))]));
+    stage.take(gateway.frame(101, &[heartbeat("job", None)]));
+    gateway.skew_ms = -60_000;
+    for at in 102..=160 {
+        stage.take(gateway.frame(at, &[heartbeat("job", None)]));
+        assert_eq!(stage.core.watermark(), second(101));
+    }
+    stage.pulse(&mut gateway, 161..=185);
+    assert!(stage.notices().is_empty() && stage.said("job").is_empty());
+    stage.pulse(&mut gateway, 186..=200);
+    assert_eq!(stage.said("job"), [S::Stale]);
+}
+
+#[test]
+fn one_gateways_stepped_clock_does_not_move_the_partitions_while_others_pulse() {
+    let mut stage = Stage::new();
+    let (mut one, mut other) = (Gateway::new(1), Gateway::new(2));
+    for at in 0..=20 {
+        one.skew_ms = if at >= 10 { 3_600_000 } else { 0 };
+        stage.take(one.frame(at, &[]));
+        stage.take(other.frame(at, &[]));
+    }
+    assert_eq!(stage.core.watermark(), second(20));
+    assert!(stage.notices().is_empty());
+}
+
+#[test]
+fn the_clocks_jump_judges_each_scheduler_a_bounded_number_of_times() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let asked: Vec<_> = (0..100).map(|n| register(&format!("job-{n}"), spec(Some(60), Some(30)))).collect();
+    stage.take(gateway.frame(0, &asked));
+    stage.position += 1;
+    let step = stage.core.step(&[(stage.position, gateway.frame(86_400, &[]))]);
+    assert!(step.counts.ticks <= 100 * 1_000, "{}", step.counts.ticks);
+    stage.finish(step);
+    assert_eq!(stage.notices()[0].total, 100);
+    assert!((0..100).all(|n| !stage.said(&format!("job-{n}")).contains(&S::Missed)));
+}
+
+#[test]
+fn every_event_partition_is_told_the_clock_once_a_period() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.pulse(&mut gateway, 0..=10);
+    for partition in 0..4 {
+        let told: Vec<_> =
+            stage.batches.iter().filter(|(to, _)| *to == partition).map(|(_, batch)| batch.watermark).collect();
+        assert_eq!(told, (0..=10).map(second).collect::<Vec<_>>());
+    }
+}

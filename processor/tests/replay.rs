@@ -1,0 +1,217 @@
+//! Replaying a log gives the same, byte for byte, wherever an owner was killed.
+
+mod stage;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use ronda_domain::input::{Input, ReportedStatus};
+use ronda_processor::Config;
+use ronda_schemas::event::{EventBatch, EventEnvelope};
+use ronda_schemas::frame::FrameKind;
+use stage::{Asked, Gateway, Shadow, Stage, bytes, frame, heartbeat, register, spec, status};
+
+const IDS: [&str; 4] = ["a", "b", "c", "d"];
+const RUNS: [&str; 3] = ["r1", "r2", "r3"];
+
+#[derive(Clone, Debug)]
+enum Act {
+    Register(usize, u32),
+    Delete(usize),
+    Heartbeat(usize, usize),
+    Status(usize, usize, ReportedStatus),
+    Pass(i64),
+    Lose,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    use ReportedStatus::{Cancelled, Failed, Running, Success};
+    let status = prop::sample::select(vec![Running, Success, Failed, Cancelled]);
+    prop_oneof![
+        2 => (0..4_usize, 0..3_u32).prop_map(|(id, kind)| Act::Register(id, kind)),
+        1 => (0..4_usize).prop_map(Act::Delete),
+        3 => (0..4_usize, 0..4_usize).prop_map(|(id, run)| Act::Heartbeat(id, run)),
+        6 => (0..4_usize, 0..4_usize, status).prop_map(|(id, run, status)| Act::Status(id, run, status)),
+        6 => (1..3_i64).prop_map(Act::Pass),
+        1 => (10..200_i64).prop_map(Act::Pass),
+        1 => Just(Act::Lose),
+    ]
+}
+
+fn asked(act: &Act) -> Option<Asked> {
+    let run = |run: usize| RUNS.get(run).copied();
+    Some(match act {
+        Act::Register(id, kind) => {
+            let every = (*kind != 1).then_some(30 + kind * 15);
+            register(IDS[*id], spec(every, Some(20)))
+        }
+        Act::Delete(id) => ("acme", IDS[*id].to_owned(), Input::Delete),
+        Act::Heartbeat(id, of) => heartbeat(IDS[*id], run(*of)),
+        Act::Status(id, of, reported) => status(IDS[*id], *reported, run(*of)),
+        Act::Pass(_) | Act::Lose => return None,
+    })
+}
+
+/// The log that these acts make: commands gather until time passes. It ends with pulses, so that all settles.
+fn log(acts: &[Act]) -> Vec<Bytes> {
+    let mut gateway = Gateway::new(1);
+    let (mut now, mut gathered, mut log) = (0, Vec::new(), Vec::new());
+    log.push(frame(&gateway.header(0, FrameKind::Join), &[]));
+    for act in acts {
+        gathered.extend(asked(act));
+        match act {
+            Act::Pass(seconds) => {
+                now += seconds;
+                log.push(gateway.frame(now, &std::mem::take(&mut gathered)));
+            }
+            Act::Lose => gateway.number += 1,
+            _ => {}
+        }
+    }
+    log.push(gateway.frame(now + 1, &gathered));
+    log.extend((2..6).map(|more| gateway.frame(now + more, &[])));
+    log
+}
+
+fn deliveries(log: &[Bytes], after: u64) -> Vec<(u64, Bytes)> {
+    (1..).zip(log.iter().cloned()).filter(|(position, _)| *position > after).collect()
+}
+
+fn told(batches: &[(u32, EventBatch)], ids: &mut BTreeSet<String>) {
+    ids.extend(batches.iter().flat_map(|(_, batch)| batch.events.iter().map(EventEnvelope::id)));
+}
+
+/// Plays a log with an owner that is killed again and again: `kills` says for each step how many deliveries it takes and after how
+/// many writes it ends.
+fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)]) -> (Shadow, BTreeSet<String>) {
+    let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
+    let mut plan = kills.iter().copied();
+    let config = Config::default();
+    'owners: loop {
+        let (mut core, recovered) = shadow.take_over(&config);
+        told(&recovered, &mut ids);
+        loop {
+            let left = deliveries(log, core.cursor());
+            if left.is_empty() {
+                return (shadow, ids);
+            }
+            let (size, writes, told_batches) = plan.next().unwrap_or((3, usize::MAX, usize::MAX));
+            let step = core.step(&left[..size.min(left.len())]);
+            if !shadow.write(&step.commit, writes) {
+                continue 'owners;
+            }
+            core.committed();
+            if told_batches < step.publish.len() {
+                told(&step.publish[..told_batches], &mut ids);
+                continue 'owners;
+            }
+            told(&step.publish, &mut ids);
+            core.published();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_owner_killed_between_any_two_writes_changes_nothing(
+        acts in prop::collection::vec(act(), 5..60),
+        kills in prop::collection::vec((1..8_usize, 0..14_usize, 0..6_usize), 0..20),
+    ) {
+        let log = log(&acts);
+        let mut whole = Stage::new();
+        for message in &log {
+            whole.take(message.clone());
+        }
+        let (killed, ids) = play_with_kills(&log, &kills);
+        prop_assert_eq!(&ids, &whole.ids());
+        let states = |shadow: &Shadow| -> Vec<_> {
+            shadow.rows.values().map(|row| (row.key.clone(), row.state.clone(), row.position)).collect()
+        };
+        prop_assert_eq!(states(&killed), states(&whole.shadow));
+        prop_assert_eq!(&killed.occurrences, &whole.shadow.occurrences);
+        prop_assert_eq!(&killed.runs, &whole.shadow.runs);
+        prop_assert_eq!(&killed.errors, &whole.shadow.errors);
+        let (one, other) = (&killed.partition, &whole.shadow.partition);
+        prop_assert_eq!((one.cursor, one.watermark, &one.gateways), (other.cursor, other.watermark, &other.gateways));
+        prop_assert_eq!(one.applied + one.refused, other.applied + other.refused);
+    }
+
+    #[test]
+    fn the_same_log_gives_the_same_commits_byte_for_byte(acts in prop::collection::vec(act(), 5..60)) {
+        let log = log(&acts);
+        let run = || {
+            let mut stage = Stage::new();
+            log.iter().for_each(|message| stage.take(message.clone()));
+            stage.commits.iter().map(bytes).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
+
+#[test]
+fn events_that_a_killed_owner_did_not_publish_come_again_with_the_same_ids_and_are_cleared_by_the_next_write() {
+    let mut gateway = Gateway::new(1);
+    let mut shadow = Shadow::new();
+    let config = Config::default();
+    let (mut core, _) = shadow.take_over(&config);
+    let step = core.step(&[(1, gateway.frame(0, &[register("a", spec(None, None))]))]);
+    assert!(shadow.write(&step.commit, usize::MAX));
+    let mut first = BTreeSet::new();
+    told(&step.publish, &mut first);
+    assert_eq!(first.len(), 1);
+    let (mut core, recovered) = shadow.take_over(&config);
+    let mut again = BTreeSet::new();
+    told(&recovered, &mut again);
+    assert_eq!(again, first);
+    let step = core.step(&[(2, gateway.frame(1, &[status("a", ReportedStatus::Running, Some("r1"))]))]);
+    assert!(shadow.write(&step.commit, usize::MAX));
+    core.committed();
+    core.published();
+    let kept: Vec<_> = shadow.rows.values().flat_map(|row| row.outbox.iter().map(EventEnvelope::id)).collect();
+    assert!(kept.iter().all(|id| !first.contains(id)), "{kept:?}");
+}
+
+#[test]
+fn a_deleted_row_stays_until_its_events_are_published_and_goes_with_the_next_commit() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("a", spec(None, None))]));
+    stage.take(gateway.frame(1, &[("acme", "a".to_owned(), Input::Delete)]));
+    assert!(stage.row("a").unwrap().state.is_none());
+    assert!(!stage.row("a").unwrap().outbox.is_empty());
+    stage.take(gateway.frame(2, &[]));
+    assert!(stage.row("a").is_none());
+    assert_eq!(stage.core.schedulers(), 0);
+    stage.take(gateway.frame(3, &[register("a", spec(None, None))]));
+    assert!(stage.row("a").unwrap().state.is_some());
+}
+
+#[test]
+fn what_cannot_be_read_is_put_aside_with_its_reason_and_stops_nothing() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("a", spec(None, None))]));
+    stage.take(Bytes::from_static(b"{\"hello\":1}"));
+    let whole = gateway.frame(1, &[heartbeat("a", None), heartbeat("a", Some("r1"))]);
+    stage.take(whole.slice(..whole.len() - 4));
+    stage.take(gateway.frame(2, &[heartbeat("a", None)]));
+    let codes: Vec<_> =
+        stage.dead_letters.iter().map(|letter| (&*letter.code, letter.position, letter.command)).collect();
+    assert_eq!(codes, [("not_a_frame", 2, None), ("bad_command", 3, Some(1))]);
+    assert_eq!(stage.shadow.partition.applied, 3);
+    assert_eq!(stage.shadow.partition.cursor, 4);
+}
+
+#[test]
+fn a_refused_command_is_told_to_its_tenant() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let odd = register("../x", spec(None, None));
+    stage.take(gateway.frame(0, &[heartbeat("nobody", None), odd, ("a b", "x".to_owned(), Input::Pause)]));
+    let told: Vec<_> = stage.shadow.errors.values().map(|error| (&*error.code, &*error.command, &*error.scheduler)).collect();
+    assert_eq!(told, [("unknown_scheduler", "heartbeat", "nobody"), ("invalid_id", "register", "../x")]);
+    assert_eq!(stage.dead_letters[0].code.as_ref(), "bad_tenant");
+}

@@ -1,0 +1,167 @@
+//! The loop around the core, on the embedded queue and store.
+
+mod stage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ronda_domain::input::ReportedStatus;
+use ronda_processor::{Config, DeadLetter, Processor};
+use ronda_queue::embedded::EmbeddedOptions as QueueOptions;
+use ronda_queue::{EmbeddedQueue, Queue, ReceiveLimit};
+use ronda_runtime::{CancellationToken, Health};
+use ronda_schemas::codec::Versioned;
+use ronda_schemas::event::EventBatch;
+use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
+use ronda_store::port::Store;
+use stage::{Gateway, heartbeat, register, spec, status};
+use tokio::task::JoinHandle;
+
+struct Rig {
+    dir: tempfile::TempDir,
+    commands: Arc<dyn Queue>,
+    events: Arc<dyn Queue>,
+    dead_letters: Arc<dyn Queue>,
+    store: Arc<dyn Store>,
+    health: Health,
+}
+
+struct Running {
+    task: JoinHandle<()>,
+    cancel: CancellationToken,
+}
+
+fn queue(dir: &std::path::Path, name: &str, partitions: u32) -> Arc<dyn Queue> {
+    let options = QueueOptions { partitions, ..QueueOptions::default() };
+    Arc::new(EmbeddedQueue::open(dir.join(name), options).unwrap())
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = StoreOptions { min_free_bytes: 0, ..StoreOptions::default() };
+        let path = dir.path();
+        Self {
+            commands: queue(path, "commands", 1),
+            events: queue(path, "events", 4),
+            dead_letters: queue(path, "dead-letters", 1),
+            store: Arc::new(EmbeddedStore::open(path.join("store"), options).unwrap()),
+            health: Health::new(),
+            dir,
+        }
+    }
+
+    fn start(&self, config: Config) -> Running {
+        let (commands, events) = (Arc::clone(&self.commands), Arc::clone(&self.events));
+        let (letters, store) = (Arc::clone(&self.dead_letters), Arc::clone(&self.store));
+        let processor = Processor::build(config, commands, events, letters, store, &self.health).unwrap();
+        let cancel = CancellationToken::new();
+        let token = cancel.clone();
+        Running { task: tokio::spawn(async move { processor.run(token).await }), cancel }
+    }
+
+    async fn publish(&self, message: bytes::Bytes) -> u64 {
+        self.commands.publish(0, message).await.unwrap().position.unwrap().0
+    }
+
+    /// Waits until the partition is committed through this position.
+    async fn committed(&self, position: u64) {
+        let is_there = async || {
+            let row = self.store.partition(0).await.unwrap();
+            row.is_some_and(|row| row.cursor >= position)
+        };
+        wait_for("the commit", is_there).await;
+    }
+
+    /// Every event published so far.
+    async fn event_ids(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        for partition in 0..4 {
+            let Some(newest) = self.events.depth(partition).await.unwrap().newest else { continue };
+            let mut receiver = self.events.open(partition, None).await.unwrap();
+            let mut at = 0;
+            while at < newest.0 {
+                for delivery in receiver.receive(ReceiveLimit::default()).await.unwrap() {
+                    at = delivery.position.unwrap().0;
+                    let batch = EventBatch::decode(&delivery.message).unwrap();
+                    ids.extend(batch.events.iter().map(ronda_schemas::event::EventEnvelope::id));
+                }
+            }
+        }
+        ids
+    }
+}
+
+impl Running {
+    async fn stop(self) {
+        self.cancel.cancel();
+        tokio::time::timeout(Duration::from_secs(20), self.task).await.expect("it stops in time").unwrap();
+    }
+}
+
+async fn wait_for(what: &str, mut is_there: impl AsyncFnMut() -> bool) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !is_there().await {
+        assert!(tokio::time::Instant::now() < until, "{what} did not come");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_is_committed_told_and_trimmed_and_a_restart_goes_on() {
+    let rig = Rig::new();
+    let running = rig.start(Config::default());
+    let mut gateway = Gateway::new(1);
+    rig.publish(gateway.frame(0, &[register("job", spec(None, None))])).await;
+    let position = rig.publish(gateway.frame(1, &[status("job", ReportedStatus::Success, Some("r"))])).await;
+    rig.committed(position).await;
+    let row = rig.store.scheduler("acme", "job").await.unwrap().unwrap();
+    assert_eq!(row.position, position);
+    wait_for("readiness", async || rig.health.readiness().ok).await;
+    running.stop().await;
+    assert_eq!(rig.commands.depth(0).await.unwrap().messages, 0, "settled");
+
+    let running = rig.start(Config { commit_interval_ms: 20, ..Config::default() });
+    let position = rig.publish(gateway.frame(2, &[status("job", ReportedStatus::Failed, Some("s"))])).await;
+    rig.committed(position).await;
+    running.stop().await;
+    let ids = rig.event_ids().await;
+    assert!(ids.len() >= 4 && ids.iter().all(|id| id.starts_with("acme/job/")), "{ids:?}");
+    assert_eq!(rig.store.partition(0).await.unwrap().unwrap().applied, 3);
+    assert!(rig.dir.path().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poison_message_is_put_aside_and_the_next_is_applied() {
+    let rig = Rig::new();
+    let running = rig.start(Config::default());
+    let mut gateway = Gateway::new(1);
+    rig.publish(bytes::Bytes::from_static(b"not a frame at all")).await;
+    let position = rig.publish(gateway.frame(0, &[register("job", spec(None, None)), heartbeat("ghost", None)])).await;
+    rig.committed(position).await;
+    let mut receiver = rig.dead_letters.open(0, None).await.unwrap();
+    let deliveries = receiver.receive(ReceiveLimit::default()).await.unwrap();
+    let letter = DeadLetter::decode(&deliveries[0].message).unwrap();
+    assert_eq!((letter.position, &*letter.code, &letter.message[..]), (1, "not_a_frame", &b"not a frame at all"[..]));
+    assert!(rig.store.scheduler("acme", "job").await.unwrap().is_some());
+    let tenant = ronda_domain::id::TenantId::new("acme").unwrap();
+    let errors = rig.store.errors(&tenant, None, 10).await.unwrap();
+    assert_eq!((errors.len(), &*errors[0].code), (1, "unknown_scheduler"));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_was_fenced_commits_nothing_more_and_takes_the_partition_up_anew() {
+    let rig = Rig::new();
+    let running = rig.start(Config::default());
+    let mut gateway = Gateway::new(1);
+    let position = rig.publish(gateway.frame(0, &[register("job", spec(None, None))])).await;
+    rig.committed(position).await;
+    let epoch = rig.store.acquire(0, 1).await.unwrap().epoch;
+    let position = rig.publish(gateway.frame(1, &[heartbeat("job", None)])).await;
+    rig.committed(position).await;
+    let row = rig.store.partition(0).await.unwrap().unwrap();
+    assert!(row.epoch > epoch, "only a new owner could commit");
+    assert_eq!(row.applied, 2);
+    running.stop().await;
+}
