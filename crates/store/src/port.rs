@@ -67,10 +67,12 @@ pub trait PartitionStore: Send + Sync {
     ///
     /// # Errors
     /// [`Fenced`](crate::error::StoreErrorKind::Fenced) when the epoch is no longer the stored one: the caller owns the partition no more.
+    /// Then, and after `Invalid` or `Full`, nothing was written. After `Unavailable` the commit may or may not be there; the same one may be
+    /// tried again, or the partition acquired and loaded anew.
     async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
 }
 
-/// Which part of a history to read, newest first.
+/// Which part of a history to read: newest first; entries of one moment by kind (occurrence, run, silence) and then by run id.
 #[derive(Clone, Debug)]
 pub struct HistoryQuery {
     /// Only entries whose subject's time is at or after this.
@@ -194,13 +196,13 @@ pub trait IdempotencyStore: Send + Sync {
     /// Writes the answer to a claimed key.
     ///
     /// # Errors
-    /// Any [`StoreError`].
+    /// [`Conflict`](crate::error::StoreErrorKind::Conflict) when nobody holds the key.
     async fn answer(&self, tenant: &TenantId, key: &str, answer: IdempotentAnswer) -> Result<(), StoreError>;
 
-    /// Gives a claimed key back: the request was refused before it had any effect.
+    /// Gives a claimed key back: the request was refused before it had any effect. A key that nobody holds is no error.
     ///
     /// # Errors
-    /// Any [`StoreError`].
+    /// [`Conflict`](crate::error::StoreErrorKind::Conflict) when it has been answered.
     async fn release(&self, tenant: &TenantId, key: &str) -> Result<(), StoreError>;
 }
 
@@ -257,8 +259,9 @@ pub struct Purged {
 /// What is kept for a configured time only.
 #[async_trait]
 pub trait Retention: Send + Sync {
-    /// Looks at no more than `limit` entries of history, error feeds and idempotency keys and removes those from before the given time. To be
-    /// called again with `next` until it is through; each call is short, so nothing else waits for it.
+    /// Looks at no more than `limit` entries of history, error feeds and idempotency keys and removes, of the first two, those from before the
+    /// given time; an idempotency key goes 24 hours, by the wall clock, after it was first seen. To be called again with `next` until it is
+    /// through; each call is short, so nothing else waits for it.
     ///
     /// # Errors
     /// Any [`StoreError`].
