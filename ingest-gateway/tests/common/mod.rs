@@ -1,11 +1,14 @@
 //! A gateway on a real listener, with the embedded queue and store, and as little of a processor as answers need.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod faulty;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::input::Input;
 use ronda_domain::time::Timestamp;
 use ronda_domain::{Effects, apply};
 use ronda_ingest_gateway::keys::{self, NewKey};
@@ -31,14 +34,21 @@ pub const PARTITIONS: u32 = 2;
 pub struct Setup {
     pub config: Config,
     /// Wraps the queue, to make it fail.
-    pub queue: fn(Arc<EmbeddedQueue>) -> Arc<dyn Queue>,
+    pub queue: Box<dyn FnOnce(Arc<EmbeddedQueue>) -> Arc<dyn Queue> + Send>,
+    /// Wraps the store, to make it fail.
+    pub store: Box<dyn FnOnce(Arc<EmbeddedStore>) -> Arc<dyn Store> + Send>,
     /// Whether frames are applied.
     pub processor: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { config: Config::default(), queue: |queue| queue, processor: true }
+        Self {
+            config: Config::default(),
+            queue: Box::new(|queue| queue),
+            store: Box::new(|store| store),
+            processor: true,
+        }
     }
 }
 
@@ -100,8 +110,8 @@ impl TestGateway {
         let health = Health::new();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let commands = (setup.queue)(Arc::clone(&queue));
-        let gateway =
-            Gateway::build(setup.config, commands, Arc::clone(&store) as Arc<dyn Store>, clock, &health).unwrap();
+        let rows = (setup.store)(Arc::clone(&store));
+        let gateway = Gateway::build(setup.config, commands, rows, clock, &health).unwrap();
         let stop = CancellationToken::new();
         if setup.processor {
             for partition in 0..PARTITIONS {
@@ -214,7 +224,9 @@ async fn process(queue: Arc<EmbeddedQueue>, store: Arc<EmbeddedStore>, partition
                     None => store.scheduler(command.tenant, command.scheduler).await.unwrap().and_then(|row| row.state),
                 };
                 let message = MessageId { source: frame.header.gateway, sequence: frame.header.number, index };
-                apply(&mut state, &key, &command.input, frame.header.wall, message, &mut Effects::new());
+                for input in [&command.input, &Input::Tick] {
+                    apply(&mut state, &key, input, frame.header.wall, message, &mut Effects::new());
+                }
                 latest.push(SchedulerRow { key, state, epoch: row.epoch, position, outbox: Vec::new() });
             }
             commit.removed = latest.iter().filter(|row| row.state.is_none()).map(|row| row.key.clone()).collect();

@@ -1,0 +1,215 @@
+//! A queue and a store that fail while they are told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::time::Timestamp;
+use ronda_queue::{
+    Capabilities, Depth, EmbeddedQueue, Partition, Position, Published, Queue, QueueError, QueueErrorKind, Receiver,
+};
+use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
+use ronda_store::embedded::EmbeddedStore;
+use ronda_store::error::{StoreError, StoreErrorKind};
+use ronda_store::port::{
+    Commit, ErrorCursor, HistoryEntry, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore,
+    PurgeCursor, Purged, Retention, SchedulerReads, SurfaceStore, SurfaceWrite,
+};
+
+const WORKS: u8 = 0;
+const HANGS: u8 = 1;
+const FAILS: u8 = 2;
+
+/// A queue that stops confirming while told to.
+pub struct FaultyQueue {
+    inner: Arc<EmbeddedQueue>,
+    mode: Arc<AtomicU8>,
+}
+
+/// Tells a [`FaultyQueue`] what to do.
+#[derive(Clone, Default)]
+pub struct QueueSwitch(Arc<AtomicU8>);
+
+impl QueueSwitch {
+    pub fn works(&self) {
+        self.0.store(WORKS, Ordering::SeqCst);
+    }
+
+    pub fn hangs(&self) {
+        self.0.store(HANGS, Ordering::SeqCst);
+    }
+
+    pub fn fails(&self) {
+        self.0.store(FAILS, Ordering::SeqCst);
+    }
+
+    pub fn wrap(&self, inner: Arc<EmbeddedQueue>) -> Arc<dyn Queue> {
+        Arc::new(FaultyQueue { inner, mode: Arc::clone(&self.0) })
+    }
+}
+
+#[async_trait]
+impl Queue for FaultyQueue {
+    fn partitions(&self) -> u32 {
+        self.inner.partitions()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError> {
+        match self.mode.load(Ordering::SeqCst) {
+            HANGS => std::future::pending().await,
+            FAILS => Err(QueueError::transient(QueueErrorKind::Unavailable, Duration::from_millis(20), "told to fail")),
+            _ => self.inner.publish(partition, message).await,
+        }
+    }
+
+    async fn open(&self, partition: Partition, after: Option<Position>) -> Result<Box<dyn Receiver>, QueueError> {
+        self.inner.open(partition, after).await
+    }
+
+    async fn depth(&self, partition: Partition) -> Result<Depth, QueueError> {
+        self.inner.depth(partition).await
+    }
+}
+
+/// A store that can't be asked while it is told so.
+pub struct FaultyStore {
+    pub inner: Arc<EmbeddedStore>,
+    pub down: Arc<AtomicBool>,
+}
+
+impl FaultyStore {
+    fn up(&self) -> Result<&EmbeddedStore, StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "told to fail"));
+        }
+        Ok(&self.inner)
+    }
+}
+
+#[async_trait]
+impl PartitionStore for FaultyStore {
+    async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
+        self.up()?.acquire(partition, partitions).await
+    }
+
+    async fn load(
+        &self,
+        partition: u32,
+        partitions: u32,
+        after: Option<&SchedulerKey>,
+        limit: usize,
+    ) -> Result<Vec<SchedulerRow>, StoreError> {
+        self.up()?.load(partition, partitions, after, limit).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        self.up()?.commit(commit).await
+    }
+}
+
+#[async_trait]
+impl SchedulerReads for FaultyStore {
+    async fn partition(&self, partition: u32) -> Result<Option<PartitionRow>, StoreError> {
+        self.up()?.partition(partition).await
+    }
+
+    async fn scheduler(&self, tenant: &str, scheduler: &str) -> Result<Option<SchedulerRow>, StoreError> {
+        self.up()?.scheduler(tenant, scheduler).await
+    }
+
+    async fn schedulers(
+        &self,
+        tenant: &TenantId,
+        after: Option<&SchedulerId>,
+        limit: usize,
+    ) -> Result<Vec<SchedulerRow>, StoreError> {
+        self.up()?.schedulers(tenant, after, limit).await
+    }
+
+    async fn history(&self, key: &SchedulerKey, query: &HistoryQuery) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.up()?.history(key, query).await
+    }
+
+    async fn errors(
+        &self,
+        tenant: &TenantId,
+        after: Option<ErrorCursor>,
+        limit: usize,
+    ) -> Result<Vec<ErrorRow>, StoreError> {
+        self.up()?.errors(tenant, after, limit).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>, StoreError> {
+        self.up()?.tenants().await
+    }
+}
+
+#[async_trait]
+impl KeyStore for FaultyStore {
+    async fn put_key(&self, key: ApiKeyRow) -> Result<(), StoreError> {
+        self.up()?.put_key(key).await
+    }
+
+    async fn key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError> {
+        self.up()?.key(hash).await
+    }
+
+    async fn keys(&self, tenant: Option<&TenantId>) -> Result<Vec<ApiKeyRow>, StoreError> {
+        self.up()?.keys(tenant).await
+    }
+}
+
+#[async_trait]
+impl IdempotencyStore for FaultyStore {
+    async fn claim(&self, tenant: &TenantId, key: &str, row: IdempotencyRow) -> Result<IdempotencyClaim, StoreError> {
+        self.up()?.claim(tenant, key, row).await
+    }
+
+    async fn answer(&self, tenant: &TenantId, key: &str, answer: IdempotentAnswer) -> Result<(), StoreError> {
+        self.up()?.answer(tenant, key, answer).await
+    }
+
+    async fn release(&self, tenant: &TenantId, key: &str) -> Result<(), StoreError> {
+        self.up()?.release(tenant, key).await
+    }
+}
+
+#[async_trait]
+impl SurfaceStore for FaultyStore {
+    async fn acquire_shard(&self, shard: u32) -> Result<u64, StoreError> {
+        self.up()?.acquire_shard(shard).await
+    }
+
+    async fn commit_surfaces(&self, shard: u32, epoch: u64, writes: Vec<SurfaceWrite>) -> Result<(), StoreError> {
+        self.up()?.commit_surfaces(shard, epoch, writes).await
+    }
+
+    async fn surfaces(
+        &self,
+        shard: u32,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.up()?.surfaces(shard, prefix, after, limit).await
+    }
+}
+
+#[async_trait]
+impl Retention for FaultyStore {
+    async fn purge(
+        &self,
+        before: Timestamp,
+        resume: Option<PurgeCursor>,
+        limit: usize,
+    ) -> Result<Purged, StoreError> {
+        self.up()?.purge(before, resume, limit).await
+    }
+}

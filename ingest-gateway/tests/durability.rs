@@ -1,0 +1,189 @@
+//! A 2xx means durable, whatever queue and store do.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::faulty::{FaultyStore, QueueSwitch};
+use common::{Setup, TestGateway};
+use ronda_domain::id::{MessageId, TenantId};
+use ronda_domain::time::Timestamp;
+use ronda_ingest_gateway::Config;
+use ronda_queue::{Queue, ReceiveLimit};
+use ronda_schemas::frame::Frame;
+use ronda_schemas::row::{IdempotencyRow, IdempotentAnswer};
+use ronda_store::port::{IdempotencyClaim, IdempotencyStore};
+use serde_json::json;
+
+const STATUS: &str = "/api/v1/schedulers/nightly/status";
+
+fn hasty() -> Config {
+    Config { publish_attempt_timeout_ms: 100, publish_retry_ms: 200, pulse_period_ms: 100, apply_wait_ms: 5_000, ..Config::default() }
+}
+
+async fn with_switch() -> (TestGateway, QueueSwitch) {
+    let switch = QueueSwitch::default();
+    let wrap = switch.clone();
+    let setup = Setup { config: hasty(), queue: Box::new(move |queue| wrap.wrap(queue)), ..Setup::default() };
+    (TestGateway::with(setup).await.ready().await, switch)
+}
+
+/// Every command that is in the queue, as text.
+async fn queued(gateway: &TestGateway) -> Vec<String> {
+    let mut commands = Vec::new();
+    for partition in 0..common::PARTITIONS {
+        let mut receiver = gateway.queue.open(partition, None).await.unwrap();
+        let limit = ReceiveLimit { messages: 1_000_000, bytes: 1 << 30 };
+        for delivery in receiver.receive(limit).await.unwrap() {
+            let frame = Frame::decode(&delivery.message).unwrap();
+            commands.extend(frame.commands().map(|command| format!("{:?}", command.unwrap())));
+        }
+    }
+    commands
+}
+
+#[tokio::test]
+async fn what_was_answered_202_is_in_the_queue() {
+    let gateway = TestGateway::start().await.ready().await;
+    gateway.register("nightly").await;
+    for number in 0..50 {
+        let body = json!({"status": "running", "run_id": format!("run-{number}")});
+        assert_eq!(gateway.json("PUT", STATUS, &body).await.status, 202);
+        let wanted = format!("\"run-{number}\"");
+        assert!(queued(&gateway).await.iter().any(|command| command.contains(&wanted)));
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_never_confirms_gets_nobody_a_2xx_and_takes_writes_again_once_it_does() {
+    let (gateway, switch) = with_switch().await;
+    gateway.register("nightly").await;
+    switch.hangs();
+    let bodies = [
+        ("PUT", STATUS, json!({"status": "running"})),
+        ("POST", "/api/v1/events", json!([{"type": "heartbeat", "scheduler_id": "nightly"}])),
+        ("POST", "/api/v1/schedulers/register", json!({"id": "other"})),
+        ("POST", "/api/v1/schedulers/nightly/pause", json!({})),
+    ];
+    for (method, path, body) in &bodies {
+        let reply = gateway.json(method, path, body).await;
+        reply.is_problem(503, "queue_unavailable");
+        assert!(reply.header("retry-after").is_some());
+    }
+    assert_eq!(gateway.send("GET", "/api/v1/keys", &[], b"").await.status, 200, "reads go on");
+    switch.works();
+    let begun = tokio::time::Instant::now();
+    while gateway.json("PUT", STATUS, &json!({"status": "running"})).await.status != 202 {
+        assert!(begun.elapsed() < common::DEADLINE, "writes are taken again");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_not_joined_takes_no_writes() {
+    let switch = QueueSwitch::default();
+    switch.fails();
+    let wrap = switch.clone();
+    let setup = Setup { config: hasty(), queue: Box::new(move |queue| wrap.wrap(queue)), ..Setup::default() };
+    let gateway = TestGateway::with(setup).await;
+    let body = json!([{"type": "heartbeat", "scheduler_id": "nightly"}]);
+    assert!(!gateway.health.readiness().ok);
+    gateway.json("POST", "/api/v1/schedulers/register", &json!({"id": "nightly"})).await.is_problem(503, "queue_unavailable");
+    assert_eq!(gateway.json("POST", "/api/v1/events", &body).await.status, 202, "an unknown scheduler is refused as such");
+    switch.works();
+    let gateway = gateway.ready().await;
+    gateway.register("nightly").await;
+}
+
+#[tokio::test]
+async fn when_the_store_cannot_be_asked_reports_are_taken_and_judged_later() {
+    let down = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&down);
+    let store = Box::new(move |inner| Arc::new(FaultyStore { inner, down: shared }) as Arc<dyn ronda_store::port::Store>);
+    let config = Config { known_scheduler_ttl_seconds: 0, key_ttl_ms: 0, ..Config::default() };
+    let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
+    gateway.register("nightly").await;
+    down.store(true, Ordering::SeqCst);
+    assert_eq!(gateway.json("PUT", STATUS, &json!({"status": "running"})).await.status, 202);
+    let nobody = gateway.json("PUT", "/api/v1/schedulers/nobody/status", &json!({"status": "running"})).await;
+    assert_eq!(nobody.status, 202, "{nobody:?}");
+    let headers = [("X-API-Key", "rk_never_seen")];
+    gateway.send_as_is("PUT", STATUS, &headers, b"{}").await.is_problem(503, "store_unavailable");
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")];
+    gateway.send("PUT", STATUS, &headers, br#"{"status":"running"}"#).await.is_problem(503, "store_unavailable");
+}
+
+#[tokio::test]
+async fn a_register_that_is_not_applied_in_time_is_accepted() {
+    let config = Config { apply_wait_ms: 50, ..Config::default() };
+    let gateway = TestGateway::with(Setup { config, processor: false, ..Setup::default() }).await.ready().await;
+    let reply = gateway.json("POST", "/api/v1/schedulers/register", &json!({"id": "nightly"})).await;
+    assert_eq!((reply.status, reply.header("location")), (202, Some("/api/v1/schedulers/nightly")));
+}
+
+#[tokio::test]
+async fn an_idempotent_write_that_ended_undecided_goes_on_as_the_same_run() {
+    let (gateway, switch) = with_switch().await;
+    gateway.register("nightly").await;
+    switch.hangs();
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k-1")];
+    let body = br#"{"status":"running"}"#;
+    gateway.send("PUT", STATUS, &headers, body).await.is_problem(503, "queue_unavailable");
+    let kept = stored(&gateway, "k-1").await;
+    switch.works();
+    let begun = tokio::time::Instant::now();
+    let reply = loop {
+        let reply = gateway.send("PUT", STATUS, &headers, body).await;
+        if reply.status == 202 {
+            break reply;
+        }
+        assert!(begun.elapsed() < common::DEADLINE);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(reply.json()["run_id"], kept.message.made_run_id().as_str());
+}
+
+/// What is stored for a key, found by claiming it for something else.
+async fn stored(gateway: &TestGateway, key: &str) -> IdempotencyRow {
+    let tenant = TenantId::new("acme").unwrap();
+    let row = IdempotencyRow {
+        fingerprint: [0; 32],
+        created_at: Timestamp::from_millis(0),
+        answer: None,
+        message: MessageId::default(),
+    };
+    match gateway.store.claim(&tenant, key, row).await.unwrap() {
+        IdempotencyClaim::Existing(row) => row,
+        IdempotencyClaim::Claimed => panic!("the key was not claimed"),
+    }
+}
+
+#[tokio::test]
+async fn a_first_request_under_way_is_waited_for_and_an_abandoned_one_is_taken_over() {
+    let config = Config { idempotency_takeover_seconds: 1, ..Config::default() };
+    let gateway = TestGateway::with(Setup { config, ..Setup::default() }).await.ready().await;
+    gateway.register("nightly").await;
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k-1")];
+    let body = br#"{"status":"running"}"#;
+    assert_eq!(gateway.send("PUT", STATUS, &headers, body).await.status, 202);
+    // The same claim, as a gateway that was killed before it answered leaves it behind.
+    let tenant = TenantId::new("acme").unwrap();
+    let mut row = stored(&gateway, "k-1").await;
+    assert!(row.answer.is_some());
+    gateway.store.release(&tenant, "k-1").await.unwrap();
+    row.answer = None::<IdempotentAnswer>;
+    let run = row.message.made_run_id();
+    assert_eq!(gateway.store.claim(&tenant, "k-1", row).await.unwrap(), IdempotencyClaim::Claimed);
+    let begun = tokio::time::Instant::now();
+    let reply = loop {
+        let reply = gateway.send("PUT", STATUS, &headers, body).await;
+        if reply.status == 202 {
+            break reply;
+        }
+        reply.is_problem(409, "idempotency_in_progress");
+        assert!(reply.header("retry-after").is_some() && begun.elapsed() < common::DEADLINE);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert_eq!(reply.json()["run_id"], run.as_str());
+}
