@@ -28,6 +28,9 @@ const FIELDS: [&str; 15] = [
 ];
 const SCHEDULE_FIELDS: [&str; 4] = ["cron", "timezone", "every_seconds", "anchor"];
 
+/// The one id that no scheduler can have: its address would be that of this very request.
+pub const RESERVED_ID: &str = "register";
+
 /// A scheduler to be registered, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Registration {
@@ -62,6 +65,10 @@ fn draft(mut fields: Fields<'_>) -> SpecDraft {
     let number = |fields: &mut Fields<'_>, name: &str| fields.integer(name, i64::MIN.into(), i64::MAX.into());
     let given = fields.has("id");
     let id = fields.id("id", check_id);
+    if id.as_deref() == Some(RESERVED_ID) {
+        let message = "must not be 'register': the address /api/v1/schedulers/register has another meaning";
+        fields.findings().add("/id", "reserved", message);
+    }
     let id = fields.need("id", given, id, "how reports will name the scheduler, such as nightly-billing");
     let draft = SpecDraft {
         id: id.unwrap_or_default(),

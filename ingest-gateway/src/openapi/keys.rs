@@ -1,0 +1,44 @@
+//! The bodies of the key routes, for the document only.
+#![allow(dead_code, reason = "the types only describe bodies")]
+
+use ronda_schemas::api::resource::KeyResource;
+use ronda_schemas::api::time::Time;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// A key to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateKeyRequest {
+    /// What to call it.
+    name: String,
+    /// What it may do.
+    scopes: Vec<ScopeWord>,
+    /// Requests a minute; 100 when absent.
+    rate_limit_per_minute: Option<u32>,
+    /// When it stops working; absent: never.
+    expires_at: Option<Time>,
+}
+
+/// What a key may do.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Scope)]
+pub(super) enum ScopeWord {
+    /// Report and register.
+    Ingest,
+    /// Read.
+    Read,
+    /// Delete, pause, resume and manage keys.
+    Admin,
+}
+
+/// A key that was just made.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct CreatedKey {
+    /// The key itself, shown this once.
+    key: String,
+    /// What is kept of it.
+    #[serde(flatten)]
+    resource: KeyResource,
+}

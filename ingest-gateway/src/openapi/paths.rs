@@ -1,0 +1,215 @@
+//! The operations as the document shows them. The functions only carry the attributes: a test compares them with the router.
+//!
+//! What all operations have in common (keys, problems, headers) is added in [`common`](super::common).
+#![allow(dead_code, reason = "the functions only carry documentation")]
+
+use ronda_schemas::api::problem::BulkAnswer;
+use ronda_schemas::api::request::{EventRequest, HeartbeatRequest, RegisterRequest, StatusRequest};
+use ronda_schemas::api::resource::{
+    AcceptedResource, ErrorResource, HistoryResource, KeyResource, Page, SchedulerResource,
+};
+use ronda_schemas::api::time::Time;
+use ronda_schemas::api::words::SchedulerStatusWord;
+
+use super::keys::{CreateKeyRequest, CreatedKey};
+
+/// Register or update a scheduler
+///
+/// Registering again with the same content changes nothing; with other content it updates. The answer comes once it is applied, so that a
+/// report sent next through any gateway finds it.
+#[utoipa::path(
+    post, path = "/api/v1/schedulers/register", tag = "schedulers", operation_id = "registerScheduler",
+    request_body(content = RegisterRequest, examples(
+        ("cron" = (summary = "By the clock of a zone", value = json!({"id": "nightly-billing", "name": "Nightly billing", "team": "payments",
+            "environment": "production", "tags": ["money"], "schedule": {"cron": "0 1 * * *", "timezone": "Asia/Jakarta"},
+            "start_grace_seconds": 300, "max_run_seconds": 3600, "severity": "critical"}))),
+        ("interval" = (summary = "Every five minutes", value = json!({"id": "sync-stock", "schedule": {"every_seconds": 300}}))),
+        ("worker" = (summary = "No schedule, only heartbeats", value = json!({"id": "mail-worker", "heartbeat_timeout_seconds": 120}))),
+    )),
+    responses(
+        (status = 200, description = "It was there before; this is how it is now.", body = SchedulerResource),
+        (status = 201, description = "It is new.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn register() {}
+
+/// Report where a run is
+///
+/// Answered once it is durable. With `Prefer: wait=5` it is answered with the resulting state once it is applied.
+#[utoipa::path(
+    put, path = "/api/v1/schedulers/{id}/status", tag = "reports", operation_id = "reportStatus",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    request_body(content = StatusRequest, examples(
+        ("running" = (summary = "It starts", value = json!({"status": "running", "run_id": "2026-11-23"}))),
+        ("failed" = (summary = "It failed", value = json!({"status": "failed", "run_id": "2026-11-23", "error": "disk full", "exit_code": 1,
+            "duration_ms": 5321, "occurred_at": "2026-11-23T18:00:00Z", "metadata": {"host": "batch-7"}}))),
+    )),
+    responses(
+        (status = 200, description = "It is applied; this is how the scheduler is now. Only with `Prefer: wait`.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn status() {}
+
+/// Report a sign of life
+///
+/// Answered once it is durable. With `Prefer: wait=5` it is answered with the resulting state once it is applied.
+#[utoipa::path(
+    post, path = "/api/v1/schedulers/{id}/heartbeat", tag = "reports", operation_id = "reportHeartbeat",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    request_body(content = HeartbeatRequest, example = json!({"run_id": "2026-11-23", "progress": {"done": 40, "total": 100, "message": "invoices"}})),
+    responses(
+        (status = 200, description = "It is applied; this is how the scheduler is now. Only with `Prefer: wait`.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn heartbeat() {}
+
+/// Report many statuses and heartbeats at once
+///
+/// A JSON array, or one event a line as `application/x-ndjson`. Wrong items are refused one by one; what counts as accepted is durable.
+#[utoipa::path(
+    post, path = "/api/v1/events", tag = "reports", operation_id = "reportEvents",
+    request_body(content((Vec<EventRequest> = "application/json", example = json!([
+        {"type": "heartbeat", "scheduler_id": "mail-worker"},
+        {"type": "status", "scheduler_id": "nightly-billing", "status": "success", "run_id": "2026-11-23", "duration_ms": 5321}])),
+        (String = "application/x-ndjson", example = "{\"type\":\"heartbeat\",\"scheduler_id\":\"mail-worker\"}\n"))),
+    responses((status = 202, description = "How many were accepted, and which were not.", body = BulkAnswer))
+)]
+fn events() {}
+
+/// List schedulers
+///
+/// By id, a page at a time; all filters must match. A page may have few items, or none, and still a next one.
+#[utoipa::path(
+    get, path = "/api/v1/schedulers", tag = "schedulers", operation_id = "listSchedulers",
+    params(
+        ("status" = Option<SchedulerStatusWord>, Query, description = "Only those that are so now."),
+        ("team" = Option<String>, Query, description = "Only those of this team.", max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$"),
+        ("environment" = Option<String>, Query, description = "Only those in this environment.", max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$"),
+        ("tag" = Option<Vec<String>>, Query, description = "Only those with this tag; may be repeated.", max_items = 20),
+        ("q" = Option<String>, Query, description = "Only those with this text in id, name or description, in upper or lower case.", max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$"),
+        ("limit" = Option<u16>, Query, description = "Items on a page; 50 when absent.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters."),
+    ),
+    responses((status = 200, description = "A page.", body = Page<SchedulerResource>,
+        headers(("Link" = String, description = "The next page, as `<…>; rel=\"next\"`."))))
+)]
+fn list() {}
+
+/// Show a scheduler
+#[utoipa::path(
+    get, path = "/api/v1/schedulers/{id}", tag = "schedulers", operation_id = "getScheduler",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    responses((status = 200, description = "How it is.", body = SchedulerResource))
+)]
+fn detail() {}
+
+/// Show a scheduler's history
+///
+/// Occurrences, unscheduled runs and silences with their runs, newest first. A deleted scheduler's history can be read for as long as it is kept.
+#[utoipa::path(
+    get, path = "/api/v1/schedulers/{id}/history", tag = "schedulers", operation_id = "getHistory",
+    params(
+        ("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing"),
+        ("from" = Option<Time>, Query, description = "Only entries at or after this time."),
+        ("until" = Option<Time>, Query, description = "Only entries before this time."),
+        ("limit" = Option<u16>, Query, description = "Items on a page; 50 when absent.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same range."),
+    ),
+    responses((status = 200, description = "A page.", body = Page<HistoryResource>,
+        headers(("Link" = String, description = "The next page, as `<…>; rel=\"next\"`."))))
+)]
+fn history() {}
+
+/// Delete a scheduler
+#[utoipa::path(
+    delete, path = "/api/v1/schedulers/{id}", tag = "schedulers", operation_id = "deleteScheduler",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    responses(
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+        (status = 204, description = "It is gone."),
+    )
+)]
+fn remove() {}
+
+/// Expect nothing of a scheduler until it is resumed
+#[utoipa::path(
+    post, path = "/api/v1/schedulers/{id}/pause", tag = "schedulers", operation_id = "pauseScheduler",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    responses(
+        (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn pause() {}
+
+/// Expect a paused scheduler again
+#[utoipa::path(
+    post, path = "/api/v1/schedulers/{id}/resume", tag = "schedulers", operation_id = "resumeScheduler",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    responses(
+        (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn resume() {}
+
+/// List what was refused after it had been accepted
+///
+/// Newest first: commands that turned out wrong later in the pipeline, and why.
+#[utoipa::path(
+    get, path = "/api/v1/errors", tag = "errors", operation_id = "listErrors",
+    params(
+        ("limit" = Option<u16>, Query, description = "Items on a page; 50 when absent.", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page.", body = Page<ErrorResource>,
+        headers(("Link" = String, description = "The next page, as `<…>; rel=\"next\"`."))))
+)]
+fn errors() {}
+
+/// List the tenant's keys
+#[utoipa::path(
+    get, path = "/api/v1/keys", tag = "keys", operation_id = "listKeys",
+    responses((status = 200, description = "All of them; never the keys themselves.", body = Page<KeyResource>))
+)]
+fn list_keys() {}
+
+/// Make a key
+#[utoipa::path(
+    post, path = "/api/v1/keys", tag = "keys", operation_id = "createKey",
+    request_body(content = CreateKeyRequest, example = json!({"name": "batch hosts", "scopes": ["ingest"], "rate_limit_per_minute": 600})),
+    responses((status = 201, description = "The key itself is shown this once.", body = CreatedKey))
+)]
+fn create_key() {}
+
+/// Revoke a key
+#[utoipa::path(
+    delete, path = "/api/v1/keys/{id}", tag = "keys", operation_id = "revokeKey",
+    params(("id" = String, Path, description = "The key's public id.")),
+    responses((status = 204, description = "It works no more."))
+)]
+fn revoke_key() {}
+
+/// The document without what all operations have in common.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Ronda",
+        description = "Watches fleets of schedulers: jobs report where they are, and people hear of what failed, hung or never started.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        register, status, heartbeat, events, list, detail, history, remove, pause, resume, errors, list_keys, create_key, revoke_key
+    ),
+    components(schemas(ronda_schemas::api::problem::ProblemBody)),
+    tags(
+        (name = "reports", description = "What jobs say. Scope `ingest`."),
+        (name = "schedulers", description = "What is watched. Registering needs the scope `ingest`, reading `read`, the rest `admin`."),
+        (name = "errors", description = "What was refused after it had been accepted. Scope `read`."),
+        (name = "keys", description = "The tenant's API keys. Scope `admin`."),
+    ),
+)]
+pub(super) struct Paths;
