@@ -86,7 +86,7 @@ impl SpecDraft {
         let description = checks.text("/description", self.description.as_deref(), limits::MAX_DESCRIPTION_BYTES, true);
         let team = checks.text("/team", self.team.as_deref(), limits::MAX_LABEL_BYTES, false);
         let environment = checks.text("/environment", self.environment.as_deref(), limits::MAX_LABEL_BYTES, false);
-        let tags = checks.tags(self.tags.unwrap_or_default());
+        let tags = checks.tags(&self.tags.unwrap_or_default());
         let schedule = checks.schedule(self.schedule);
         let period = shortest_period(&schedule);
         let grace = period.map_or(DEFAULT_START_GRACE_SECONDS, |period| {
@@ -165,7 +165,7 @@ impl Checks {
         text.into()
     }
 
-    fn tags(&mut self, given: Vec<String>) -> Box<[Box<str>]> {
+    fn tags(&mut self, given: &[String]) -> Box<[Box<str>]> {
         if given.len() > limits::MAX_TAGS {
             let message = format!("must have at most {} tags, and has {}", limits::MAX_TAGS, given.len());
             self.wrong("/tags", "too_many", message);

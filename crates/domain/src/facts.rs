@@ -34,6 +34,7 @@ impl Scheduler {
         if report.status.is_terminal() {
             run.join_end(End::new(report, at, message));
         } else if run.has_ended() {
+            effects.changed |= run.join_afterword(at);
             return;
         } else {
             run.join_sign(at, report.occurred_at);
@@ -56,6 +57,7 @@ impl Scheduler {
         };
         let Some(run) = self.run_for(id, true, at, effects) else { return };
         if run.has_ended() {
+            effects.changed |= run.join_afterword(at);
             return;
         }
         run.join_heartbeat(at, report.occurred_at, report.progress.as_ref());
@@ -81,7 +83,7 @@ impl Scheduler {
                     effects.refused = Some(Refusal::InvalidRunId);
                     return None;
                 }
-                if at <= self.horizon || self.has_forgotten(hash_run(id)) {
+                if at <= self.horizon || self.hear_forgotten(hash_run(id), at, effects) {
                     return None;
                 }
                 if self.runs.len() >= MAX_KEPT_RUNS {
@@ -90,6 +92,14 @@ impl Scheduler {
                 self.add_run(RunId::new(id).ok()?, named)
             }
         }
+    }
+
+    /// Whether this is a run that is over and forgotten. How late its last word came decides how long copies of it may come.
+    fn hear_forgotten(&mut self, hash: u64, at: Timestamp, effects: &mut Effects) -> bool {
+        let Some((_, last)) = self.forgotten.iter_mut().find(|(known, _)| *known == hash) else { return false };
+        effects.changed |= at > *last;
+        *last = at.max(*last);
+        true
     }
 
     /// Puts a new run in its place by id.

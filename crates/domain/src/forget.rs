@@ -34,6 +34,10 @@ impl Scheduler {
     }
 
     fn remember_hashes(&mut self, run: &Run) {
+        if let Some(own) = &mut self.own_heartbeat_at {
+            // What was heard of the run was a sign of the scheduler's life, too.
+            *own = run.last_at().max(*own);
+        }
         let ends = run.ends.iter().filter(|end| end.unnamed != 0).map(|end| (end.unnamed, run.last_at()));
         for hash in ends.chain([(hash_run(run.id.as_str()), run.last_at())]) {
             if self.forgotten.len() >= MAX_FORGOTTEN_RUNS {

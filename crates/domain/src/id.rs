@@ -170,7 +170,7 @@ pub fn hash_of(tenant: &str, scheduler: &str) -> u32 {
 /// The queue partition that a scheduler's messages go through, for a queue of so many partitions.
 #[must_use]
 pub fn partition_of(tenant: &str, scheduler: &str, partitions: u32) -> u32 {
-    hash_of(tenant, scheduler) % partitions.max(1)
+    hash_of(tenant, scheduler).checked_rem(partitions).unwrap_or(0)
 }
 
 /// Which message an input came in: unique for ever, and the same whenever the message is replayed.

@@ -260,14 +260,12 @@ impl Scheduler {
     fn judge_silence(&mut self, now: Timestamp, watermark: Option<Timestamp>, findings: &mut Findings) {
         let heard = self.runs.iter().filter(|run| run.placed.is_some()).map(Run::last_at);
         let heard = heard.chain(self.own_heartbeat_at).max();
-        if let (Some(silence), Some(heard)) = (self.open_silence(), heard) {
-            if heard > silence.subject.time() {
-                let subject = silence.subject.clone();
-                let entry = self.entry(&subject);
-                findings.note(entry);
-                entry.ended_at = Some(heard);
-                entry.go_to(OccurrenceStatus::Succeeded, now);
-            }
+        let broken = self.open_silence().filter(|silence| heard > Some(silence.subject.time()));
+        if let Some(subject) = broken.map(|silence| silence.subject.clone()) {
+            let entry = self.entry(&subject);
+            findings.note(entry);
+            entry.ended_at = heard;
+            entry.go_to(OccurrenceStatus::Succeeded, now);
         }
         let Some((deadline, since, blind)) = self.silence_deadline() else { return };
         if watermark.is_none_or(|watermark| watermark <= deadline) || self.open_silence().is_some() {

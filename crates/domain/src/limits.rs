@@ -54,4 +54,4 @@ pub const MAX_GAPS: usize = 8;
 /// Longest error text in a derived event, in bytes of UTF-8; the run's record has it whole.
 pub const MAX_EVENT_ERROR_BYTES: usize = 500;
 /// Most forgotten runs (as hashes) that a copy with a later receive time is still recognised by; older ones by their time.
-pub const MAX_FORGOTTEN_RUNS: usize = 6;
+pub const MAX_FORGOTTEN_RUNS: usize = 8;

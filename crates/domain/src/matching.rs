@@ -98,10 +98,11 @@ impl Scheduler {
 
     /// Remembers that an occurrence has its run, while an earlier one is still waited for.
     pub(crate) fn fill(&mut self, due: Timestamp) {
-        if self.expected.is_some_and(|expected| due >= expected) {
-            if let Err(index) = self.filled.binary_search(&due) {
-                self.filled.insert(index, due);
-            }
+        let is_ahead = self.expected.is_some_and(|expected| due >= expected);
+        if let Err(index) = self.filled.binary_search(&due)
+            && is_ahead
+        {
+            self.filled.insert(index, due);
         }
     }
 }

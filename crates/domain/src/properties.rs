@@ -39,7 +39,7 @@ impl Fact {
                 occurred_at: self.occurred_at,
                 error: (status == ReportedStatus::Failed).then_some("no"),
                 exit_code: None,
-                duration_ms: (self.number % 3 == 0).then_some(self.number * 1_000),
+                duration_ms: self.number.is_multiple_of(3).then_some(self.number * 1_000),
                 metadata: Vec::new(),
             }),
             None => Input::Heartbeat(HeartbeatReport {

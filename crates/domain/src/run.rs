@@ -18,6 +18,8 @@ pub(crate) struct End {
     pub(crate) order: Timestamp,
     /// When the first report of this status was received.
     pub(crate) at: Timestamp,
+    /// When the last one was received.
+    pub(crate) last_at: Timestamp,
     /// Hash of the message that `order` and what follows are from.
     pub(crate) message: u64,
     /// Hash of the message without a run id that said so, by which alone a copy of it is known; 0: there is none.
@@ -49,6 +51,7 @@ impl End {
             status: report.status,
             order: believed.unwrap_or(at),
             at,
+            last_at: at,
             message: hash_message(message),
             unnamed: if report.run_id.is_none() { hash_message(message) } else { 0 },
             duration_ms: report.duration_ms,
@@ -168,6 +171,13 @@ impl Run {
         }
     }
 
+    /// Joins a message that came after the end: it says nothing, but it was the last. Says whether it is news.
+    pub(crate) fn join_afterword(&mut self, at: Timestamp) -> bool {
+        let is_news = at > self.last_sign;
+        self.last_sign = at.max(self.last_sign);
+        is_news
+    }
+
     pub(crate) fn join_heartbeat(
         &mut self,
         at: Timestamp,
@@ -208,11 +218,13 @@ impl Run {
         match self.ends.iter_mut().find(|known| known.status == end.status) {
             Some(known) => {
                 let first = known.at.min(end.at);
+                let last = known.last_at.max(end.last_at);
                 let unnamed = known.unnamed.max(end.unnamed);
                 if (end.order, end.message) > (known.order, known.message) {
                     *known = end;
                 }
                 known.at = first;
+                known.last_at = last;
                 known.unnamed = unnamed;
             }
             None => {
@@ -230,7 +242,7 @@ impl Run {
 
     /// When the last of its messages was received, as far as is known.
     pub(crate) fn last_at(&self) -> Timestamp {
-        self.ends.iter().map(|end| end.at).fold(self.last_sign, Timestamp::max)
+        self.ends.iter().map(|end| end.last_at).fold(self.last_sign, Timestamp::max)
     }
 
     /// Its start: the least receive time; told by the duration when only its end was reported. Fixed once placed.

@@ -74,7 +74,7 @@ impl Plan {
             let from = until.plus_millis(span_ms.saturating_neg()).max(after);
             match self.next_due(from) {
                 Some(due) if due <= until => break due,
-                _ if from == after => return None,
+                _ if from == after || span_ms == i64::MAX => return None,
                 _ => span_ms = span_ms.saturating_mul(6),
             }
         };

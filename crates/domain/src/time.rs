@@ -34,13 +34,13 @@ impl Timestamp {
     /// This time moved later by so many seconds; saturates.
     #[must_use]
     pub const fn plus_seconds(self, seconds: u32) -> Self {
-        Self(self.0.saturating_add(seconds as i64 * 1_000))
+        Self(self.0.saturating_add((seconds as i64).saturating_mul(1_000)))
     }
 
     /// This time moved earlier by so many seconds; saturates.
     #[must_use]
     pub const fn minus_seconds(self, seconds: u32) -> Self {
-        Self(self.0.saturating_sub(seconds as i64 * 1_000))
+        Self(self.0.saturating_sub((seconds as i64).saturating_mul(1_000)))
     }
 
     /// This time moved by so many milliseconds, later when positive; saturates.
