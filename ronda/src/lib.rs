@@ -2,4 +2,72 @@
 //!
 //! It holds no logic of its own: what the services do is theirs, what the API answers is the gateway's.
 
+pub mod cli;
+pub mod client;
 pub mod config;
+pub mod exit;
+pub mod keys;
+pub mod settings_command;
+pub mod split;
+pub mod text;
+pub mod up;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use cli::{Arguments, Command};
+use exit::Failure;
+
+/// Reads the command line, does what it says, and answers the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => match runtime.block_on(Box::pin(run(arguments.command))) {
+            Ok(text) => {
+                print(&text);
+                ExitCode::SUCCESS
+            }
+            Err(failure) => ended(&failure),
+        },
+        Err(error) => ended(&Failure::other(format!("the runtime could not be started: {error}"))),
+    }
+}
+
+async fn run(command: Command) -> Result<String, Failure> {
+    match command {
+        Command::Up(arguments) => Box::pin(up::run(arguments)).await.map(|()| String::new()),
+        Command::IngestGateway => Err(split::refusal("ingest gateway")),
+        Command::Processor => Err(split::refusal("processor")),
+        Command::Notifier => Err(split::refusal("notifier")),
+        Command::Keys(command) => keys::run(command).await,
+        Command::Schedulers(command) => client::schedulers(command).await,
+        Command::Register(arguments) => client::register(*arguments).await,
+        Command::Status(arguments) => client::status(arguments).await,
+        Command::Heartbeat(arguments) => client::heartbeat(arguments).await,
+        Command::Config(command) => settings_command::run(command),
+        Command::Version { json } => Ok(version(json)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "ronda", &mut script);
+            Ok(String::from_utf8_lossy(&script).into_owned())
+        }
+    }
+}
+
+fn version(json: bool) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    if json { format!("{:#}\n", serde_json::json!({ "version": version })) } else { format!("ronda {version}\n") }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no failure.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn ended(failure: &Failure) -> ExitCode {
+    let _ = writeln!(std::io::stderr().lock(), "ronda: {failure}");
+    ExitCode::from(failure.code as u8)
+}

@@ -115,7 +115,10 @@ pub fn read(value: &Toml, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Vec<B
             }
         }
         if boards.iter().any(|other| other.name == board.name) {
-            add(format!("{place}.name"), format!("is {:?} a second time; give each board a name of its own", board.name));
+            add(
+                format!("{place}.name"),
+                format!("is {:?} a second time; give each board a name of its own", board.name),
+            );
         }
         boards.push(board);
     }

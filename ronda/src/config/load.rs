@@ -174,7 +174,11 @@ impl Loading {
         if !self.settings.storage.partitions.is_power_of_two() {
             let partitions = self.settings.storage.partitions;
             let from = origin(self, "storage.partitions");
-            self.add(&from, "storage.partitions", format!("is {partitions}, but must be a power of two: 1, 2, 4, 8, …"));
+            self.add(
+                &from,
+                "storage.partitions",
+                format!("is {partitions}, but must be a power of two: 1, 2, 4, 8, …"),
+            );
         }
         let server = &self.settings.server;
         if server.listen == server.admin_listen && server.listen.port() != 0 {
@@ -192,13 +196,23 @@ impl Loading {
         }
         let slack = &self.settings.slack;
         if url::Url::parse(&slack.api_url).ok().is_none_or(|url| !matches!(url.scheme(), "http" | "https")) {
-            let (what, from) = (format!("is {:?}, but must be an http or https address", slack.api_url), origin(self, "slack.api_url"));
+            let (what, from) = (
+                format!("is {:?}, but must be an http or https address", slack.api_url),
+                origin(self, "slack.api_url"),
+            );
             self.add(&from, "slack.api_url", what);
         }
         let slack = &self.settings.slack;
-        if !slack.bot_token.is_empty() && slack.channel.is_empty() && self.settings.boards.iter().all(|b| b.channel.is_empty()) {
+        if !slack.bot_token.is_empty()
+            && slack.channel.is_empty()
+            && self.settings.boards.iter().all(|b| b.channel.is_empty())
+        {
             let from = origin(self, "slack.bot_token");
-            self.add(&from, "slack.channel", "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)");
+            self.add(
+                &from,
+                "slack.channel",
+                "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)",
+            );
         }
         if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
             self.settings.boards.push(Board::default());
@@ -208,7 +222,10 @@ impl Loading {
 
 /// Kubernetes puts such variables into every pod next to a service whose name begins with `ronda-`.
 fn is_service_link(name: &str) -> bool {
-    name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.ends_with("_PORT") || name.contains("_TCP")
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || name.contains("_TCP")
 }
 
 fn unknown_key(section: &str, key: &str) -> String {

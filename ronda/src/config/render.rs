@@ -40,7 +40,11 @@ pub fn documentation() -> String {
     let mut out = String::new();
     let defaults = Settings::default();
     for (section, doc) in SECTIONS {
-        let _ = write!(out, "## [{section}]\n\n{}\n\n| setting | type | default | environment | meaning |\n|---|---|---|---|---|\n", doc.trim());
+        let _ = write!(
+            out,
+            "## [{section}]\n\n{}\n\n| setting | type | default | environment | meaning |\n|---|---|---|---|---|\n",
+            doc.trim()
+        );
         for setting in of_section(section) {
             let kind = match setting.bounds {
                 Some((least, most)) => format!("{}, {least} to {most}", setting.kind),

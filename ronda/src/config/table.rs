@@ -181,7 +181,7 @@ settings! {
         /// How long requests in flight may take to end after a signal to stop, in seconds.
         drain_timeout_seconds: u64 = 20, from 0 to 600;
         /// How often a partition hears from this gateway at least, in milliseconds. It is also how finely deadlines are judged.
-        pulse_period_ms: u64 = 1_000, from 50 to 10_000;
+        pulse_period_ms: u32 = 1_000, from 50 to 10_000;
         /// How long a frame waits for more commands once it could be sent, in milliseconds; 0: not at all.
         linger_ms: u64 = 0, from 0 to 1_000;
         /// How long a key is trusted before the store is asked again, in milliseconds: how fast a revocation works.
@@ -204,10 +204,16 @@ settings! {
 
     /// How messages are applied.
     processor: ProcessorSettings {
-        /// Most queue messages (frames) that one commit takes together.
-        max_batch_messages: usize = 64, from 1 to 10_000;
-        /// Most bytes that one commit takes together.
-        max_batch_bytes: usize = 4_194_304, from 65_536 to 268_435_456;
+        /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
+        gateway_silent_periods: u32 = 10, from 4 to 3_600;
+        /// How long to collect more messages before a commit, in milliseconds; 0: commit what is there.
+        commit_interval_ms: u32 = 0, from 0 to 10_000;
+        /// Most queue messages (frames) in one commit.
+        receive_messages: usize = 64, from 1 to 4_096;
+        /// Most bytes of messages in one commit; one message may be larger.
+        receive_bytes: usize = 4_194_304, from 65_536 to 268_435_456;
+        /// A commit is closed after the frame with which it has changed so many rows.
+        commit_rows: usize = 20_000, from 1 to 1_000_000;
     }
 
     /// What is said to people, and how soon.
@@ -229,12 +235,10 @@ settings! {
 
     /// How long things are kept.
     retention: RetentionSettings {
-        /// How long history and the error feed are kept, in days.
-        history_days: u32 = 90, from 1 to 3_650;
-        /// How often old entries are looked for, in seconds.
-        purge_interval_seconds: u64 = 3_600, from 1 to 86_400;
-        /// Most entries looked at in one go; between two goes everything else has its turn.
-        purge_batch: usize = 1_000, from 1 to 100_000;
+        /// How long history and the error feed are kept, in days; 0: for ever.
+        history_days: u32 = 90, from 0 to 3_650;
+        /// Most entries that one step of the clean-up looks at; between two steps everything else has its turn.
+        purge_entries: usize = 1_000, from 1 to 100_000;
     }
 
     /// Slack. Without a token and a channel the same messages are shown on the terminal.

@@ -1,0 +1,383 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::exit::CODES_HELP;
+
+/// The night watch for fleets of schedulers.
+///
+/// Jobs report over HTTP; Ronda keeps one truth of what ran, notices what failed, hung or never started, and tells people in Slack.
+#[derive(Debug, Parser)]
+#[command(name = "ronda", version, after_help = CODES_HELP, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run all of Ronda in this process, on embedded parts
+    #[command(after_help = UP_HELP)]
+    Up(UpArguments),
+    /// Run the ingest gateway alone (needs a queue and a store that can be shared)
+    IngestGateway,
+    /// Run the processor alone (needs a queue and a store that can be shared)
+    Processor,
+    /// Run the notifier alone (needs a queue and a store that can be shared)
+    Notifier,
+    /// Make, list and revoke API keys; works while 'up' is running, and when nothing is
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Look at schedulers
+    #[command(subcommand)]
+    Schedulers(SchedulersCommand),
+    /// Register a scheduler, or change one
+    Register(Box<RegisterArguments>),
+    /// Report how a run is doing or ended
+    Status(StatusArguments),
+    /// Report that a run, or a worker, is alive
+    Heartbeat(HeartbeatArguments),
+    /// Write, check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Tell the version
+    Version {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+const UP_HELP: &str = "\
+Every setting can also stand in ronda.toml or in the environment (RONDA_<SECTION>_<KEY>); 'ronda config init' writes a
+commented file. Slack is on when SLACK_BOT_TOKEN and SLACK_CHANNEL are set.
+The first SIGTERM or SIGINT drains in order (gateway, processor, notifier); a second one ends at once.";
+
+/// Flags of `up`.
+#[derive(Debug, Args)]
+pub struct UpArguments {
+    /// Address of the HTTP API [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Address of health and metrics [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+    /// Partitions of the command queue, a power of two; fixed when the directory is made [default: 8]
+    #[arg(long)]
+    pub partitions: Option<u32>,
+    /// Where the data is, and the configuration.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Where the data directory and the configuration are.
+#[derive(Clone, Debug, Args)]
+pub struct Place {
+    /// Data directory [default: ./ronda-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Configuration file [default: ronda.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "RONDA_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// `keys …`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key; it is shown once
+    Create {
+        /// What to call it.
+        #[arg(long)]
+        name: String,
+        /// Whose it is.
+        #[arg(long, default_value = crate::keys::DEFAULT_TENANT)]
+        tenant: String,
+        /// What it may do.
+        #[arg(long = "scope", value_delimiter = ',', default_value = "ingest,read,admin")]
+        scopes: Vec<Scope>,
+        /// Requests a minute; 0: no limit.
+        #[arg(long, default_value_t = ronda_ingest_gateway::keys::DEFAULT_RATE_LIMIT_PER_MINUTE)]
+        rate_limit_per_minute: u32,
+        /// When it stops working: a time such as 2027-01-31T00:00:00Z [default: never]
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<jiff::Timestamp>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List keys; the keys themselves are not known to anybody
+    List {
+        /// Only this tenant's [default: all]
+        #[arg(long)]
+        tenant: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Revoke a key by its id; gateways notice within seconds
+    Revoke {
+        /// The id that 'keys list' shows.
+        id: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    /// Report and register.
+    Ingest,
+    /// Read schedulers, histories and errors.
+    Read,
+    /// Delete, pause and resume schedulers, and manage keys.
+    Admin,
+}
+
+/// Which server to talk to.
+#[derive(Clone, Debug, Args)]
+pub struct Server {
+    /// Base address of the server.
+    #[arg(long, env = "RONDA_URL", default_value = "http://127.0.0.1:3000")]
+    pub url: String,
+    /// API key. Better given by the environment: a command line can be seen by others.
+    #[arg(long, env = "RONDA_API_KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+    /// The server's answer as it is, as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `schedulers …`
+#[derive(Debug, Subcommand)]
+pub enum SchedulersCommand {
+    /// List schedulers and how they are
+    List {
+        /// Only with this status: new, healthy, running, late, failed, stale, missed, unknown, paused.
+        #[arg(long)]
+        status: Option<String>,
+        /// Only of this team.
+        #[arg(long)]
+        team: Option<String>,
+        /// Only in this environment.
+        #[arg(long)]
+        environment: Option<String>,
+        /// Only with this tag; may be given several times, and all must be there.
+        #[arg(long = "tag")]
+        tags: Vec<String>,
+        /// Only with this text in id, name or description.
+        #[arg(long)]
+        text: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// Server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show one scheduler
+    Show {
+        /// Its id.
+        id: String,
+        /// Server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show what one scheduler did, newest first
+    History {
+        /// Its id.
+        id: String,
+        /// From this time on (RFC 3339).
+        #[arg(long)]
+        from: Option<String>,
+        /// Before this time (RFC 3339).
+        #[arg(long)]
+        until: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Server.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// Flags of `register`.
+#[derive(Debug, Args)]
+pub struct RegisterArguments {
+    /// Its id: letters, digits, - and _.
+    #[arg(required_unless_present = "file")]
+    pub id: Option<String>,
+    /// The whole registration as JSON from a file, - for standard input.
+    #[arg(long, value_name = "JSON", conflicts_with = "id")]
+    pub file: Option<PathBuf>,
+    /// What people call it.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// What it does.
+    #[arg(long)]
+    pub description: Option<String>,
+    /// The team that it belongs to.
+    #[arg(long)]
+    pub team: Option<String>,
+    /// Where it runs.
+    #[arg(long)]
+    pub environment: Option<String>,
+    /// A label; may be given several times.
+    #[arg(long = "tag")]
+    pub tags: Vec<String>,
+    /// Schedule: five cron fields or a name such as @daily.
+    #[arg(long, conflicts_with = "every_seconds")]
+    pub cron: Option<String>,
+    /// IANA time zone of the cron schedule.
+    #[arg(long, requires = "cron")]
+    pub timezone: Option<String>,
+    /// Schedule: every so many seconds.
+    #[arg(long)]
+    pub every_seconds: Option<u32>,
+    /// How long after its due time a start is still in time.
+    #[arg(long)]
+    pub start_grace_seconds: Option<u32>,
+    /// How long before its due time a start still counts for it.
+    #[arg(long)]
+    pub early_window_seconds: Option<u32>,
+    /// How long a run may last.
+    #[arg(long)]
+    pub max_run_seconds: Option<u32>,
+    /// How long a run may stay silent.
+    #[arg(long)]
+    pub heartbeat_timeout_seconds: Option<u32>,
+    /// So many bad occurrences in a row open an alert.
+    #[arg(long)]
+    pub alert_after: Option<u32>,
+    /// So many good occurrences in a row resolve it.
+    #[arg(long)]
+    pub recover_after: Option<u32>,
+    /// How much it matters.
+    #[arg(long)]
+    pub severity: Option<String>,
+    /// Where it says what to do.
+    #[arg(long)]
+    pub runbook_url: Option<String>,
+    /// Server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// The scheduler's id.
+    pub id: String,
+    /// running, success, failed, cancelled or skipped.
+    pub status: String,
+    /// What went wrong.
+    #[arg(long)]
+    pub error: Option<String>,
+    /// The process's exit code.
+    #[arg(long, allow_negative_numbers = true)]
+    pub exit_code: Option<i32>,
+    /// How long it took.
+    #[arg(long)]
+    pub duration_ms: Option<u64>,
+    /// A fact as key=value; may be given several times.
+    #[arg(long = "metadata", value_name = "KEY=VALUE", value_parser = pair)]
+    pub metadata: Vec<(String, String)>,
+    /// What all reports have.
+    #[command(flatten)]
+    pub report: Report,
+}
+
+/// Flags of `heartbeat`.
+#[derive(Debug, Args)]
+pub struct HeartbeatArguments {
+    /// The scheduler's id.
+    pub id: String,
+    /// Units done.
+    #[arg(long)]
+    pub done: Option<u64>,
+    /// Units in all.
+    #[arg(long)]
+    pub total: Option<u64>,
+    /// What it is doing.
+    #[arg(long)]
+    pub message: Option<String>,
+    /// What all reports have.
+    #[command(flatten)]
+    pub report: Report,
+}
+
+/// What statuses and heartbeats have in common.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The run's id; without it Ronda finds the run, or makes an id.
+    #[arg(long)]
+    pub run_id: Option<String>,
+    /// When it happened, by the job's clock (RFC 3339).
+    #[arg(long)]
+    pub occurred_at: Option<String>,
+    /// Wait so many seconds for the resulting state.
+    #[arg(long, value_name = "SECONDS")]
+    pub wait: Option<u32>,
+    /// Server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// `config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a commented file with every setting and its default
+    Init {
+        /// Which file.
+        #[arg(long, default_value = crate::config::DEFAULT_FILE)]
+        file: PathBuf,
+        /// Replace a file that is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Tell every mistake in file and environment
+    Check {
+        /// Where it is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show what is in force, and where each value comes from; secrets as ***
+    Show {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where it is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the tables of docs/configuration.md
+    #[command(hide = true)]
+    Reference,
+}

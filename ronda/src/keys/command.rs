@@ -1,0 +1,98 @@
+//! The command line's side of keys.
+
+use ronda_domain::time::Timestamp;
+use ronda_runtime::{Clock, SystemClock};
+
+use super::operation::{Answer, Operation, perform};
+use super::socket;
+use crate::cli::{KeysCommand, Place, Scope};
+use crate::exit::{Code, Failure};
+use crate::text::{columns, printable};
+use crate::up::parts;
+use crate::settings_command::load;
+
+/// Makes, lists or revokes.
+///
+/// # Errors
+/// What is wrong with it, or why neither the running process nor the store could be asked.
+pub async fn run(command: KeysCommand) -> Result<String, Failure> {
+    let (operation, place, json) = operation(command);
+    let answer = carry_out(&place, operation).await?;
+    if json {
+        let mut value = serde_json::to_value(&answer).map_err(|error| Failure::other(error.to_string()))?;
+        if let Some(object) = value.as_object_mut() {
+            object.remove("answer");
+        }
+        return Ok(format!("{value:#}\n"));
+    }
+    Ok(told(&answer))
+}
+
+fn operation(command: KeysCommand) -> (Operation, Place, bool) {
+    match command {
+        KeysCommand::Create { name, tenant, scopes, rate_limit_per_minute, expires_at, json, place } => {
+            let create = Operation::Create {
+                tenant,
+                name,
+                ingest: scopes.contains(&Scope::Ingest),
+                read: scopes.contains(&Scope::Read),
+                admin: scopes.contains(&Scope::Admin),
+                rate_limit_per_minute,
+                expires_at_millis: expires_at.map(jiff::Timestamp::as_millisecond),
+            };
+            (create, place, json)
+        }
+        KeysCommand::List { tenant, json, place } => (Operation::List { tenant }, place, json),
+        KeysCommand::Revoke { id, json, place } => (Operation::Revoke { id }, place, json),
+    }
+}
+
+async fn carry_out(place: &Place, operation: Operation) -> Result<Answer, Failure> {
+    let settings = load(place, Vec::new())?.settings;
+    let data = &settings.storage.data;
+    if let Some(answer) = socket::ask(data, &operation).await? {
+        return Ok(answer);
+    }
+    parts::make_directory(data)?;
+    let store = parts::open_store(&settings)?;
+    let now = Timestamp::from_millis(SystemClock::new().wall_millis());
+    let answer = perform(&store, operation, now).await.map_err(|what| Failure::new(Code::Refused, what));
+    store.close();
+    answer
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Created(created) => format!(
+            "{}\n\nThis is key {} of tenant {}, for {}. It is shown this once.\n",
+            created.key,
+            created.resource.id,
+            created.resource.tenant,
+            created.resource.scopes.join(", ")
+        ),
+        Answer::Listed { items } if items.is_empty() => String::from("There are no keys.\n"),
+        Answer::Listed { items } => {
+            let head = ["ID", "TENANT", "SCOPES", "PER MINUTE", "STATE", "NAME"];
+            let mut rows = vec![head.map(str::to_owned).to_vec()];
+            rows.extend(items.iter().map(|key| {
+                let time = |time: Option<ronda_schemas::api::time::Time>| time.map(|time| stamp(time.0));
+                let state = match (time(key.revoked_at), time(key.expires_at)) {
+                    (Some(at), _) => format!("revoked {at}"),
+                    (None, Some(at)) => format!("until {at}"),
+                    (None, None) => String::from("valid"),
+                };
+                let limit = match key.rate_limit_per_minute {
+                    0 => String::from("no limit"),
+                    limit => limit.to_string(),
+                };
+                vec![key.id.clone(), key.tenant.clone(), key.scopes.join(","), limit, state, printable(&key.name)]
+            }));
+            columns(&rows)
+        }
+        Answer::Revoked { key } => format!("Key {} ({}) works no more.\n", key.id, printable(&key.name)),
+    }
+}
+
+fn stamp(time: Timestamp) -> String {
+    ronda_schemas::api::time::format_rfc3339(time)
+}

@@ -1,0 +1,131 @@
+//! `up`: all three services in one process, on embedded parts.
+
+pub mod parts;
+mod running;
+mod screen;
+mod signals;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use ronda_domain::id::TenantId;
+use ronda_domain::time::Timestamp;
+use ronda_ingest_gateway::keys::{self, DEFAULT_RATE_LIMIT_PER_MINUTE, NewKey};
+use ronda_runtime::telemetry::{self, TelemetryConfig};
+use ronda_runtime::{Clock, Health, Secret, SystemClock};
+use ronda_schemas::row::Scopes;
+use ronda_store::port::KeyStore;
+use tokio::net::TcpListener;
+
+use crate::cli::UpArguments;
+use crate::config::Settings;
+use crate::exit::{Code, Failure, chain};
+use crate::keys::{DEFAULT_TENANT, socket};
+use crate::settings_command::load;
+use parts::Parts;
+use running::Running;
+use screen::Screen;
+
+/// Runs until a signal ends it, or a part of it fails.
+///
+/// # Errors
+/// Why it could not start, or what failed.
+pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
+    let settings = settings(&arguments)?;
+    let notifier = wiring::notifier(&settings)?;
+    let telemetry = TelemetryConfig {
+        log_filter: settings.telemetry.log_filter.clone(),
+        log_format: settings.telemetry.log_format,
+    };
+    let metrics = telemetry::init(&telemetry).map_err(|error| Failure::other(chain(&error)))?;
+    // From here on a signal ends it in order, also in the middle of reading what a killed process left.
+    let stop = signals::watch()?;
+    let parts = {
+        let settings = settings.clone();
+        let opened = tokio::task::spawn_blocking(move || Parts::open(&settings)).await;
+        opened.map_err(|error| Failure::other(chain(&error)))??
+    };
+    let api = bind(settings.server.listen, "--listen", "server.listen").await?;
+    let admin = bind(settings.server.admin_listen, "--admin-listen", "server.admin_listen").await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let key = first_key(&*parts.store, &*clock).await?;
+    let addresses = (address(&api)?, address(&admin)?);
+    let admin_socket = match socket::bind(&settings.storage.data) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::warn!(%error, "the admin socket can't be made: 'ronda keys' will not work while this runs");
+            None
+        }
+    };
+    let health = Health::new();
+    let mut running = Running::new(parts, clock, health, metrics, settings.storage.data.clone());
+    running.start_processor(wiring::processor(&settings))?;
+    running.start_notifier(notifier, &settings)?;
+    running.start_gateway(wiring::gateway(&settings), api)?;
+    running.start_admin(admin, admin_socket);
+    show(&settings, addresses, key.as_ref());
+    running.until(stop).await
+}
+
+fn settings(arguments: &UpArguments) -> Result<Settings, Failure> {
+    let mut flags = Vec::new();
+    if let Some(listen) = arguments.listen {
+        flags.push(("server", "listen", "--listen", listen.to_string()));
+    }
+    if let Some(listen) = arguments.admin_listen {
+        flags.push(("server", "admin_listen", "--admin-listen", listen.to_string()));
+    }
+    if let Some(partitions) = arguments.partitions {
+        flags.push(("storage", "partitions", "--partitions", partitions.to_string()));
+    }
+    Ok(load(&arguments.place, flags)?.settings)
+}
+
+async fn bind(address: SocketAddr, flag: &str, setting: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::AddrInUse => String::from("another program listens there"),
+            std::io::ErrorKind::PermissionDenied => String::from("this user may not (ports below 1024 need a privilege)"),
+            _ => error.to_string(),
+        };
+        let message = format!("{address} can't be listened on: {what}. Stop that one, or choose another: {flag} ({setting})");
+        Failure::new(Code::Address, message)
+    })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::new(Code::Address, error.to_string()))
+}
+
+/// The key of the first start: none when there is, or ever was, any key.
+async fn first_key<S: KeyStore + ?Sized>(store: &S, clock: &dyn Clock) -> Result<Option<Secret>, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::other(chain(error));
+    if !keys::list(store, None).await.map_err(|error| failed(&error))?.is_empty() {
+        return Ok(None);
+    }
+    let new = NewKey {
+        tenant: TenantId::new(DEFAULT_TENANT).map_err(|error| failed(&error))?,
+        name: String::from("first start"),
+        scopes: Scopes { ingest: true, read: true, admin: true },
+        rate_limit_per_minute: DEFAULT_RATE_LIMIT_PER_MINUTE,
+        expires_at: None,
+    };
+    let now = Timestamp::from_millis(clock.wall_millis());
+    let (secret, _) = keys::create(store, new, now).await.map_err(|error| failed(&error))?;
+    Ok(Some(secret))
+}
+
+fn show(settings: &Settings, (api, admin): (SocketAddr, SocketAddr), key: Option<&Secret>) {
+    let data = std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| Path::new(&settings.storage.data).to_owned());
+    let screen = Screen {
+        api,
+        admin,
+        data: &data,
+        partitions: settings.storage.partitions,
+        key,
+        slack: wiring::slack_is_on(settings).then_some(settings.slack.channel.as_str()),
+    };
+    crate::print(&screen.text());
+}

@@ -1,0 +1,84 @@
+//! The embedded parts: a data directory with its queues and its store.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use ronda_queue::{EmbeddedOptions as QueueOptions, EmbeddedQueue};
+use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
+use ronda_store::error::StoreErrorKind;
+
+use crate::config::Settings;
+use crate::exit::{Code, Failure, chain};
+
+/// Partitions of the queue of derived events.
+pub const EVENT_PARTITIONS: u32 = 4;
+/// Most bytes of the events' and the dead letters' queues on disk, each.
+const SIDE_QUEUE_BYTES: u64 = 1 << 30;
+
+/// Everything that one process owns.
+pub struct Parts {
+    /// Commands, in frames.
+    pub commands: Arc<EmbeddedQueue>,
+    /// Derived events.
+    pub events: Arc<EmbeddedQueue>,
+    /// What could not be read.
+    pub dead_letters: Arc<EmbeddedQueue>,
+    /// Rows.
+    pub store: Arc<EmbeddedStore>,
+}
+
+/// Makes the data directory, for its owner's eyes only, if it is not there.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn make_directory(data: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|error| {
+        Failure::new(Code::Data, format!("the data directory {} can't be made: {error}", data.display()))
+    })
+}
+
+impl Parts {
+    /// Opens everything; blocks while what a killed process left is read.
+    ///
+    /// # Errors
+    /// Another process owns the directory, it was made with another number of partitions, or it is damaged.
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        let storage = &settings.storage;
+        make_directory(&storage.data)?;
+        let queue = |name: &str, partitions: u32, max_bytes: u64| {
+            let dir = storage.data.join("queue").join(name);
+            let options = QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
+            EmbeddedQueue::open(dir, options).map(Arc::new).map_err(|error| Failure::new(Code::Data, chain(&error)))
+        };
+        // The commands first: their lock tells who owns the directory.
+        let commands = queue("commands", storage.partitions, storage.queue_max_bytes)?;
+        let events = queue("events", EVENT_PARTITIONS, SIDE_QUEUE_BYTES)?;
+        let dead_letters = queue("dead-letters", 1, SIDE_QUEUE_BYTES)?;
+        Ok(Self { commands, events, dead_letters, store: Arc::new(open_store(settings)?) })
+    }
+
+    /// Writes what waits and lets the directory go.
+    pub async fn close(self) {
+        for queue in [&self.commands, &self.events, &self.dead_letters] {
+            queue.close().await;
+        }
+    }
+}
+
+/// Opens the store alone.
+///
+/// # Errors
+/// As [`Parts::open`].
+pub fn open_store(settings: &Settings) -> Result<EmbeddedStore, Failure> {
+    let storage = &settings.storage;
+    let options = StoreOptions {
+        cache_bytes: storage.store_cache_bytes,
+        min_free_bytes: storage.min_free_bytes,
+        ..StoreOptions::default()
+    };
+    EmbeddedStore::open(storage.data.join("store"), options).map_err(|error| {
+        let code = if error.kind == StoreErrorKind::Full { Code::Failed } else { Code::Data };
+        Failure::new(code, chain(&error))
+    })
+}

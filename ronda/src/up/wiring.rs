@@ -1,0 +1,128 @@
+//! From the settings to each service's own configuration.
+
+use ronda_domain::id::TenantId;
+use ronda_ingest_gateway::Config as GatewayConfig;
+use ronda_notifier::{Board, BoardFilter, Config as NotifierConfig};
+use ronda_processor::Config as ProcessorConfig;
+
+use crate::config::{self, Settings};
+use crate::exit::{Code, Failure};
+
+const DAY_SECONDS: u32 = 86_400;
+/// Where messages go on the terminal, where there are no channels.
+const TERMINAL_CHANNEL: &str = "the terminal";
+
+/// Whether messages go to Slack.
+#[must_use]
+pub(super) fn slack_is_on(settings: &Settings) -> bool {
+    !settings.slack.bot_token.is_empty()
+}
+
+/// The gateway's.
+#[must_use]
+pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
+    let server = &settings.server;
+    GatewayConfig {
+        pulse_period_ms: u64::from(server.pulse_period_ms),
+        linger_ms: server.linger_ms,
+        apply_wait_ms: server.apply_wait_ms,
+        max_prefer_wait_seconds: server.max_prefer_wait_seconds,
+        max_body_bytes: server.max_body_bytes,
+        max_bulk_body_bytes: server.max_bulk_body_bytes,
+        max_bulk_items: server.max_bulk_items,
+        max_connections: server.max_connections,
+        drain_timeout_seconds: server.drain_timeout_seconds,
+        key_ttl_ms: server.key_ttl_ms,
+        ..GatewayConfig::default()
+    }
+}
+
+/// The processor's.
+#[must_use]
+pub(super) fn processor(settings: &Settings) -> ProcessorConfig {
+    let (processor, retention) = (&settings.processor, &settings.retention);
+    ProcessorConfig {
+        pulse_period_ms: settings.server.pulse_period_ms,
+        gateway_silent_periods: processor.gateway_silent_periods,
+        commit_interval_ms: processor.commit_interval_ms,
+        receive_messages: processor.receive_messages,
+        receive_bytes: processor.receive_bytes,
+        commit_rows: processor.commit_rows,
+        history_retention_seconds: retention.history_days.saturating_mul(DAY_SECONDS),
+        purge_entries: retention.purge_entries,
+        ..ProcessorConfig::default()
+    }
+}
+
+/// The notifier's.
+///
+/// # Errors
+/// What the notifier has against it, all at once.
+pub(super) fn notifier(settings: &Settings) -> Result<NotifierConfig, Failure> {
+    let (notifier, slack) = (&settings.notifier, &settings.slack);
+    let channel = match slack.channel.as_str() {
+        "" if slack_is_on(settings) => {
+            settings.boards.iter().map(|board| board.channel.clone()).find(|channel| !channel.is_empty()).unwrap_or_default()
+        }
+        "" => TERMINAL_CHANNEL.to_owned(),
+        channel => channel.to_owned(),
+    };
+    let config = NotifierConfig {
+        channel,
+        admin_channel: some(&notifier.admin_channel),
+        timezone: notifier.timezone.clone(),
+        grouping_wait_ms: notifier.grouping_wait_ms,
+        storm_threshold: notifier.storm_threshold,
+        storm_window_seconds: notifier.storm_window_seconds,
+        retention_days: notifier.retention_days,
+        boards: settings.boards.iter().map(board).collect::<Result<_, _>>()?,
+        ..NotifierConfig::default()
+    };
+    config.validate().map_err(|errors| {
+        let lines: String = errors.iter().map(|error| format!("\n  - {error}")).collect();
+        Failure::new(Code::Configuration, format!("The notifier's settings have mistakes; nothing was started.{lines}"))
+    })?;
+    Ok(config)
+}
+
+fn board(board: &config::Board) -> Result<Board, Failure> {
+    let tenant = TenantId::new(&board.tenant)
+        .map_err(|error| Failure::new(Code::Configuration, format!("board {}: tenant: {error}", board.name)))?;
+    let filter = BoardFilter {
+        team: some(&board.team),
+        environment: some(&board.environment),
+        tags: board.tags.clone(),
+        ids: board.ids.clone(),
+    };
+    Ok(Board {
+        name: board.name.clone(),
+        title: board.title.clone(),
+        channel: some(&board.channel),
+        start: board.start.clone(),
+        end: board.end.clone(),
+        timezone: board.timezone.clone(),
+        filter,
+        refresh_interval_seconds: board.refresh_interval_seconds,
+        closing_grace_seconds: board.closing_grace_seconds,
+        ..Board::nightly(tenant)
+    })
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_taken_by_every_service() {
+        let mut settings = Settings::default();
+        settings.boards.push(config::Board::default());
+        processor(&settings).check().unwrap();
+        assert_eq!(processor(&settings), ProcessorConfig::default());
+        assert_eq!(gateway(&settings), GatewayConfig::default());
+        assert_eq!(notifier(&settings).unwrap().boards.len(), 1);
+    }
+}
