@@ -57,7 +57,7 @@ mod tests {
             ("nightly-*", "nightly-billing", true),
             ("nightly-*", "hourly-billing", false),
             ("*-billing", "nightly-billing", true),
-            ("n*g-b*g", "nightly-billing-b-g-b-ing", false),
+            ("n*x-b*g", "nightly-billing-b-g-b-ing", false),
             ("n*-b*g", "nightly-billing-b-g-b-ing", true),
             ("job-?", "job-7", true),
             ("job-?", "job-77", false),

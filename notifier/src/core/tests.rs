@@ -1,1 +1,272 @@
-//! Placeholder.
+//! What people see, with driven time: the core against a channel double.
+
+mod rig;
+
+use ronda_domain::event::Lifecycle;
+use ronda_domain::record::OccurrenceStatus as Status;
+
+use crate::channel::ChannelErrorKind;
+use crate::config::{Board, Config};
+use rig::{EVENING, Rig, tenant};
+
+const MINUTE: u64 = 60_000;
+
+#[test]
+fn one_failure_is_one_red_alert_within_the_grouping_wait_and_two_seconds() {
+    let mut rig = Rig::new(Config::default());
+    rig.fails("billing");
+    rig.fails("billing");
+    rig.pass(1_900);
+    assert_eq!(rig.visible(), Vec::<String>::new());
+    rig.pass(2_000);
+    assert_eq!(rig.visible(), ["🔴 *billing* failed (production)"]);
+    assert_eq!(rig.slack.posts, 1, "the same event again changes nothing");
+}
+
+#[test]
+fn fail_then_recover_turns_the_same_message_green_and_replies_once() {
+    let mut rig = Rig::new(Config::default());
+    rig.fails("billing");
+    rig.pass(10_000);
+    rig.recovers("billing");
+    rig.pass(10_000);
+    assert_eq!(rig.visible()[0], "🟢 *billing* recovered (production)");
+    assert_eq!(rig.visible().len(), 2);
+    assert!(rig.visible()[1].starts_with("↳ ✅ *billing* recovered after 10 s"), "{:?}", rig.visible());
+}
+
+#[test]
+fn fail_and_recover_within_the_grouping_wait_is_one_green_message_with_both_times() {
+    let mut rig = Rig::new(Config::default());
+    rig.fails("billing");
+    rig.pass(500);
+    rig.recovers("billing");
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["🟢 *billing* recovered (production)"]);
+    let plain = &rig.slack.messages[0].content.plain;
+    assert!(plain.contains("Failed ") && plain.contains("Over since"), "{plain}");
+}
+
+#[test]
+fn stale_then_completed_says_how_late_and_stale_then_failed_escalates_in_place() {
+    let mut rig = Rig::new(Config::default());
+    rig.opens("late", Status::Stale);
+    rig.opens("dead", Status::Stale);
+    rig.pass(10_000);
+    rig.completes_late("late");
+    rig.changes("dead", Status::Stale, Status::Failed);
+    rig.pass(10_000);
+    let visible = rig.visible();
+    assert!(visible.contains(&"🔴 *dead* failed (production)".to_owned()), "{visible:?}");
+    assert!(visible.iter().any(|line| line.starts_with("↳ ⬆️ *dead* failed at ")), "{visible:?}");
+    assert!(visible.iter().any(|line| line.starts_with("🟢 *late* completed, 1 min")), "{visible:?}");
+    assert_eq!(visible.len(), 4);
+}
+
+#[test]
+fn after_a_rate_limit_nothing_is_sent_and_then_failures_come_first() {
+    let mut rig = Rig::new(Config::default());
+    rig.slack.fail_next(rig::rate_limit(30));
+    rig.opens("missed", Status::Missed);
+    rig.pass(3_000);
+    assert_eq!(rig.slack.calls, 1);
+    rig.opens("stale", Status::Stale);
+    rig.opens("failed", Status::Failed);
+    rig.pass(28_000);
+    assert_eq!(rig.slack.calls, 1, "no call meanwhile");
+    rig.pass(5_000);
+    let names: Vec<&str> = rig.slack.messages.iter().map(|message| message.k.split('/').nth(2).unwrap()).collect();
+    assert_eq!(names, ["failed", "stale", "missed"]);
+}
+
+#[test]
+fn an_outage_with_two_hundred_failures_is_one_digest_with_exact_counts() {
+    let mut rig = Rig::new(Config::default());
+    rig.slack.fail_always(Some(ChannelErrorKind::NotSent {
+        retry_after: std::time::Duration::from_secs(5),
+        rate_limited: false,
+    }));
+    for number in 0..200 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(9_000);
+    }
+    rig.slack.fail_always(None);
+    rig.pass(5 * MINUTE);
+    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
+    assert!(rig.visible()[0].starts_with("🔴 *200 alerts at once* since "), "{:?}", rig.visible());
+    rig.recovers("job-7");
+    rig.pass(MINUTE);
+    assert!(rig.visible()[0].ends_with(", 1 of them over"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_storm_is_one_digest() {
+    let mut rig = Rig::new(Config::default());
+    for number in 0..300 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(33);
+    }
+    rig.pass(MINUTE);
+    assert!(rig.slack.messages.len() <= 21, "{}", rig.slack.messages.len());
+    assert!(rig.visible().iter().any(|line| line.contains("alerts at once")), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_refused_destination_is_left_alone_told_elsewhere_and_loses_nothing() {
+    let mut rig = Rig::new(Config { admin_channel: Some("C-admin".into()), ..Config::default() });
+    rig.slack.broken = Some("#ronda".into());
+    rig.fails("billing");
+    rig.pass(4 * MINUTE);
+    assert_eq!(rig.visible(), ["🛠️ *Messages can't be delivered* to #ronda: is_archived"]);
+    assert!(rig.slack.calls <= 3, "no loop: {}", rig.slack.calls);
+    rig.slack.broken = None;
+    rig.pass(6 * MINUTE);
+    assert!(rig.visible().contains(&"🔴 *billing* failed (production)".to_owned()));
+}
+
+#[test]
+fn a_deleted_alert_stays_deleted_and_a_deleted_board_comes_back_once() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.fails("billing");
+    rig.pass(20_000);
+    assert_eq!(rig.slack.messages.len(), 2);
+    rig.slack.messages.clear();
+    rig.recovers("billing");
+    rig.changed("nightly", Status::Expected, Status::Running);
+    rig.pass(MINUTE);
+    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
+    assert!(rig.slack.messages[0].k.starts_with("b/night/"));
+    rig.slack.messages.clear();
+    rig.changed("nightly", Status::Running, Status::Succeeded);
+    rig.pass(MINUTE);
+    assert!(rig.slack.messages.iter().all(|message| !message.k.starts_with("b/")), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_night_is_one_table_few_edits_and_exactly_one_all_clear() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.schedules("often", "*/5 0 * * *");
+    rig.open_window();
+    rig.pass(1_000);
+    assert_eq!(rig.visible(), ["Night watch, 2026-11-24: under way"]);
+    let edits = rig.slack.edits;
+    for minute in 0..12 {
+        rig.judged("often", minute * 5, Status::Expected, Status::Succeeded);
+        rig.pass(5_000);
+    }
+    assert!(rig.slack.edits - edits <= 6, "{} edits in a minute", rig.slack.edits - edits);
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(5, 59);
+    rig.pass(MINUTE);
+    let visible = rig.visible();
+    assert_eq!(visible[0], "Night watch, 2026-11-24: all clear");
+    assert_eq!(visible[1], "🟢 *Night watch, 2026-11-24*: all clear");
+    rig.watermark(6, 10);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible().len(), 2, "one all-clear");
+    rig.judged("nightly", 60, Status::Succeeded, Status::Failed);
+    rig.pass(MINUTE);
+    let visible = rig.visible();
+    assert_eq!(visible[0], "Night watch, 2026-11-24: ended with 1 problem");
+    assert!(visible[2].starts_with("↳ After the end: *nightly* failed"), "{visible:?}");
+    assert_eq!(visible.len(), 3, "no second summary");
+}
+
+#[test]
+fn a_night_ends_by_the_least_clock_of_all_partitions() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.judged("nightly", 60, Status::Expected, Status::Missed);
+    rig.watermark_of(0, 6, 30);
+    rig.pass(7 * 60 * MINUTE);
+    assert_eq!(rig.visible(), ["Night watch, 2026-11-24: 1 problem so far"]);
+    rig.watermark(6, 30);
+    rig.pass(MINUTE);
+    let visible = rig.visible();
+    assert_eq!(visible[0], "Night watch, 2026-11-24: ended with 1 problem");
+    assert_eq!(visible[1], "🔴 *Night watch, 2026-11-24*: ended with 1 problem");
+}
+
+#[test]
+fn after_a_restart_the_same_table_goes_on_and_after_the_window_it_is_finalised() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 4 * * *");
+    rig.open_window();
+    rig.pass(3 * 60 * MINUTE);
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.slack.messages.len(), 1);
+    rig.stop_for(3 * 60 * MINUTE + 30 * MINUTE);
+    rig.watermark(6, 30);
+    rig.pass(MINUTE);
+    let visible = rig.visible();
+    assert_eq!(visible[0], "Night watch, 2026-11-24: ended with 1 still open");
+    assert_eq!(visible.len(), 2, "{visible:?}");
+}
+
+#[test]
+fn without_a_night_nothing_is_opened() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.stop_for(u64::try_from(7 * 3_600_000).unwrap());
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), Vec::<String>::new());
+}
+
+#[test]
+fn a_scheduler_registered_in_the_night_joins_the_table() {
+    let mut rig = Rig::night();
+    rig.open_window();
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), Vec::<String>::new(), "nothing is expected, nothing is said");
+    rig.schedules("nightly", "0 1 * * *");
+    rig.lifecycle("nightly", Lifecycle::Registered);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["Night watch, 2026-11-24: under way"]);
+}
+
+#[test]
+fn refused_blocks_degrade_to_a_form_that_passes() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    for _ in 0..2 {
+        rig.slack.fail_next(ChannelErrorKind::Payload { code: "invalid_blocks".into() });
+    }
+    rig.open_window();
+    rig.pass(MINUTE);
+    let blocks = serde_json::to_string(&rig.slack.messages[0].content.blocks).unwrap();
+    assert!(blocks.contains("```") && blocks.contains("nightly") && !blocks.contains("data_table"), "{blocks}");
+}
+
+#[test]
+fn two_thousand_schedulers_are_one_message_with_exact_counts() {
+    let mut rig = Rig::night();
+    for number in 0..2_000 {
+        rig.schedules(&format!("job-{number:04}"), "0 1 * * *");
+    }
+    rig.open_window();
+    rig.judged("job-1999", 60, Status::Running, Status::Failed);
+    rig.pass(MINUTE);
+    assert_eq!(rig.slack.messages.len(), 1);
+    let text = serde_json::to_string(&rig.slack.messages[0].content.blocks).unwrap();
+    assert!(text.contains("*1* failed") && text.contains("*1999* waiting") && text.contains("of 2000 jobs"), "{text}");
+    assert!(text.find("job-1999").unwrap() < text.find("job-0000").unwrap(), "problems come first");
+}
+
+#[test]
+fn boards_of_other_tenants_see_nothing() {
+    let mut other = Board::nightly(ronda_domain::id::TenantId::new("other").unwrap());
+    other.name = "other".into();
+    let mut rig = Rig::new(Config { boards: vec![other], ..Config::default() });
+    assert_ne!(tenant().as_str(), "other");
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), Vec::<String>::new());
+    assert!(EVENING > 0);
+}

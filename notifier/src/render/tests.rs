@@ -1,1 +1,175 @@
-//! Placeholder.
+//! What messages look like, and that nothing in them can do harm or be refused.
+
+use jiff::tz::TimeZone;
+use ronda_domain::event::{Change, Resolution};
+use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::record::{OccurrenceStatus, Subject};
+use ronda_domain::spec::Severity;
+use ronda_domain::time::Timestamp;
+use ronda_schemas::event::SchedulerSummary;
+use serde_json::{Value, json};
+
+use super::content;
+use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Facts, Form};
+
+const DUE: Timestamp = Timestamp::from_seconds(1_795_456_800);
+
+fn zone() -> TimeZone {
+    TimeZone::get("Asia/Jakarta").unwrap()
+}
+
+fn alert(name: &str, error: &str) -> AlertFacts {
+    let cause = Change {
+        subject: Subject::Occurrence { due: DUE },
+        from: OccurrenceStatus::Running,
+        to: OccurrenceStatus::Failed,
+        correction: false,
+        started_at: Some(DUE.plus_seconds(2)),
+        ended_at: Some(DUE.plus_seconds(302)),
+        late_start_ms: None,
+        stale: None,
+        run_id: Some("r-7".into()),
+        error: Some(error.into()),
+        exit_code: Some(3),
+        duration_ms: Some(300_000),
+    };
+    AlertFacts {
+        key: SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("billing").unwrap() },
+        summary: SchedulerSummary {
+            name: name.into(),
+            team: "payments".into(),
+            environment: "production".into(),
+            tags: Box::new([]),
+            severity: Severity::Critical,
+            runbook_url: "https://wiki/billing".into(),
+            scheduled: true,
+        },
+        opened_at: DUE.plus_seconds(302),
+        first: cause.clone(),
+        now: cause,
+        streak: 2,
+        ended: None,
+        maybe_repeat: false,
+    }
+}
+
+#[test]
+fn an_alert_says_what_when_and_where_to_look() {
+    let shown = content(&Facts::Alert(Box::new(alert("Nightly billing", "disk full"))), Form::DataTable, &zone());
+    assert_eq!(shown.colour, Some("#a30200"));
+    assert_eq!(shown.text, "🔴 *Nightly billing* failed (production)");
+    let field = |label: &str, value: &str| json!({"type":"mrkdwn","text":format!("*{label}*\n{value}")});
+    let expected = [
+        json!({"type":"section","fields":[
+            field("Due", "<!date^1795456800^{date_short_pretty} {time}|24 Nov 01:00 WIB>"),
+            field("Started", "<!date^1795456802^{date_short_pretty} {time}|24 Nov 01:00 WIB>"),
+            field("Failed", "<!date^1795457102^{date_short_pretty} {time}|24 Nov 01:05 WIB>"),
+            field("Exit code", "3"), field("Took", "5 min"), field("Run", "`r-7`"), field("In a row", "2"),
+            field("Team", "payments"), field("Severity", "critical"),
+        ]}),
+        json!({"type":"section","text":{"type":"mrkdwn","text":"```disk full```"}}),
+        json!({"type":"context","elements":[{"type":"mrkdwn","text":"`billing`  ·  <https://wiki/billing|Runbook>"}]}),
+    ];
+    assert_eq!(shown.blocks, expected);
+}
+
+#[test]
+fn a_terminal_shows_the_same() {
+    let mut facts = alert("Nightly billing", "disk full\nsecond line");
+    let by = Change { to: OccurrenceStatus::Succeeded, ..facts.now.clone() };
+    facts.ended = Some(AlertEnd { at: DUE.plus_seconds(902), resolution: Resolution::Recovered { by } });
+    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone());
+    let expected = "🟢 Nightly billing recovered (production)\n  Due         24 Nov 01:00 WIB\n  Started     24 Nov 01:00 WIB\n  \
+        Failed      24 Nov 01:05 WIB\n  Over since  24 Nov 01:15 WIB\n  Lasted      10 min\n  Exit code   3\n  Took        5 min\n  \
+        Run         r-7\n  In a row    2\n  Team        payments\n  Severity    critical\n  > disk full\n  > second line\n\
+        billing  ·  Runbook: https://wiki/billing";
+    assert_eq!(shown.plain, expected);
+}
+
+#[test]
+fn no_name_or_error_can_ping_or_break_out() {
+    let hostile = "<!channel> @here ``` *x* \u{202e}evil\u{0} &lt;";
+    let shown = content(&Facts::Alert(Box::new(alert(hostile, hostile))), Form::DataTable, &zone());
+    let all = format!("{}{}", shown.text, Value::Array(shown.blocks));
+    assert!(!all.contains("<!channel>") && !all.contains("@here") && !all.contains('\u{202e}'), "{all}");
+    assert_eq!(all.matches("```").count(), 2, "the quote is not closed early: {all}");
+    assert!(!shown.plain.contains(['\u{202e}', '\u{0}']));
+}
+
+fn board(rows: usize, name: &str) -> BoardFacts {
+    let row = |number: usize| BoardRow {
+        status: OccurrenceStatus::Failed,
+        name: format!("{name}{number}").into(),
+        time: DUE,
+        started_at: Some(DUE),
+        ended_at: Some(DUE.plus_seconds(60)),
+        late_start_ms: Some(61_000),
+        error: Some("語".repeat(40).into()),
+        exit_code: Some(1),
+        done: 1,
+        total: 2,
+    };
+    let problems = u32::try_from(rows).unwrap();
+    BoardFacts {
+        title: "Night watch".into(),
+        date: "2026-11-24".into(),
+        timezone: "Asia/Jakarta".into(),
+        start: DUE.minus_seconds(3_600),
+        end: DUE.plus_seconds(18_000),
+        counts: Counts { failed: problems, ..Counts::default() },
+        jobs: problems,
+        rows: (0..rows).map(row).collect(),
+        hidden_problems: 7,
+        hidden_others: 0,
+        closed: None,
+    }
+}
+
+/// Characters of all texts below a value.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.chars().count(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.iter().filter(|(key, _)| *key != "type").map(|(_, value)| size(value)).sum(),
+        _ => 0,
+    }
+}
+
+#[test]
+fn every_form_of_a_full_table_stays_within_the_limits_and_counts_what_it_leaves_out() {
+    let facts = Facts::Board(Box::new(board(200, &"ü&".repeat(90))));
+    for (form, kind, most_rows, most_text) in [
+        (Form::DataTable, "data_table", 201, 20_000),
+        (Form::Table, "table", 100, 10_000),
+        (Form::Code, "section", 50, 13_000),
+    ] {
+        let shown = content(&facts, form, &zone());
+        assert!(shown.blocks.len() <= 50 && shown.text.len() <= 3_000);
+        let tables: Vec<&Value> = shown.blocks.iter().filter(|block| !block["rows"].is_null()).collect();
+        for table in &tables {
+            assert_eq!(table["type"], kind);
+            let rows = table["rows"].as_array().unwrap();
+            assert!(rows.len() <= most_rows && size(&table["rows"]) <= most_text, "{} rows", rows.len());
+            assert!(rows.iter().all(|row| row.as_array().unwrap().len() == 7));
+        }
+        let others: usize = shown.blocks.iter().filter(|block| block["rows"].is_null()).map(size).sum();
+        assert!(others <= 10_000, "{form:?}: {others}");
+        let text = Value::Array(shown.blocks).to_string();
+        let left_out: usize = text.split("… and ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+        assert!(left_out > 7, "{form:?} {left_out}");
+    }
+    let text = content(&facts, Form::Text, &zone());
+    assert!(text.blocks.is_empty() && text.text.contains("*200* failed"), "{}", text.text);
+}
+
+#[test]
+fn a_night_without_problems_says_so() {
+    let mut facts = board(1, "job");
+    facts.rows[0].status = OccurrenceStatus::Succeeded;
+    facts.counts = Counts { succeeded: 2, ..Counts::default() };
+    facts.hidden_problems = 0;
+    facts.closed = Some(facts.end);
+    let shown = content(&Facts::Board(Box::new(facts)), Form::DataTable, &zone());
+    assert!(shown.text.starts_with("Night watch, 2026-11-24: all clear\n*2* succeeded"), "{}", shown.text);
+    assert_eq!(shown.blocks[2]["rows"][1][1]["text"], "job0");
+}

@@ -1,1 +1,231 @@
-//! Placeholder.
+//! The state machine against a model of a channel that loses answers, and of processes that are killed.
+
+use proptest::prelude::*;
+use ronda_domain::time::Timestamp;
+
+use super::*;
+use crate::channel::{ChannelErrorKind, Found, Posted};
+
+const POLICY: Policy = Policy { reconcile_interval_ms: 30_000, give_up_ms: 600_000, board_interval_ms: 10_000 };
+
+fn facts(number: u64) -> Facts {
+    Facts::Admin(Box::new(AdminFacts::Destination {
+        channel: "C".into(),
+        code: number.to_string(),
+        at: Timestamp::MIN,
+    }))
+}
+
+fn surface() -> Surface {
+    Surface::new("k".into(), "C".into(), facts(0), 0, 0)
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Something new is to be shown.
+    Desire,
+    /// Time passes.
+    Wait(u64),
+    /// The next call is carried out and answered.
+    Answered,
+    /// It is carried out, and the answer is lost.
+    AnswerLost,
+    /// It is not carried out, and no answer comes.
+    RequestLost,
+    /// It is refused for now.
+    RateLimited,
+    /// The process is killed after the claim; the call is carried out all the same, or not.
+    Killed { carried_out: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        Just(Step::Desire),
+        (1_u64..70_000).prop_map(Step::Wait),
+        Just(Step::Answered),
+        Just(Step::AnswerLost),
+        Just(Step::RequestLost),
+        Just(Step::RateLimited),
+        any::<bool>().prop_map(|carried_out| Step::Killed { carried_out }),
+    ]
+}
+
+/// A channel with one surface's messages, which appear in its history a while after they were posted.
+#[derive(Default)]
+struct World {
+    now_ms: u64,
+    messages: Vec<(u64, Found)>,
+    most: usize,
+}
+
+const HISTORY_LAG_MS: u64 = 20_000;
+
+impl World {
+    fn carry_out(&mut self, surface: &Surface, work: &Work) -> Outcome {
+        match work {
+            Work::Post => {
+                let Phase::Posting { revision, .. } = surface.phase else { panic!("a post without a claim") };
+                let ts = format!("{:010}", self.messages.len());
+                let found = Found { ts: ts.clone(), generation: surface.generation, revision };
+                self.messages.push((self.now_ms, found));
+                self.most = self.most.max(self.messages.len());
+                Outcome::Posted(Posted { channel: "C".into(), ts })
+            }
+            Work::Edit { ts, .. } => {
+                let Phase::Editing { revision, .. } = surface.phase else { panic!("an edit without a claim") };
+                match self.messages.iter_mut().find(|(_, message)| message.ts == *ts) {
+                    Some((_, message)) => {
+                        message.revision = revision;
+                        Outcome::Edited
+                    }
+                    None => Outcome::Failed(ChannelErrorKind::Missing { code: "message_not_found".into() }),
+                }
+            }
+            Work::Find => {
+                let visible = |(at, _): &&(u64, Found)| at + HISTORY_LAG_MS <= self.now_ms;
+                Outcome::Found(self.messages.iter().filter(visible).map(|(_, found)| found.clone()).collect())
+            }
+            Work::Delete { ts, .. } => {
+                self.messages.retain(|(_, message)| message.ts != *ts);
+                Outcome::Deleted
+            }
+        }
+    }
+
+    fn take(&mut self, surface: &mut Surface, step: Step) {
+        let Some(work) = surface.work(self.now_ms) else {
+            if matches!(step, Step::Killed { .. }) {
+                surface.recover(self.now_ms, "slack", &POLICY);
+            }
+            return;
+        };
+        surface.claim(&work, 1, "slack", 0);
+        let lost = Outcome::Failed(ChannelErrorKind::Ambiguous);
+        let outcome = match step {
+            Step::Desire | Step::Wait(_) => return,
+            Step::Answered => self.carry_out(surface, &work),
+            Step::AnswerLost => {
+                self.carry_out(surface, &work);
+                lost
+            }
+            Step::RequestLost => lost,
+            Step::RateLimited => {
+                let retry_after = std::time::Duration::from_secs(30);
+                Outcome::Failed(ChannelErrorKind::NotSent { retry_after, rate_limited: true })
+            }
+            Step::Killed { carried_out } => {
+                if carried_out {
+                    self.carry_out(surface, &work);
+                }
+                surface.recover(self.now_ms, "slack", &POLICY);
+                return;
+            }
+        };
+        surface.settle(&work, outcome, self.now_ms, &POLICY);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever is lost, in whatever order: never two messages, and in the end one, with what was desired last.
+    #[test]
+    fn one_message_that_says_the_newest(steps in proptest::collection::vec(step(), 0..40)) {
+        let mut world = World::default();
+        let mut surface = surface();
+        let mut number = 0;
+        for step in steps {
+            match step {
+                Step::Desire => {
+                    number += 1;
+                    surface.desire(facts(number), 0);
+                }
+                Step::Wait(millis) => world.now_ms += millis,
+                other => world.take(&mut surface, other),
+            }
+        }
+        for _ in 0..200 {
+            world.now_ms += 10_000;
+            world.take(&mut surface, Step::Answered);
+        }
+        prop_assert!(surface.is_settled(), "{surface:?}");
+        prop_assert_eq!(world.most, 1, "posted twice");
+        prop_assert_eq!(world.messages.len(), 1);
+        prop_assert_eq!(world.messages[0].1.revision, surface.desired);
+        prop_assert_eq!(surface.desired, number + 1);
+    }
+}
+
+#[test]
+fn a_post_without_answer_is_looked_up_twice_before_it_is_made_again() {
+    let mut surface = surface();
+    let mut calls = Vec::new();
+    let mut now_ms = 0;
+    for _ in 0..100 {
+        if let Some(work) = surface.work(now_ms) {
+            surface.claim(&work, 1, "slack", 0);
+            let outcome = match work {
+                Work::Find => Outcome::Found(Vec::new()),
+                _ => Outcome::Failed(ChannelErrorKind::Ambiguous),
+            };
+            calls.push((now_ms / 1_000, work.clone()));
+            surface.settle(&work, outcome, now_ms, &POLICY);
+        }
+        now_ms += 1_000;
+    }
+    let expected =
+        [(0, Work::Post), (1, Work::Find), (30, Work::Find), (60, Work::Find), (61, Work::Post), (62, Work::Find)];
+    assert_eq!(calls[..4], expected[..4]);
+    assert_eq!(calls[4].1, Work::Post);
+    assert_eq!(surface.generation, 1);
+}
+
+#[test]
+fn a_late_twin_is_removed_and_the_earliest_kept() {
+    let mut surface = surface();
+    surface.phase = Phase::Live;
+    surface.generation = 1;
+    surface.applied = Some(Applied { revision: 1, channel: "C".into(), ts: "2".into() });
+    surface.check_at_ms = Some(60_000);
+    assert_eq!(surface.work(59_999), None);
+    assert_eq!(surface.work(60_000), Some(Work::Find));
+    let twin = |ts: &str, generation| Found { ts: ts.into(), generation, revision: 1 };
+    surface.settle(&Work::Find, Outcome::Found(vec![twin("2", 1), twin("1", 0)]), 60_000, &POLICY);
+    assert_eq!(surface.applied.as_ref().map(|applied| applied.ts.as_str()), Some("1"));
+    assert_eq!(surface.work(60_000), Some(Work::Delete { channel: "C".into(), ts: "2".into() }));
+}
+
+#[test]
+fn what_was_shown_on_a_terminal_is_shown_on_slack_and_found_again_there() {
+    let mut surface = surface();
+    surface.facts = Facts::Digest(Box::new(DigestFacts {
+        opened_at: Timestamp::MIN,
+        more: 0,
+        entries: vec![DigestEntry {
+            surface: "a".into(),
+            name: "a".into(),
+            team: "".into(),
+            status: ronda_domain::record::OccurrenceStatus::Failed,
+            subject: ronda_domain::record::Subject::Silence { since: Timestamp::MIN },
+            ended: false,
+        }],
+    }));
+    let applied = |ts: &str| Applied { revision: 1, channel: "C".into(), ts: ts.into() };
+    surface.target = "slack".into();
+    surface.phase = Phase::Live;
+    surface.applied = Some(applied("7"));
+    surface.recover(0, "terminal", &POLICY);
+    assert_eq!(surface.work(0), Some(Work::Post), "what is true now is shown there too");
+    surface.phase = Phase::Live;
+    surface.applied = Some(applied("0001"));
+    surface.recover(0, "slack", &POLICY);
+    assert_eq!((&surface.phase, &surface.applied), (&Phase::Live, &Some(applied("7"))));
+}
+
+#[test]
+fn rows_survive_their_encoding() {
+    let mut surface = surface();
+    surface.phase = Phase::Unknown { since_ms: 3, reads: 1 };
+    assert_eq!(Surface::decode(&surface.encode().unwrap()).unwrap(), surface);
+}

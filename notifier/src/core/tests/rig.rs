@@ -1,0 +1,347 @@
+//! Core, time and a channel double in one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ronda_domain::event::{Change, Event, EventKind, Lifecycle, Resolution};
+use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::input::Input;
+use ronda_domain::record::{OccurrenceStatus, Subject};
+use ronda_domain::spec::{Schedule, SchedulerSpec, Severity};
+use ronda_domain::time::Timestamp;
+use ronda_schemas::event::{EventBatch, EventEnvelope, SchedulerEvent, SchedulerSummary};
+use ronda_schemas::row::SchedulerRow;
+
+use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
+use crate::config::{Board, Config};
+use crate::core::{Core, Request};
+use crate::intake::Now;
+use crate::shard::Shard;
+use crate::surface::Outcome;
+
+/// 23:59:30 on 23 November 2026 in Jakarta, half a minute before the window.
+pub(super) const EVENING: i64 = 1_795_453_170_000;
+const MIDNIGHT: i64 = EVENING + 30_000;
+const PARTITIONS: u32 = 2;
+
+pub(super) fn tenant() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+pub(super) fn rate_limit(seconds: u64) -> ChannelErrorKind {
+    ChannelErrorKind::NotSent { retry_after: Duration::from_secs(seconds), rate_limited: true }
+}
+
+pub(super) struct Message {
+    pub(super) ts: String,
+    pub(super) k: String,
+    pub(super) content: Content,
+    thread: Option<String>,
+    found: Found,
+}
+
+#[derive(Default)]
+pub(super) struct Slack {
+    pub(super) messages: Vec<Message>,
+    pub(super) calls: u32,
+    pub(super) posts: u32,
+    pub(super) edits: u32,
+    pub(super) broken: Option<String>,
+    next: VecDeque<ChannelErrorKind>,
+    always: Option<ChannelErrorKind>,
+    last_ts: u64,
+}
+
+impl Slack {
+    pub(super) fn fail_next(&mut self, kind: ChannelErrorKind) {
+        self.next.push_back(kind);
+    }
+
+    pub(super) fn fail_always(&mut self, kind: Option<ChannelErrorKind>) {
+        self.always = kind;
+    }
+
+    fn call(&mut self, request: Request) -> Result<Outcome, ChannelError> {
+        self.calls += 1;
+        let failed = |kind| Err(ChannelError { kind, message: String::new() });
+        if let Some(kind) = self.next.pop_front().or_else(|| self.always.clone()) {
+            return failed(kind);
+        }
+        match request {
+            Request::Post(post) => {
+                if self.broken.as_ref() == Some(&post.channel) {
+                    return failed(ChannelErrorKind::DestinationBroken { code: "is_archived".into() });
+                }
+                self.posts += 1;
+                self.last_ts += 1;
+                let ts = format!("{:010}", self.last_ts);
+                let (generation, revision) = (post.metadata.generation, post.metadata.revision);
+                self.messages.push(Message {
+                    ts: ts.clone(),
+                    k: post.metadata.k,
+                    content: post.content,
+                    thread: post.thread_ts,
+                    found: Found { ts: ts.clone(), generation, revision },
+                });
+                Ok(Outcome::Posted(Posted { channel: post.channel, ts }))
+            }
+            Request::Update(update) => match self.messages.iter_mut().find(|message| message.ts == update.ts) {
+                Some(message) => {
+                    self.edits += 1;
+                    message.content = update.content;
+                    message.found.revision = update.metadata.revision;
+                    Ok(Outcome::Edited)
+                }
+                None => failed(ChannelErrorKind::Missing { code: "message_not_found".into() }),
+            },
+            Request::Find(find) => {
+                let ours = self.messages.iter().filter(|message| message.k == find.k);
+                Ok(Outcome::Found(ours.map(|message| message.found.clone()).collect()))
+            }
+            Request::Delete { ts, .. } => {
+                self.messages.retain(|message| message.ts != ts);
+                Ok(Outcome::Deleted)
+            }
+        }
+    }
+}
+
+pub(super) struct Rig {
+    config: Arc<Config>,
+    core: Core,
+    now: Now,
+    pub(super) slack: Slack,
+    rows: Vec<SchedulerRow>,
+    stored: Vec<(String, Vec<u8>)>,
+    events: u64,
+}
+
+impl Rig {
+    pub(super) fn new(config: Config) -> Self {
+        let config = Arc::new(config);
+        let core = core(&config, Shard::new(0, 1));
+        let now = Now { wall_ms: EVENING, mono_ms: 0 };
+        Self { config, core, now, slack: Slack::default(), rows: Vec::new(), stored: Vec::new(), events: 0 }
+    }
+
+    /// With the default board.
+    pub(super) fn night() -> Self {
+        Self::new(Config { boards: vec![Board::nightly(tenant())], ..Config::default() })
+    }
+
+    /// Registers a scheduler in the store, without an event.
+    pub(super) fn schedules(&mut self, id: &str, cron: &str) {
+        let key = key(id);
+        let spec = SchedulerSpec {
+            name: id.into(),
+            description: "".into(),
+            team: "".into(),
+            environment: "production".into(),
+            tags: Box::new([]),
+            schedule: Schedule::Cron { expression: cron.into(), timezone: "Asia/Jakarta".into() },
+            start_grace_seconds: 300,
+            early_window_seconds: 60,
+            max_run_seconds: None,
+            heartbeat_timeout_seconds: None,
+            alert_after: 1,
+            recover_after: 1,
+            severity: Severity::Warning,
+            runbook_url: "".into(),
+        };
+        let mut state = None;
+        let at = Timestamp::from_millis(self.now.wall_ms);
+        let mut effects = ronda_domain::Effects::new();
+        let input = Input::Register(Box::new(spec));
+        ronda_domain::apply(&mut state, &key, &input, at, MessageId::default(), &mut effects);
+        self.rows.push(SchedulerRow { key, state, epoch: 1, position: 1, outbox: Vec::new() });
+    }
+
+    /// Lets time pass, with everything that happens in it.
+    pub(super) fn pass(&mut self, millis: u64) {
+        let step = if millis > 3_600_000 { 5_000 } else { 100 };
+        for _ in 0..millis.div_ceil(step) {
+            self.turn();
+            self.now.mono_ms += step;
+            self.now.wall_ms += i64::try_from(step).unwrap();
+        }
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        for night in self.core.nights_to_open(self.now) {
+            self.load(night);
+        }
+        for (board, key, window) in self.core.take_reloads() {
+            if let Some(row) = self.rows.iter().find(|row| row.key == key) {
+                self.core.reload(board, &window, row, &[]);
+            }
+        }
+        self.core.tick(self.now);
+        while let Some(call) = self.core.next_call(self.now) {
+            self.commit();
+            let outcome = self.slack.call(call.request.clone());
+            self.core.settle(&call, outcome, self.now);
+        }
+        self.commit();
+    }
+
+    fn load(&mut self, night: crate::core::NightToLoad) {
+        let tenant = self.core.board(night.board).map(|board| board.tenant.clone()).unwrap();
+        let rows = self.rows.iter().filter(|row| row.key.tenant == tenant);
+        let rows: Vec<_> = rows.map(|row| (row.clone(), Vec::new())).collect();
+        self.core.load_night(night, &rows);
+    }
+
+    fn commit(&mut self) {
+        if !self.core.shards[0].has_news() {
+            return;
+        }
+        for write in self.core.shards[0].take_writes().unwrap() {
+            self.stored.retain(|(key, _)| *key != write.key);
+            self.stored.extend(write.row.map(|row| (write.key, row)));
+        }
+    }
+
+    /// Kills the notifier and starts it again from what it committed.
+    pub(super) fn restart(&mut self) {
+        let mut shard = Shard::new(0, 2);
+        for (key, row) in &self.stored {
+            shard.load_row(key, row).unwrap();
+        }
+        self.core = core(&self.config, shard);
+        self.core.recover(self.now);
+        for night in self.core.nights_left(self.now) {
+            self.load(night);
+        }
+    }
+
+    /// Stands still for so long, then starts again.
+    pub(super) fn stop_for(&mut self, millis: u64) {
+        self.now.wall_ms += i64::try_from(millis).unwrap();
+        self.restart();
+    }
+
+    /// Lets the default board's window open.
+    pub(super) fn open_window(&mut self) {
+        self.pass(u64::try_from(MIDNIGHT - self.now.wall_ms).unwrap() + 100);
+    }
+
+    /// The first line of every message as it stands, in the order of posting; replies are marked.
+    pub(super) fn visible(&self) -> Vec<String> {
+        let line = |message: &Message| {
+            let mark = if message.thread.is_some() { "↳ " } else { "" };
+            format!("{mark}{}", message.content.text.lines().next().unwrap_or_default())
+        };
+        self.slack.messages.iter().map(line).collect()
+    }
+
+    fn due(&self) -> Timestamp {
+        Timestamp::from_millis(EVENING - 60_000)
+    }
+
+    pub(super) fn fails(&mut self, id: &str) {
+        self.opens(id, OccurrenceStatus::Failed);
+    }
+
+    pub(super) fn opens(&mut self, id: &str, status: OccurrenceStatus) {
+        let cause = self.change(self.due(), OccurrenceStatus::Running, status);
+        self.event(id, "opened", EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 });
+    }
+
+    pub(super) fn changes(&mut self, id: &str, from: OccurrenceStatus, to: OccurrenceStatus) {
+        let cause = self.change(self.due(), from, to);
+        self.event(id, "changed", EventKind::AlertChanged { alert: "a1".into(), cause, streak: 1 });
+    }
+
+    pub(super) fn recovers(&mut self, id: &str) {
+        let by = self.change(self.due(), OccurrenceStatus::Running, OccurrenceStatus::Succeeded);
+        self.resolved(id, Resolution::Recovered { by });
+    }
+
+    pub(super) fn completes_late(&mut self, id: &str) {
+        let by = self.change(self.due(), OccurrenceStatus::Stale, OccurrenceStatus::Succeeded);
+        self.resolved(id, Resolution::CompletedLate { by });
+    }
+
+    fn resolved(&mut self, id: &str, resolution: Resolution) {
+        let opened_at = Timestamp::from_millis(self.now.wall_ms - 10_000);
+        self.event(id, "resolved", EventKind::AlertResolved { alert: "a1".into(), opened_at, resolution });
+    }
+
+    /// The occurrence of 01:00 changes.
+    pub(super) fn changed(&mut self, id: &str, from: OccurrenceStatus, to: OccurrenceStatus) {
+        self.judged(id, 60, from, to);
+    }
+
+    /// The occurrence that was due so many minutes after midnight changes.
+    pub(super) fn judged(&mut self, id: &str, minutes: i64, from: OccurrenceStatus, to: OccurrenceStatus) {
+        let change = self.change(Timestamp::from_millis(MIDNIGHT + minutes * 60_000), from, to);
+        self.events += 1;
+        let name = format!("{}", self.events);
+        self.event(id, &name, EventKind::Changed(change));
+    }
+
+    pub(super) fn lifecycle(&mut self, id: &str, lifecycle: Lifecycle) {
+        self.event(id, "lifecycle", EventKind::Lifecycle(lifecycle));
+    }
+
+    fn change(&self, due: Timestamp, from: OccurrenceStatus, to: OccurrenceStatus) -> Change {
+        let now = Timestamp::from_millis(self.now.wall_ms);
+        Change {
+            subject: Subject::Occurrence { due },
+            from,
+            to,
+            correction: false,
+            started_at: Some(due),
+            ended_at: to.is_ended().then_some(now),
+            late_start_ms: None,
+            stale: None,
+            run_id: Some("r-1".into()),
+            error: None,
+            exit_code: None,
+            duration_ms: None,
+        }
+    }
+
+    fn event(&mut self, id: &str, name: &str, kind: EventKind) {
+        let summary = SchedulerSummary {
+            name: id.into(),
+            team: "".into(),
+            environment: "production".into(),
+            tags: Box::new([]),
+            severity: Severity::Warning,
+            runbook_url: "".into(),
+            scheduled: true,
+        };
+        let event = Event { id: name.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
+        let event = SchedulerEvent { key: key(id), summary, event };
+        self.batch(0, Timestamp::MIN, vec![EventEnvelope::Scheduler(Box::new(event))]);
+    }
+
+    /// Every partition's clock comes to a time of day in Jakarta.
+    pub(super) fn watermark(&mut self, hour: i64, minute: i64) {
+        for partition in 0..PARTITIONS {
+            self.watermark_of(partition, hour, minute);
+        }
+    }
+
+    pub(super) fn watermark_of(&mut self, partition: u32, hour: i64, minute: i64) {
+        let at = Timestamp::from_millis(MIDNIGHT + (hour * 60 + minute) * 60_000);
+        self.batch(partition, at, Vec::new());
+    }
+
+    fn batch(&mut self, source_partition: u32, watermark: Timestamp, events: Vec<EventEnvelope>) {
+        let batch = EventBatch { source_partition, source_partitions: PARTITIONS, watermark, events };
+        self.core.ingest(0, None, &batch, self.now);
+    }
+}
+
+fn core(config: &Arc<Config>, shard: Shard) -> Core {
+    let pacing = Pacing { post_interval: Duration::from_secs(1), edit_interval: Duration::from_millis(1_250) };
+    Core::new(Arc::clone(config), "slack", pacing, vec![shard])
+}
+
+fn key(id: &str) -> SchedulerKey {
+    SchedulerKey { tenant: tenant(), scheduler: SchedulerId::new(id).unwrap() }
+}

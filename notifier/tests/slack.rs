@@ -1,0 +1,210 @@
+//! The whole notifier over real HTTP: an embedded queue and store on one side, a stand-in for Slack on the other.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use ronda_domain::event::{Change, Event, EventKind, Resolution};
+use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::record::{OccurrenceStatus, Subject};
+use ronda_domain::spec::Severity;
+use ronda_domain::time::Timestamp;
+use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
+use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
+use ronda_runtime::{CancellationToken, Health, Secret, SystemClock};
+use ronda_schemas::codec::Versioned;
+use ronda_schemas::event::{EventBatch, EventEnvelope, SchedulerEvent, SchedulerSummary};
+use ronda_slack_standin::{Fault, SeenKind, StandIn, TOKEN};
+use ronda_store::embedded::EmbeddedStore;
+use tokio::task::JoinHandle;
+
+const CHANNEL: &str = "C1";
+
+struct Running {
+    queue: Arc<EmbeddedQueue>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), NotifierError>>,
+}
+
+impl Running {
+    fn start(dir: &Path, channel: Arc<dyn Channel>) -> Self {
+        let options = EmbeddedOptions { partitions: 1, ..EmbeddedOptions::default() };
+        let queue = Arc::new(EmbeddedQueue::open(dir.join("events"), options).unwrap());
+        let store = EmbeddedStore::open(dir.join("store"), ronda_store::embedded::EmbeddedOptions::default()).unwrap();
+        let config = Config {
+            channel: CHANNEL.to_owned(),
+            grouping_wait_ms: 50,
+            reconcile_interval_seconds: 1,
+            ..Config::default()
+        };
+        let events: Arc<dyn Queue> = Arc::clone(&queue) as _;
+        let clock = Arc::new(SystemClock::new());
+        let notifier = Notifier::build(config, events, Arc::new(store), clock, channel, &Health::new()).unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(notifier.run(stop.clone()));
+        Self { queue, stop, task }
+    }
+
+    async fn publish(&self, name: &str, kind: EventKind) {
+        let key = SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("billing").unwrap() };
+        let summary = SchedulerSummary {
+            name: "Nightly billing".into(),
+            team: "payments".into(),
+            environment: "production".into(),
+            tags: Box::new([]),
+            severity: Severity::Critical,
+            runbook_url: "https://wiki/billing".into(),
+            scheduled: true,
+        };
+        let at = Timestamp::from_seconds(1_795_456_900);
+        let event = SchedulerEvent { key, summary, event: Event { id: name.into(), at, kind } };
+        let events = vec![EventEnvelope::Scheduler(Box::new(event))];
+        let batch = EventBatch { source_partition: 0, source_partitions: 1, watermark: at, events };
+        self.queue.publish(0, Bytes::from(batch.encode().unwrap())).await.unwrap();
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn slack(stand_in: &StandIn) -> Arc<dyn Channel> {
+    let mut config = SlackConfig::new(Secret::new(TOKEN));
+    config.api_url = stand_in.api_url();
+    config.timeout_ms = 1_000;
+    config.post_interval_ms = 20;
+    config.edit_interval_ms = 20;
+    Arc::new(SlackChannel::new(config).unwrap())
+}
+
+fn change(to: OccurrenceStatus) -> Change {
+    let due = Timestamp::from_seconds(1_795_456_800);
+    Change {
+        subject: Subject::Occurrence { due },
+        from: OccurrenceStatus::Running,
+        to,
+        correction: false,
+        started_at: Some(due),
+        ended_at: Some(due.plus_seconds(90)),
+        late_start_ms: None,
+        stale: None,
+        run_id: Some("r-1".into()),
+        error: Some("disk full".into()),
+        exit_code: Some(1),
+        duration_ms: Some(90_000),
+    }
+}
+
+fn opened() -> EventKind {
+    EventKind::AlertOpened { alert: "a1".into(), cause: change(OccurrenceStatus::Failed), streak: 1 }
+}
+
+fn resolved() -> EventKind {
+    let by = change(OccurrenceStatus::Succeeded);
+    let opened_at = Timestamp::from_seconds(1_795_456_890);
+    EventKind::AlertResolved { alert: "a1".into(), opened_at, resolution: Resolution::Recovered { by } }
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "waited in vain: {what}");
+}
+
+#[tokio::test]
+async fn an_alert_is_posted_edited_and_replied_to_over_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    let running = Running::start(dir.path(), slack(&stand_in));
+    running.publish("opened", opened()).await;
+    until("the alert", || stand_in.slack().messages(CHANNEL).len() == 1).await;
+    running.publish("opened", opened()).await;
+    running.publish("resolved", resolved()).await;
+    until("the reply", || stand_in.slack().messages(CHANNEL).len() == 2).await;
+    until("the edit", || stand_in.slack().messages(CHANNEL)[0].text.contains("recovered")).await;
+    running.stop().await;
+    let kinds: Vec<SeenKind> = stand_in.slack().seen().iter().map(|seen| seen.kind).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == SeenKind::Posted).count(), 1, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == SeenKind::Replied).count(), 1, "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_and_a_lost_request_are_both_one_message() {
+    for effective in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let stand_in = StandIn::start().await.unwrap();
+        stand_in.slack().fail_next("chat.postMessage", Fault::ServerError { effective });
+        let running = Running::start(dir.path(), slack(&stand_in));
+        running.publish("opened", opened()).await;
+        until("the alert", || stand_in.slack().messages(CHANNEL).len() == 1).await;
+        running.publish("resolved", resolved()).await;
+        until("the edit reaches it", || stand_in.slack().messages(CHANNEL)[0].text.contains("recovered")).await;
+        running.stop().await;
+        assert_eq!(stand_in.slack().calls("chat.postMessage"), if effective { 2 } else { 3 }, "alert, reply, and the lost one");
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_nothing_is_posted_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    let running = Running::start(dir.path(), slack(&stand_in));
+    running.publish("opened", opened()).await;
+    until("the alert", || stand_in.slack().messages(CHANNEL).len() == 1).await;
+    running.stop().await;
+    let running = Running::start(dir.path(), slack(&stand_in));
+    running.publish("opened", opened()).await;
+    running.publish("resolved", resolved()).await;
+    until("the reply", || stand_in.slack().messages(CHANNEL).len() == 2).await;
+    running.stop().await;
+    assert_eq!(stand_in.slack().calls("chat.postMessage"), 2);
+}
+
+#[derive(Clone, Default)]
+struct Screen(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_it_goes_to_the_terminal_and_once_there_is_one_to_slack() {
+    let dir = tempfile::tempdir().unwrap();
+    let screen = Screen::default();
+    let text = || String::from_utf8(screen.0.lock().clone()).unwrap();
+    let running = Running::start(dir.path(), Arc::new(TerminalChannel::new(Box::new(screen.clone()))));
+    running.publish("opened", opened()).await;
+    until("the alert on the terminal", || text().contains("Nightly billing failed")).await;
+    running.stop().await;
+    assert!(text().contains("> disk full") && text().contains("Runbook: https://wiki/billing"), "{}", text());
+
+    let stand_in = StandIn::start().await.unwrap();
+    let running = Running::start(dir.path(), slack(&stand_in));
+    until("the alert on Slack", || stand_in.slack().messages(CHANNEL).len() == 1).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_told_in_the_status() {
+    let stand_in = StandIn::start().await.unwrap();
+    let mut config = SlackConfig::new(Secret::new("xoxb-wrong"));
+    config.api_url = stand_in.api_url();
+    let channel = SlackChannel::new(config).unwrap();
+    let error = channel.check().await.unwrap_err();
+    assert_eq!(error.kind.class(), "destination_broken");
+    assert!(!error.to_string().contains("xoxb"), "{error}");
+}
