@@ -121,7 +121,12 @@ impl Keys {
         expires_at.is_some_and(|at| at.as_millis() <= self.clock.wall_millis())
     }
 
-    async fn ask(&self, hash: [u8; 32], now_ms: u64, before: Option<Arc<ActiveKey>>) -> Result<Arc<ActiveKey>, AuthError> {
+    async fn ask(
+        &self,
+        hash: [u8; 32],
+        now_ms: u64,
+        before: Option<Arc<ActiveKey>>,
+    ) -> Result<Arc<ActiveKey>, AuthError> {
         if before.is_none() && self.unknown.lock().get(&hash).is_some_and(|until| now_ms < *until) {
             return Err(AuthError::Unauthorized);
         }

@@ -37,7 +37,8 @@ impl RequestIds {
 
     fn next(&self) -> HeaderValue {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let number = (u128::from(self.prefix) << 48) | u128::from(self.count.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff_ffff);
+        let number =
+            (u128::from(self.prefix) << 48) | u128::from(self.count.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff_ffff);
         let digits = (0..20u32).rev().map(|place| {
             let digit = usize::try_from((number >> (place * 4)) & 0xf).unwrap_or(0);
             DIGITS.get(digit).copied().unwrap_or(b'0')

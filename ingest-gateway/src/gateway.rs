@@ -76,7 +76,6 @@ impl Gateway {
     }
 
     /// All routes with everything around them. Writes are answered 503 until [`run`](Self::run) has joined every partition.
-    #[must_use]
     pub fn router(&self) -> Router {
         let state = &self.state;
         let guarded = writes::router()

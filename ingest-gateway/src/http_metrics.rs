@@ -25,7 +25,8 @@ pub(crate) struct HttpMetrics {
 
 impl RouteMetrics {
     fn new(route: &str) -> Self {
-        let count = |status: String| counter!("ronda_http_requests_total", "route" => route.to_owned(), "status" => status);
+        let count =
+            |status: String| counter!("ronda_http_requests_total", "route" => route.to_owned(), "status" => status);
         Self {
             by_status: STATUSES.iter().map(|status| count(status.to_string())).collect(),
             other: count("other".to_owned()),

@@ -55,7 +55,11 @@ pub enum KeyError {
 ///
 /// # Errors
 /// [`KeyError::Name`], [`KeyError::Random`], [`KeyError::Store`].
-pub async fn create<S: KeyStore + ?Sized>(store: &S, new: NewKey, now: Timestamp) -> Result<(Secret, ApiKeyRow), KeyError> {
+pub async fn create<S: KeyStore + ?Sized>(
+    store: &S,
+    new: NewKey,
+    now: Timestamp,
+) -> Result<(Secret, ApiKeyRow), KeyError> {
     if new.name.len() > MAX_KEY_NAME_BYTES || new.name.chars().any(char::is_control) {
         return Err(KeyError::Name);
     }

@@ -73,8 +73,8 @@ async fn create(
 ) -> Result<Response, Problem> {
     let within = Duration::from_secs(state.config.body_read_timeout_seconds);
     let body = writes::read_body(request.into_body(), state.config.max_body_bytes, within).await?;
-    let wanted: CreateKey =
-        serde_json::from_slice(&body).map_err(|error| Problem::new(Kind::InvalidBody, format!("The body can't be taken: {error}.")))?;
+    let wanted: CreateKey = serde_json::from_slice(&body)
+        .map_err(|error| Problem::new(Kind::InvalidBody, format!("The body can't be taken: {error}.")))?;
     let new = new_key(principal, wanted);
     let now = Timestamp::from_millis(state.clock.wall_millis());
     let (secret, row) = keys::create(&*state.store, new, now).await.map_err(problem)?;

@@ -27,10 +27,11 @@ pub(crate) fn invalid_header(detail: &'static str) -> Problem {
 /// A command that was not made durable.
 pub(crate) fn submit(error: &SubmitError) -> Problem {
     match error {
-        SubmitError::Starting => {
-            Problem::new(Kind::QueueUnavailable, "The gateway is starting and takes no writes yet; nothing of this request was taken.")
-                .retry_after(RETRY_AFTER_SECONDS)
-        }
+        SubmitError::Starting => Problem::new(
+            Kind::QueueUnavailable,
+            "The gateway is starting and takes no writes yet; nothing of this request was taken.",
+        )
+        .retry_after(RETRY_AFTER_SECONDS),
         SubmitError::Unavailable => Problem::queue_unavailable(RETRY_AFTER_SECONDS),
         SubmitError::Full => Problem::overloaded(),
         SubmitError::Closed => {

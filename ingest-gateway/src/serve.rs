@@ -26,7 +26,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// Serves until told to stop, then lets what is in flight end. Answers once all connections are closed, or `drain` has passed since.
-pub(crate) async fn serve(listener: TcpListener, router: Router, config: &Config, stop: CancellationToken, drain: Duration) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &Config,
+    stop: CancellationToken,
+    drain: Duration,
+) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -65,7 +71,10 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, config: &Config
     drop(listener);
     connections.close();
     if tokio::time::timeout(drain, connections.wait()).await.is_err() {
-        warn!(connections = connections.len(), "requests were still under way when the time to drain was over; they are cut off");
+        warn!(
+            connections = connections.len(),
+            "requests were still under way when the time to drain was over; they are cut off"
+        );
         give_up.cancel();
         connections.wait().await;
     }
@@ -130,7 +139,9 @@ impl Guarded {
             stalled.as_mut().reset(until);
         }
         match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer"))),
+            Poll::Ready(()) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -161,7 +172,11 @@ impl AsyncWrite for Guarded {
         self.stream.is_write_vectored()
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
     }

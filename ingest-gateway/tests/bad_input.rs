@@ -1,5 +1,7 @@
 //! Whatever a client sends, it is told what is wrong: never a 5xx.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod common;
 
 use common::{Reply, TestGateway};
@@ -18,7 +20,8 @@ async fn bodies_that_are_not_what_they_should_be() {
     let gateway = TestGateway::start().await.ready().await;
     gateway.register("nightly").await;
     let nested = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
-    let unreadable: [&[u8]; 6] = [b"", b"{", b"not json", b"\xff\xfe{}", b"{\"status\":\"running\"} x", nested.as_bytes()];
+    let unreadable: [&[u8]; 6] =
+        [b"", b"{", b"not json", b"\xff\xfe{}", b"{\"status\":\"running\"} x", nested.as_bytes()];
     for body in unreadable {
         status(&gateway, body).await.is_problem(400, "invalid_json");
     }
@@ -57,7 +60,10 @@ async fn bodies_that_are_too_large() {
     let reply = gateway.send("POST", "/api/v1/events", &[JSON], most.as_bytes()).await;
     assert_eq!((reply.status, &reply.json()["accepted"]), (202, &json!(10_000)));
     let chunk = format!("{:x}\r\n{}\r\n", 70_000, " ".repeat(70_000));
-    let head = format!("PUT {STATUS} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nX-API-Key: {}\r\n{}: {}\r\nTransfer-Encoding: chunked\r\n\r\n", gateway.key, JSON.0, JSON.1);
+    let head = format!(
+        "PUT {STATUS} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nX-API-Key: {}\r\n{}: {}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        gateway.key, JSON.0, JSON.1
+    );
     gateway.raw(format!("{head}{chunk}0\r\n\r\n").as_bytes()).await.is_problem(413, "body_too_large");
 }
 
@@ -67,7 +73,9 @@ async fn paths_methods_and_types_that_lead_nowhere() {
     gateway.register("nightly").await;
     let body = br#"{"status":"running"}"#;
     let long = format!("/api/v1/schedulers/{}/status", "a".repeat(129));
-    for path in ["/api/v1/schedulers/a%2F..%2Fb/status", "/api/v1/schedulers/../status", "/api/v1/schedulers/%ff/status", &long] {
+    for path in
+        ["/api/v1/schedulers/a%2F..%2Fb/status", "/api/v1/schedulers/../status", "/api/v1/schedulers/%ff/status", &long]
+    {
         gateway.send("PUT", path, &[JSON], body).await.is_problem(400, "invalid_path");
     }
     let unknown = gateway.send("PUT", "/api/v1/schedulers/nobody/status", &[JSON], body).await;
@@ -80,9 +88,15 @@ async fn paths_methods_and_types_that_lead_nowhere() {
     assert_eq!(wrong.header("allow"), Some("PUT"));
     let wrong = gateway.send("GET", "/api/v1/events", &[], b"").await;
     wrong.is_problem(405, "method_not_allowed");
-    gateway.send("PUT", STATUS, &[("Content-Type", "application/x-www-form-urlencoded")], body).await.is_problem(415, "unsupported_media_type");
+    gateway
+        .send("PUT", STATUS, &[("Content-Type", "application/x-www-form-urlencoded")], body)
+        .await
+        .is_problem(415, "unsupported_media_type");
     gateway.send("PUT", STATUS, &[], body).await.is_problem(415, "unsupported_media_type");
-    gateway.send("PUT", STATUS, &[("Content-Type", "application/x-ndjson")], body).await.is_problem(415, "unsupported_media_type");
+    gateway
+        .send("PUT", STATUS, &[("Content-Type", "application/x-ndjson")], body)
+        .await
+        .is_problem(415, "unsupported_media_type");
     let schedule = json!({"id": "x", "schedule": {"cron": "61 * * * *", "timezone": "Asia/Jakata"}});
     let reply = gateway.json("POST", REGISTER, &schedule).await;
     reply.is_problem(400, "invalid_body");

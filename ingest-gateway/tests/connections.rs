@@ -1,5 +1,7 @@
 //! Clients that are slow, hang up or stay, and a gateway that goes.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -12,7 +14,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn impatient() -> Setup {
-    let config = Config { header_read_timeout_seconds: 1, body_read_timeout_seconds: 1, max_connections: 4, ..Config::default() };
+    let config = Config {
+        header_read_timeout_seconds: 1,
+        body_read_timeout_seconds: 1,
+        max_connections: 4,
+        ..Config::default()
+    };
     Setup { config, ..Setup::default() }
 }
 

@@ -1,5 +1,7 @@
 //! A 2xx means durable, whatever queue and store do.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod common;
 
 use std::sync::Arc;
@@ -12,14 +14,20 @@ use ronda_domain::time::Timestamp;
 use ronda_ingest_gateway::Config;
 use ronda_queue::{Queue, ReceiveLimit};
 use ronda_schemas::frame::Frame;
-use ronda_schemas::row::{IdempotencyRow, IdempotentAnswer};
+use ronda_schemas::row::IdempotencyRow;
 use ronda_store::port::{IdempotencyClaim, IdempotencyStore};
 use serde_json::json;
 
 const STATUS: &str = "/api/v1/schedulers/nightly/status";
 
 fn hasty() -> Config {
-    Config { publish_attempt_timeout_ms: 100, publish_retry_ms: 200, pulse_period_ms: 100, apply_wait_ms: 5_000, ..Config::default() }
+    Config {
+        publish_attempt_timeout_ms: 100,
+        publish_retry_ms: 200,
+        pulse_period_ms: 100,
+        apply_wait_ms: 5_000,
+        ..Config::default()
+    }
 }
 
 async fn with_switch() -> (TestGateway, QueueSwitch) {
@@ -89,8 +97,15 @@ async fn a_gateway_that_has_not_joined_takes_no_writes() {
     let gateway = TestGateway::with(setup).await;
     let body = json!([{"type": "heartbeat", "scheduler_id": "nightly"}]);
     assert!(!gateway.health.readiness().ok);
-    gateway.json("POST", "/api/v1/schedulers/register", &json!({"id": "nightly"})).await.is_problem(503, "queue_unavailable");
-    assert_eq!(gateway.json("POST", "/api/v1/events", &body).await.status, 202, "an unknown scheduler is refused as such");
+    gateway
+        .json("POST", "/api/v1/schedulers/register", &json!({"id": "nightly"}))
+        .await
+        .is_problem(503, "queue_unavailable");
+    assert_eq!(
+        gateway.json("POST", "/api/v1/events", &body).await.status,
+        202,
+        "an unknown scheduler is refused as such"
+    );
     switch.works();
     let gateway = gateway.ready().await;
     gateway.register("nightly").await;
@@ -100,7 +115,8 @@ async fn a_gateway_that_has_not_joined_takes_no_writes() {
 async fn when_the_store_cannot_be_asked_reports_are_taken_and_judged_later() {
     let down = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&down);
-    let store = Box::new(move |inner| Arc::new(FaultyStore { inner, down: shared }) as Arc<dyn ronda_store::port::Store>);
+    let store =
+        Box::new(move |inner| Arc::new(FaultyStore { inner, down: shared }) as Arc<dyn ronda_store::port::Store>);
     let config = Config { known_scheduler_ttl_seconds: 0, key_ttl_ms: 0, ..Config::default() };
     let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
     gateway.register("nightly").await;
@@ -167,14 +183,15 @@ async fn a_first_request_under_way_is_waited_for_and_an_abandoned_one_is_taken_o
     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k-1")];
     let body = br#"{"status":"running"}"#;
     assert_eq!(gateway.send("PUT", STATUS, &headers, body).await.status, 202);
-    // The same claim, as a gateway that was killed before it answered leaves it behind.
+    // Another key's claim for the same request, as a gateway that was killed before it answered leaves it behind.
     let tenant = TenantId::new("acme").unwrap();
     let mut row = stored(&gateway, "k-1").await;
     assert!(row.answer.is_some());
-    gateway.store.release(&tenant, "k-1").await.unwrap();
-    row.answer = None::<IdempotentAnswer>;
+    row.answer = None;
+    row.message.index = 77;
     let run = row.message.made_run_id();
-    assert_eq!(gateway.store.claim(&tenant, "k-1", row).await.unwrap(), IdempotencyClaim::Claimed);
+    assert_eq!(gateway.store.claim(&tenant, "k-2", row).await.unwrap(), IdempotencyClaim::Claimed);
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k-2")];
     let begun = tokio::time::Instant::now();
     let reply = loop {
         let reply = gateway.send("PUT", STATUS, &headers, body).await;

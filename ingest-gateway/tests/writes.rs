@@ -1,5 +1,7 @@
 //! What clients are promised of writes.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod common;
 
 use common::{TestGateway, all_scopes, make_key};
@@ -11,7 +13,8 @@ const STATUS: &str = "/api/v1/schedulers/nightly/status";
 #[tokio::test]
 async fn a_scheduler_is_registered_reported_on_paused_and_deleted() {
     let gateway = TestGateway::start().await.ready().await;
-    let body = json!({"id": "nightly", "name": "Nightly", "schedule": {"cron": "0 1 * * *", "timezone": "Asia/Jakarta"}});
+    let body =
+        json!({"id": "nightly", "name": "Nightly", "schedule": {"cron": "0 1 * * *", "timezone": "Asia/Jakarta"}});
     let made = gateway.json("POST", "/api/v1/schedulers/register", &body).await;
     assert_eq!((made.status, made.header("location")), (201, Some("/api/v1/schedulers/nightly")), "{made:?}");
     assert_eq!(made.json()["name"], "Nightly");
@@ -56,12 +59,16 @@ async fn a_bulk_names_what_it_refuses_and_takes_the_rest() {
     assert_eq!(reply.status, 202, "{reply:?}");
     let answer = reply.json();
     assert_eq!(answer["accepted"], 2);
-    assert_eq!((&answer["rejected"][0]["index"], &answer["rejected"][0]["code"]), (&json!(1), &json!("unknown_scheduler")));
+    assert_eq!(
+        (&answer["rejected"][0]["index"], &answer["rejected"][0]["code"]),
+        (&json!(1), &json!("unknown_scheduler"))
+    );
     assert_eq!(answer["rejected"][1]["index"], 3);
     assert_eq!(answer["rejected"][1]["errors"][0]["pointer"], "/colour");
 
     let lines = "{\"type\":\"heartbeat\",\"scheduler_id\":\"nightly\"}\n\nrubbish\n";
-    let reply = gateway.send("POST", "/api/v1/events", &[("Content-Type", "application/x-ndjson")], lines.as_bytes()).await;
+    let reply =
+        gateway.send("POST", "/api/v1/events", &[("Content-Type", "application/x-ndjson")], lines.as_bytes()).await;
     assert_eq!((reply.status, &reply.json()["accepted"]), (202, &json!(1)), "{reply:?}");
     assert_eq!(reply.json()["rejected"][0]["index"], 1);
 }

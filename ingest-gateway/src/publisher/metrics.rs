@@ -19,7 +19,10 @@ impl PublisherMetrics {
         describe_counter!("ronda_gateway_frame_commands_total", "Commands in confirmed frames");
         describe_counter!("ronda_gateway_frame_bytes_total", "Bytes of confirmed frames");
         describe_counter!("ronda_gateway_publish_failures_total", "Attempts to publish a frame that failed");
-        describe_counter!("ronda_gateway_abandoned_commands_total", "Commands answered 503 because their frame was given up");
+        describe_counter!(
+            "ronda_gateway_abandoned_commands_total",
+            "Commands answered 503 because their frame was given up"
+        );
         Self {
             frames: counter!("ronda_gateway_frames_total"),
             pulses: counter!("ronda_gateway_pulses_total"),

@@ -102,7 +102,8 @@ impl Shared {
 
     fn lane_down(&self) {
         let down = self.down.fetch_add(1, Ordering::AcqRel) + 1;
-        self.component.set_ready(false, format!("the queue does not answer for {down} of {} partitions", self.partitions));
+        self.component
+            .set_ready(false, format!("the queue does not answer for {down} of {} partitions", self.partitions));
     }
 
     fn lane_up(&self) {
@@ -121,7 +122,13 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     /// A publisher that takes nothing yet: see [`start`](Self::start).
-    pub(crate) fn new(config: &Config, gateway: u64, queue: Arc<dyn Queue>, clock: Arc<dyn Clock>, component: Component) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        gateway: u64,
+        queue: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+        component: Component,
+    ) -> Self {
         let partitions = queue.partitions();
         // Half of what the queue takes: a frame may pass its size by one command, and ages may be added to it.
         let frame_bytes = config.max_frame_bytes.min(queue.capabilities().max_message_bytes / 2).max(1);
@@ -260,7 +267,9 @@ impl Bulk<'_> {
         let mut tickets = Vec::with_capacity(self.parts.len());
         let ready = self.publisher.ready().is_ok();
         let now = self.publisher.shared.now();
-        for (partition, part) in (0u32..).zip(self.parts).flat_map(|(number, parts)| parts.into_iter().map(move |part| (number, part))) {
+        for (partition, part) in
+            (0u32..).zip(self.parts).flat_map(|(number, parts)| parts.into_iter().map(move |part| (number, part)))
+        {
             let taken = if ready {
                 self.publisher.lane(partition).and_then(|lane| lane.append(&part.buffer, now))
             } else {

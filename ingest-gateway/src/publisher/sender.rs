@@ -170,7 +170,8 @@ impl Sender {
     async fn publish(&self, frame: &Bytes, deadline: Option<Instant>) -> Result<(), GivenUp> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let attempt = timeout(self.shared.attempt_timeout, self.shared.queue.publish(self.lane.partition, frame.clone()));
+            let attempt =
+                timeout(self.shared.attempt_timeout, self.shared.queue.publish(self.lane.partition, frame.clone()));
             let error = match attempt.await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => error,
@@ -200,7 +201,10 @@ impl Sender {
         let frame = self.numbering().empty_frame(now, FrameKind::Leave);
         let deadline = Instant::now() + self.shared.retry_for;
         if self.publish(&frame, Some(deadline)).await.is_err() {
-            warn!(partition = self.lane.partition, "could not say goodbye; the partition waits until this gateway is dropped for its silence");
+            warn!(
+                partition = self.lane.partition,
+                "could not say goodbye; the partition waits until this gateway is dropped for its silence"
+            );
         }
     }
 }

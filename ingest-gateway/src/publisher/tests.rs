@@ -156,7 +156,11 @@ async fn what_comes_while_a_frame_is_in_flight_shares_the_next_one() {
     }
     let counts: Vec<u32> = running.queue.frames().iter().map(|(_, _, count)| *count).collect();
     assert_eq!(counts, [0, 1, 99]);
-    assert_eq!(running.queue.most_in_flight.load(Ordering::SeqCst), 1, "one frame of a partition is in flight at a time");
+    assert_eq!(
+        running.queue.most_in_flight.load(Ordering::SeqCst),
+        1,
+        "one frame of a partition is in flight at a time"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +237,8 @@ async fn leaving_comes_after_everything_that_was_taken() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_queue_fills_a_bounded_buffer_and_then_refuses() {
-    let config = Config { max_buffered_bytes: 10_000, max_frame_bytes: 1_000, publish_attempt_timeout_ms: 60_000, ..quiet() };
+    let config =
+        Config { max_buffered_bytes: 10_000, max_frame_bytes: 1_000, publish_attempt_timeout_ms: 60_000, ..quiet() };
     let running = joined(&Told::new(1, 0), &config).await;
     let mut tickets = Vec::new();
     let refused = loop {

@@ -80,7 +80,9 @@ impl IntoResponse for Answer {
         if let Some(location) = self.location {
             headers.insert(header::LOCATION, location);
         }
-        if let Some(value) = self.waited_seconds.and_then(|seconds| HeaderValue::try_from(format!("wait={seconds}")).ok()) {
+        if let Some(value) =
+            self.waited_seconds.and_then(|seconds| HeaderValue::try_from(format!("wait={seconds}")).ok())
+        {
             headers.insert(PREFERENCE_APPLIED, value);
         }
         response

@@ -1,7 +1,7 @@
 //! Many events in one request: one parse, one lock a partition, one wait.
 
-use http::StatusCode;
 use hashbrown::HashMap;
+use http::StatusCode;
 use ronda_schemas::api::BulkEvents;
 use ronda_schemas::api::problem::{BulkAnswer, RejectedEvent};
 use ronda_schemas::command::Command;
@@ -30,7 +30,8 @@ pub(super) async fn events(state: &AppState, write: &Write) -> Result<Answer, Pr
         match event {
             Ok(event) => {
                 let scheduler = &*event.scheduler_id;
-                if state.known.is_known(write.tenant(), scheduler) || exists(state, write, scheduler, &mut asked).await {
+                if state.known.is_known(write.tenant(), scheduler) || exists(state, write, scheduler, &mut asked).await
+                {
                     let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input: event.body.input() };
                     if let Err(error) = bulk.push(index, &command) {
                         rejected.push(refusals::submit(&error).rejected(index as usize));

@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::answer::Answer;
-use super::request::Write;
 use super::perform;
+use super::request::Write;
 use crate::problem::Problem;
 use crate::refusals;
 use crate::state::AppState;
@@ -74,7 +74,8 @@ async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Prob
     if found.fingerprint != expected {
         return Err(Problem::idempotency_mismatch());
     }
-    let takeover_ms = i64::try_from(state.config.idempotency_takeover_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+    let takeover_ms =
+        i64::try_from(state.config.idempotency_takeover_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
     match found.answer {
         Some(answer) if answer.status != UNDECIDED => Ok(Claim::Answered(Answer::from_stored(answer))),
         Some(_) => Ok(Claim::Mine(found.message)),

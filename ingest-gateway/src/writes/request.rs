@@ -212,7 +212,12 @@ mod tests {
     #[test]
     fn what_is_not_an_id_is_refused() {
         let long = format!("/api/v1/schedulers/{}/status", "a".repeat(129));
-        let paths = ["/api/v1/schedulers/..%2f..%2fetc/status", "/api/v1/schedulers/../status", "/api/v1/schedulers/a%00b", &long];
+        let paths = [
+            "/api/v1/schedulers/..%2f..%2fetc/status",
+            "/api/v1/schedulers/../status",
+            "/api/v1/schedulers/a%00b",
+            &long,
+        ];
         for path in paths {
             assert_eq!(scheduler_in(path).unwrap_err().status(), http::StatusCode::BAD_REQUEST, "{path}");
         }

@@ -24,29 +24,29 @@ const HANGS: u8 = 1;
 const FAILS: u8 = 2;
 
 /// A queue that stops confirming while told to.
-pub struct FaultyQueue {
+pub(crate) struct FaultyQueue {
     inner: Arc<EmbeddedQueue>,
     mode: Arc<AtomicU8>,
 }
 
 /// Tells a [`FaultyQueue`] what to do.
 #[derive(Clone, Default)]
-pub struct QueueSwitch(Arc<AtomicU8>);
+pub(crate) struct QueueSwitch(Arc<AtomicU8>);
 
 impl QueueSwitch {
-    pub fn works(&self) {
+    pub(crate) fn works(&self) {
         self.0.store(WORKS, Ordering::SeqCst);
     }
 
-    pub fn hangs(&self) {
+    pub(crate) fn hangs(&self) {
         self.0.store(HANGS, Ordering::SeqCst);
     }
 
-    pub fn fails(&self) {
+    pub(crate) fn fails(&self) {
         self.0.store(FAILS, Ordering::SeqCst);
     }
 
-    pub fn wrap(&self, inner: Arc<EmbeddedQueue>) -> Arc<dyn Queue> {
+    pub(crate) fn wrap(&self, inner: Arc<EmbeddedQueue>) -> Arc<dyn Queue> {
         Arc::new(FaultyQueue { inner, mode: Arc::clone(&self.0) })
     }
 }
@@ -79,9 +79,9 @@ impl Queue for FaultyQueue {
 }
 
 /// A store that can't be asked while it is told so.
-pub struct FaultyStore {
-    pub inner: Arc<EmbeddedStore>,
-    pub down: Arc<AtomicBool>,
+pub(crate) struct FaultyStore {
+    pub(crate) inner: Arc<EmbeddedStore>,
+    pub(crate) down: Arc<AtomicBool>,
 }
 
 impl FaultyStore {
@@ -204,12 +204,7 @@ impl SurfaceStore for FaultyStore {
 
 #[async_trait]
 impl Retention for FaultyStore {
-    async fn purge(
-        &self,
-        before: Timestamp,
-        resume: Option<PurgeCursor>,
-        limit: usize,
-    ) -> Result<Purged, StoreError> {
+    async fn purge(&self, before: Timestamp, resume: Option<PurgeCursor>, limit: usize) -> Result<Purged, StoreError> {
         self.up()?.purge(before, resume, limit).await
     }
 }

@@ -1,7 +1,8 @@
 //! A gateway on a real listener, with the embedded queue and store, and as little of a processor as answers need.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-pub mod faulty;
+pub(crate) mod faulty;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,18 +28,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test fails.
-pub const DEADLINE: Duration = Duration::from_secs(20);
-pub const PARTITIONS: u32 = 2;
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const PARTITIONS: u32 = 2;
 
 /// What a test starts with.
-pub struct Setup {
-    pub config: Config,
+pub(crate) struct Setup {
+    pub(crate) config: Config,
     /// Wraps the queue, to make it fail.
-    pub queue: Box<dyn FnOnce(Arc<EmbeddedQueue>) -> Arc<dyn Queue> + Send>,
+    pub(crate) queue: Box<dyn FnOnce(Arc<EmbeddedQueue>) -> Arc<dyn Queue> + Send>,
     /// Wraps the store, to make it fail.
-    pub store: Box<dyn FnOnce(Arc<EmbeddedStore>) -> Arc<dyn Store> + Send>,
+    pub(crate) store: Box<dyn FnOnce(Arc<EmbeddedStore>) -> Arc<dyn Store> + Send>,
     /// Whether frames are applied.
-    pub processor: bool,
+    pub(crate) processor: bool,
 }
 
 impl Default for Setup {
@@ -53,38 +54,39 @@ impl Default for Setup {
 }
 
 /// A running gateway.
-pub struct TestGateway {
-    pub address: SocketAddr,
-    pub key: String,
-    pub key_row: ApiKeyRow,
-    pub store: Arc<EmbeddedStore>,
-    pub queue: Arc<EmbeddedQueue>,
-    pub health: Health,
-    pub stop: CancellationToken,
-    pub running: JoinHandle<()>,
+pub(crate) struct TestGateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) key: String,
+    pub(crate) key_row: ApiKeyRow,
+    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) queue: Arc<EmbeddedQueue>,
+    pub(crate) health: Health,
+    pub(crate) stop: CancellationToken,
+    pub(crate) running: JoinHandle<()>,
     _data: TempDir,
 }
 
 /// An answer as a client sees it.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.body)))
     }
 
     /// Checks that it is a problem of this kind.
     #[track_caller]
-    pub fn is_problem(&self, status: u16, code: &str) {
+    pub(crate) fn is_problem(&self, status: u16, code: &str) {
         let text = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status, status, "{text}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{text}");
@@ -92,16 +94,16 @@ impl Reply {
     }
 }
 
-pub fn all_scopes() -> Scopes {
+pub(crate) fn all_scopes() -> Scopes {
     Scopes { ingest: true, read: true, admin: true }
 }
 
 impl TestGateway {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Setup::default()).await
     }
 
-    pub async fn with(setup: Setup) -> Self {
+    pub(crate) async fn with(setup: Setup) -> Self {
         let data = tempfile::tempdir().unwrap();
         let options = ronda_queue::EmbeddedOptions { partitions: PARTITIONS, ..Default::default() };
         let queue = Arc::new(EmbeddedQueue::open(data.path().join("queue"), options).unwrap());
@@ -128,25 +130,28 @@ impl TestGateway {
     }
 
     /// Waits until it takes requests.
-    pub async fn ready(self) -> Self {
+    pub(crate) async fn ready(self) -> Self {
         eventually(|| self.health.readiness().ok).await;
         self
     }
 
     /// Sends a request with the key and reads the answer.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let key = [("X-API-Key", self.key.as_str())];
         let with_key: Vec<(&str, &str)> = key.iter().chain(headers).copied().collect();
         self.send_as_is(method, path, &with_key, body).await
     }
 
-    pub async fn json(&self, method: &str, path: &str, body: &Value) -> Reply {
+    pub(crate) async fn json(&self, method: &str, path: &str, body: &Value) -> Reply {
         self.send(method, path, &[("Content-Type", "application/json")], body.to_string().as_bytes()).await
     }
 
     /// Sends a request without adding a key.
-    pub async fn send_as_is(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    pub(crate) async fn send_as_is(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -157,7 +162,7 @@ impl TestGateway {
     }
 
     /// Sends bytes and reads whatever comes until the connection closes.
-    pub async fn raw(&self, bytes: &[u8]) -> Reply {
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> Reply {
         let exchange = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             let (mut reader, mut writer) = stream.split();
@@ -169,31 +174,32 @@ impl TestGateway {
         parse(&tokio::time::timeout(DEADLINE, exchange).await.expect("an answer in time"))
     }
 
-    pub async fn register(&self, id: &str) {
+    pub(crate) async fn register(&self, id: &str) {
         let reply = self.json("POST", "/api/v1/schedulers/register", &serde_json::json!({ "id": id })).await;
         assert_eq!(reply.status, 201, "{reply:?}");
     }
 }
 
-pub async fn make_key(store: &EmbeddedStore, scopes: Scopes, rate_limit_per_minute: u32) -> (String, ApiKeyRow) {
+pub(crate) async fn make_key(store: &EmbeddedStore, scopes: Scopes, rate_limit_per_minute: u32) -> (String, ApiKeyRow) {
     let tenant = TenantId::new("acme").unwrap();
     let new = NewKey { tenant, name: "test".into(), scopes, rate_limit_per_minute, expires_at: None };
     let (secret, row) = keys::create(store, new, Timestamp::from_millis(1)).await.unwrap();
     (secret.expose().to_owned(), row)
 }
 
-pub fn parse(answer: &[u8]) -> Reply {
+pub(crate) fn parse(answer: &[u8]) -> Reply {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(answer)));
     let head = String::from_utf8_lossy(&answer[..end]);
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let headers =
+        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_owned(), value.to_owned()));
     Reply { status, headers: headers.collect(), body: answer[end + 4..].to_vec() }
 }
 
 /// Waits until it is so.
-pub async fn eventually(mut so: impl FnMut() -> bool) {
+pub(crate) async fn eventually(mut so: impl FnMut() -> bool) {
     let waiting = async {
         while !so() {
             tokio::time::sleep(Duration::from_millis(2)).await;
