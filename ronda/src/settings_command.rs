@@ -28,7 +28,10 @@ pub fn run(command: ConfigCommand) -> Result<String, Failure> {
         ConfigCommand::Check { place } => {
             let loaded = load(&place, Vec::new())?;
             let from = loaded.file.map_or(String::from("no file"), |file| file.display().to_string());
-            Ok(format!("The configuration is fine ({from}, {} settings changed from their default).\n", loaded.origins.len()))
+            Ok(format!(
+                "The configuration is fine ({from}, {} settings changed from their default).\n",
+                loaded.origins.len()
+            ))
         }
         ConfigCommand::Show { json, place } => Ok(config::shown(&load(&place, Vec::new())?, json)),
         ConfigCommand::Reference => Ok(config::documentation()),

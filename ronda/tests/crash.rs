@@ -80,7 +80,8 @@ fn posted(stand_in: &StandIn, job: &str) -> usize {
 
 /// Whether a text names a job, and not merely one whose name begins so.
 fn mentions(text: &str, job: &str) -> bool {
-    text.match_indices(job).any(|(at, _)| !text[at + job.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '-'))
+    text.match_indices(job)
+        .any(|(at, _)| !text[at + job.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '-'))
 }
 
 async fn wait_for_alerts(stand_in: &StandIn, jobs: &[String]) {

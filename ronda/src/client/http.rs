@@ -37,10 +37,11 @@ impl Client {
     pub fn new(server: &Server) -> Result<Self, Failure> {
         let url = url::Url::parse(&server.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         if url.is_none() {
-            let message = format!("{:?} is not an address; write --url http://127.0.0.1:3000 or set RONDA_URL", server.url);
+            let message =
+                format!("{:?} is not an address; write --url http://127.0.0.1:3000 or set RONDA_URL", server.url);
             return Err(Failure::new(Code::Usage, message));
         }
-        let http = builder().build().map_err(|error| Failure::other(chain(&error)))?;
+        let http = builder(server.url.starts_with("https:")).build().map_err(|error| Failure::other(chain(&error)))?;
         Ok(Self { http, base: server.url.trim_end_matches('/').to_owned(), key: server.api_key.clone() })
     }
 
@@ -49,7 +50,7 @@ impl Client {
     /// # Errors
     /// When the client can't be set up.
     pub fn on_socket(path: &Path) -> Result<Self, Failure> {
-        let http = builder().unix_socket(path).build().map_err(|error| Failure::other(chain(&error)))?;
+        let http = builder(false).unix_socket(path).build().map_err(|error| Failure::other(chain(&error)))?;
         Ok(Self { http, base: String::from("http://localhost"), key: None })
     }
 
@@ -112,9 +113,12 @@ impl Client {
     }
 }
 
-fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+fn builder(tls: bool) -> reqwest::ClientBuilder {
+    ronda_notifier::slack::install_tls_provider();
+    let builder = reqwest::Client::builder()
         .user_agent(concat!("ronda/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TIMEOUT)
+        .timeout(TIMEOUT);
+    // Without TLS no certificate will be looked at, so none is needed on the machine.
+    if tls { builder } else { builder.tls_certs_only([]) }
 }

@@ -122,7 +122,9 @@ fn detail(item: &Value) -> String {
         vec![String::from("schedule"), schedule(&item["schedule"])],
         vec![String::from("next due"), time(&item["next_due"])],
     ];
-    for (label, key) in [("team", "team"), ("environment", "environment"), ("severity", "severity"), ("runbook", "runbook_url")] {
+    for (label, key) in
+        [("team", "team"), ("environment", "environment"), ("severity", "severity"), ("runbook", "runbook_url")]
+    {
         if item[key].as_str().is_some_and(|value| !value.is_empty()) {
             rows.push(vec![label.to_owned(), text(&item[key])]);
         }

@@ -253,8 +253,9 @@ settings! {
 
     /// Logs.
     telemetry: TelemetrySettings {
-        /// Which events to log: a level such as `info`, or `warn,ronda_processor=debug`.
-        log_filter: String = String::from("info");
+        /// Which events to log: a level such as `info`, or `warn,ronda_processor=debug`. The default is Ronda's own at `info` and
+        /// the rest at `warn`.
+        log_filter: String = String::from("warn,ronda=info");
         /// How a log line looks.
         log_format: LogFormat = LogFormat::Text;
     }

@@ -7,9 +7,9 @@ use super::operation::{Answer, Operation, perform};
 use super::socket;
 use crate::cli::{KeysCommand, Place, Scope};
 use crate::exit::{Code, Failure};
+use crate::settings_command::load;
 use crate::text::{columns, printable};
 use crate::up::parts;
-use crate::settings_command::load;
 
 /// Makes, lists or revokes.
 ///

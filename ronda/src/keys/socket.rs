@@ -91,7 +91,8 @@ pub async fn ask(data: &Path, operation: &Operation) -> Result<Option<Answer>, F
     let body = serde_json::to_value(operation).map_err(|error| Failure::other(error.to_string()))?;
     let client = Client::on_socket(&socket)?;
     let sent = client.send(Method::POST, &[PATH.trim_start_matches('/')], &[], Some(&body), None).await?;
-    let answer = serde_json::from_value(sent.body)
-        .map_err(|error| Failure::other(format!("the running ronda answered something else ({error}); is it another release?")))?;
+    let answer = serde_json::from_value(sent.body).map_err(|error| {
+        Failure::other(format!("the running ronda answered something else ({error}); is it another release?"))
+    })?;
     Ok(Some(answer))
 }

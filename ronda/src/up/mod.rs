@@ -87,10 +87,13 @@ async fn bind(address: SocketAddr, flag: &str, setting: &str) -> Result<TcpListe
     TcpListener::bind(address).await.map_err(|error| {
         let what = match error.kind() {
             std::io::ErrorKind::AddrInUse => String::from("another program listens there"),
-            std::io::ErrorKind::PermissionDenied => String::from("this user may not (ports below 1024 need a privilege)"),
+            std::io::ErrorKind::PermissionDenied => {
+                String::from("this user may not (ports below 1024 need a privilege)")
+            }
             _ => error.to_string(),
         };
-        let message = format!("{address} can't be listened on: {what}. Stop that one, or choose another: {flag} ({setting})");
+        let message =
+            format!("{address} can't be listened on: {what}. Stop that one, or choose another: {flag} ({setting})");
         Failure::new(Code::Address, message)
     })
 }
@@ -118,7 +121,8 @@ async fn first_key<S: KeyStore + ?Sized>(store: &S, clock: &dyn Clock) -> Result
 }
 
 fn show(settings: &Settings, (api, admin): (SocketAddr, SocketAddr), key: Option<&Secret>) {
-    let data = std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| Path::new(&settings.storage.data).to_owned());
+    let data =
+        std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| Path::new(&settings.storage.data).to_owned());
     let screen = Screen {
         api,
         admin,

@@ -46,7 +46,13 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(parts: Parts, clock: Arc<dyn Clock>, health: Health, metrics: MetricsHandle, data: PathBuf) -> Self {
+    pub(super) fn new(
+        parts: Parts,
+        clock: Arc<dyn Clock>,
+        health: Health,
+        metrics: MetricsHandle,
+        data: PathBuf,
+    ) -> Self {
         let (services, ended) = (Vec::new(), CancellationToken::new());
         Self { parts, clock, health, metrics, data, gateway_drain: Duration::ZERO, services, ended }
     }
@@ -55,11 +61,7 @@ impl Running {
         Arc::clone(&self.parts.store) as Arc<dyn Store>
     }
 
-    fn start(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce(CancellationToken) -> JoinHandle<Result<(), String>>,
-    ) {
+    fn start(&mut self, name: &'static str, work: impl FnOnce(CancellationToken) -> JoinHandle<Result<(), String>>) {
         let stop = CancellationToken::new();
         let inner = work(stop.clone());
         let ended = self.ended.clone();
@@ -106,8 +108,9 @@ impl Running {
 
     pub(super) fn start_gateway(&mut self, config: GatewayConfig, listener: TcpListener) -> Result<(), Failure> {
         self.gateway_drain = Duration::from_secs(config.drain_timeout_seconds);
-        let gateway = Gateway::build(config, self.parts.commands.clone(), self.store(), self.clock.clone(), &self.health)
-            .map_err(|error| Failure::other(chain(&error)))?;
+        let gateway =
+            Gateway::build(config, self.parts.commands.clone(), self.store(), self.clock.clone(), &self.health)
+                .map_err(|error| Failure::other(chain(&error)))?;
         self.start("ingest-gateway", |stop| {
             tokio::spawn(async move { gateway.run(listener, stop).await.map_err(|error| chain(&error)) })
         });

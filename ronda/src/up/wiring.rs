@@ -61,9 +61,12 @@ pub(super) fn processor(settings: &Settings) -> ProcessorConfig {
 pub(super) fn notifier(settings: &Settings) -> Result<NotifierConfig, Failure> {
     let (notifier, slack) = (&settings.notifier, &settings.slack);
     let channel = match slack.channel.as_str() {
-        "" if slack_is_on(settings) => {
-            settings.boards.iter().map(|board| board.channel.clone()).find(|channel| !channel.is_empty()).unwrap_or_default()
-        }
+        "" if slack_is_on(settings) => settings
+            .boards
+            .iter()
+            .map(|board| board.channel.clone())
+            .find(|channel| !channel.is_empty())
+            .unwrap_or_default(),
         "" => TERMINAL_CHANNEL.to_owned(),
         channel => channel.to_owned(),
     };

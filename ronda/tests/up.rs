@@ -1,0 +1,212 @@
+//! `ronda up` as a user meets it: the real binary, a fresh directory, loopback.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn ronda(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ronda"));
+    command.current_dir(dir).stdin(Stdio::null());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RONDA_") || name.starts_with("SLACK_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+struct Up {
+    process: Child,
+    screen: String,
+    lines: Receiver<String>,
+}
+
+impl Up {
+    /// Starts it on free ports and reads the screen to its end.
+    fn start(dir: &Path) -> Self {
+        let mut command = ronda(dir);
+        command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let output = process.stdout.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut up = Self { process, screen: String::new(), lines };
+        let screen = up.read_until("Ctrl-C");
+        up.screen = screen;
+        up
+    }
+
+    fn read_until(&self, end: &str) -> String {
+        let started = Instant::now();
+        let mut text = String::new();
+        loop {
+            let left = DEADLINE.saturating_sub(started.elapsed());
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {end:?} in:\n{text}"));
+            text.push_str(&line);
+            text.push('\n');
+            if line.contains(end) {
+                return text;
+            }
+        }
+    }
+
+    fn after(&self, label: &str) -> String {
+        let line = self.screen.lines().find_map(|line| line.trim_start().strip_prefix(label)).unwrap_or_default();
+        line.trim().to_owned()
+    }
+
+    fn url(&self) -> String {
+        self.after("API").trim_end_matches("/api/v1").to_owned()
+    }
+
+    /// Asks it to stop, and waits until it did.
+    fn stop(mut self) -> Option<i32> {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let started = Instant::now();
+        while started.elapsed() < DEADLINE {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it did not stop within {DEADLINE:?}");
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn client(dir: &Path, up: &Up, key: &str, arguments: &[&str]) -> Output {
+    let mut command = ronda(dir);
+    command.args(arguments).env("RONDA_URL", up.url()).env("RONDA_API_KEY", key);
+    command.output().unwrap()
+}
+
+/// A command that must succeed; its standard output.
+fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn a_job_is_registered_reports_and_is_still_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let key = up.after("Key");
+    assert!(key.starts_with("rk_"), "{}", up.screen);
+    let register = ["register", "demo", "--name", "Demo job", "--cron", "* * * * *", "--timezone", "Asia/Jakarta"];
+    assert!(done(&client(dir.path(), &up, &key, &register)).contains("demo is registered"));
+    done(&client(dir.path(), &up, &key, &["status", "demo", "running", "--run-id", "r1", "--wait", "20"]));
+    let failed =
+        ["status", "demo", "failed", "--run-id", "r1", "--error", "disk full", "--exit-code", "3", "--wait", "20"];
+    done(&client(dir.path(), &up, &key, &failed));
+    assert!(done(&client(dir.path(), &up, &key, &["schedulers", "list"])).contains("demo  failed"));
+    assert!(done(&client(dir.path(), &up, &key, &["schedulers", "history", "demo"])).contains("disk full"));
+    // Without a Slack token the alert is shown where `up` runs.
+    up.read_until("disk full");
+
+    let wrong = client(dir.path(), &up, &key, &["status", "nobody", "running"]);
+    assert_eq!(wrong.status.code(), Some(7), "{}", text(&wrong.stderr));
+    let wrong = client(dir.path(), &up, "rk_wrong", &["schedulers", "list"]);
+    assert_eq!(wrong.status.code(), Some(7), "{}", text(&wrong.stderr));
+
+    assert_eq!(up.stop(), Some(0));
+    let up = Up::start(dir.path());
+    assert!(up.screen.contains("ronda keys create"), "{}", up.screen);
+    assert!(!up.screen.contains("rk_"), "a key is shown only once: {}", up.screen);
+    assert!(done(&client(dir.path(), &up, &key, &["schedulers", "show", "demo"])).contains("Demo job"));
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn the_curl_lines_of_the_screen_work_as_pasted() {
+    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let lines: Vec<&str> =
+        up.screen.lines().filter(|line| line.starts_with("export ") || line.starts_with("curl ")).collect();
+    assert_eq!(lines.len(), 6, "{}", up.screen);
+    let script = lines.join("\n").replace("curl -sS", "curl -sS --fail-with-body");
+    let output = Command::new("sh").args(["-ec", &script]).env("no_proxy", "127.0.0.1").output().unwrap();
+    let answers = done(&output);
+    assert!(answers.contains("\"id\":\"demo\"") && answers.contains("\"items\":["), "{answers}");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn keys_are_managed_while_it_runs_and_when_nothing_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let created = done(&ronda(dir.path()).args(["keys", "create", "--name", "before", "--json"]).output().unwrap());
+    let before: serde_json::Value = serde_json::from_str(&created).unwrap();
+    let up = Up::start(dir.path());
+    assert!(up.screen.contains("ronda keys create"), "there is a key already: {}", up.screen);
+    let key = before["key"].as_str().unwrap();
+    assert!(done(&client(dir.path(), &up, key, &["schedulers", "list"])).contains("No scheduler"));
+
+    let created = done(&ronda(dir.path()).args(["keys", "create", "--name", "meanwhile", "--json"]).output().unwrap());
+    let meanwhile: serde_json::Value = serde_json::from_str(&created).unwrap();
+    let listed = done(&ronda(dir.path()).args(["keys", "list"]).output().unwrap());
+    assert!(listed.contains("before") && listed.contains("meanwhile"), "{listed}");
+    assert!(!listed.contains("rk_"), "{listed}");
+    let id = meanwhile["id"].as_str().unwrap();
+    assert!(done(&ronda(dir.path()).args(["keys", "revoke", id]).output().unwrap()).contains("works no more"));
+    let unknown = ronda(dir.path()).args(["keys", "revoke", "nobody"]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(7), "{}", text(&unknown.stderr));
+    assert_eq!(up.stop(), Some(0));
+    assert!(!dir.path().join("ronda-data/admin.sock").exists());
+    assert!(done(&ronda(dir.path()).args(["keys", "list"]).output().unwrap()).contains("revoked"));
+}
+
+#[test]
+fn each_way_not_to_start_has_one_clear_message_and_its_own_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let refused = |arguments: &[&str], code: i32, wanted: &str| {
+        let output = ronda(dir.path()).args(arguments).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(told.contains(wanted), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    };
+    refused(&["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], 4, "another ronda");
+    let address = up.url().trim_start_matches("http://").to_owned();
+    let taken = ["up", "--listen", &address, "--admin-listen", "127.0.0.1:0", "--data", "other"];
+    refused(&taken, 5, "can't be listened on: another program listens there");
+    refused(&["up", "--partitions", "3"], 3, "--partitions: storage.partitions is 3, but must be a power of two");
+    refused(&["up", "--config", "none.toml"], 3, "none.toml: can't be read");
+    refused(&["up", "--listen", "here"], 2, "--listen");
+    for service in ["ingest-gateway", "processor", "notifier"] {
+        refused(&[service], 8, "Run 'ronda up'");
+    }
+    refused(&["schedulers", "list", "--url", "http://127.0.0.1:1"], 6, "is 'ronda up' running there?");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn the_commented_file_is_written_once_and_is_fine() {
+    let dir = tempfile::tempdir().unwrap();
+    done(&ronda(dir.path()).args(["config", "init"]).output().unwrap());
+    assert_eq!(ronda(dir.path()).args(["config", "init"]).output().unwrap().status.code(), Some(1));
+    assert!(done(&ronda(dir.path()).args(["config", "check"]).output().unwrap()).contains("ronda.toml"));
+    assert!(done(&ronda(dir.path()).args(["version"]).output().unwrap()).starts_with("ronda "));
+    assert!(done(&ronda(dir.path()).args(["completions", "bash"]).output().unwrap()).contains("schedulers"));
+}
