@@ -115,7 +115,7 @@ fn idempotency_key() -> Parameter {
         .schema_type(SchemaType::Type(Type::String))
         .min_length(Some(1))
         .max_length(Some(255))
-        .pattern(Some("^[A-Za-z0-9_.:-]{1,255}$"));
+        .pattern(Some("^[!-~]([ -~]{0,253}[!-~])?$"));
     ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)

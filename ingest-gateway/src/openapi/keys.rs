@@ -11,10 +11,12 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateKeyRequest {
     /// What to call it.
+    #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     name: String,
     /// What it may do.
     scopes: Vec<ScopeWord>,
     /// Requests a minute; 100 when absent.
+    #[schema(value_type = Option<u64>, maximum = 4_294_967_295_u64)]
     rate_limit_per_minute: Option<u32>,
     /// When it stops working; absent: never.
     expires_at: Option<Time>,

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "the functions only carry documentation")]
 
 use ronda_schemas::api::problem::BulkAnswer;
-use ronda_schemas::api::request::{EventRequest, HeartbeatRequest, RegisterRequest, StatusRequest};
+use ronda_schemas::api::request::{BulkItem, HeartbeatRequest, RegisterRequest, StatusRequest};
 use ronda_schemas::api::resource::{
     AcceptedResource, ErrorResource, HistoryResource, KeyResource, Page, SchedulerResource,
 };
@@ -39,7 +39,7 @@ fn register() {}
 /// Answered once it is durable. With `Prefer: wait=5` it is answered with the resulting state once it is applied.
 #[utoipa::path(
     put, path = "/api/v1/schedulers/{id}/status", tag = "reports", operation_id = "reportStatus",
-    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
     request_body(content = StatusRequest, examples(
         ("running" = (summary = "It starts", value = json!({"status": "running", "run_id": "2026-11-23"}))),
         ("failed" = (summary = "It failed", value = json!({"status": "failed", "run_id": "2026-11-23", "error": "disk full", "exit_code": 1,
@@ -57,7 +57,7 @@ fn status() {}
 /// Answered once it is durable. With `Prefer: wait=5` it is answered with the resulting state once it is applied.
 #[utoipa::path(
     post, path = "/api/v1/schedulers/{id}/heartbeat", tag = "reports", operation_id = "reportHeartbeat",
-    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
     request_body(content = HeartbeatRequest, example = json!({"run_id": "2026-11-23", "progress": {"done": 40, "total": 100, "message": "invoices"}})),
     responses(
         (status = 200, description = "It is applied; this is how the scheduler is now. Only with `Prefer: wait`.", body = SchedulerResource),
@@ -71,7 +71,7 @@ fn heartbeat() {}
 /// A JSON array, or one event a line as `application/x-ndjson`. Wrong items are refused one by one; what counts as accepted is durable.
 #[utoipa::path(
     post, path = "/api/v1/events", tag = "reports", operation_id = "reportEvents",
-    request_body(content((Vec<EventRequest> = "application/json", example = json!([
+    request_body(content((Vec<BulkItem> = "application/json", example = json!([
         {"type": "heartbeat", "scheduler_id": "mail-worker"},
         {"type": "status", "scheduler_id": "nightly-billing", "status": "success", "run_id": "2026-11-23", "duration_ms": 5321}])),
         (String = "application/x-ndjson", example = "{\"type\":\"heartbeat\",\"scheduler_id\":\"mail-worker\"}\n"))),
@@ -91,7 +91,7 @@ fn events() {}
         ("tag" = Option<Vec<String>>, Query, description = "Only those with this tag; may be repeated.", max_items = 20),
         ("q" = Option<String>, Query, description = "Only those with this text in id, name or description, in upper or lower case.", max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$"),
         ("limit" = Option<u16>, Query, description = "Items on a page; 50 when absent.", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filters."),
+        ("cursor" = Option<String>, Query, format = "cursor", description = "`next_cursor` of the page before; empty: the first page, with the same filters."),
     ),
     responses((status = 200, description = "A page.", body = Page<SchedulerResource>,
         headers(("Link" = String, description = "The next page, as `<…>; rel=\"next\"`."))))
@@ -101,7 +101,7 @@ fn list() {}
 /// Show a scheduler
 #[utoipa::path(
     get, path = "/api/v1/schedulers/{id}", tag = "schedulers", operation_id = "getScheduler",
-    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
     responses((status = 200, description = "How it is.", body = SchedulerResource))
 )]
 fn detail() {}
@@ -112,11 +112,11 @@ fn detail() {}
 #[utoipa::path(
     get, path = "/api/v1/schedulers/{id}/history", tag = "schedulers", operation_id = "getHistory",
     params(
-        ("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing"),
+        ("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing"),
         ("from" = Option<Time>, Query, description = "Only entries at or after this time."),
         ("until" = Option<Time>, Query, description = "Only entries before this time."),
         ("limit" = Option<u16>, Query, description = "Items on a page; 50 when absent.", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same range."),
+        ("cursor" = Option<String>, Query, format = "cursor", description = "`next_cursor` of the page before; empty: the first page, with the same range."),
     ),
     responses((status = 200, description = "A page.", body = Page<HistoryResource>,
         headers(("Link" = String, description = "The next page, as `<…>; rel=\"next\"`."))))
@@ -126,7 +126,7 @@ fn history() {}
 /// Delete a scheduler
 #[utoipa::path(
     delete, path = "/api/v1/schedulers/{id}", tag = "schedulers", operation_id = "deleteScheduler",
-    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
     responses(
         (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
         (status = 204, description = "It is gone."),
@@ -137,7 +137,7 @@ fn remove() {}
 /// Expect nothing of a scheduler until it is resumed
 #[utoipa::path(
     post, path = "/api/v1/schedulers/{id}/pause", tag = "schedulers", operation_id = "pauseScheduler",
-    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
     responses(
         (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
         (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
@@ -148,7 +148,7 @@ fn pause() {}
 /// Expect a paused scheduler again
 #[utoipa::path(
     post, path = "/api/v1/schedulers/{id}/resume", tag = "schedulers", operation_id = "resumeScheduler",
-    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
     responses(
         (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
         (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
@@ -163,7 +163,7 @@ fn resume() {}
     get, path = "/api/v1/errors", tag = "errors", operation_id = "listErrors",
     params(
         ("limit" = Option<u16>, Query, description = "Items on a page; 50 when absent.", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+        ("cursor" = Option<String>, Query, format = "cursor", description = "`next_cursor` of the page before; empty: the first page."),
     ),
     responses((status = 200, description = "A page.", body = Page<ErrorResource>,
         headers(("Link" = String, description = "The next page, as `<…>; rel=\"next\"`."))))

@@ -35,7 +35,7 @@ impl ListRequest {
             tags: query.all("tag"),
             text: query.one("q").map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
         };
-        let request = Self { filter, limit: query.limit(), cursor: query.one("cursor") };
+        let request = Self { filter, limit: query.limit(), cursor: query.cursor() };
         query.end(&["status", "team", "environment", "tag", "q", "limit", "cursor"])?;
         Ok(request)
     }

@@ -166,7 +166,7 @@ async fn history(
     let mut query = Query::new(uri.query());
     let from = query.time("from").unwrap_or(Timestamp::MIN);
     let until = query.time("until").unwrap_or(Timestamp::MAX);
-    let (limit, cursor) = (query.limit(), query.one("cursor"));
+    let (limit, cursor) = (query.limit(), query.cursor());
     query.end(&["from", "until", "limit", "cursor"])?;
     let range = format!("{}/{}", from.as_millis(), until.as_millis());
     let binding = Binding::of([principal.tenant.as_str(), "history", id.as_str(), &range]);
@@ -202,7 +202,7 @@ async fn errors(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let mut query = Query::new(uri.query());
-    let (limit, cursor) = (query.limit(), query.one("cursor"));
+    let (limit, cursor) = (query.limit(), query.cursor());
     query.end(&["limit", "cursor"])?;
     let binding = Binding::of([principal.tenant.as_str(), "errors"]);
     let after = cursor.map(|cursor| cursor::read::<ErrorPlace>(binding, &cursor)).transpose()?;

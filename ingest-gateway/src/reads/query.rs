@@ -93,6 +93,17 @@ impl<'q> Query<'q> {
         })
     }
 
+    /// Where the page begins; an empty one is the beginning. Cursors are longer than other texts and checked where they are read.
+    pub(super) fn cursor(&mut self) -> Option<String> {
+        let position = self.pairs.iter().position(|(name, _)| name == "cursor")?;
+        let (_, cursor) = self.pairs.remove(position);
+        if self.pairs.iter().any(|(name, _)| name == "cursor") {
+            self.pairs.retain(|(name, _)| name != "cursor");
+            self.wrong("cursor", "repeated", "must be given only once");
+        }
+        Some(cursor.into_owned()).filter(|cursor| !cursor.is_empty())
+    }
+
     /// How many items a page shall have.
     pub(super) fn limit(&mut self) -> usize {
         let limit = self.parsed("limit", |text| match text.parse() {

@@ -208,7 +208,7 @@ impl<'a> BulkEvents<'a> {
 
 fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     while !rest.is_empty() {
-        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
         let (line, more) = rest.split_at(end);
         *rest = more.get(1..).unwrap_or_default();
         if !line.iter().all(u8::is_ascii_whitespace) {

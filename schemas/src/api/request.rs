@@ -17,7 +17,7 @@ use super::words::{ReportedStatusWord, SeverityWord};
 #[expect(dead_code, reason = "it only describes the body")]
 pub struct RegisterRequest {
     /// How reports will name it, unique within the tenant.
-    #[schema(pattern = "^[A-Za-z0-9_-]{1,128}$", examples("nightly-billing"))]
+    #[schema(pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", examples("nightly-billing"))]
     id: String,
     /// What people call it; the id when absent.
     #[schema(max_length = 200, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
@@ -31,8 +31,8 @@ pub struct RegisterRequest {
     /// Where it runs, such as `production`.
     #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     environment: Option<String>,
-    /// Labels, at most 20 of 1 to 64 characters.
-    #[schema(max_items = 20)]
+    /// Labels.
+    #[schema(max_items = 20, value_type = Option<Vec<TagRequest>>)]
     tags: Option<Vec<String>>,
     /// When it is expected to start; absent: never by itself.
     schedule: Option<ScheduleRequest>,
@@ -60,6 +60,12 @@ pub struct RegisterRequest {
     #[schema(max_length = 2000, format = "uri", examples("https://wiki.example.com/runbooks/nightly-billing"))]
     runbook_url: Option<String>,
 }
+
+/// A label: 1 to 64 characters, not only white space.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Tag, max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+#[expect(dead_code, reason = "it only describes the body")]
+pub struct TagRequest(String);
 
 /// When a scheduler is expected to start: either by the clock of a zone, or every so many seconds.
 #[derive(Deserialize, ToSchema)]
@@ -182,6 +188,30 @@ pub struct ProgressRequest {
     /// What it is doing.
     #[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     message: Option<String>,
+}
+
+/// An item of a bulk write: an event. Whatever else it is, it is refused alone, in an answer of 202, and the others are taken.
+pub struct BulkItem;
+
+impl utoipa::PartialSchema for BulkItem {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::Ref;
+        use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaType};
+        const REST: &str = "Anything else is refused alone, and the other items are taken.";
+        AnyOfBuilder::new()
+            .item(Ref::from_schema_name("EventRequest"))
+            .item(ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(REST)))
+            .into()
+    }
+}
+
+impl ToSchema for BulkItem {
+    fn schemas(
+        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
+    ) {
+        schemas.push((EventRequest::name().into_owned(), <EventRequest as utoipa::PartialSchema>::schema()));
+        EventRequest::schemas(schemas);
+    }
 }
 
 /// One event of a bulk write.
