@@ -73,7 +73,9 @@ impl Scheduler {
     fn run_for(&mut self, id: &str, named: bool, at: Timestamp, effects: &mut Effects) -> Option<&mut Run> {
         match self.runs.binary_search_by(|run| run.id.as_str().cmp(id)) {
             Ok(index) => {
-                let run = self.runs.get_mut(index)?;
+                let horizon = self.horizon;
+                // A copy from an earlier run of this name, of which even the hash is forgotten, is not this run's.
+                let run = self.runs.get_mut(index).filter(|run| at > horizon || at >= run.first_at())?;
                 // A client may learn the made id and use it; it stays a run that was opened without a name.
                 run.named &= named;
                 Some(run)

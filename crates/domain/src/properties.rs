@@ -360,7 +360,7 @@ proptest! {
     #[test]
     fn anything_is_survived(
         spec in specs(),
-        steps in proptest::collection::vec((extreme(), extreme(), 0u8..8, facts(0)), 1..12),
+        steps in proptest::collection::vec((extreme(), extreme(), 0u8..8, facts(0)), 1..5),
     ) {
         let mut world = World { slot: None, events: Vec::new(), effects: Effects::new() };
         for (index, (at, other, kind, facts)) in steps.into_iter().enumerate() {

@@ -3,7 +3,7 @@
 //! The clock of the stories is Jakarta's wall clock on 2026-11-24 ("01:00" or "01:00:30"); `@` moves it on, ticking
 //! at every deadline on the way, as the processor does.
 
-#[allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+#[allow(clippy::unwrap_used, clippy::needless_pass_by_value, unreachable_pub)]
 mod story;
 
 use ronda_domain::event::{EventKind, Resolution};

@@ -2,9 +2,9 @@
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use jiff::Timestamp as Instant;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{SignedDuration, Timestamp as Instant};
 use thiserror::Error;
 
 use super::{MAX_STEPS, zone};
@@ -15,8 +15,6 @@ use crate::time::Timestamp;
 const EARLIEST: Timestamp = Timestamp::from_millis(0);
 /// Nothing is due after this time, 4000-01-01.
 const LATEST: Timestamp = Timestamp::from_millis(64_060_588_800_000);
-/// Longer than the wall clocks of any two zones can differ.
-const WIDEST_SHIFT: SignedDuration = SignedDuration::from_hours(48);
 
 const NAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
@@ -182,8 +180,8 @@ impl CronPlan {
             let candidate = offset.to_timestamp(wall).ok()?;
             match self.zone.following(from).next() {
                 Some(change) if change.timestamp() <= candidate => {
-                    // Whatever the offsets in between, nothing matches until shortly before the candidate.
-                    from = change.timestamp().max(candidate.checked_sub(WIDEST_SHIFT).ok()?);
+                    // A clock that is put back shows times again that lie before the candidate.
+                    from = change.timestamp();
                     inclusive = true;
                 }
                 _ => return Some(candidate),

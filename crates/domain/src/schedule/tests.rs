@@ -67,6 +67,12 @@ fn a_star_in_the_hours_follows_the_real_hours() {
 }
 
 #[test]
+fn an_hour_that_is_shown_again_is_not_skipped_when_the_next_match_is_days_away() {
+    let dues = following("*/30 2 * * 0", "Africa/Casablanca", "2022-03-27T01:45:00Z", 2);
+    assert_eq!(dues, ["2022-03-27T02:00+00:00", "2022-03-27T02:30+00:00"]);
+}
+
+#[test]
 fn calendar_corners_are_right() {
     let dues = following("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z", 2);
     assert_eq!(dues, ["2028-02-29T00:00+00:00", "2032-02-29T00:00+00:00"]);
