@@ -42,7 +42,7 @@ struct StatusWire<'a>(
     #[serde(borrow)] Vec<(&'a str, &'a str)>,
 );
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct HeartbeatWire<'a>(
     #[serde(borrow)] Option<&'a str>,
     Option<Timestamp>,
