@@ -80,7 +80,7 @@ impl Pace {
     /// A channel refuses us. Answers whether that is new.
     pub(crate) fn broken(&mut self, channel: &str, now_ms: u64, until_ms: u64) -> bool {
         let place = self.places.entry(channel.to_owned()).or_default();
-        // Told again only when it had been well in between, or for ten back-offs.
+        // Told again only when it had been well in between.
         let new = place.broken_until_ms == 0;
         place.broken_until_ms = until_ms.max(now_ms);
         new

@@ -5,8 +5,14 @@
 use ronda_slack_standin::{Fault, SeenKind, StandIn, TOKEN};
 use serde_json::{Value, json};
 
+/// The workspace's reqwest comes without a TLS provider, and makes no client without one.
+fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 async fn call(stand_in: &StandIn, method: &str, body: Value) -> Value {
-    let client = reqwest::Client::new();
+    let client = client();
     let url = format!("{}{method}", stand_in.api_url());
     client.post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap().json().await.unwrap()
 }
@@ -37,7 +43,7 @@ async fn it_fails_as_planned_and_only_then() {
     stand_in.slack().fail_next("chat.postMessage", Fault::ServerError { effective: true });
     let url = format!("{}chat.postMessage", stand_in.api_url());
     let body = json!({"channel":"C1","text":"once"});
-    let response = reqwest::Client::new().post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
+    let response = client().post(url).bearer_auth(TOKEN).json(&body).send().await.unwrap();
     assert_eq!(response.status(), 500);
     assert_eq!(stand_in.slack().messages("C1").len(), 1);
     assert_eq!(call(&stand_in, "chat.postMessage", json!({"channel":"C1","text":"twice"})).await["ok"], true);
@@ -48,6 +54,6 @@ async fn a_wrong_token_is_refused() {
     let stand_in = StandIn::start().await.unwrap();
     let url = format!("{}auth.test", stand_in.api_url());
     let answer: Value =
-        reqwest::Client::new().post(url).bearer_auth("xoxb-wrong").send().await.unwrap().json().await.unwrap();
+        client().post(url).bearer_auth("xoxb-wrong").send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["error"], "invalid_auth");
 }

@@ -174,7 +174,10 @@ impl Core {
                 let pause = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX / 2);
                 self.pace.silence(now.mono_ms.saturating_add(pause));
             }
-            ChannelErrorKind::DestinationBroken { code } => self.destination_broken(call, code, now),
+            // An unreadable history (a missing scope) says nothing against posting.
+            ChannelErrorKind::DestinationBroken { code } if call.work != Work::Find => {
+                self.destination_broken(call, code, now);
+            }
             _ => {}
         }
     }

@@ -115,7 +115,7 @@ impl Surface {
             (Work::Post, Outcome::Posted(posted)) => self.posted(posted, now_ms, policy),
             (Work::Post, Outcome::Failed(kind)) => self.post_failed(&kind, now_ms),
             (Work::Edit { .. }, Outcome::Edited) => self.edited(now_ms, policy),
-            (Work::Edit { .. }, Outcome::Failed(kind)) => self.edit_failed(kind, now_ms, policy),
+            (Work::Edit { .. }, Outcome::Failed(kind)) => self.edit_failed(&kind, now_ms, policy),
             (Work::Find, Outcome::Found(found)) => self.found(found, now_ms, policy),
             (Work::Find, Outcome::Failed(_)) => self.find_failed(now_ms, policy),
             (Work::Delete { ts, .. }, Outcome::Deleted) => self.twins.retain(|twin| twin != ts),
@@ -181,7 +181,7 @@ impl Surface {
         self.live(now_ms, policy);
     }
 
-    fn edit_failed(&mut self, kind: ChannelErrorKind, now_ms: u64, policy: &Policy) {
+    fn edit_failed(&mut self, kind: &ChannelErrorKind, now_ms: u64, policy: &Policy) {
         let Phase::Editing { revision, .. } = self.phase else { return };
         self.phase = Phase::Live;
         match kind {

@@ -125,7 +125,7 @@ impl Engine {
     }
 
     /// Takes in what a partition delivered.
-    pub(super) fn take_in(&mut self, delivered: Batches, now: Now) {
+    pub(super) fn take_in(&mut self, delivered: &Batches, now: Now) {
         for (position, batch) in &delivered.batches {
             match batch {
                 Some(batch) => self.core.ingest(delivered.shard, *position, batch, now),

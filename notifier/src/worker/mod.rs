@@ -153,7 +153,7 @@ impl Notifier {
                 biased;
                 () = cancel.cancelled() => break,
                 Some(outcome) = done.recv() => engine.finish(outcome, self.now()),
-                Some(batch) = batches.recv() => engine.take_in(batch?, self.now()),
+                Some(batch) = batches.recv() => engine.take_in(&batch?, self.now()),
                 _ = ticker.tick() => {}
             }
             // Whatever else is there already shares the commit.
@@ -162,7 +162,7 @@ impl Notifier {
             }
             for _ in 0..64 {
                 let Ok(batch) = batches.try_recv() else { break };
-                engine.take_in(batch?, self.now());
+                engine.take_in(&batch?, self.now());
             }
             engine.turn(self.now(), cancel).await?;
             health.beat();

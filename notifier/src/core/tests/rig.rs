@@ -21,7 +21,7 @@ use crate::shard::Shard;
 use crate::surface::Outcome;
 
 /// 23:59:30 on 23 November 2026 in Jakarta, half a minute before the window.
-pub(super) const EVENING: i64 = 1_795_453_170_000;
+const EVENING: i64 = 1_795_453_170_000;
 const MIDNIGHT: i64 = EVENING + 30_000;
 const PARTITIONS: u32 = 2;
 
