@@ -1,4 +1,5 @@
 //! `ronda up` as a user meets it: the real binary, a fresh directory, loopback.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -35,7 +35,7 @@ pub(crate) fn schemathesis(root: &Path) -> anyhow::Result<Outcome> {
         rust::cargo(root).args(["build", "--quiet", "-p", "ronda"]).status()?.success(),
         "ronda does not build"
     );
-    let ronda = target_dir(root)?.join("debug").join("ronda");
+    let ronda = rust::target_dir(root)?.join("debug").join("ronda");
     let data = root.join(".tools").join("schemathesis-data");
     let _ = std::fs::remove_dir_all(&data);
     std::fs::create_dir_all(&data)?;
@@ -86,10 +86,4 @@ fn wait_until_listening(server: &mut Running, port: u16) -> anyhow::Result<()> {
 
 fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-fn target_dir(root: &Path) -> anyhow::Result<std::path::PathBuf> {
-    let output = rust::cargo(root).args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata gave no JSON")?;
-    metadata["target_directory"].as_str().map(Into::into).context("cargo metadata names the target directory")
 }

@@ -1,4 +1,5 @@
-//! Measurements: example programs of the crates, each of which prints its figures beside its limit and exits non-zero below it.
+//! Measurements: example programs of the crates, and the load generator against a real `ronda up`. Each prints its figures beside its
+//! limit and exits non-zero below it.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,14 +10,17 @@ use serde_json::Value;
 use crate::rust;
 
 /// What is measured: the crate and its example. One that is not written yet is told, not hidden.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("ronda-domain", "apply_rate"),
     ("ronda-schemas", "parse_rate"),
     ("ronda-processor", "step_rate"),
     ("ronda-queue", "throughput"),
     ("ronda-queue", "engines"),
-    ("ronda-store", "engines"),
+    ("ronda-store", "store_load"),
+    ("ronda-store", "store_engines"),
 ];
+/// The load over HTTP: not an example, but the load generator comparing a release build of the binary with a bare server.
+const HTTP: &str = "ronda-load/http";
 
 /// Runs all measurements, or those whose name contains a text. True when each kept its limit.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
@@ -41,6 +45,13 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
             failed.push(name);
         }
     }
+    if only.is_none_or(|only| HTTP.contains(only)) {
+        println!("── {HTTP}");
+        ran += 1;
+        if !http(root)? {
+            failed.push(HTTP.to_owned());
+        }
+    }
     for name in &missing {
         println!("!! SKIPPED {name}: there is no such example yet");
     }
@@ -49,6 +60,21 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
     }
     println!("\n{} passed, {} failed, {} skipped", ran - failed.len(), failed.len(), missing.len());
     Ok(failed.is_empty() && ran > 0)
+}
+
+/// Builds the binary and the load generator, and lets one measure the other.
+fn http(root: &Path) -> anyhow::Result<bool> {
+    let build = ["build", "--release", "--quiet", "-p", "ronda", "-p", "ronda-load"];
+    if !rust::cargo(root).args(build).status()?.success() {
+        return Ok(false);
+    }
+    let release = rust::target_dir(root)?.join("release");
+    let status = std::process::Command::new(release.join("ronda-load"))
+        .current_dir(root)
+        .args(["compare", "--ronda"])
+        .arg(release.join("ronda"))
+        .status()?;
+    Ok(status.success())
 }
 
 fn examples(root: &Path) -> anyhow::Result<Vec<String>> {

@@ -68,7 +68,7 @@ fn judge(package: &Value, policy: &Policy) -> Vec<String> {
     match package["license"].as_str() {
         Some(license) if allowed(license, &policy.licenses.allow) => {}
         Some(license) => {
-            found.push(format!("{name} {version} is licensed as {license}, which deny.toml does not allow"))
+            found.push(format!("{name} {version} is licensed as {license}, which deny.toml does not allow"));
         }
         None => found.push(format!("{name} {version} names no licence")),
     }

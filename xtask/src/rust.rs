@@ -1,7 +1,7 @@
 //! Format, lints and tests.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
@@ -20,6 +20,13 @@ pub(crate) fn cargo(root: &Path) -> Command {
         }
     }
     command
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir(root: &Path) -> anyhow::Result<PathBuf> {
+    let output = cargo(root).args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata gave no JSON")?;
+    metadata["target_directory"].as_str().map(Into::into).context("cargo metadata names the target directory")
 }
 
 /// `cargo fmt --check`.

@@ -44,7 +44,7 @@ impl Screen<'_> {
         }
         match self.key {
             Some(key) => {
-                line("Key", format!("{}", key.expose()));
+                line("Key", key.expose().to_owned());
                 line("", String::from("made just now for tenant default, with all scopes; it is shown this once"));
             }
             None => {

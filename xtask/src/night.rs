@@ -1,0 +1,144 @@
+//! A night in real time: real shell scripts report with curl, Slack is the stand-in, and everything that a person would have seen is
+//! written down at the end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use crate::rust;
+
+const JOBS: [&str; 5] = ["good", "flaky", "hanging", "late", "beating"];
+const SCHEDULERS: [&str; 6] = ["good", "flaky", "hanging", "late", "never", "beating"];
+const CHANNEL: &str = "C0NIGHT";
+/// How long after the last minute the window closes and messages may still come.
+const AFTERMATH: Duration = Duration::from_secs(75);
+
+/// Everything that was started, ended with it.
+struct Started(Vec<Child>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for child in self.0.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs the night for so many minutes and writes its report; answers the report's path.
+pub(crate) fn run(root: &Path, minutes: u64) -> anyhow::Result<PathBuf> {
+    let build = rust::cargo(root).args(["build", "--release", "-p", "ronda", "-p", "ronda-slack-standin"]).status()?;
+    ensure!(build.success(), "the binaries do not build");
+    let folder = root.join("target").join("night");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)?;
+    let (slack, api, admin) = (free_port()?, free_port()?, free_port()?);
+    wait_for_the_minute()?;
+    let began = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    std::fs::write(folder.join("ronda.toml"), configuration(began, minutes))?;
+    let mut started = Started(Vec::new());
+    let release = root.join("target").join("release");
+    let stand_in = Command::new(release.join("ronda-slack-standin"))
+        .arg(format!("127.0.0.1:{slack}"))
+        .stdout(std::fs::File::create(folder.join("slack.txt"))?)
+        .spawn()?;
+    started.0.push(stand_in);
+    let ronda = Command::new(release.join("ronda"))
+        .args(["up", "--config", "ronda.toml", "--data", "data"])
+        .args(["--listen", &format!("127.0.0.1:{api}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
+        .env("SLACK_API_URL", format!("http://127.0.0.1:{slack}/api/"))
+        .env("SLACK_BOT_TOKEN", "xoxb-stand-in")
+        .env("SLACK_CHANNEL", CHANNEL)
+        .current_dir(&folder)
+        .stdout(std::fs::File::create(folder.join("screen.txt"))?)
+        .stderr(std::fs::File::create(folder.join("log.txt"))?)
+        .spawn()?;
+    started.0.push(ronda);
+    let url = format!("http://127.0.0.1:{api}");
+    let key = key(&folder, &release.join("ronda"))?;
+    let job = |name: &str| {
+        let mut command = Command::new("bash");
+        command.arg(root.join("xtask/night").join(name)).stdin(Stdio::null());
+        command.env("RONDA_URL", &url).env("RONDA_API_KEY", &key).env("NIGHT_BEGAN", began.to_string());
+        command
+    };
+    ensure!(job("register.sh").status()?.success(), "the jobs could not be registered");
+    for name in JOBS {
+        started.0.push(job(&format!("{name}.sh")).spawn()?);
+    }
+    println!("the night is on for {minutes} minutes; messages: {}", folder.join("slack.txt").display());
+    std::thread::sleep(Duration::from_secs(minutes * 60) + AFTERMATH);
+    let report = folder.join("report.txt");
+    std::fs::write(&report, tell(&folder, &release.join("ronda"), &url, &key, slack)?)?;
+    Ok(report)
+}
+
+/// The window is the night itself, on the minute, in the default zone.
+fn configuration(began: u64, minutes: u64) -> String {
+    let wib = |seconds: u64| {
+        let minute = (seconds / 60 + 7 * 60) % (24 * 60);
+        format!("{:02}:{:02}", minute / 60, minute % 60)
+    };
+    format!(
+        "[[boards]]\nname = \"night\"\ntitle = \"Night watch\"\nstart = \"{}\"\nend = \"{}\"\n",
+        wib(began),
+        wib(began + minutes * 60)
+    )
+}
+
+fn wait_for_the_minute() -> anyhow::Result<()> {
+    let into = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() % 60;
+    std::thread::sleep(Duration::from_secs(60 - into));
+    Ok(())
+}
+
+/// A key without a limit: the jobs of a whole night share it.
+fn key(folder: &Path, ronda: &Path) -> anyhow::Result<String> {
+    let began = Instant::now();
+    loop {
+        let output = Command::new(ronda)
+            .args(["keys", "create", "--name", "night", "--rate-limit-per-minute", "0", "--json", "--data", "data"])
+            .current_dir(folder)
+            .output()?;
+        if output.status.success() {
+            let made: Value = serde_json::from_slice(&output.stdout)?;
+            return made["key"].as_str().map(str::to_owned).context("keys create --json names the key");
+        }
+        if began.elapsed() > Duration::from_secs(20) {
+            bail!("keys create: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What was seen in Slack, then what the command line says at the end.
+fn tell(folder: &Path, ronda: &Path, url: &str, key: &str, slack: u16) -> anyhow::Result<String> {
+    let mut report = String::from("# What was seen in Slack, in order\n\n");
+    let transcript = Command::new("curl").args(["-sS", &format!("http://127.0.0.1:{slack}/stand-in/transcript")]).output()?;
+    report.push_str(&String::from_utf8_lossy(&transcript.stdout));
+    let mut ask = |title: &str, arguments: &[&str]| -> anyhow::Result<()> {
+        let output = Command::new(ronda)
+            .arg("schedulers")
+            .args(arguments)
+            .env("RONDA_URL", url)
+            .env("RONDA_API_KEY", key)
+            .current_dir(folder)
+            .output()?;
+        report.push_str(&format!("\n# {title}\n\n{}", String::from_utf8_lossy(&output.stdout)));
+        report.push_str(&String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    ask("schedulers list", &["list"])?;
+    for scheduler in SCHEDULERS {
+        ask(&format!("schedulers show {scheduler}"), &["show", scheduler])?;
+        ask(&format!("schedulers history {scheduler}"), &["history", scheduler])?;
+    }
+    Ok(report)
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
