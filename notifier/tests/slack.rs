@@ -146,6 +146,7 @@ async fn a_lost_answer_and_a_lost_request_are_both_one_message() {
         until("the alert", || stand_in.slack().messages(CHANNEL).len() == 1).await;
         running.publish("resolved", resolved()).await;
         until("the edit reaches it", || stand_in.slack().messages(CHANNEL)[0].text.contains("recovered")).await;
+        until("the reply", || stand_in.slack().messages(CHANNEL).len() == 2).await;
         running.stop().await;
         assert_eq!(stand_in.slack().calls("chat.postMessage"), if effective { 2 } else { 3 }, "alert, reply, and the lost one");
     }
