@@ -8,21 +8,20 @@ use crate::state::Message;
 #[must_use]
 pub fn message_as_text(message: &Message) -> String {
     let mut lines = Vec::new();
+    // Above attachments the text is shown; beside blocks it is only the notification.
+    if message.blocks.is_empty() && !message.text.is_empty() {
+        lines.push(mrkdwn(&message.text));
+    }
     for attachment in &message.attachments {
         if let Some(colour) = attachment["color"].as_str() {
             lines.push(format!("▌ {}", colour_name(colour)));
         }
     }
     let nested = message.attachments.iter().filter_map(|attachment| attachment["blocks"].as_array()).flatten();
-    let mut any = false;
     for block in message.blocks.iter().chain(nested) {
-        any = true;
         block_lines(block, &mut lines);
     }
-    if !any {
-        lines.push(mrkdwn(&message.text));
-        lines.extend(message.attachments.iter().filter_map(|attachment| attachment["text"].as_str().map(mrkdwn)));
-    }
+    lines.extend(message.attachments.iter().filter_map(|attachment| attachment["text"].as_str().map(mrkdwn)));
     let indent = if message.thread_ts.is_some() { "    ↳ " } else { "  " };
     lines.iter().flat_map(|text| text.lines()).map(|line| format!("{indent}{line}")).collect::<Vec<_>>().join("\n")
 }
