@@ -130,9 +130,8 @@ fn a_backlog_slows_the_clock_and_alarms_nobody() {
     let mut gateway = Gateway::new(1);
     stage.take(gateway.frame(0, &[register("job", spec(None, Some(5)))]));
     // An hour of frames, read all at once and long after they were sent.
-    let backlog: Vec<_> = (1..=3_600)
-        .map(|at| (1 + u64::try_from(at).unwrap(), gateway.frame(at, &[heartbeat("job", None)])))
-        .collect();
+    let backlog: Vec<_> =
+        (1..=3_600).map(|at| (1 + u64::try_from(at).unwrap(), gateway.frame(at, &[heartbeat("job", None)]))).collect();
     for part in backlog.chunks(64) {
         let step = stage.core.step(part);
         stage.finish(step);

@@ -1,5 +1,11 @@
 //! The loop around the core, on the embedded queue and store.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "helpers of tests; waits for a condition with a deadline"
+)]
+
 mod stage;
 
 use std::sync::Arc;

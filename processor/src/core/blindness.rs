@@ -1,9 +1,9 @@
 //! Gaps: what lies before the clock's next step and was heard by no gateway.
 
+use ronda_domain::Scheduler;
 use ronda_domain::input::Gap;
 use ronda_domain::schedule;
 use ronda_domain::time::Timestamp;
-use ronda_domain::Scheduler;
 use ronda_schemas::event::BlindReason;
 use ronda_schemas::frame::FrameHeader;
 
@@ -70,7 +70,6 @@ pub(crate) fn concerns(state: &Scheduler, gap: Gap) -> bool {
         return false;
     }
     let from = gap.from.max(state.registered_at());
-    let is_due =
-        schedule::dues(&state.spec().schedule, state.registered_at(), from, gap.until, 1).next().is_some();
+    let is_due = schedule::dues(&state.spec().schedule, state.registered_at(), from, gap.until, 1).next().is_some();
     is_due || state.view(gap.from).open_runs.iter().any(|run| run.started_at < gap.until)
 }

@@ -16,20 +16,31 @@ pub(crate) struct Reason {
 }
 
 /// The entry for a refused command.
-pub(crate) fn entry(tenant: TenantId, command: &Command<'_>, at: Timestamp, message: MessageId, why: Reason) -> ErrorRow {
+pub(crate) fn entry(
+    tenant: TenantId,
+    command: &Command<'_>,
+    at: Timestamp,
+    message: MessageId,
+    why: Reason,
+) -> ErrorRow {
     ErrorRow {
         tenant,
         at,
         message,
-        scheduler: cut(command.scheduler).into(),
+        scheduler: cut(command.scheduler, MAX_SCHEDULER_BYTES).into(),
         command: name(&command.input).into(),
         code: why.code.into(),
         detail: why.detail.into(),
     }
 }
 
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_SCHEDULER_BYTES)).unwrap_or(text)
+/// The longest beginning of a text that has at most so many bytes.
+pub(super) fn cut(text: &str, max_bytes: usize) -> &str {
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 const fn name(input: &Input<'_>) -> &'static str {

@@ -44,7 +44,8 @@ impl PartitionCore {
     fn tell_lost(&mut self, header: &FrameHeader, news: &News) {
         let at = if self.watermark == Timestamp::MIN { header.wall } else { self.watermark };
         for (first, last) in news.lost.iter().copied() {
-            self.work.counts.lost_frames = self.work.counts.lost_frames.saturating_add((last - first).saturating_add(1));
+            self.work.counts.lost_frames =
+                self.work.counts.lost_frames.saturating_add((last - first).saturating_add(1));
             let lost = LostFrames { partition: self.partition, gateway: header.gateway, first, last, at };
             self.work.events.push((None, EventEnvelope::Lost(lost)));
         }
@@ -55,16 +56,16 @@ impl PartitionCore {
         self.work.counts.blind_gaps += 1;
         let Blind { gap, reason } = blind;
         let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
-        let mut notices: Vec<BlindNotice> = Vec::new();
+        let mut notices: Vec<(SlotId, BlindNotice)> = Vec::new();
         for id in self.schedulers.by_key() {
             let slot = self.schedulers.slot(id);
             let Some(state) = slot.state.as_ref().filter(|state| state.registered_at() < gap.until) else {
                 continue;
             };
-            if notices.last().is_none_or(|notice| notice.tenant != slot.key.tenant) {
-                notices.push(self.notice(&slot.key.tenant, gap, reason));
+            if notices.last().is_none_or(|(_, notice)| notice.tenant != slot.key.tenant) {
+                notices.push((id, self.notice(&slot.key.tenant, gap, reason)));
             }
-            if let Some(notice) = notices.last_mut().filter(|_| blindness::concerns(state, gap)) {
+            if let Some((_, notice)) = notices.last_mut().filter(|_| blindness::concerns(state, gap)) {
                 notice.total = notice.total.saturating_add(1);
                 if notice.schedulers.len() < blindness::MAX_NAMED {
                     notice.schedulers.push(slot.key.scheduler.clone());
@@ -74,19 +75,24 @@ impl PartitionCore {
                 self.give(id, position, &Input::Blind(gap), gap.until, message);
             }
         }
-        let notices = notices.into_iter().map(|notice| (None, EventEnvelope::Blind(Box::new(notice))));
-        self.work.events.extend(notices);
+        for (first, notice) in notices {
+            self.send(first, position, notice);
+        }
+    }
+
+    /// A notice travels with the row of its tenant's first scheduler. Were it in the partition's row, an owner killed between the
+    /// two could leave rows that show no longer that a notice is due: all of the tenant's schedulers may have been deleted since.
+    fn send(&mut self, first: SlotId, position: u64, notice: BlindNotice) {
+        let carrier = (!self.ahead.contains_key(&first)).then_some(first);
+        if carrier.is_some() {
+            self.schedulers.slot_mut(first).position = position;
+            self.mark_dirty(first);
+        }
+        self.work.events.push((carrier, EventEnvelope::Blind(Box::new(notice))));
     }
 
     fn notice(&self, tenant: &TenantId, gap: Gap, reason: BlindReason) -> BlindNotice {
-        BlindNotice {
-            tenant: tenant.clone(),
-            partition: self.partition,
-            gap,
-            reason,
-            schedulers: Vec::new(),
-            total: 0,
-        }
+        BlindNotice { tenant: tenant.clone(), partition: self.partition, gap, reason, schedulers: Vec::new(), total: 0 }
     }
 
     fn commands(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {

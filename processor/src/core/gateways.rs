@@ -153,9 +153,8 @@ impl Gateways {
             self.entries.retain(|entry| entry.live || watermark.millis_since(entry.wall) <= FORGET_AFTER_MS);
         }
         while self.entries.len() > MAX_ENTRIES {
-            let oldest = (0..self.entries.len()).min_by_key(|index| {
-                self.entries.get(*index).map(|entry| (entry.live, entry.wall, entry.gateway))
-            });
+            let oldest = (0..self.entries.len())
+                .min_by_key(|index| self.entries.get(*index).map(|entry| (entry.live, entry.wall, entry.gateway)));
             let Some(oldest) = oldest else { break };
             self.entries.remove(oldest);
         }

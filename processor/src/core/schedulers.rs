@@ -156,9 +156,8 @@ impl Schedulers {
 }
 
 fn slot_heap_bytes(slot: &Slot) -> usize {
-    let state = slot.state.as_ref().map_or(0, |state| {
-        state.approximate_memory_bytes().saturating_sub(size_of::<Scheduler>())
-    });
+    let state =
+        slot.state.as_ref().map_or(0, |state| state.approximate_memory_bytes().saturating_sub(size_of::<Scheduler>()));
     // What a general allocator rounds small texts up to.
     state + slot.key.scheduler.as_str().len().next_multiple_of(16)
 }

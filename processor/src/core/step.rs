@@ -9,6 +9,7 @@ use ronda_schemas::frame::Frame;
 use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow};
 use ronda_store::port::Commit;
 
+use super::errors::cut;
 use super::schedulers::SlotId;
 use super::{Counts, PartitionCore, Step};
 use crate::dead_letter::DeadLetter;
@@ -71,7 +72,7 @@ impl PartitionCore {
             command,
             at: self.watermark,
             code: code.into(),
-            detail: detail.get(..detail.floor_char_boundary(500)).unwrap_or_default().into(),
+            detail: cut(detail, 500).into(),
             message_bytes: u64::try_from(message.len()).unwrap_or(u64::MAX),
             message: message.clone(),
         });
@@ -103,9 +104,10 @@ impl PartitionCore {
             if let Some(summary) = summary {
                 let scheduler_event = |event| SchedulerEvent { key: key.clone(), summary: summary.clone(), event };
                 self.work.events.extend(
-                    effects.events.drain(..).map(|event| {
-                        (Some(id), EventEnvelope::Scheduler(Box::new(scheduler_event(event))))
-                    }),
+                    effects
+                        .events
+                        .drain(..)
+                        .map(|event| (Some(id), EventEnvelope::Scheduler(Box::new(scheduler_event(event))))),
                 );
             }
             self.mark_dirty(id);

@@ -1,5 +1,8 @@
 //! The one place of this crate that waits or measures. Nothing here decides what is true of a scheduler.
-#![allow(clippy::disallowed_methods, reason = "waiting between retries and measuring commits; no judgement comes from it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "waiting between retries and measuring commits; no judgement comes from it"
+)]
 
 use std::time::{Duration, Instant};
 

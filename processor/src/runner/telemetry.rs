@@ -25,7 +25,11 @@ pub(super) fn describe() {
         describe_counter!(name, text);
     }
     describe_histogram!("ronda_processor_commit_seconds", Unit::Seconds, "How long a commit took, retries included");
-    describe_gauge!("ronda_processor_watermark_timestamp_seconds", Unit::Seconds, "The partition's clock, in Unix time");
+    describe_gauge!(
+        "ronda_processor_watermark_timestamp_seconds",
+        Unit::Seconds,
+        "The partition's clock, in Unix time"
+    );
     describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
     describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
 }

@@ -53,7 +53,8 @@ impl Vitals {
             .filter(|(_, one)| !one.is_ready.load(Ordering::Relaxed))
             .map(|(partition, _)| partition.to_string())
             .collect();
-        let reason = if waiting.is_empty() { String::new() } else { format!("not yet up: partitions {}", waiting.join(", ")) };
+        let reason =
+            if waiting.is_empty() { String::new() } else { format!("not yet up: partitions {}", waiting.join(", ")) };
         self.component.set_ready(waiting.is_empty(), reason);
     }
 

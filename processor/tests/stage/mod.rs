@@ -1,16 +1,16 @@
 //! A stage for stories about one partition: gateways with clocks of their own, a core, and a shadow of the store.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the stage")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses its own part of the stage")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use ronda_domain::SpecDraft;
 use ronda_domain::event::EventKind;
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{HeartbeatReport, Input, ReportedStatus, StatusReport};
 use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus, RunRecord, Subject};
 use ronda_domain::spec::{Schedule, SchedulerSpec};
 use ronda_domain::time::Timestamp;
-use ronda_domain::SpecDraft;
 use ronda_processor::{Config, DeadLetter, PartitionCore, Step};
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
