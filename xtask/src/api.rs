@@ -49,6 +49,9 @@ pub(crate) fn schemathesis(root: &Path) -> anyhow::Result<Outcome> {
     wait_until_listening(&mut server, port)?;
     let status = Command::new(program)
         .current_dir(&data)
+        .env("SCHEMATHESIS_HOOKS", root.join("docs/api/schemathesis_hooks.py"))
+        .arg("--config-file")
+        .arg(root.join("docs/api/schemathesis.toml"))
         .args(["run", &format!("http://{address}/api/openapi.json"), "--header", &format!("X-API-Key: {key}")])
         .args(["--max-examples", MAX_EXAMPLES, "--workers", "2", "--no-color"])
         .status()?;
