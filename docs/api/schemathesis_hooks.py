@@ -22,3 +22,13 @@ schemathesis.openapi.format("cursor", st.just(""))
 def ndjson(ctx, value):
     text = value if isinstance(value, str) else json.dumps(value)
     return text.encode("utf-8", errors="surrogatepass") if isinstance(text, str) else text
+
+
+@schemathesis.hook
+def map_body(ctx, body):
+    """An early window must be shorter than the schedule's period, which depends on another field."""
+    if isinstance(body, dict):
+        early = body.get("early_window_seconds")
+        if isinstance(early, (int, float)) and not isinstance(early, bool) and 0 < early <= 31_622_400:
+            body = {**body, "early_window_seconds": 0}
+    return body

@@ -273,14 +273,18 @@ impl Problem {
     /// The store can't be read now.
     #[must_use]
     pub fn store_unavailable() -> Self {
-        Self::new(Kind::StoreUnavailable, "The store did not answer in time; try again. Reports are still taken.").retry_after(2)
+        Self::new(Kind::StoreUnavailable, "The store did not answer in time; try again. Reports are still taken.")
+            .retry_after(2)
     }
 
     /// More is waiting than can be held.
     #[must_use]
     pub fn overloaded() -> Self {
-        Self::new(Kind::Overloaded, "More is waiting for the queue than can be held; nothing of this request was taken.")
-            .retry_after(1)
+        Self::new(
+            Kind::Overloaded,
+            "More is waiting for the queue than can be held; nothing of this request was taken.",
+        )
+        .retry_after(1)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What readers are promised: filters, pages, histories, and clear refusals.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod common;
 
 use std::collections::BTreeSet;
@@ -66,10 +68,13 @@ async fn wrong_queries_are_refused_by_name() {
     for number in 0..3 {
         register(&gateway, json!({"id": format!("job-{number}")})).await;
     }
-    let reply = gateway.send("GET", "/api/v1/schedulers?status=bad&limit=0&team=a&team=b&colour=red&q=%FF&tag=%00", &[], b"").await;
+    let reply = gateway
+        .send("GET", "/api/v1/schedulers?status=bad&limit=0&team=a&team=b&colour=red&q=%FF&tag=%00", &[], b"")
+        .await;
     reply.is_problem(400, "invalid_query");
     let problem = reply.json();
-    let names: BTreeSet<&str> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    let names: BTreeSet<&str> =
+        problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
     assert_eq!(names, BTreeSet::from(["status", "limit", "team", "colour", "q", "tag"]));
     let cursor = get(&gateway, "/api/v1/schedulers?limit=1").await["next_cursor"].as_str().unwrap().to_owned();
     get(&gateway, &format!("/api/v1/schedulers?limit=2&cursor={cursor}")).await;
@@ -93,14 +98,23 @@ async fn wrong_queries_are_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scheduler_shows_what_was_registered_and_when() {
     let gateway = TestGateway::start().await.ready().await;
-    register(&gateway, json!({"id": "nightly", "schedule": {"cron": "0 1 * * *", "timezone": "Asia/Jakarta"}, "severity": "critical"})).await;
+    register(
+        &gateway,
+        json!({"id": "nightly", "schedule": {"cron": "0 1 * * *", "timezone": "Asia/Jakarta"}, "severity": "critical"}),
+    )
+    .await;
     let shown = get(&gateway, "/api/v1/schedulers/nightly").await;
     assert_eq!(shown["schedule"], json!({"cron": "0 1 * * *", "timezone": "Asia/Jakarta"}));
-    assert_eq!((&shown["name"], &shown["severity"], &shown["status"]), (&json!("nightly"), &json!("critical"), &json!("new")));
+    assert_eq!(
+        (&shown["name"], &shown["severity"], &shown["status"]),
+        (&json!("nightly"), &json!("critical"), &json!("new"))
+    );
     let as_of = shown["as_of"].as_str().unwrap();
     assert!(as_of >= shown["registered_at"].as_str().unwrap() && as_of.ends_with('Z'), "{shown}");
     assert!(shown["next_due"].as_str().unwrap().ends_with("18:00:00.000Z"), "{shown}");
-    let history = get(&gateway, "/api/v1/schedulers/nightly/history?from=2026-01-01T00:00:00+07:00&until=9999-12-31T23:59:59Z").await;
+    let history =
+        get(&gateway, "/api/v1/schedulers/nightly/history?from=2026-01-01T00:00:00+07:00&until=9999-12-31T23:59:59Z")
+            .await;
     assert_eq!(history, json!({"items": [], "next_cursor": null}));
     assert_eq!(get(&gateway, "/api/v1/errors").await, json!({"items": [], "next_cursor": null}));
 }
@@ -110,13 +124,19 @@ async fn the_router_and_the_document_have_the_same_operations() {
     let gateway = TestGateway::start().await.ready().await;
     let document = get(&gateway, "/api/openapi.json").await;
     for (path, item) in document["paths"].as_object().unwrap() {
-        let documented: BTreeSet<String> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        let documented: BTreeSet<String> =
+            item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
         let concrete = path.replace("{id}", "nobody");
         // A method that no address takes: the answer lists those that it does.
         let reply = gateway.send("TRACE", &concrete, &[], b"").await;
         reply.is_problem(405, "method_not_allowed");
-        let allowed: BTreeSet<String> =
-            reply.header("allow").unwrap().split(',').map(|method| method.trim().to_owned()).filter(|method| method != "HEAD").collect();
+        let allowed: BTreeSet<String> = reply
+            .header("allow")
+            .unwrap()
+            .split(',')
+            .map(|method| method.trim().to_owned())
+            .filter(|method| method != "HEAD")
+            .collect();
         // The path of a registration is also one of a scheduler, whose methods are documented there.
         assert_eq!(allowed, documented, "{path}");
     }

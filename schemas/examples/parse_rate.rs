@@ -18,7 +18,7 @@ const MEASURE_FOR: Duration = Duration::from_secs(2);
 
 fn event(out: &mut String, number: usize) {
     // Writing to a string can't fail.
-    let _ = if number % 2 == 0 {
+    let _ = if number.is_multiple_of(2) {
         write!(
             out,
             r#"{{"type":"status","scheduler_id":"job-{number:05}","status":"success","run_id":"2026-11-23T18:00:{:02}Z","duration_ms":{number},"occurred_at":"2026-11-23T18:00:00Z"}}"#,

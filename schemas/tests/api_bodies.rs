@@ -2,9 +2,7 @@
 
 use proptest::prelude::*;
 use ronda_domain::input::ReportedStatus;
-use ronda_schemas::api::{
-    BulkEvents, EventBody, Invalid, parse_event, parse_heartbeat, parse_register, parse_status,
-};
+use ronda_schemas::api::{BulkEvents, EventBody, Invalid, parse_event, parse_heartbeat, parse_register, parse_status};
 use serde_json::{Value, json};
 
 fn found(invalid: &Invalid) -> Vec<(&str, &str)> {
@@ -37,8 +35,18 @@ fn every_wrong_field_of_a_registration_is_told_at_once() {
     let invalid = parse_register(body.to_string().as_bytes()).unwrap_err();
     let pointers: Vec<&str> = invalid.fields.iter().map(|field| field.pointer.as_str()).collect();
     for expected in [
-        "/id", "/nmae", "/team", "/tags/1", "/schedule/cron", "/schedule/timezone", "/schedule/x", "/start_grace_seconds",
-        "/max_run_seconds", "/alert_after", "/severity", "/runbook_url",
+        "/id",
+        "/nmae",
+        "/team",
+        "/tags/1",
+        "/schedule/cron",
+        "/schedule/timezone",
+        "/schedule/x",
+        "/start_grace_seconds",
+        "/max_run_seconds",
+        "/alert_after",
+        "/severity",
+        "/runbook_url",
     ] {
         assert_eq!(pointers.iter().filter(|pointer| **pointer == expected).count(), 1, "{expected} in {invalid}");
     }
@@ -112,7 +120,8 @@ fn limits_are_exact() {
 fn heartbeats_may_say_nothing_and_more_than_all() {
     assert!(parse_heartbeat(b"").is_ok());
     assert!(parse_heartbeat(b"{}").is_ok());
-    let heartbeat = parse_heartbeat(br#"{"run_id":"r","progress":{"done":120,"total":100,"message":"almost"}}"#).unwrap();
+    let heartbeat =
+        parse_heartbeat(br#"{"run_id":"r","progress":{"done":120,"total":100,"message":"almost"}}"#).unwrap();
     assert_eq!(heartbeat.report().progress.map(|progress| (progress.done, progress.total)), Some((120, Some(100))));
     let invalid = parse_heartbeat(br#"{"progress":{"total":-1,"Done":3}}"#).unwrap_err();
     assert_eq!(
@@ -152,7 +161,8 @@ fn what_is_no_object_is_refused() {
 
 #[test]
 fn an_answer_about_a_thousand_wrong_fields_is_bounded() {
-    let body: serde_json::Map<String, Value> = (0..1_000).map(|i| (format!("{i}{}", "x".repeat(5_000)), json!(1))).collect();
+    let body: serde_json::Map<String, Value> =
+        (0..1_000).map(|i| (format!("{i}{}", "x".repeat(5_000)), json!(1))).collect();
     let invalid = parse_status(Value::Object(body).to_string().as_bytes()).unwrap_err();
     assert_eq!(invalid.fields.len(), 100);
     assert!(invalid.detail.starts_with("1001 fields"), "{}", invalid.detail);
@@ -185,8 +195,17 @@ fn a_wrong_item_does_not_stop_the_others() {
 fn a_broken_array_is_refused_whole() {
     let good = r#"{"type":"heartbeat","scheduler_id":"a"}"#;
     for body in [
-        String::new(), "{}".to_owned(), format!("[{good}"), format!("[{good},"), format!("[{good},]"), format!("[,{good}]"),
-        format!("[{good} {good}]"), format!("[{good}]]"), format!("[{good}] {good}"), format!("[{good},{{\"type\":"), "[1 2]".to_owned(),
+        String::new(),
+        "{}".to_owned(),
+        format!("[{good}"),
+        format!("[{good},"),
+        format!("[{good},]"),
+        format!("[,{good}]"),
+        format!("[{good} {good}]"),
+        format!("[{good}]]"),
+        format!("[{good}] {good}"),
+        format!("[{good},{{\"type\":"),
+        "[1 2]".to_owned(),
     ] {
         assert_eq!(drain(BulkEvents::array(body.as_bytes())).unwrap_err().code, "invalid_json", "{body}");
     }
@@ -204,20 +223,45 @@ fn lines_stand_for_themselves() {
 
 /// Bodies that are nearly right: right names, values right and wrong.
 fn near_body() -> impl Strategy<Value = Value> {
-    let text = prop_oneof!["[a-z]{0,8}", "\\PC{0,6}", "[\\x00-\\x20é😀]{0,4}", Just("2026-11-23T18:00:00Z".to_owned()), "[A-Za-z:._-]{120,135}"];
+    let text = prop_oneof![
+        "[a-z]{0,8}",
+        "\\PC{0,6}",
+        "[\\x00-\\x20é😀]{0,4}",
+        Just("2026-11-23T18:00:00Z".to_owned()),
+        "[A-Za-z:._-]{120,135}"
+    ];
     let word = prop_oneof![Just("running"), Just("success"), Just("status"), Just("heartbeat")].prop_map(Value::from);
     let leaf = prop_oneof![
-        word, text.prop_map(Value::from), any::<i64>().prop_map(Value::from), any::<u64>().prop_map(Value::from),
-        (-3_i64..9).prop_map(Value::from), any::<f64>().prop_map(Value::from), Just(Value::Null), any::<bool>().prop_map(Value::from)
+        word,
+        text.prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-3_i64..9).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from)
     ];
     let name = prop_oneof![
-        Just("type"), Just("scheduler_id"), Just("status"), Just("run_id"), Just("error"), Just("exit_code"), Just("duration_ms"),
-        Just("occurred_at"), Just("metadata"), Just("progress"), Just("done"), Just("total"), Just("message"), Just("other")
+        Just("type"),
+        Just("scheduler_id"),
+        Just("status"),
+        Just("run_id"),
+        Just("error"),
+        Just("exit_code"),
+        Just("duration_ms"),
+        Just("occurred_at"),
+        Just("metadata"),
+        Just("progress"),
+        Just("done"),
+        Just("total"),
+        Just("message"),
+        Just("other")
     ];
     leaf.prop_recursive(3, 40, 8, move |inner| {
         prop_oneof![
-            prop::collection::vec((name.clone(), inner.clone()), 0..8)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            prop::collection::vec((name.clone(), inner.clone()), 0..8).prop_map(|pairs| Value::Object(
+                pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
             prop::collection::vec(inner, 0..4).prop_map(Value::from),
         ]
     })

@@ -4,7 +4,9 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi, Ref, RefOr};
 
 use crate::problem::Kind;
@@ -57,6 +59,8 @@ fn add_to(operation: &mut Operation, path: &str, method: &HttpMethod) {
         (&[Kind::Forbidden], true),
         (&[Kind::UnknownScheduler], has_id && !is_key),
         (&[Kind::NotFound], has_id && is_key),
+        // `register` is no id: that address takes a POST only.
+        (&[Kind::MethodNotAllowed], has_id && path.ends_with("{id}") && !is_key),
         (&[Kind::RequestTimeout, Kind::BodyTooLarge], is_write),
         (&[Kind::UnsupportedMediaType], operation.request_body.is_some()),
         (&[Kind::IdempotencyInProgress, Kind::IdempotencyMismatch], is_write && !is_key),
@@ -76,9 +80,10 @@ fn add_to(operation: &mut Operation, path: &str, method: &HttpMethod) {
 
 fn problem(kinds: &[Kind]) -> Response {
     let words: Vec<String> = kinds.iter().map(|kind| format!("{} (`{}`)", kind.title(), kind.code())).collect();
-    let builder = ResponseBuilder::new()
-        .description(format!("{}.", words.join(", or ")))
-        .content("application/problem+json", ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build());
+    let builder = ResponseBuilder::new().description(format!("{}.", words.join(", or "))).content(
+        "application/problem+json",
+        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
+    );
     let again = [Kind::RateLimited, Kind::QueueUnavailable, Kind::StoreUnavailable, Kind::IdempotencyInProgress];
     let mut response = builder.build();
     if kinds.iter().any(|kind| again.contains(kind)) {
@@ -89,8 +94,12 @@ fn problem(kinds: &[Kind]) -> Response {
 }
 
 fn add_headers(response: &mut Response, may_wait: bool) {
-    response.headers.insert("X-Request-Id".to_owned(), text_header("The request's id: the client's own, or one made for it."));
-    response.headers.insert("RateLimit-Policy".to_owned(), text_header("The key's limit, such as `\"default\";q=100;w=60`."));
+    response
+        .headers
+        .insert("X-Request-Id".to_owned(), text_header("The request's id: the client's own, or one made for it."));
+    response
+        .headers
+        .insert("RateLimit-Policy".to_owned(), text_header("The key's limit, such as `\"default\";q=100;w=60`."));
     response.headers.insert("RateLimit".to_owned(), text_header("What is left of it, such as `\"default\";r=99;t=1`."));
     if may_wait {
         let applied = text_header("`wait=N` when `Prefer: wait=N` was granted.");
@@ -115,7 +124,8 @@ fn idempotency_key() -> Parameter {
         .schema_type(SchemaType::Type(Type::String))
         .min_length(Some(1))
         .max_length(Some(255))
-        .pattern(Some("^[!-~]([ -~]{0,253}[!-~])?$"));
+        // Spaces around it are not part of a header's value.
+        .pattern(Some("^[ -~]*[!-~][ -~]*$"));
     ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
@@ -129,7 +139,9 @@ fn prefer() -> Parameter {
     ParameterBuilder::new()
         .name("Prefer")
         .parameter_in(ParameterIn::Header)
-        .description(Some("`wait=N`: wait up to so many seconds until it is applied, and answer the result (RFC 7240)."))
+        .description(Some(
+            "`wait=N`: wait up to so many seconds until it is applied, and answer the result (RFC 7240).",
+        ))
         .schema(Some(text))
         .build()
 }

@@ -1,9 +1,9 @@
 //! The OpenAPI document and its viewer; reachable without a key. Everything is inside the binary.
 
 mod common;
-mod keys;
 mod paths;
 mod problem_page;
+mod types;
 
 use std::sync::{Arc, LazyLock};
 
@@ -108,6 +108,16 @@ mod tests {
                     assert!(operation["responses"][status].is_object(), "{method} {path} has no {status}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let text = document_json();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let references = text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next());
+        for reference in references {
+            assert!(document.pointer(reference).is_some(), "{reference}");
         }
     }
 

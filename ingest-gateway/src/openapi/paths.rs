@@ -11,7 +11,7 @@ use ronda_schemas::api::resource::{
 use ronda_schemas::api::time::Time;
 use ronda_schemas::api::words::SchedulerStatusWord;
 
-use super::keys::{CreateKeyRequest, CreatedKey};
+use super::types::{CreateKeyRequest, CreatedKey, FilterText};
 
 /// Register or update a scheduler
 ///
@@ -74,7 +74,7 @@ fn heartbeat() {}
     request_body(content((Vec<BulkItem> = "application/json", example = json!([
         {"type": "heartbeat", "scheduler_id": "mail-worker"},
         {"type": "status", "scheduler_id": "nightly-billing", "status": "success", "run_id": "2026-11-23", "duration_ms": 5321}])),
-        (String = "application/x-ndjson", example = "{\"type\":\"heartbeat\",\"scheduler_id\":\"mail-worker\"}\n"))),
+        (serde_json::Value = "application/x-ndjson", example = "{\"type\":\"heartbeat\",\"scheduler_id\":\"mail-worker\"}\n"))),
     responses((status = 202, description = "How many were accepted, and which were not.", body = BulkAnswer))
 )]
 fn events() {}
@@ -86,10 +86,10 @@ fn events() {}
     get, path = "/api/v1/schedulers", tag = "schedulers", operation_id = "listSchedulers",
     params(
         ("status" = Option<SchedulerStatusWord>, Query, description = "Only those that are so now."),
-        ("team" = Option<String>, Query, description = "Only those of this team.", max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$"),
-        ("environment" = Option<String>, Query, description = "Only those in this environment.", max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$"),
-        ("tag" = Option<Vec<String>>, Query, description = "Only those with this tag; may be repeated.", max_items = 20),
-        ("q" = Option<String>, Query, description = "Only those with this text in id, name or description, in upper or lower case.", max_length = 64, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$"),
+        ("team" = Option<FilterText>, Query, description = "Only those of this team."),
+        ("environment" = Option<FilterText>, Query, description = "Only those in this environment."),
+        ("tag" = Option<Vec<FilterText>>, Query, description = "Only those with this tag; may be repeated."),
+        ("q" = Option<FilterText>, Query, description = "Only those with this text in id, name or description, in upper or lower case."),
         ("limit" = Option<u16>, Query, description = "Items on a page; 50 when absent.", minimum = 1, maximum = 500),
         ("cursor" = Option<String>, Query, format = "cursor", description = "`next_cursor` of the page before; empty: the first page, with the same filters."),
     ),
@@ -204,7 +204,7 @@ fn revoke_key() {}
     paths(
         register, status, heartbeat, events, list, detail, history, remove, pause, resume, errors, list_keys, create_key, revoke_key
     ),
-    components(schemas(ronda_schemas::api::problem::ProblemBody)),
+    components(schemas(ronda_schemas::api::problem::ProblemBody, FilterText, SchedulerStatusWord, Time)),
     tags(
         (name = "reports", description = "What jobs say. Scope `ingest`."),
         (name = "schedulers", description = "What is watched. Registering needs the scope `ingest`, reading `read`, the rest `admin`."),

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 
-pub(super) static HTML: LazyLock<Bytes> = LazyLock::new(|| render(include_str!("../../../docs/api/problems.md")).into());
+pub(super) static HTML: LazyLock<Bytes> =
+    LazyLock::new(|| render(include_str!("../../../docs/api/problems.md")).into());
 
 /// Headings, paragraphs and indented blocks: all that the page uses.
 fn render(markdown: &str) -> String {

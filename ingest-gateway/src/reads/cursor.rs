@@ -40,7 +40,8 @@ impl Binding {
 
 /// Writes a cursor.
 pub(super) fn write<T: Serialize>(binding: Binding, place: &T) -> Result<String, Problem> {
-    let place = serde_json::to_vec(place).map_err(|_| Problem::new(Kind::Internal, "A cursor could not be written."))?;
+    let place =
+        serde_json::to_vec(place).map_err(|_| Problem::new(Kind::Internal, "A cursor could not be written."))?;
     Ok(URL_SAFE_NO_PAD.encode([&[VERSION][..], &binding.0, &place].concat()))
 }
 

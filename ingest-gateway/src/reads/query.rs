@@ -15,8 +15,8 @@ pub(super) const DEFAULT_LIMIT: usize = 50;
 pub(super) const MAX_LIMIT: usize = 500;
 /// Most parameters that are looked at.
 const MAX_PARAMETERS: usize = 64;
-/// Longest text of a parameter, in bytes.
-const MAX_TEXT_BYTES: usize = 256;
+/// Longest text of a parameter, in characters.
+const MAX_TEXT_CHARS: usize = 256;
 
 /// A query being read: each parameter is taken out by name, and what is left at the end is unknown.
 #[derive(Debug)]
@@ -58,7 +58,9 @@ impl<'q> Query<'q> {
             // What is not UTF-8 has been replaced while it was decoded.
             if value.contains('\u{fffd}') {
                 self.wrong(name, "not_utf8", "must be UTF-8");
-            } else if let Err(message) = check_query_text(value, MAX_TEXT_BYTES) {
+            } else if value.chars().count() > MAX_TEXT_CHARS {
+                self.wrong(name, "too_long", format!("must be at most {MAX_TEXT_CHARS} characters long"));
+            } else if let Err(message) = check_query_text(value, MAX_TEXT_CHARS * 4) {
                 self.wrong(name, "invalid_text", message);
             }
         }
@@ -89,7 +91,8 @@ impl<'q> Query<'q> {
     /// A time of RFC 3339. An unescaped `+` of its offset is a space by now, and taken for what was meant.
     pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
         self.parsed(name, |text| {
-            parse_rfc3339(&text.replace(' ', "+")).ok_or("must be a time of RFC 3339 with its offset, such as 2026-11-23T18:00:00Z")
+            parse_rfc3339(&text.replace(' ', "+"))
+                .ok_or("must be a time of RFC 3339 with its offset, such as 2026-11-23T18:00:00Z")
         })
     }
 
@@ -107,7 +110,9 @@ impl<'q> Query<'q> {
     /// How many items a page shall have.
     pub(super) fn limit(&mut self) -> usize {
         let limit = self.parsed("limit", |text| match text.parse() {
-            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(limit),
+            Ok(limit) if (1..=MAX_LIMIT).contains(&limit) && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Ok(limit)
+            }
             _ => Err(format!("must be a whole number between 1 and {MAX_LIMIT}")),
         });
         limit.unwrap_or(DEFAULT_LIMIT)
@@ -116,7 +121,11 @@ impl<'q> Query<'q> {
     /// The end: everything that was not asked for is refused by name.
     pub(super) fn end(mut self, known: &[&str]) -> Result<(), Problem> {
         let left: Vec<String> = self.pairs.iter().map(|(name, _)| name.to_string()).collect();
-        let advice = if known.is_empty() { "this address takes none".to_owned() } else { format!("known are {}", known.join(", ")) };
+        let advice = if known.is_empty() {
+            "this address takes none".to_owned()
+        } else {
+            format!("known are {}", known.join(", "))
+        };
         for name in left {
             self.wrong(&name, "unknown_parameter", format!("is not a known parameter; {advice}"));
         }

@@ -52,7 +52,8 @@ impl EventBody<'_> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse_event(body: &[u8]) -> Result<BulkEvent<'_>, Invalid> {
-    let fast = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<ObjectOnly<EventWire<'_>>>(text).ok());
+    let fast =
+        std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<ObjectOnly<EventWire<'_>>>(text).ok());
     match fast.and_then(|object| object.0.check()) {
         Some(event) => Ok(event),
         None => slow(body),
@@ -76,7 +77,8 @@ fn slow_fields(mut fields: Fields<'_>) -> Option<BulkEvent<'static>> {
     let is_status = fields.need("type", given, is_status, "status or heartbeat");
     let given = fields.has("scheduler_id");
     let scheduler_id = fields.id("scheduler_id", check_id);
-    let scheduler_id = fields.need("scheduler_id", given, scheduler_id, "the id that the scheduler was registered with");
+    let scheduler_id =
+        fields.need("scheduler_id", given, scheduler_id, "the id that the scheduler was registered with");
     // Without a type it can't be told which fields it should have: nothing is said about the others.
     let body = match is_status? {
         true => EventBody::Status(status_fields(fields, &ENVELOPE_FIELDS)?),
@@ -187,7 +189,9 @@ impl<'a> BulkEvents<'a> {
                     let all = std::str::from_utf8(body).map_err(|error| node::not_utf8(&error))?;
                     let at = skip_space(all, 0);
                     if all.as_bytes().get(at) != Some(&b'[') {
-                        return Err(Invalid::json("The body must be a JSON array of events; for one event a line, send it as application/x-ndjson."));
+                        return Err(Invalid::json(
+                            "The body must be a JSON array of events; for one event a line, send it as application/x-ndjson.",
+                        ));
                     }
                     self.rest = Rest::Items { all, at: at + 1, first: true };
                 }

@@ -136,7 +136,8 @@ impl<'f> Fields<'f> {
         let text = self.raw_text(name)?;
         let time = parse_rfc3339(&text);
         if time.is_none() {
-            let message = "must be a time of RFC 3339 with its offset, such as 2026-11-23T18:00:00Z or 2026-11-24T01:00:00+07:00";
+            let message =
+                "must be a time of RFC 3339 with its offset, such as 2026-11-23T18:00:00Z or 2026-11-24T01:00:00+07:00";
             self.wrong(name, "invalid_time", message);
         }
         time
@@ -165,7 +166,9 @@ impl<'f> Fields<'f> {
             }
             let nearest = known
                 .iter()
-                .map(|candidate| (strsim::jaro_winkler(candidate, &name.chars().take(64).collect::<String>()), candidate))
+                .map(|candidate| {
+                    (strsim::jaro_winkler(candidate, &name.chars().take(64).collect::<String>()), candidate)
+                })
                 .filter(|(likeness, _)| *likeness > 0.8)
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             let advice = match nearest {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use ronda_domain::id::IdError;
 pub use ronda_domain::draft::FieldError;
+use ronda_domain::id::IdError;
 
 use super::MAX_LISTED_ERRORS;
 

@@ -8,6 +8,7 @@
 
 pub mod event;
 pub mod invalid;
+pub mod key;
 pub mod problem;
 pub mod register;
 pub mod report;
@@ -26,6 +27,7 @@ mod text;
 
 pub use event::{BulkEvent, BulkEvents, EventBody, parse_event};
 pub use invalid::{FieldError, Invalid};
+pub use key::{NewKeyBody, parse_new_key};
 pub use register::{Registration, parse_register};
 pub use report::{HeartbeatBody, ProgressBody, StatusBody, parse_heartbeat, parse_status};
 pub use text::check_query_text;

@@ -56,7 +56,10 @@ pub(super) fn read(body: &[u8]) -> Result<Node, Invalid> {
 }
 
 pub(super) fn not_utf8(error: &std::str::Utf8Error) -> Invalid {
-    Invalid::json(format!("The body is not UTF-8: the byte at offset {} is not part of a character.", error.valid_up_to()))
+    Invalid::json(format!(
+        "The body is not UTF-8: the byte at offset {} is not part of a character.",
+        error.valid_up_to()
+    ))
 }
 
 pub(super) fn not_json(error: &serde_json::Error) -> Invalid {

@@ -12,8 +12,7 @@ use super::report::{HeartbeatBody, ProgressBody, STATUS_WORDS, StatusBody, statu
 use super::text::{Lines, check_text, excerpt};
 use super::{MAX_DURATION_MS, MAX_PROGRESS_UNITS};
 
-const STATUS_FIELDS: [&str; 7] =
-    ["status", "run_id", "error", "exit_code", "duration_ms", "occurred_at", "metadata"];
+const STATUS_FIELDS: [&str; 7] = ["status", "run_id", "error", "exit_code", "duration_ms", "occurred_at", "metadata"];
 const HEARTBEAT_FIELDS: [&str; 3] = ["run_id", "progress", "occurred_at"];
 const PROGRESS_FIELDS: [&str; 3] = ["done", "total", "message"];
 

@@ -206,9 +206,7 @@ impl utoipa::PartialSchema for BulkItem {
 }
 
 impl ToSchema for BulkItem {
-    fn schemas(
-        schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>,
-    ) {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
         schemas.push((EventRequest::name().into_owned(), <EventRequest as utoipa::PartialSchema>::schema()));
         EventRequest::schemas(schemas);
     }

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn people_may_write_as_they_do_but_not_control_terminals() {
-        for good in ["", "Nightly billing", "مهمة الفوترة", "🔥 night 🔥", "a\u{202e}b", "é\u{a0}x", "\u{c2}\u{a0}"] {
+        for good in ["", "Nightly billing", "مهمة الفوترة", "🔥 night 🔥", "a\u{202e}b", "é\u{a0}x", "\u{c2}\u{a0}"]
+        {
             assert_eq!(control_character(good, Lines::One), None, "{good:?}");
         }
         for bad in ["a\0", "a\u{7f}", "a\u{9b}2J", "a\u{80}", "a\u{1b}[0m", "a\nb", "a\tb"] {

@@ -115,8 +115,17 @@ mod tests {
             json!(all)
         }
         use OccurrenceStatus as O;
-        let occurrences =
-            [O::Expected, O::Running, O::Succeeded, O::Failed, O::Cancelled, O::Skipped, O::Missed, O::Stale, O::Unknown];
+        let occurrences = [
+            O::Expected,
+            O::Running,
+            O::Succeeded,
+            O::Failed,
+            O::Cancelled,
+            O::Skipped,
+            O::Missed,
+            O::Stale,
+            O::Unknown,
+        ];
         assert_eq!(words::<SchedulerStatusWord>(), of(&SchedulerStatus::ALL));
         assert_eq!(words::<OccurrenceStatusWord>(), of(&occurrences));
         assert_eq!(words::<StaleReasonWord>(), of(&[StaleReason::NoHeartbeat, StaleReason::OverMaxRun]));

@@ -1,10 +1,15 @@
-//! The bodies of the key routes, for the document only.
+//! Types for the document only: filters, and the bodies of the key routes.
 #![allow(dead_code, reason = "the types only describe bodies")]
 
 use ronda_schemas::api::resource::KeyResource;
 use ronda_schemas::api::time::Time;
 use serde::Deserialize;
 use utoipa::ToSchema;
+
+/// Text of a filter: without control characters.
+#[derive(Deserialize, ToSchema)]
+#[schema(max_length = 256, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]*$")]
+pub(super) struct FilterText(String);
 
 /// A key to be made.
 #[derive(Deserialize, ToSchema)]
