@@ -225,7 +225,13 @@ mod tests {
         let fields: Vec<String> = config.validate().unwrap_err().into_iter().map(|error| error.field).collect();
         assert_eq!(
             fields,
-            ["channel", "boards[1].start", "boards[1].timezone", "boards[1].refresh_interval_seconds", "boards[1].name"]
+            [
+                "channel",
+                "boards[1].start",
+                "boards[1].timezone",
+                "boards[1].refresh_interval_seconds",
+                "boards[1].name"
+            ]
         );
     }
 }

@@ -2,9 +2,7 @@
 
 /// FNV-1a 64 of a text; offset basis 14695981039346656037 and prime 1099511628211 as in draft-eastlake-fnv.
 pub(crate) fn fnv64(text: &str) -> u64 {
-    text.bytes().fold(14_695_981_039_346_656_037, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(1_099_511_628_211)
-    })
+    text.bytes().fold(14_695_981_039_346_656_037, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(1_099_511_628_211))
 }
 
 #[cfg(test)]

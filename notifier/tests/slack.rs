@@ -49,7 +49,8 @@ impl Running {
     }
 
     async fn publish(&self, name: &str, kind: EventKind) {
-        let key = SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("billing").unwrap() };
+        let key =
+            SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("billing").unwrap() };
         let summary = SchedulerSummary {
             name: "Nightly billing".into(),
             team: "payments".into(),
@@ -148,7 +149,11 @@ async fn a_lost_answer_and_a_lost_request_are_both_one_message() {
         until("the edit reaches it", || stand_in.slack().messages(CHANNEL)[0].text.contains("recovered")).await;
         until("the reply", || stand_in.slack().messages(CHANNEL).len() == 2).await;
         running.stop().await;
-        assert_eq!(stand_in.slack().calls("chat.postMessage"), if effective { 2 } else { 3 }, "alert, reply, and the lost one");
+        assert_eq!(
+            stand_in.slack().calls("chat.postMessage"),
+            if effective { 2 } else { 3 },
+            "alert, reply, and the lost one"
+        );
     }
 }
 

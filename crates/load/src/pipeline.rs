@@ -138,16 +138,7 @@ impl Ronda {
     /// When the command fails.
     pub fn key(&self) -> Result<String> {
         let output = Command::new(&self.binary)
-            .args([
-                "keys",
-                "create",
-                "--name",
-                "load",
-                "--rate-limit-per-minute",
-                "0",
-                "--json",
-                "--data",
-            ])
+            .args(["keys", "create", "--name", "load", "--rate-limit-per-minute", "0", "--json", "--data"])
             .arg(&self.data)
             .output()?;
         if !output.status.success() {

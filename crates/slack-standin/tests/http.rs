@@ -53,7 +53,6 @@ async fn it_fails_as_planned_and_only_then() {
 async fn a_wrong_token_is_refused() {
     let stand_in = StandIn::start().await.unwrap();
     let url = format!("{}auth.test", stand_in.api_url());
-    let answer: Value =
-        client().post(url).bearer_auth("xoxb-wrong").send().await.unwrap().json().await.unwrap();
+    let answer: Value = client().post(url).bearer_auth("xoxb-wrong").send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["error"], "invalid_auth");
 }

@@ -21,7 +21,8 @@ use crate::problem::Problem;
 
 const DOCUMENT_PATH: &str = "/api/openapi.json";
 /// Pages run their own scripts only; the viewer writes styles into elements.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document_json().into());
 static VIEWER: LazyLock<Arc<Config<'static>>> =
@@ -94,7 +95,10 @@ mod tests {
             std::fs::write(path, &document).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == document, "docs/api/openapi.json is not what the code says; run this test with RONDA_BLESS=1");
+        assert!(
+            committed == document,
+            "docs/api/openapi.json is not what the code says; run this test with RONDA_BLESS=1"
+        );
     }
 
     #[test]

@@ -105,11 +105,7 @@ async fn detail(
     resource.map(|resource| Json(resource).into_response()).ok_or_else(|| Problem::unknown_scheduler(id.as_str()))
 }
 
-async fn list(
-    State(state): State<AppState>,
-    ReadAccess(principal): ReadAccess,
-    uri: Uri,
-) -> Result<Response, Problem> {
+async fn list(State(state): State<AppState>, ReadAccess(principal): ReadAccess, uri: Uri) -> Result<Response, Problem> {
     let request = ListRequest::parse(uri.query())?;
     let binding = Binding::of([principal.tenant.as_str(), "schedulers", &request.filter.canonical()]);
     let after = request.cursor.as_deref().map(|cursor| cursor::read::<SchedulerId>(binding, cursor)).transpose()?;
@@ -207,10 +203,8 @@ async fn errors(
     let binding = Binding::of([principal.tenant.as_str(), "errors"]);
     let after = cursor.map(|cursor| cursor::read::<ErrorPlace>(binding, &cursor)).transpose()?;
     let after = after.map(|ErrorPlace(at, message)| ErrorCursor { at, message });
-    let mut rows = in_time(async {
-        state.store.errors(&principal.tenant, after, limit + 1).await.map_err(store_failed)
-    })
-    .await?;
+    let mut rows =
+        in_time(async { state.store.errors(&principal.tenant, after, limit + 1).await.map_err(store_failed) }).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let last = rows.last().map(|row| ErrorPlace(row.at, row.message)).filter(|_| more);
@@ -229,4 +223,3 @@ fn page<T: Serialize>(uri: &Uri, items: Vec<T>, next_cursor: Option<String>) -> 
     }
     Ok(response)
 }
-

@@ -155,8 +155,7 @@ impl Core {
             let dates: Vec<String> = state.nights.iter().map(|night| night.window.date.clone()).collect();
             state.nights.retain(|night| {
                 let newest = dates.iter().max() == Some(&night.window.date);
-                night.closed.is_none()
-                    || (newest && now.wall_ms < night.window.end.as_millis() + KEEP_CLOSED_MS)
+                night.closed.is_none() || (newest && now.wall_ms < night.window.end.as_millis() + KEEP_CLOSED_MS)
             });
             let watermark = shard.least_watermark();
             for night in &mut state.nights {
@@ -173,14 +172,7 @@ impl Core {
 }
 
 /// Brings a night's surfaces up to what is known of it.
-fn refresh(
-    shard: &mut Shard,
-    board: &Board,
-    channel: &str,
-    night: &mut Night,
-    watermark: Option<Timestamp>,
-    now: Now,
-) {
+fn refresh(shard: &mut Shard, board: &Board, channel: &str, night: &mut Night, watermark: Option<Timestamp>, now: Now) {
     let key = board_key(board, &night.window.date);
     let known = shard.get(&key).map(|surface| surface.not_before_ms);
     if night.is_empty() && known.is_none() {

@@ -3,9 +3,7 @@
 use ronda_domain::time::Timestamp;
 
 use super::{Core, policy};
-use crate::channel::{
-    ChannelError, ChannelErrorKind, FindRequest, Metadata, PostRequest, UpdateRequest,
-};
+use crate::channel::{ChannelError, ChannelErrorKind, FindRequest, Metadata, PostRequest, UpdateRequest};
 use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::render;
@@ -90,11 +88,7 @@ impl Core {
             Parent::Wait | Parent::Gone => None,
         };
         let channel = surface.channel.clone();
-        let metadata = Metadata {
-            k: surface.key.clone(),
-            generation: surface.generation,
-            revision: surface.desired,
-        };
+        let metadata = Metadata { k: surface.key.clone(), generation: surface.generation, revision: surface.desired };
         let request = match &work {
             Work::Post => Request::Post(PostRequest {
                 channel: channel.clone(),

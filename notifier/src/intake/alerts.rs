@@ -124,8 +124,7 @@ fn reply(shard: &mut Shard, parent: &str, event: &SchedulerEvent, what: ReplyWha
     }
     let facts = ReplyFacts { name: event.summary.name.clone(), what };
     let key = fit_key(format!("r/{:016x}/{:016x}", fnv64(parent), fnv64(&event.event.id)));
-    let mut reply =
-        Surface::new(key, surface.channel.clone(), Facts::Reply(Box::new(facts)), now.wall_ms, now.mono_ms);
+    let mut reply = Surface::new(key, surface.channel.clone(), Facts::Reply(Box::new(facts)), now.wall_ms, now.mono_ms);
     reply.parent = Some(parent.to_owned());
     shard.insert(reply);
 }

@@ -167,7 +167,13 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
             Span::text(")"),
         ],
         ReplyWhat::AfterTheEnd { change, at } => {
-            vec![Span::text("After the end: "), Span::bold(&*reply.name), Span::text(wrong(change)), Span::text(", "), Span::Time(*at)]
+            vec![
+                Span::text("After the end: "),
+                Span::bold(&*reply.name),
+                Span::text(wrong(change)),
+                Span::text(", "),
+                Span::Time(*at),
+            ]
         }
     };
     let quote = match &reply.what {

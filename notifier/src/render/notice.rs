@@ -75,7 +75,9 @@ pub(crate) fn admin(admin: &AdminFacts) -> Document {
                 paragraphs: vec![vec![
                     Span::text(format!("Numbers {} to {}, seen missing at ", lost.first, lost.last)),
                     Span::Time(lost.at),
-                    Span::text(". Jobs that reported in them are treated as unheard. Check the queue's disk and its fsync."),
+                    Span::text(
+                        ". Jobs that reported in them are treated as unheard. Check the queue's disk and its fsync.",
+                    ),
                 ]],
                 ..Document::default()
             }

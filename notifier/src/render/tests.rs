@@ -155,7 +155,8 @@ fn every_form_of_a_full_table_stays_within_the_limits_and_counts_what_it_leaves_
         let others: usize = shown.blocks.iter().filter(|block| block["rows"].is_null()).map(size).sum();
         assert!(others <= 10_000, "{form:?}: {others}");
         let text = Value::Array(shown.blocks).to_string();
-        let left_out: usize = text.split("… and ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+        let left_out: usize =
+            text.split("… and ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
         assert!(left_out > 7, "{form:?} {left_out}");
     }
     let text = content(&facts, Form::Text, &zone());

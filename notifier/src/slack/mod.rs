@@ -202,7 +202,9 @@ impl Channel for SlackChannel {
         for _ in 0..MAX_PAGES {
             let answer = self.call(method, Body::Form(payload::find(&request, &cursor))).await?;
             let messages = answer["messages"].as_array().map_or(&[][..], Vec::as_slice);
-            found.extend(messages.iter().filter_map(|message| payload::recognise(message, &request.k, bot_id.as_deref())));
+            found.extend(
+                messages.iter().filter_map(|message| payload::recognise(message, &request.k, bot_id.as_deref())),
+            );
             match answer["response_metadata"]["next_cursor"].as_str() {
                 Some(next) if !next.is_empty() => next.clone_into(&mut cursor),
                 _ => {

@@ -35,9 +35,7 @@ pub(super) fn update(request: &UpdateRequest) -> Value {
 fn put_content(body: &mut Value, content: &Content) {
     body["text"] = json!(content.text);
     let (blocks, attachments) = match content.colour {
-        Some(colour) if !content.blocks.is_empty() => {
-            (json!([]), json!([{"color": colour, "blocks": content.blocks}]))
-        }
+        Some(colour) if !content.blocks.is_empty() => (json!([]), json!([{"color": colour, "blocks": content.blocks}])),
         // A bar needs something beside it: a message of one line goes without.
         _ => (json!(content.blocks), json!([])),
     };

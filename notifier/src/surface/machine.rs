@@ -28,11 +28,17 @@ const MAX_BACKOFF_MS: u64 = 300_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Post,
-    Edit { channel: String, ts: String },
+    Edit {
+        channel: String,
+        ts: String,
+    },
     /// Look the message up.
     Find,
     /// Remove a twin.
-    Delete { channel: String, ts: String },
+    Delete {
+        channel: String,
+        ts: String,
+    },
 }
 
 /// How a call ended.
@@ -227,8 +233,7 @@ impl Surface {
         let mut found = found.into_iter();
         match (&self.phase, found.next()) {
             (Phase::Unknown { .. }, Some(first)) => {
-                self.applied =
-                    Some(Applied { revision: first.revision, channel: self.channel.clone(), ts: first.ts });
+                self.applied = Some(Applied { revision: first.revision, channel: self.channel.clone(), ts: first.ts });
                 self.twins = found.map(|twin| twin.ts).collect();
                 self.live(now_ms, policy);
                 self.not_before_ms = now_ms;

@@ -77,8 +77,7 @@ impl Engine {
             let Some(shard) = patiently(cancel, || load_shard(store.as_ref(), id)).await? else { return Ok(None) };
             loaded.push(shard?);
         }
-        let progress =
-            (0..shards).map(|_| Progress { taken_in: None, committed: watch::Sender::new(None) }).collect();
+        let progress = (0..shards).map(|_| Progress { taken_in: None, committed: watch::Sender::new(None) }).collect();
         let mut core = Core::new(config, channel.kind(), channel.pacing(), loaded);
         core.recover(now);
         let mut engine = Self {
