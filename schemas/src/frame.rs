@@ -263,7 +263,8 @@ mod tests {
         let mut buffer = CommandBuffer::default();
         let tick = Command { tenant: "a", scheduler: "b", age_ms: 0, input: Input::Tick };
         assert!(buffer.push(&tick).is_err());
-        assert!(buffer.is_empty() && buffer.len() == 0);
+        assert!(buffer.is_empty());
+        assert_eq!(buffer.count(), 0);
     }
 
     #[test]

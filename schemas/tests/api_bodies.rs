@@ -169,7 +169,10 @@ fn an_answer_about_a_thousand_wrong_fields_is_bounded() {
     assert!(invalid.to_string().len() < 60_000);
 }
 
-fn drain(mut events: BulkEvents<'_>) -> Result<Vec<Result<(String, bool), Invalid>>, Invalid> {
+/// An event's scheduler and whether it is a heartbeat, or what is wrong with it.
+type Drained = Result<(String, bool), Invalid>;
+
+fn drain(mut events: BulkEvents<'_>) -> Result<Vec<Drained>, Invalid> {
     let mut all = Vec::new();
     while let Some(event) = events.next_event()? {
         all.push(event.map(|event| (event.scheduler_id.into_owned(), matches!(event.body, EventBody::Status(_)))));

@@ -4,6 +4,7 @@
 mod api;
 mod bench;
 mod deny;
+mod night;
 mod report;
 mod rules;
 mod rust;
@@ -41,6 +42,12 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// A night in real time: shell scripts report with curl, Slack is a stand-in; writes down what was seen.
+    Night {
+        /// How long the window is, in minutes.
+        #[arg(long, default_value_t = 15)]
+        minutes: u64,
+    },
     /// What integration runs: the script `.ci/run`.
     Ci,
 }
@@ -66,6 +73,10 @@ fn run() -> anyhow::Result<bool> {
             Ok(report.close())
         }
         Command::Bench { only } => bench::run(&root, only.as_deref()),
+        Command::Night { minutes } => {
+            println!("{}", night::run(&root, minutes)?.display());
+            Ok(true)
+        }
         Command::Ci => Ok(std::process::Command::new(root.join(".ci/run")).current_dir(&root).status()?.success()),
     }
 }

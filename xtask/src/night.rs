@@ -117,7 +117,8 @@ fn key(folder: &Path, ronda: &Path) -> anyhow::Result<String> {
 /// What was seen in Slack, then what the command line says at the end.
 fn tell(folder: &Path, ronda: &Path, url: &str, key: &str, slack: u16) -> anyhow::Result<String> {
     let mut report = String::from("# What was seen in Slack, in order\n\n");
-    let transcript = Command::new("curl").args(["-sS", &format!("http://127.0.0.1:{slack}/stand-in/transcript")]).output()?;
+    let transcript =
+        Command::new("curl").args(["-sS", &format!("http://127.0.0.1:{slack}/stand-in/transcript")]).output()?;
     report.push_str(&String::from_utf8_lossy(&transcript.stdout));
     let mut ask = |title: &str, arguments: &[&str]| -> anyhow::Result<()> {
         let output = Command::new(ronda)
