@@ -47,6 +47,9 @@ enum Command {
         /// How long the window is, in minutes.
         #[arg(long, default_value_t = 15)]
         minutes: u64,
+        /// Take the release binaries as they are.
+        #[arg(long)]
+        built: bool,
     },
     /// What integration runs: the script `.ci/run`.
     Ci,
@@ -73,8 +76,8 @@ fn run() -> anyhow::Result<bool> {
             Ok(report.close())
         }
         Command::Bench { only } => bench::run(&root, only.as_deref()),
-        Command::Night { minutes } => {
-            println!("{}", night::run(&root, minutes)?.display());
+        Command::Night { minutes, built } => {
+            println!("{}", night::run(&root, minutes, built)?.display());
             Ok(true)
         }
         Command::Ci => Ok(std::process::Command::new(root.join(".ci/run")).current_dir(&root).status()?.success()),

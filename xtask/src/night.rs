@@ -28,10 +28,13 @@ impl Drop for Started {
     }
 }
 
-/// Runs the night for so many minutes and writes its report; answers the report's path.
-pub(crate) fn run(root: &Path, minutes: u64) -> anyhow::Result<PathBuf> {
-    let build = rust::cargo(root).args(["build", "--release", "-p", "ronda", "-p", "ronda-slack-standin"]).status()?;
-    ensure!(build.success(), "the binaries do not build");
+/// Runs the night for so many minutes, on release binaries that are made first unless they are `built`, and writes its report; answers
+/// the report's path.
+pub(crate) fn run(root: &Path, minutes: u64, built: bool) -> anyhow::Result<PathBuf> {
+    if !built {
+        let packages = ["build", "--release", "-p", "ronda", "-p", "ronda-slack-standin"];
+        ensure!(rust::cargo(root).args(packages).status()?.success(), "the binaries do not build");
+    }
     let folder = root.join("target").join("night");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;

@@ -133,7 +133,7 @@ async fn drive(plan: Plan, lane: usize, started: Instant, stop: Arc<AtomicBool>)
         let micros = u64::try_from(before.elapsed().as_micros()).unwrap_or(u64::MAX);
         let acknowledged = matches!(&answer, Ok(answer) if (200..300).contains(&answer.status));
         outcome.ledger.count(&schedulers, acknowledged);
-        outcome.latency.saturating_record(micros);
+        outcome.latency.record(micros).context("histogram")?;
         sequence += 1;
         if acknowledged {
             outcome.acknowledged += schedulers.len() as u64;

@@ -10,6 +10,10 @@ use ronda_load::compare::{Settings, measure};
 use ronda_load::load::{Plan, register_all, run};
 use ronda_load::request::{Shape, Target};
 
+/// The same as Ronda's, so that the bare server is not at a disadvantage.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about = "Load for Ronda's HTTP interface, on loopback only")]
 struct Arguments {

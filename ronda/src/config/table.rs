@@ -182,8 +182,8 @@ settings! {
         drain_timeout_seconds: u64 = 20, from 0 to 600;
         /// How often a partition hears from this gateway at least, in milliseconds. It is also how finely deadlines are judged.
         pulse_period_ms: u32 = 1_000, from 50 to 10_000;
-        /// How long a frame waits for more commands once it could be sent, in milliseconds; 0: not at all.
-        linger_ms: u64 = 0, from 0 to 1_000;
+        /// Frames of a partition are at least this far apart, in milliseconds, so that under load fewer and larger ones go out; the first after a pause goes at once. 0: as soon as the one before is confirmed.
+        linger_ms: u64 = 2, from 0 to 1_000;
         /// How long a key is trusted before the store is asked again, in milliseconds: how fast a revocation works.
         key_ttl_ms: u64 = 2_000, from 0 to 600_000;
     }
@@ -193,7 +193,7 @@ settings! {
         /// Directory of the queues, the store and the admin socket. Made if it is not there; one process at a time owns it.
         data: PathBuf = PathBuf::from("ronda-data");
         /// Partitions of the command queue, a power of two. Fixed when the data directory is made.
-        partitions: u32 = 8, from 1 to 1_024;
+        partitions: u32 = 4, from 1 to 1_024;
         /// Most bytes that the command queue may have on disk. Writes are answered 503 beyond it.
         queue_max_bytes: u64 = 4_294_967_296, from 67_108_864 to 274_877_906_944;
         /// Memory for what is read from the store, in bytes.
@@ -206,10 +206,10 @@ settings! {
     processor: ProcessorSettings {
         /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
         gateway_silent_periods: u32 = 10, from 4 to 3_600;
-        /// How long to collect more messages before a commit, in milliseconds; 0: commit what is there.
-        commit_interval_ms: u32 = 0, from 0 to 10_000;
+        /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause is made at once. 0: commit what is there.
+        commit_interval_ms: u32 = 100, from 0 to 10_000;
         /// Most queue messages (frames) in one commit.
-        receive_messages: usize = 64, from 1 to 4_096;
+        receive_messages: usize = 512, from 1 to 4_096;
         /// Most bytes of messages in one commit; one message may be larger.
         receive_bytes: usize = 4_194_304, from 65_536 to 268_435_456;
         /// A commit is closed after the frame with which it has changed so many rows.
