@@ -2,7 +2,9 @@
 //!
 //! One layer does it all, because each layer costs an allocation a request.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -11,13 +13,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use hashbrown::HashMap;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tracing::{debug, error, warn};
+use utoipa::openapi::PathItem;
 
 use crate::auth::AuthError;
 use crate::problem::{Kind, Problem, with_request};
-use crate::refusals;
 use crate::state::AppState;
+use crate::{openapi, refusals};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 64;
@@ -151,10 +155,10 @@ impl Passage {
             return response;
         }
         let problem = match status {
-            StatusCode::METHOD_NOT_ALLOWED => {
-                let allow = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
-                Problem::new(Kind::MethodNotAllowed, format!("It takes {}.", allow.unwrap_or("other methods")))
-            }
+            StatusCode::METHOD_NOT_ALLOWED => Problem::new(
+                Kind::MethodNotAllowed,
+                self.route.as_ref().map_or("It takes other methods.".into(), takes),
+            ),
             StatusCode::NOT_FOUND => Problem::not_found(),
             StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::BodyTooLarge, "Send less at once."),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::unsupported_media_type("application/json"),
@@ -164,12 +168,29 @@ impl Passage {
                 refusals::internal()
             }
         };
-        let mut refined = problem.into_response();
-        if let Some(allow) = response.headers().get(header::ALLOW) {
-            refined.headers_mut().insert(header::ALLOW, allow.clone());
-        }
-        with_request(refined, self.path.path(), id)
+        with_request(problem.into_response(), self.path.path(), id)
     }
+}
+
+/// The methods of each route. From the document, which a test compares with the router: the router adds its own `Allow` only outside of
+/// all layers, where problems are written already.
+static METHODS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+    let methods = |item: &PathItem| {
+        let methods = [
+            ("GET", item.get.is_some()),
+            ("PUT", item.put.is_some()),
+            ("POST", item.post.is_some()),
+            ("DELETE", item.delete.is_some()),
+        ];
+        methods.into_iter().filter(|(_, taken)| *taken).map(|(method, _)| method).collect::<Vec<_>>().join(", ")
+    };
+    openapi::document().paths.paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
+});
+
+/// Which methods a route takes, in a sentence. What is not in the document are its own pages, to be read.
+fn takes(route: &MatchedPath) -> Cow<'static, str> {
+    let methods = METHODS.get(route.as_str()).map_or("GET", String::as_str);
+    format!("It takes {methods}.").into()
 }
 
 #[cfg(test)]

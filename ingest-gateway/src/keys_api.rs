@@ -6,12 +6,11 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ronda_domain::time::Timestamp;
 use ronda_schemas::api::resource::{KeyResource, Page};
-use ronda_schemas::api::time::Time;
-use ronda_schemas::row::Scopes;
-use serde::{Deserialize, Serialize};
+use ronda_schemas::api::{NewKeyBody, parse_new_key};
+use serde::Serialize;
 
 use crate::access::{AdminAccess, Principal};
 use crate::keys::{self, DEFAULT_RATE_LIMIT_PER_MINUTE, KeyError, NewKey};
@@ -22,25 +21,6 @@ use crate::{refusals, writes};
 /// The key routes, with their full paths.
 pub(crate) fn router() -> Router<AppState> {
     Router::new().route("/api/v1/keys", get(list).post(create)).route("/api/v1/keys/{id}", delete(revoke))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CreateKey {
-    name: String,
-    scopes: Vec<Scope>,
-    #[serde(default)]
-    rate_limit_per_minute: Option<u32>,
-    #[serde(default)]
-    expires_at: Option<Time>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Scope {
-    Ingest,
-    Read,
-    Admin,
 }
 
 /// The one answer that has the key itself.
@@ -66,33 +46,45 @@ async fn list(State(state): State<AppState>, AdminAccess(principal): AdminAccess
     Ok(Json(Page { items, next_cursor: None }).into_response())
 }
 
+/// An `Idempotency-Key` has no effect here: to repeat the answer, the key itself would have to be kept, of which only a hash is.
 async fn create(
     State(state): State<AppState>,
     AdminAccess(principal): AdminAccess,
     request: Request,
 ) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
     let within = Duration::from_secs(state.config.body_read_timeout_seconds);
-    let body = writes::read_body(request.into_body(), state.config.max_body_bytes, within).await?;
-    let wanted: CreateKey = serde_json::from_slice(&body)
-        .map_err(|error| Problem::new(Kind::InvalidBody, format!("The body can't be taken: {error}.")))?;
-    let new = new_key(principal, wanted);
+    let body = writes::read_body(body, state.config.max_body_bytes, within).await?;
+    require_json(&parts.headers, &body)?;
+    let wanted = parse_new_key(&body).map_err(Problem::from)?;
     let now = Timestamp::from_millis(state.clock.wall_millis());
-    let (secret, row) = keys::create(&*state.store, new, now).await.map_err(problem)?;
+    let (secret, row) = keys::create(&*state.store, new_key(principal, wanted), now).await.map_err(problem)?;
     let created = CreatedKey { key: secret.expose().to_owned(), resource: KeyResource::from(&row) };
     Ok((StatusCode::CREATED, Json(created)).into_response())
 }
 
-fn new_key(principal: Principal, wanted: CreateKey) -> NewKey {
-    let may = |scope| wanted.scopes.contains(&scope);
-    NewKey {
-        scopes: Scopes { ingest: may(Scope::Ingest), read: may(Scope::Read), admin: may(Scope::Admin) },
-        tenant: principal.tenant,
-        name: wanted.name,
-        rate_limit_per_minute: wanted.rate_limit_per_minute.unwrap_or(DEFAULT_RATE_LIMIT_PER_MINUTE),
-        expires_at: wanted.expires_at.map(|time| time.0),
+/// As for the other writes: a body is JSON and says so; that there is none is told as a mistake of the body.
+fn require_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = given.and_then(|value| value.split(|byte| *byte == b';').next()).map(<[u8]>::trim_ascii);
+    match essence {
+        Some(essence) if essence.eq_ignore_ascii_case(b"application/json") => Ok(()),
+        None if body.is_empty() => Ok(()),
+        _ => Err(Problem::unsupported_media_type("application/json")),
     }
 }
 
+fn new_key(principal: Principal, wanted: NewKeyBody) -> NewKey {
+    NewKey {
+        tenant: principal.tenant,
+        name: wanted.name,
+        scopes: wanted.scopes,
+        rate_limit_per_minute: wanted.rate_limit_per_minute.unwrap_or(DEFAULT_RATE_LIMIT_PER_MINUTE),
+        expires_at: wanted.expires_at,
+    }
+}
+
+/// Revoking twice is revoking once, with or without an `Idempotency-Key`.
 async fn revoke(
     State(state): State<AppState>,
     AdminAccess(principal): AdminAccess,
