@@ -1,12 +1,15 @@
 """Values for schemathesis that JSON Schema can't describe.
 
+    export RONDA_URL=http://127.0.0.1:3000 RONDA_API_KEY=…
     SCHEMATHESIS_HOOKS=docs/api/schemathesis_hooks.py \
         st --config-file docs/api/schemathesis.toml run "$RONDA_URL/api/openapi.json" -H "X-API-Key: $RONDA_API_KEY"
 
-Use a key with a high rate limit: a run sends thousands of requests.
+Use a key without a rate limit and with every scope: a run sends thousands of requests.
 """
 
 import json
+import os
+import urllib.request
 
 import schemathesis
 from hypothesis import strategies as st
@@ -32,3 +35,53 @@ def map_body(ctx, body):
         if isinstance(early, (int, float)) and not isinstance(early, bool) and 0 < early <= 31_622_400:
             body = {**body, "early_window_seconds": 0}
     return body
+
+
+@schemathesis.hook
+def filter_query(ctx, query):
+    """A query knows only texts: one value where a list is wanted is a list of one, and no mistake."""
+    return not query or "tag" not in query or isinstance(query["tag"], list)
+
+
+@schemathesis.hook
+def filter_headers(ctx, headers):
+    """Space around a header's value is not part of it (RFC 9110, 5.5), and a tab inside is taken: no mistakes either."""
+    key = (headers or {}).get("Idempotency-Key")
+    if not isinstance(key, str) or (len(key) <= 255 and "\t" not in key):
+        return True
+    value = key.strip(" \t")
+    return not (1 <= len(value) <= 255 and all(" " <= letter <= "~" or letter == "\t" for letter in value))
+
+
+@schemathesis.hook
+def filter_case(ctx, case):
+    """An empty cursor is the first page, so it can't stand for a wrong one."""
+    return not (case.meta and "cursor" in broken_parameters(case) and (case.query or {}).get("cursor") == "")
+
+
+def broken_parameters(case):
+    """The parameters that a case has wrong on purpose."""
+    data = case.meta.phase.data
+    return {getattr(data, "parameter", None)} | {mutation.parameter for mutation in getattr(data, "mutations", ())}
+
+
+@schemathesis.hook
+def before_call(ctx, case, kwargs):
+    """Made-up ids belong to nobody, and all that could be seen were 404s: a valid request finds its scheduler registered.
+
+    Not in sequences of requests, which are about what is there after which request.
+    """
+    meta = case.meta
+    if meta is None or meta.phase.name.value == "stateful" or meta.generation.mode.value != "positive":
+        return
+    if case.operation.path.startswith("/api/v1/schedulers/{id}"):
+        register(case.path_parameters["id"])
+
+
+def register(scheduler):
+    request = urllib.request.Request(
+        os.environ["RONDA_URL"] + "/api/v1/schedulers/register",
+        data=json.dumps({"id": scheduler}).encode(),
+        headers={"X-API-Key": os.environ["RONDA_API_KEY"], "Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request, timeout=30).close()
