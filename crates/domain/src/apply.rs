@@ -40,4 +40,5 @@ pub fn apply(
         Input::Resume => state.resume(at, message, effects),
         Input::Register(_) | Input::Delete => {}
     }
+    state.tidy();
 }

@@ -25,8 +25,8 @@ pub(crate) fn run_record(run: &Run, subject: Subject, verdict: Verdict) -> RunRe
         exit_code: detail.and_then(|detail| detail.exit_code),
         duration_ms: end.and_then(|end| end.duration_ms),
         metadata: detail.map(|detail| detail.metadata.clone()).unwrap_or_default(),
-        progress: run.progress.as_deref().cloned(),
-        heartbeats: run.heartbeats,
+        progress: run.progress().cloned(),
+        heartbeats: u64::from(run.heartbeats),
     }
 }
 
@@ -91,7 +91,7 @@ impl Scheduler {
             correction: from.is_ended(),
             started_at: entry.started_at,
             ended_at: entry.ended_at,
-            late_start_ms: entry.late_start_ms,
+            late_start_ms: entry.late_start_ms(),
             stale: entry.stale,
             run_id: run.map(|run| run.id.as_str().into()),
             error: error.map(|error| cut(error, MAX_EVENT_ERROR_BYTES).into()),

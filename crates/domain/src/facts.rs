@@ -6,7 +6,7 @@ use crate::input::{HeartbeatReport, StatusReport};
 use crate::limits::{MAX_KEPT_RUNS, MAX_PENDING};
 use crate::record::{OccurrenceStatus, Progress};
 use crate::run::{End, Run, hash_message, hash_run};
-use crate::scheduler::{Pending, PendingFact, Scheduler};
+use crate::scheduler::{Key, Pending, PendingFact, Scheduler, Unnamed};
 use crate::time::Timestamp;
 
 impl Scheduler {
@@ -114,7 +114,7 @@ impl Scheduler {
 
     fn hold_end(&mut self, report: &StatusReport<'_>, at: Timestamp, message: MessageId, effects: &mut Effects) {
         let hash = hash_message(message);
-        let is_copy = self.runs.iter().flat_map(|run| &run.ends).any(|end| end.unnamed == hash);
+        let is_copy = self.runs.iter().flat_map(|run| run.ends.iter()).any(|end| end.unnamed == hash);
         if is_copy || self.has_forgotten(hash) || at <= self.horizon {
             return;
         }
@@ -129,7 +129,7 @@ impl Scheduler {
         message: MessageId,
         effects: &mut Effects,
     ) {
-        if (at, message) <= self.pending_key {
+        if self.unnamed.as_deref().is_some_and(|unnamed| (at, message) <= unnamed.given_out) {
             return;
         }
         self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
@@ -143,15 +143,18 @@ impl Scheduler {
 
     fn hold(&mut self, pending: Pending, effects: &mut Effects) {
         let at = pending.key.0;
-        match self.pending.binary_search_by_key(&pending.key, |held| held.key) {
+        let unnamed = self.unnamed.get_or_insert_with(|| {
+            Box::new(Unnamed { given_out: (Timestamp::MIN, MessageId::default()), pending: Vec::new() })
+        });
+        match unnamed.pending.binary_search_by_key(&pending.key, |held| held.key) {
             Ok(_) => return,
             Err(index) => {
-                self.pending.reserve_exact(1);
-                self.pending.insert(index, pending);
+                unnamed.pending.reserve_exact(1);
+                unnamed.pending.insert(index, pending);
             }
         }
-        if self.pending.len() > MAX_PENDING {
-            self.settle_all(self.pending.first().map_or(at, |oldest| oldest.key.0), effects);
+        if unnamed.pending.len() > MAX_PENDING {
+            self.settle_all(self.pending().first().map_or(at, |oldest| oldest.key.0), effects);
         }
         effects.changed = true;
         self.note_fact(at);
@@ -159,14 +162,16 @@ impl Scheduler {
 
     /// Gives the messages without a run id, up to a time and in their order, to the runs that were open when they came.
     pub(crate) fn give_out_pending(&mut self, now: Timestamp) {
-        let ready = self.pending.partition_point(|held| held.key.0 <= now);
+        let Some(unnamed) = self.unnamed.as_deref_mut() else { return };
+        let ready = unnamed.pending.partition_point(|held| held.key.0 <= now);
         if ready == 0 {
             return;
         }
-        let later = self.pending.split_off(ready);
-        for held in std::mem::replace(&mut self.pending, later) {
+        let later = unnamed.pending.split_off(ready);
+        let given_out = std::mem::replace(&mut unnamed.pending, later);
+        unnamed.given_out = given_out.iter().map(|held| held.key).fold(unnamed.given_out, Key::max);
+        for held in given_out {
             let target = self.target(held.key.0);
-            self.pending_key = self.pending_key.max(held.key);
             match held.fact {
                 PendingFact::Heartbeat { occurred_at, progress } => {
                     let progress = progress.as_deref().map(Into::into);

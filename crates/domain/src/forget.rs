@@ -1,6 +1,6 @@
 //! Keeping a state small: what is no longer needed for a late word goes, leaving a hash behind.
 
-use crate::limits::{MAX_ENDED_RUNS, MAX_FORGOTTEN_RUNS, MAX_KEPT_OCCURRENCES, MAX_STALE_RUNS};
+use crate::limits::{MAX_ENDED_RUNS, MAX_ENDED_SECONDS, MAX_FORGOTTEN_RUNS, MAX_KEPT_OCCURRENCES, MAX_STALE_RUNS};
 use crate::record::{OccurrenceStatus, Subject};
 use crate::run::{Run, hash_run};
 use crate::scheduler::Scheduler;
@@ -10,6 +10,7 @@ impl Scheduler {
     /// Forgets the oldest of what is over.
     pub(crate) fn forget(&mut self) {
         self.forget_runs(MAX_ENDED_RUNS, Run::has_ended);
+        self.forget_long_ended();
         self.forget_runs(MAX_STALE_RUNS, |run| {
             matches!(run.status(), Some(OccurrenceStatus::Stale | OccurrenceStatus::Unknown))
         });
@@ -33,6 +34,27 @@ impl Scheduler {
         self.runs.shrink_to_fit();
     }
 
+    /// A run that ended long ago makes way for the one that is open now.
+    fn forget_long_ended(&mut self) {
+        let open = self.runs.iter().filter(|run| run.status() == Some(OccurrenceStatus::Running));
+        let Some(open) = open.max_by_key(|run| run.started_at()).map(|run| (run.started_at(), run.subject())) else {
+            return;
+        };
+        let now = self.judged_at;
+        let is_long_over = |run: &Run| {
+            let ended = run.verdict.and_then(|verdict| verdict.ended_at);
+            run.has_ended()
+                && ended.is_some_and(|ended| ended.plus_seconds(MAX_ENDED_SECONDS) <= now)
+                && run.last_at() < open.0
+                && run.subject() != open.1
+        };
+        while let Some(index) = self.runs.iter().position(is_long_over) {
+            let run = self.runs.remove(index);
+            self.remember_hashes(&run);
+            self.runs.shrink_to_fit();
+        }
+    }
+
     fn remember_hashes(&mut self, run: &Run) {
         if let Some(own) = &mut self.own_heartbeat_at {
             // What was heard of the run was a sign of the scheduler's life, too.
@@ -40,12 +62,14 @@ impl Scheduler {
         }
         let ends = run.ends.iter().filter(|end| end.unnamed != 0).map(|end| (end.unnamed, run.last_at()));
         for hash in ends.chain([(hash_run(run.id.as_str()), run.last_at())]) {
-            if self.forgotten.len() >= MAX_FORGOTTEN_RUNS {
-                let (_, last) = self.forgotten.remove(0);
+            let mut forgotten = std::mem::take(&mut self.forgotten).into_vec();
+            if forgotten.len() >= MAX_FORGOTTEN_RUNS {
+                let (_, last) = forgotten.remove(0);
                 self.horizon = self.horizon.max(last);
             }
-            self.forgotten.reserve_exact(1);
-            self.forgotten.push(hash);
+            forgotten.reserve_exact(1);
+            forgotten.push(hash);
+            self.forgotten = forgotten.into();
         }
     }
 

@@ -2,10 +2,10 @@
 
 use crate::effects::Effects;
 use crate::limits::{MAX_DUES_PER_TICK, MAX_OPEN_RUNS};
+use crate::matching::Dues;
 use crate::occurrence::Occurrence;
 use crate::record::{OccurrenceStatus, StaleReason, Subject};
 use crate::run::{Place, Run, Verdict};
-use crate::schedule::Plan;
 use crate::scheduler::Scheduler;
 use crate::spec::Schedule;
 use crate::time::Timestamp;
@@ -54,10 +54,11 @@ impl Scheduler {
         let mut findings = Findings::default();
         self.judged_at = now;
         self.give_out_pending(now);
-        self.place_runs(now, &mut findings);
+        let mut dues = Dues::default();
+        self.place_runs(now, &mut dues, &mut findings);
         self.judge_runs(now, watermark, effects);
         self.judge_entries(now, &mut findings);
-        self.advance_dues(now, watermark, &mut findings);
+        self.advance_dues(now, watermark, &mut dues, &mut findings);
         self.judge_silence(now, watermark, &mut findings);
         self.facts_at = self.next_fact(now);
         effects.changed = true;
@@ -67,7 +68,7 @@ impl Scheduler {
 
     /// The earliest fact later than `now`.
     fn next_fact(&self, now: Timestamp) -> Option<Timestamp> {
-        let pending = self.pending.iter().map(|held| held.key.0);
+        let pending = self.pending().iter().map(|held| held.key.0);
         let runs = self.runs.iter().flat_map(|run| {
             let unplaced = run.placed.is_none().then_some(run.first_at());
             run.ends.iter().map(|end| end.at).chain(unplaced)
@@ -76,15 +77,13 @@ impl Scheduler {
     }
 
     /// Gives every run that has started its history entry.
-    fn place_runs(&mut self, now: Timestamp, findings: &mut Findings) {
-        let mut plan = None;
+    fn place_runs(&mut self, now: Timestamp, dues: &mut Dues, findings: &mut Findings) {
         for index in 0..self.runs.len() {
             let Some(run) = self.runs.get(index).filter(|run| run.placed.is_none() && run.first_at() <= now) else {
                 continue;
             };
             let started = run.started_at();
-            let plan = plan.get_or_insert_with(|| Plan::new(&self.spec.schedule, self.registered_at));
-            let place = self.place(plan, started);
+            let place = self.place(dues, started);
             let Some(run) = self.runs.get_mut(index) else { continue };
             run.placed = Some((started, place));
             let Some(subject) = run.subject() else { continue };
@@ -97,10 +96,10 @@ impl Scheduler {
             entry.runs = entry.runs.saturating_add(1);
             if entry.started_at.is_none_or(|first| started < first) {
                 entry.started_at = Some(started);
-                entry.late_start_ms = match place {
+                entry.set_late_start(match place {
                     Place::Due(due) => Some(started.millis_since(due.plus_seconds(grace))).filter(|late| *late > 0),
                     Place::Alone => None,
-                };
+                });
             }
         }
     }
@@ -108,11 +107,11 @@ impl Scheduler {
     /// When a run that says nothing more will be stale, and why.
     pub(crate) fn run_deadline(&self, run: &Run) -> Option<(Timestamp, StaleReason)> {
         let silent = self.spec.heartbeat_timeout_seconds.map(|seconds| {
-            let last = run.last_sign.max(run.started_at()).max(run.rearmed_at);
+            let last = run.last_sign.max(run.started_at()).max(run.rearmed().at);
             (last.plus_seconds(seconds), StaleReason::NoHeartbeat)
         });
         let long = self.spec.max_run_seconds.map(|seconds| {
-            let start = run.started_at().max(run.rearmed_at);
+            let start = run.started_at().max(run.rearmed().at);
             (start.plus_seconds(seconds), StaleReason::OverMaxRun)
         });
         silent.into_iter().chain(long).min()
@@ -134,7 +133,7 @@ impl Scheduler {
         };
         match self.run_deadline(run) {
             Some((deadline, reason)) if watermark > deadline => {
-                let is_blind = run.last_sign.max(run.started_at()) < run.blind_until;
+                let is_blind = run.last_sign.max(run.started_at()) < run.rearmed().blind_until;
                 let (status, stale) = match is_blind {
                     true => (OccurrenceStatus::Unknown, None),
                     false => (OccurrenceStatus::Stale, Some(reason)),
@@ -215,8 +214,7 @@ impl Scheduler {
     }
 
     /// Goes on from due time to due time: past those that are filled, and past those that did not start in time.
-    fn advance_dues(&mut self, now: Timestamp, watermark: Option<Timestamp>, findings: &mut Findings) {
-        let mut plan = None;
+    fn advance_dues(&mut self, now: Timestamp, watermark: Option<Timestamp>, dues: &mut Dues, findings: &mut Findings) {
         for _ in 0..MAX_DUES_PER_TICK {
             let Some(due) = self.expected else { break };
             if !self.is_filled(due) {
@@ -230,10 +228,12 @@ impl Scheduler {
                 entry.ended_at = Some(deadline.at);
                 entry.go_to(status, now);
             }
-            let plan = plan.get_or_insert_with(|| Plan::new(&self.spec.schedule, self.registered_at));
-            self.expected = plan.next_due(due);
+            self.before = Some(due);
+            self.expected = dues.next(self, due);
             let next = self.expected.unwrap_or(Timestamp::MAX);
-            self.filled.retain(|filled| *filled >= next);
+            if let Some(rare) = self.rare.as_deref_mut() {
+                rare.filled.retain(|filled| *filled >= next);
+            }
         }
         self.drop_old_gaps();
     }
@@ -247,7 +247,8 @@ impl Scheduler {
             return None;
         }
         let last = self.runs.iter().filter(|run| run.placed.is_some()).map(Run::last_at).fold(own, Timestamp::max);
-        Some((last.max(self.rearmed_at).plus_seconds(seconds), last, last < self.blind_until))
+        let rearmed = self.rare().rearmed;
+        Some((last.max(rearmed.at).plus_seconds(seconds), last, last < rearmed.blind_until))
     }
 
     /// The silence that was found and has not been broken.

@@ -85,19 +85,22 @@ impl Scheduler {
     /// What was expected and has not come is withdrawn; the next is the first one due after this time.
     fn expect_from(&mut self, at: Timestamp) {
         self.armed_from = at;
-        self.gaps.clear();
-        self.filled.clear();
+        self.before = None;
+        if let Some(rare) = self.rare.as_deref_mut() {
+            rare.gaps = Vec::new();
+            rare.filled = Vec::new();
+        }
         let due = || crate::schedule::next_due(&self.spec.schedule, self.registered_at, at);
         self.expected = if self.paused { None } else { due() };
     }
 
     /// Expects nothing until it is resumed.
     pub(crate) fn pause(&mut self, at: Timestamp, message: MessageId, effects: &mut Effects) {
-        if (at, message) <= self.pause_key.max(self.first_key()) || self.paused {
+        if (at, message) <= self.rare().pause_key.max(self.first_key()) || self.paused {
             return;
         }
         self.settle(at, effects);
-        self.pause_key = (at, message);
+        self.rare_mut().pause_key = (at, message);
         self.paused = true;
         self.expect_from(at);
         self.drop_alert(Resolution::Paused, at, effects);
@@ -107,17 +110,18 @@ impl Scheduler {
 
     /// Expects it again: everything counts from `at`.
     pub(crate) fn resume(&mut self, at: Timestamp, message: MessageId, effects: &mut Effects) {
-        if (at, message) <= self.pause_key || !self.paused {
+        if (at, message) <= self.rare().pause_key || !self.paused {
             return;
         }
         self.settle(at, effects);
-        self.pause_key = (at, message);
+        self.rare_mut().pause_key = (at, message);
         self.paused = false;
         self.expect_from(at);
-        self.rearmed_at = self.rearmed_at.max(at);
+        let rearmed = &mut self.rare_mut().rearmed;
+        rearmed.at = rearmed.at.max(at);
         for run in &mut self.runs {
             if run.status() == Some(OccurrenceStatus::Running) {
-                run.rearmed_at = run.rearmed_at.max(at);
+                run.rearm(at);
             }
         }
         self.revise(at, effects);
@@ -157,11 +161,11 @@ impl Scheduler {
                 continue;
             };
             let was_waiting = self.run_deadline(run).is_some_and(|(deadline, _)| deadline >= gap.from);
-            let Some(run) = self.runs.get_mut(index).filter(|run| was_waiting && run.blind_until < gap.until) else {
+            let Some(run) = self.runs.get_mut(index).filter(|run| was_waiting && run.rearmed().blind_until < gap.until)
+            else {
                 continue;
             };
-            run.rearmed_at = run.rearmed_at.max(gap.until);
-            run.blind_until = gap.until;
+            run.rearm(gap.until).blind_until = gap.until;
             effects.changed = true;
         }
         self.blind_silence(gap, effects);
@@ -175,9 +179,10 @@ impl Scheduler {
         let is_watched = self.spec.schedule == Schedule::None && self.open_silence().is_none();
         let was_waiting =
             self.silence_deadline().is_some_and(|(deadline, last, _)| last <= gap.from && deadline >= gap.from);
-        if is_watched && was_waiting && self.blind_until < gap.until {
-            self.rearmed_at = self.rearmed_at.max(gap.until);
-            self.blind_until = gap.until;
+        if is_watched && was_waiting && self.rare().rearmed.blind_until < gap.until {
+            let rearmed = &mut self.rare_mut().rearmed;
+            rearmed.at = rearmed.at.max(gap.until);
+            rearmed.blind_until = gap.until;
             effects.changed = true;
         }
     }

@@ -34,6 +34,9 @@ pub const MAX_METADATA_VALUE_BYTES: usize = 256;
 pub const MAX_OPEN_RUNS: usize = 32;
 /// Most ended runs of one scheduler kept whole so that a contradicting word on them finds them.
 pub const MAX_ENDED_RUNS: usize = 1;
+/// How long an ended run is kept whole after a run of another history entry has started, in seconds: one hour. Before that, and
+/// while nothing newer has started, it waits for a contradicting word however long.
+pub const MAX_ENDED_SECONDS: u32 = 3_600;
 /// Most stale or unknown runs of one scheduler kept whole so that their end, if it still comes, finds them.
 pub const MAX_STALE_RUNS: usize = 8;
 /// Most runs of one scheduler kept between two ticks; one more settles them at once.

@@ -16,29 +16,71 @@ pub(crate) struct StartDeadline {
     pub(crate) blind: bool,
 }
 
+/// What one judgement has found out about the schedule: made ready once, and not at all when nothing asks.
+#[derive(Debug, Default)]
+pub(crate) struct Dues {
+    plan: Option<Plan>,
+    /// A due time, and the one after it.
+    next: Option<(Timestamp, Option<Timestamp>)>,
+}
+
+impl Dues {
+    fn plan(&mut self, state: &Scheduler) -> &Plan {
+        self.plan.get_or_insert_with(|| Plan::new(&state.spec.schedule, state.registered_at))
+    }
+
+    /// The first due time after this one.
+    pub(crate) fn next(&mut self, state: &Scheduler, due: Timestamp) -> Option<Timestamp> {
+        match self.next {
+            Some((known, next)) if known == due => next,
+            _ => {
+                let next = self.plan(state).next_due(due);
+                self.next = Some((due, next));
+                next
+            }
+        }
+    }
+}
+
 impl Scheduler {
     /// The latest due time up to which a start counts for an occurrence, given when the run started: a pure function of its
     /// start, so that retries and late starts go to the same occurrence, whatever came first.
-    pub(crate) fn place(&self, plan: &Plan, started: Timestamp) -> Place {
+    pub(crate) fn place(&self, dues: &mut Dues, started: Timestamp) -> Place {
         let floor = self.armed_from.max(self.closed_until);
         if self.paused {
             return Place::Alone;
         }
-        match plan.latest_due(self.armed_from, started.plus_seconds(self.spec.early_window_seconds)) {
+        match self.latest_due(dues, started.plus_seconds(self.spec.early_window_seconds)) {
             Some(due) if due > floor || self.has_entry_due(due) => Place::Due(due),
             _ => Place::Alone,
         }
+    }
+
+    /// The latest time up to `until` at which something was due; `None`: nothing was since `armed_from`. Searched for only when
+    /// it is none of those that are known.
+    fn latest_due(&self, dues: &mut Dues, until: Timestamp) -> Option<Timestamp> {
+        let found = match (self.before, self.expected) {
+            (before, expected) if expected.is_none_or(|due| until < due) && before.is_none_or(|due| due <= until) => {
+                before
+            }
+            (_, Some(due)) if due <= until && dues.next(self, due).is_none_or(|next| until < next) => Some(due),
+            _ => dues.plan(self).latest_due(self.armed_from, until),
+        };
+        // Every history that is tried in a test tries this, too.
+        #[cfg(test)]
+        assert_eq!(found, dues.plan(self).latest_due(self.armed_from, until));
+        found
     }
 
     /// How long an occurrence may wait for its start. One that was due while nothing could be heard gets its grace again.
     pub(crate) fn start_deadline(&self, due: Timestamp) -> StartDeadline {
         let opens = due.minus_seconds(self.spec.early_window_seconds);
         let mut deadline = StartDeadline { at: due.plus_seconds(self.spec.start_grace_seconds), blind: false };
-        if self.filled.len() > MAX_FILLED_AHEAD {
+        if self.rare().filled.len() > MAX_FILLED_AHEAD {
             // No later run can be this one's any more: a start belongs to the latest due time before it.
             return StartDeadline { at: due, ..deadline };
         }
-        for gap in &self.gaps {
+        for gap in &self.rare().gaps {
             if opens <= gap.until && deadline.at >= gap.from {
                 let again = gap.until.plus_seconds(self.spec.start_grace_seconds);
                 deadline = StartDeadline { at: deadline.at.max(again), blind: true };
@@ -49,14 +91,15 @@ impl Scheduler {
 
     /// Remembers a blind interval; the list stays short by joining neighbours.
     pub(crate) fn remember_gap(&mut self, gap: Gap) -> bool {
-        if self.gaps.contains(&gap) {
+        let gaps = &mut self.rare_mut().gaps;
+        if gaps.contains(&gap) {
             return false;
         }
-        self.gaps.push(gap);
-        self.gaps.sort_unstable();
-        if self.gaps.len() > MAX_GAPS {
-            let oldest = self.gaps.remove(0);
-            if let Some(next) = self.gaps.first_mut() {
+        gaps.push(gap);
+        gaps.sort_unstable();
+        if gaps.len() > MAX_GAPS {
+            let oldest = gaps.remove(0);
+            if let Some(next) = gaps.first_mut() {
                 next.from = oldest.from;
                 next.until = next.until.max(oldest.until);
             }
@@ -67,7 +110,8 @@ impl Scheduler {
     /// Drops blind intervals that no expected occurrence can overlap any more.
     pub(crate) fn drop_old_gaps(&mut self) {
         let opens = self.expected.map(|due| due.minus_seconds(self.spec.early_window_seconds));
-        self.gaps.retain(|gap| opens.is_some_and(|opens| opens <= gap.until));
+        let Some(rare) = self.rare.as_deref_mut() else { return };
+        rare.gaps.retain(|gap| opens.is_some_and(|opens| opens <= gap.until));
     }
 
     /// The remembered entry of a subject, made when there is none.
@@ -93,16 +137,17 @@ impl Scheduler {
 
     /// Whether a run has started for an expected occurrence.
     pub(crate) fn is_filled(&self, due: Timestamp) -> bool {
-        self.filled.binary_search(&due).is_ok() || self.has_entry_due(due)
+        self.rare().filled.binary_search(&due).is_ok() || self.has_entry_due(due)
     }
 
     /// Remembers that an occurrence has its run, while an earlier one is still waited for.
     pub(crate) fn fill(&mut self, due: Timestamp) {
-        let is_ahead = self.expected.is_some_and(|expected| due >= expected);
-        if let Err(index) = self.filled.binary_search(&due)
+        let is_ahead = self.expected.is_some_and(|expected| due > expected);
+        // The expected one itself is passed in the same judgement: its entry says so.
+        if let Err(index) = self.rare().filled.binary_search(&due)
             && is_ahead
         {
-            self.filled.insert(index, due);
+            self.rare_mut().filled.insert(index, due);
         }
     }
 }

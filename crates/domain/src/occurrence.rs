@@ -21,12 +21,19 @@ pub(crate) struct Occurrence {
     pub(crate) status: OccurrenceStatus,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
-    pub(crate) late_start_ms: Option<i64>,
     pub(crate) stale: Option<StaleReason>,
     pub(crate) runs: u32,
     /// When the run started that decided it last.
     pub(crate) decided_by: Timestamp,
     pub(crate) counted: Counted,
+    /// What most don't have.
+    pub(crate) more: Option<Box<More>>,
+}
+
+/// What is remembered of an entry that did not go as it should.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct More {
+    pub(crate) late_start_ms: Option<i64>,
     /// How many corrections there were, the forgotten ones included.
     pub(crate) corrected: u32,
     pub(crate) corrections: Vec<Correction>,
@@ -39,13 +46,11 @@ impl Occurrence {
             status: OccurrenceStatus::Expected,
             started_at: None,
             ended_at: None,
-            late_start_ms: None,
             stale: None,
             runs: 0,
             decided_by: Timestamp::MIN,
             counted: Counted::Not,
-            corrected: 0,
-            corrections: Vec::new(),
+            more: None,
         }
     }
 
@@ -60,12 +65,27 @@ impl Occurrence {
         if !from.is_ended() {
             return false;
         }
-        self.corrected = self.corrected.saturating_add(1);
-        if self.corrections.len() >= MAX_CORRECTIONS {
-            self.corrections.remove(0);
+        let more = self.more.get_or_insert_default();
+        more.corrected = more.corrected.saturating_add(1);
+        if more.corrections.len() >= MAX_CORRECTIONS {
+            more.corrections.remove(0);
         }
-        self.corrections.push(Correction { at, from, to: status });
+        more.corrections.reserve_exact(1);
+        more.corrections.push(Correction { at, from, to: status });
         true
+    }
+
+    /// How late after its grace it started, in milliseconds; `None`: in time.
+    pub(crate) fn late_start_ms(&self) -> Option<i64> {
+        self.more.as_deref()?.late_start_ms
+    }
+
+    /// An earlier run of it was heard of, and with it how late it started.
+    pub(crate) fn set_late_start(&mut self, late_ms: Option<i64>) {
+        if late_ms.is_some() || self.more.is_some() {
+            self.more.get_or_insert_default().late_start_ms = late_ms;
+        }
+        self.more.take_if(|more| **more == More::default());
     }
 
     /// The id of the event that says how it is now. Between two corrections no status comes twice, so this is unique.
@@ -81,7 +101,7 @@ impl Occurrence {
             OccurrenceStatus::Stale => "stale",
             OccurrenceStatus::Unknown => "unknown",
         };
-        let corrected = self.corrected;
+        let corrected = self.more.as_deref().map_or(0, |more| more.corrected);
         let text = match &self.subject {
             Subject::Occurrence { due } => format!("due:{}:{status}:{corrected}", due.as_millis()),
             Subject::Run { started, run_id } => format!("run:{}:{run_id}:{status}:{corrected}", started.as_millis()),
@@ -96,14 +116,21 @@ impl Occurrence {
             status: self.status,
             started_at: self.started_at,
             ended_at: self.ended_at,
-            late_start_ms: self.late_start_ms,
+            late_start_ms: self.late_start_ms(),
             stale: self.stale,
             runs: self.runs,
-            corrections: self.corrections.clone(),
+            corrections: self.more.as_deref().map(|more| more.corrections.clone()).unwrap_or_default(),
         }
     }
 
-    pub(crate) const fn heap_bytes(&self) -> usize {
-        self.corrections.capacity().saturating_mul(size_of::<Correction>())
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let name = match &self.subject {
+            Subject::Run { run_id, .. } => run_id.as_str().len(),
+            Subject::Occurrence { .. } | Subject::Silence { .. } => 0,
+        };
+        let more = self.more.as_deref().map_or(0, |more| {
+            more.corrections.capacity().saturating_mul(size_of::<Correction>()).saturating_add(size_of::<More>())
+        });
+        more.saturating_add(name)
     }
 }

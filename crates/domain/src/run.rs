@@ -111,6 +111,19 @@ pub(crate) enum Place {
     Alone,
 }
 
+/// How deadlines were put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rearmed {
+    /// They count from here at the earliest; [`Timestamp::MIN`]: from their own times.
+    pub(crate) at: Timestamp,
+    /// The end of the last blind interval across which they ran; [`Timestamp::MIN`]: there was none.
+    pub(crate) blind_until: Timestamp,
+}
+
+impl Rearmed {
+    pub(crate) const NEVER: Self = Self { at: Timestamp::MIN, blind_until: Timestamp::MIN };
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Run {
@@ -127,22 +140,20 @@ pub(crate) struct Run {
     /// When the last counted heartbeat came.
     pub(crate) heartbeat_at: Timestamp,
     /// How many heartbeats came, each later than the one before, so that a copy is not counted.
-    pub(crate) heartbeats: u64,
-    pub(crate) progress_at: Timestamp,
-    pub(crate) progress: Option<Box<Progress>>,
+    pub(crate) heartbeats: u32,
+    /// The last progress, and when it was reported.
+    pub(crate) progress: Option<Box<(Timestamp, Progress)>>,
     /// Ends, by status.
-    pub(crate) ends: Vec<End>,
-    /// Deadlines count from here at the earliest; [`Timestamp::MIN`]: from their own times.
-    pub(crate) rearmed_at: Timestamp,
-    /// The end of the last blind interval that it was open across.
-    pub(crate) blind_until: Timestamp,
+    pub(crate) ends: Box<[End]>,
+    /// When its deadlines were put off; few ever are.
+    pub(crate) rearmed: Option<Box<Rearmed>>,
     /// Its start, fixed when it was placed.
     pub(crate) placed: Option<(Timestamp, Place)>,
     pub(crate) verdict: Option<Verdict>,
 }
 
 impl Run {
-    pub(crate) const fn new(id: RunId, named: bool) -> Self {
+    pub(crate) fn new(id: RunId, named: bool) -> Self {
         Self {
             id,
             named,
@@ -152,11 +163,9 @@ impl Run {
             occurred_at: None,
             heartbeat_at: Timestamp::MIN,
             heartbeats: 0,
-            progress_at: Timestamp::MIN,
             progress: None,
-            ends: Vec::new(),
-            rearmed_at: Timestamp::MIN,
-            blind_until: Timestamp::MIN,
+            ends: Box::default(),
+            rearmed: None,
             placed: None,
             verdict: None,
         }
@@ -196,9 +205,10 @@ impl Run {
 
     fn join_progress(&mut self, at: Timestamp, report: &ProgressReport<'_>) {
         let new = (at, report.done, report.total, report.message);
-        match &mut self.progress {
-            Some(old) if new <= (self.progress_at, old.done, old.total, old.message.as_deref()) => return,
-            Some(old) => {
+        match self.progress.as_deref_mut() {
+            Some((told, old)) if new <= (*told, old.done, old.total, old.message.as_deref()) => {}
+            Some((told, old)) => {
+                *told = at;
                 old.done = report.done;
                 old.total = report.total;
                 if old.message.as_deref() != report.message {
@@ -207,10 +217,27 @@ impl Run {
             }
             None => {
                 let message = report.message.map(Into::into);
-                self.progress = Some(Box::new(Progress { done: report.done, total: report.total, message }));
+                let progress = Progress { done: report.done, total: report.total, message };
+                self.progress = Some(Box::new((at, progress)));
             }
         }
-        self.progress_at = at;
+    }
+
+    /// The last progress that was reported.
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_deref().map(|(_, progress)| progress)
+    }
+
+    /// How its deadlines were put off.
+    pub(crate) fn rearmed(&self) -> Rearmed {
+        self.rearmed.as_deref().copied().unwrap_or(Rearmed::NEVER)
+    }
+
+    /// Puts its deadlines off, so that they count from `at` at the earliest.
+    pub(crate) fn rearm(&mut self, at: Timestamp) -> &mut Rearmed {
+        let rearmed = self.rearmed.get_or_insert_with(|| Box::new(Rearmed::NEVER));
+        rearmed.at = rearmed.at.max(at);
+        rearmed
     }
 
     /// Joins an end: for each status the first time it was received and the last one said about it.
@@ -228,9 +255,11 @@ impl Run {
                 known.unnamed = unnamed;
             }
             None => {
-                self.ends.reserve_exact(1);
-                self.ends.push(end);
-                self.ends.sort_unstable_by_key(|end| end.status);
+                let mut ends = std::mem::take(&mut self.ends).into_vec();
+                ends.reserve_exact(1);
+                ends.push(end);
+                ends.sort_unstable_by_key(|end| end.status);
+                self.ends = ends.into();
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::id::MessageId;
 use crate::input::{Gap, ProgressReport};
 use crate::occurrence::Occurrence;
 use crate::record::{Progress, Subject};
-use crate::run::{End, Run};
+use crate::run::{End, Rearmed, Run};
 use crate::spec::{Schedule, SchedulerSpec};
 use crate::time::Timestamp;
 
@@ -16,18 +16,17 @@ pub struct Scheduler {
     pub(crate) spec: SchedulerSpec,
     pub(crate) registered_at: Timestamp,
     pub(crate) updated_at: Timestamp,
-    pub(crate) revision: u64,
+    pub(crate) revision: u32,
     pub(crate) paused: bool,
     /// The registration that the spec is from; older ones are ignored.
     pub(crate) spec_key: Key,
-    /// The last pause or resume; older ones are ignored.
-    pub(crate) pause_key: Key,
     /// Only occurrences due after this time are expected.
     pub(crate) armed_from: Timestamp,
     /// The earliest due time that is neither filled nor missed.
     pub(crate) expected: Option<Timestamp>,
-    /// Due times later than `expected` that have their runs already, in order; rarely any.
-    pub(crate) filled: Vec<Timestamp>,
+    /// The due time right before `expected`; `None`: nothing has been due since `armed_from`. Kept because most runs belong
+    /// to one of these two, and to search a cron expression backwards takes long.
+    pub(crate) before: Option<Timestamp>,
     /// Facts up to this time have been looked at; never goes back.
     pub(crate) judged_at: Timestamp,
     /// The latest tick; never goes back. No deadline later than this has been judged.
@@ -37,23 +36,15 @@ pub struct Scheduler {
     pub(crate) last_heartbeat_at: Option<Timestamp>,
     /// The last heartbeat that was no run's.
     pub(crate) own_heartbeat_at: Option<Timestamp>,
-    /// Its own heartbeat's deadline counts from here at the earliest.
-    pub(crate) rearmed_at: Timestamp,
-    /// The end of the last blind interval that its own heartbeat was awaited across.
-    pub(crate) blind_until: Timestamp,
-    /// Blind intervals that an expected occurrence may overlap, in order.
-    pub(crate) gaps: Vec<Gap>,
     /// By id.
     pub(crate) runs: Vec<Run>,
     /// By time.
     pub(crate) occurrences: Vec<Occurrence>,
-    /// Messages without a run id that no tick has given to a run, by time.
-    pub(crate) pending: Vec<Pending>,
-    /// Heartbeats without a run id up to here were given out; an older one is a copy.
-    pub(crate) pending_key: Key,
+    /// What was said without a run id; `None`: nothing ever was.
+    pub(crate) unnamed: Option<Box<Unnamed>>,
     /// Hashes of forgotten runs, and of the messages that ended them without naming them, with the time of the last message;
     /// oldest first.
-    pub(crate) forgotten: Vec<(u64, Timestamp)>,
+    pub(crate) forgotten: Box<[(u64, Timestamp)]>,
     /// Messages of unknown runs up to this time are copies: even the hashes are forgotten.
     pub(crate) horizon: Timestamp,
     /// Occurrences due up to this time are forgotten.
@@ -62,6 +53,38 @@ pub struct Scheduler {
     pub(crate) good_streak: u32,
     pub(crate) newest_bad: Option<Box<Subject>>,
     pub(crate) alert: Option<Box<Alert>>,
+    /// What most don't have; `None` when all of it is as it was at the registration.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What most schedulers don't have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Rare {
+    /// The last pause or resume; older ones are ignored.
+    pub(crate) pause_key: Key,
+    /// Due times later than `expected` that have their runs already, in order.
+    pub(crate) filled: Vec<Timestamp>,
+    /// Blind intervals that an expected occurrence may overlap, in order.
+    pub(crate) gaps: Vec<Gap>,
+    /// How its own heartbeat's deadline was put off.
+    pub(crate) rearmed: Rearmed,
+}
+
+/// What all the others have instead.
+static NOTHING_RARE: Rare = Rare {
+    pause_key: (Timestamp::MIN, MessageId { source: 0, sequence: 0, index: 0 }),
+    filled: Vec::new(),
+    gaps: Vec::new(),
+    rearmed: Rearmed::NEVER,
+};
+
+/// Messages without a run id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Unnamed {
+    /// Up to here they were given out; an older heartbeat is a copy.
+    pub(crate) given_out: Key,
+    /// Those that no tick has given to a run, by time.
+    pub(crate) pending: Vec<Pending>,
 }
 
 /// Orders messages, and tells a copy from the message.
@@ -99,29 +122,25 @@ impl Scheduler {
             revision: 1,
             paused: false,
             spec_key: (at, message),
-            pause_key: (Timestamp::MIN, MessageId::default()),
             armed_from: at,
             expected,
-            filled: Vec::new(),
+            before: None,
             judged_at: Timestamp::MIN,
             ticked_at: Timestamp::MIN,
             facts_at: None,
             last_heartbeat_at: None,
             own_heartbeat_at: None,
-            rearmed_at: Timestamp::MIN,
-            blind_until: Timestamp::MIN,
-            gaps: Vec::new(),
             runs: Vec::new(),
             occurrences: Vec::new(),
-            pending: Vec::new(),
-            pending_key: (Timestamp::MIN, MessageId::default()),
-            forgotten: Vec::new(),
+            unnamed: None,
+            forgotten: Box::default(),
             horizon: Timestamp::MIN,
             closed_until: Timestamp::MIN,
             bad_streak: 0,
             good_streak: 0,
             newest_bad: None,
             alert: None,
+            rare: None,
         }
     }
 
@@ -151,8 +170,28 @@ impl Scheduler {
 
     /// Goes up by one with every change of description, pause and resume; 1 after registration.
     #[must_use]
-    pub const fn revision(&self) -> u64 {
-        self.revision
+    pub fn revision(&self) -> u64 {
+        u64::from(self.revision)
+    }
+
+    /// What most schedulers don't have.
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    /// The same, to be changed; made when there is none.
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| Box::new(NOTHING_RARE.clone()))
+    }
+
+    /// Gives back the memory of what is not rare any more, so that equal states are equal whatever they went through.
+    pub(crate) fn tidy(&mut self) {
+        self.rare.take_if(|rare| **rare == NOTHING_RARE);
+    }
+
+    /// Messages without a run id that no tick has given to a run, by time.
+    pub(crate) fn pending(&self) -> &[Pending] {
+        self.unnamed.as_deref().map_or(&[], |unnamed| &unnamed.pending)
     }
 
     /// Whether this is the hash of something that is over and forgotten.
@@ -188,13 +227,23 @@ impl Scheduler {
             self.runs.capacity().saturating_mul(size_of::<Run>()),
             self.occurrences.capacity().saturating_mul(size_of::<Occurrence>()),
             self.occurrences.iter().map(Occurrence::heap_bytes).sum(),
-            self.pending.capacity().saturating_mul(size_of::<Pending>()),
-            self.gaps.capacity().saturating_mul(size_of::<Gap>()),
-            self.filled.capacity().saturating_mul(size_of::<Timestamp>()),
-            self.forgotten.capacity().saturating_mul(size_of::<(u64, Timestamp)>()),
+            self.unnamed.as_deref().map_or(0, |unnamed| {
+                unnamed.pending.capacity().saturating_mul(size_of::<Pending>()).saturating_add(size_of::<Unnamed>())
+            }),
+            self.rare.as_deref().map_or(0, Rare::memory_bytes),
+            self.forgotten.len().saturating_mul(size_of::<(u64, Timestamp)>()),
+            self.newest_bad.as_ref().map_or(0, |_| size_of::<Subject>()),
             self.alert.as_ref().map_or(0, |alert| size_of::<Alert>().saturating_add(alert.id.len())),
         ];
         parts.iter().fold(0, |sum: usize, part| sum.saturating_add(*part))
+    }
+}
+
+impl Rare {
+    const fn memory_bytes(&self) -> usize {
+        let gaps = self.gaps.capacity().saturating_mul(size_of::<Gap>());
+        let filled = self.filled.capacity().saturating_mul(size_of::<Timestamp>());
+        size_of::<Self>().saturating_add(gaps).saturating_add(filled)
     }
 }
 
@@ -204,13 +253,85 @@ fn run_heap_bytes(run: &Run) -> usize {
         let error = detail.error.as_ref().map_or(0, |error| error.len());
         size_of::<crate::run::Detail>().saturating_add(metadata).saturating_add(error)
     });
-    let ends = run.ends.capacity().saturating_mul(size_of::<End>());
-    let progress = run.progress.as_ref().map_or(0, |_| size_of::<Progress>());
-    run.id.as_str().len().saturating_add(details.sum()).saturating_add(ends).saturating_add(progress)
+    let ends = run.ends.len().saturating_mul(size_of::<End>());
+    let progress = run.progress.as_ref().map_or(0, |_| size_of::<(Timestamp, Progress)>());
+    let rearmed = run.rearmed.as_ref().map_or(0, |_| size_of::<Rearmed>());
+    run.id
+        .as_str()
+        .len()
+        .saturating_add(details.sum())
+        .saturating_add(ends)
+        .saturating_add(progress)
+        .saturating_add(rearmed)
 }
 
 impl<'a> From<&'a Progress> for ProgressReport<'a> {
     fn from(progress: &'a Progress) -> Self {
         Self { done: progress.done, total: progress.total, message: progress.message.as_deref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{SchedulerId, SchedulerKey, TenantId};
+    use crate::input::{HeartbeatReport, Input, ReportedStatus, StatusReport};
+    use crate::{Effects, ScheduleDraft, SpecDraft, apply};
+
+    /// A nightly job that ended a few times and has a run open, as in operation.
+    fn ordinary(ended: i64) -> Scheduler {
+        let schedule = ScheduleDraft {
+            cron: Some("0 1 * * *".to_owned()),
+            timezone: Some("Asia/Jakarta".to_owned()),
+            ..ScheduleDraft::default()
+        };
+        let id = "nightly-billing-000001".to_owned();
+        let team = Some("payments".to_owned());
+        let draft = SpecDraft {
+            id,
+            team,
+            schedule: Some(schedule),
+            heartbeat_timeout_seconds: Some(120),
+            ..SpecDraft::default()
+        };
+        let key =
+            SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new(&draft.id).unwrap() };
+        let (mut slot, mut effects, mut sequence) = (None, Effects::new(), 0);
+        let mut say = |input: &Input<'_>, at| {
+            sequence += 1;
+            apply(&mut slot, &key, input, at, MessageId { source: 1, sequence, index: 0 }, &mut effects);
+        };
+        let first = Timestamp::from_millis(1_795_456_800_000);
+        say(&Input::Register(Box::new(draft.validate().unwrap())), first.plus_millis(-1_000));
+        for day in 0..=ended {
+            let at = first.plus_millis(day * 86_400_000);
+            let run = format!("scheduled__2026-11-{:02}T01:00:00", day + 1);
+            let run_id = Some(run.as_str());
+            let status = |status| {
+                let (occurred_at, error, exit_code) = (None, None, None);
+                let duration_ms = (status != ReportedStatus::Running).then_some(600_000);
+                let metadata = Vec::new();
+                Input::Status(StatusReport { status, run_id, occurred_at, error, exit_code, duration_ms, metadata })
+            };
+            say(&status(ReportedStatus::Running), at);
+            say(&Input::Tick, at);
+            say(&Input::Heartbeat(HeartbeatReport { run_id, occurred_at: None, progress: None }), at.plus_seconds(60));
+            if day < ended {
+                say(&status(ReportedStatus::Success), at.plus_seconds(100));
+                say(&Input::Tick, at.plus_seconds(100));
+            }
+        }
+        assert_eq!(effects.events.iter().filter(|event| format!("{event:?}").contains("Alert")).count(), 0);
+        slot.unwrap()
+    }
+
+    #[test]
+    fn an_ordinary_scheduler_is_small() {
+        for (ended, most) in [(0, 700), (4, 770), (30, 830)] {
+            let state = ordinary(ended);
+            assert!(state.rare.is_none() && state.unnamed.is_none());
+            let bytes = state.approximate_memory_bytes();
+            assert!(bytes < most, "{bytes} bytes after {ended} runs; {} for the state", size_of::<Scheduler>());
+        }
     }
 }

@@ -206,7 +206,7 @@ impl Scheduler {
             good_streak: self.good_streak,
             registered_at: self.registered_at,
             updated_at: self.updated_at,
-            revision: self.revision,
+            revision: self.revision(),
         }
     }
 
@@ -253,8 +253,8 @@ impl Scheduler {
             }),
             stale: run.verdict.and_then(|verdict| verdict.stale),
             deadline: self.run_deadline(run).filter(|_| !self.paused).map(|(deadline, _)| deadline),
-            heartbeats: run.heartbeats,
-            progress: run.progress.as_deref().cloned(),
+            heartbeats: u64::from(run.heartbeats),
+            progress: run.progress().cloned(),
         }
     }
 
@@ -269,7 +269,7 @@ impl Scheduler {
             status: entry.status,
             started_at: entry.started_at,
             ended_at: entry.ended_at,
-            late_start_ms: entry.late_start_ms,
+            late_start_ms: entry.late_start_ms(),
             stale: entry.stale,
             run_id: run.map(|run| run.id.clone()),
             error: detail.and_then(|detail| detail.error.clone()),

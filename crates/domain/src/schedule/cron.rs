@@ -1,7 +1,7 @@
 //! Five-field cron expressions and `@` names on the wall clock of a zone.
 
-use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use croner::{Cron, CronComponent};
 use jiff::Timestamp as Instant;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -15,6 +15,11 @@ use crate::time::Timestamp;
 const EARLIEST: Timestamp = Timestamp::from_millis(0);
 /// Nothing is due after this time, 4000-01-01.
 const LATEST: Timestamp = Timestamp::from_millis(64_060_588_800_000);
+
+/// How many days each month has at most.
+const MONTH_LENGTHS: [u16; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+/// What marks a value that was named without `L`, `W` or `#` in croner's components.
+const PLAIN: u8 = 1;
 
 const NAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
@@ -108,9 +113,17 @@ pub fn check_cron(text: &str) -> Result<Box<str>, CronError> {
         return Err(CronError::FieldCount { count: fields.len() });
     }
     for (position, text) in fields.iter().enumerate() {
-        check_field(position, text)?;
+        check_characters(position, text)?;
     }
-    let cron = parse(&folded).map_err(|_| CronError::NeverDue)?;
+    let Ok(cron) = parse(&folded) else {
+        for (position, text) in fields.iter().enumerate() {
+            check_field(position, text)?;
+        }
+        return Err(CronError::NeverDue);
+    };
+    if has_no_day(&cron, &fields) {
+        return Err(CronError::NeverDue);
+    }
     let start = DateTime::constant(2024, 1, 1, 0, 0, 0, 0);
     match cron.find_next_occurrence(&start, true) {
         Ok(_) => Ok(folded.into()),
@@ -118,19 +131,45 @@ pub fn check_cron(text: &str) -> Result<Box<str>, CronError> {
     }
 }
 
-/// Checks one field by itself, with stars in all others, so that the message can name it.
-fn check_field(position: usize, text: &str) -> Result<(), CronError> {
+/// Whether the days of the month decide, and none of the months has any of them (30 February): known at once, while a search
+/// would go through thousands of years.
+fn has_no_day(cron: &Cron, fields: &[&str]) -> bool {
+    let (Some(days), Some(weekdays)) = (fields.get(2), fields.get(4)) else { return false };
+    let is_plain = days.bytes().all(|byte| byte.is_ascii_digit() || b"*,-/".contains(&byte));
+    if !is_plain || !weekdays.starts_with(['*', '?']) {
+        return false;
+    }
+    let has = |component: &CronComponent, value| component.is_bit_set(value, PLAIN).unwrap_or(false);
+    let has_day = |(month, length): (u16, u16)| {
+        has(&cron.pattern.months, month) && (1..=length).any(|day| has(&cron.pattern.days, day))
+    };
+    !(1..).zip(MONTH_LENGTHS).any(has_day)
+}
+
+/// Checks that a field has only characters that it may have.
+fn check_characters(position: usize, text: &str) -> Result<(), CronError> {
     let Some((field, extra, letters)) = FIELDS.get(position).copied() else {
         return Err(CronError::FieldCount { count: position });
     };
-    let wrong = |reason: String| CronError::Field { field, text: text.to_owned(), reason };
     let is_allowed = |character: char| {
         let plain = character.is_ascii_digit() || matches!(character, '*' | ',' | '-' | '/');
         plain || extra.contains(character.to_ascii_uppercase()) || (letters && character.is_ascii_alphabetic())
     };
-    if let Some(character) = text.chars().find(|character| !is_allowed(*character)) {
-        return Err(wrong(format!("the character {character:?} can't be used here")));
+    match text.chars().find(|character| !is_allowed(*character)) {
+        None => Ok(()),
+        Some(character) => {
+            let reason = format!("the character {character:?} can't be used here");
+            Err(CronError::Field { field, text: text.to_owned(), reason })
+        }
     }
+}
+
+/// Checks one field by itself, with stars in all others, so that the message can name it.
+fn check_field(position: usize, text: &str) -> Result<(), CronError> {
+    let Some((field, ..)) = FIELDS.get(position).copied() else {
+        return Err(CronError::FieldCount { count: position });
+    };
+    let wrong = |reason: String| CronError::Field { field, text: text.to_owned(), reason };
     let alone: Vec<&str> = (0..FIELDS.len()).map(|place| if place == position { text } else { "*" }).collect();
     match parse(&alone.join(" ")) {
         Ok(_) => Ok(()),
