@@ -129,6 +129,11 @@ pub enum ChannelErrorKind {
         /// The service's own code.
         code: String,
     },
+    /// The message to reply to is not there, and the reply became a message of its own, which should be removed.
+    Orphaned {
+        /// Where the reply is instead.
+        stray: Posted,
+    },
 }
 
 impl ChannelErrorKind {
@@ -142,6 +147,7 @@ impl ChannelErrorKind {
             Self::DestinationBroken { .. } => "destination_broken",
             Self::Payload { .. } => "payload",
             Self::Missing { .. } => "missing",
+            Self::Orphaned { .. } => "orphaned",
         }
     }
 }
@@ -183,7 +189,7 @@ pub trait Channel: Send + Sync + 'static {
     /// Posts a message.
     ///
     /// # Errors
-    /// [`ChannelError`]; only `Ambiguous` leaves open whether it is visible.
+    /// [`ChannelError`]; only `Ambiguous` leaves open whether it is visible, and after `Orphaned` it is, elsewhere.
     async fn post(&self, request: PostRequest) -> Result<Posted, ChannelError>;
 
     /// Changes a message as a whole.

@@ -12,6 +12,7 @@ use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
+use ronda_notifier::channel::{ChannelErrorKind, Content, Metadata, PostRequest, Posted};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
 use ronda_runtime::{CancellationToken, Health, Secret, SystemClock};
@@ -202,6 +203,22 @@ async fn without_a_token_it_goes_to_the_terminal_and_once_there_is_one_to_slack(
     let running = Running::start(dir.path(), slack(&stand_in));
     until("the alert on Slack", || stand_in.slack().messages(CHANNEL).len() == 1).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_reply_that_slack_posted_beside_its_deleted_parent_is_told_as_such() {
+    let stand_in = StandIn::start().await.unwrap();
+    let request = PostRequest {
+        channel: CHANNEL.into(),
+        thread_ts: Some("1795456900.000100".into()),
+        content: Content { text: "over".into(), ..Content::default() },
+        metadata: Metadata { k: "r/1".into(), generation: 0, revision: 1 },
+    };
+    let error = slack(&stand_in).post(request).await.unwrap_err();
+    let ts = stand_in.slack().messages(CHANNEL)[0].ts.clone();
+    let stray = Posted { channel: CHANNEL.into(), ts };
+    assert_eq!(error.kind, ChannelErrorKind::Orphaned { stray });
+    assert_eq!(stand_in.slack().calls("chat.delete"), 0, "one attempt a call: removing it is another");
 }
 
 #[tokio::test]

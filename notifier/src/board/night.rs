@@ -63,12 +63,35 @@ struct Job {
     entries: BTreeMap<Subject, Entry>,
 }
 
+/// What is in the entries, counted as they change: asked for with every event.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    counts: Counts,
+    /// Entries that a schedule expected.
+    scheduled: usize,
+    tracked: usize,
+}
+
+impl Tally {
+    fn add(&mut self, subject: &Subject, status: OccurrenceStatus) {
+        self.counts.add(status);
+        self.scheduled += usize::from(matches!(subject, Subject::Occurrence { .. }));
+        self.tracked += 1;
+    }
+
+    fn remove(&mut self, subject: &Subject, status: OccurrenceStatus) {
+        self.counts.remove(status);
+        self.scheduled -= usize::from(matches!(subject, Subject::Occurrence { .. }));
+        self.tracked -= 1;
+    }
+}
+
 /// One night of one board.
 #[derive(Clone, Debug)]
 pub(crate) struct Night {
     pub(crate) window: Window,
     jobs: BTreeMap<SchedulerId, Job>,
-    tracked: usize,
+    tally: Tally,
     /// When it was closed.
     pub(crate) closed: Option<Timestamp>,
     /// Whether the table has changed since its facts were last taken.
@@ -78,7 +101,7 @@ pub(crate) struct Night {
 
 impl Night {
     pub(crate) fn new(window: Window, closed: Option<Timestamp>) -> Self {
-        Self { window, jobs: BTreeMap::new(), tracked: 0, closed, changed: true, late_replies: 0 }
+        Self { window, jobs: BTreeMap::new(), tally: Tally::default(), closed, changed: true, late_replies: 0 }
     }
 
     fn contains(&self, at: Timestamp) -> bool {
@@ -101,8 +124,8 @@ impl Night {
         };
         self.changed = true;
         if !matches(&board.filter, &subject) {
-            if let Some(job) = self.jobs.remove(&row.key.scheduler) {
-                self.tracked = self.tracked.saturating_sub(job.entries.len());
+            for (subject, entry) in self.jobs.remove(&row.key.scheduler).unwrap_or_default().entries {
+                self.tally.remove(&subject, entry.status);
             }
             return;
         }
@@ -136,9 +159,14 @@ impl Night {
 
     fn withdraw(&mut self, scheduler: &SchedulerId, from: Timestamp) {
         let Some(job) = self.jobs.get_mut(scheduler) else { return };
-        let before = job.entries.len();
-        job.entries.retain(|subject, entry| entry.status != OccurrenceStatus::Expected || subject.time() < from);
-        self.tracked = self.tracked.saturating_sub(before - job.entries.len());
+        let tally = &mut self.tally;
+        job.entries.retain(|subject, entry| {
+            let stays = entry.status != OccurrenceStatus::Expected || subject.time() < from;
+            if !stays {
+                tally.remove(subject, entry.status);
+            }
+            stays
+        });
         if job.entries.is_empty() {
             self.jobs.remove(scheduler);
         }
@@ -146,7 +174,7 @@ impl Night {
     }
 
     fn put(&mut self, scheduler: &SchedulerId, name: &str, subject: Subject, entry: Entry) -> bool {
-        if self.tracked >= MAX_TRACKED {
+        if self.tally.tracked >= MAX_TRACKED {
             return false;
         }
         let job = self.jobs.entry(scheduler.clone()).or_default();
@@ -156,12 +184,14 @@ impl Night {
         match job.entries.get_mut(&subject) {
             Some(known) if known.at > entry.at || *known == entry => false,
             Some(known) => {
+                self.tally.remove(&subject, known.status);
+                self.tally.add(&subject, entry.status);
                 *known = entry;
                 true
             }
             None => {
+                self.tally.add(&subject, entry.status);
                 job.entries.insert(subject, entry);
-                self.tracked += 1;
                 true
             }
         }
@@ -216,12 +246,8 @@ impl Night {
         self.withdraw(scheduler, from);
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for entry in self.jobs.values().flat_map(|job| job.entries.values()) {
-            counts.add(entry.status);
-        }
-        counts
+    pub(crate) const fn counts(&self) -> Counts {
+        self.tally.counts
     }
 
     /// Whether anything is expected, or happened.
@@ -236,9 +262,7 @@ impl Night {
         if watermark >= self.window.end {
             return counts.open() == 0 || watermark >= self.window.end.plus_seconds(grace_seconds);
         }
-        let any_scheduled =
-            self.jobs.values().flat_map(|job| job.entries.keys()).any(|key| matches!(key, Subject::Occurrence { .. }));
-        watermark >= self.window.start && any_scheduled && counts.open() == 0 && counts.problems() == 0
+        watermark >= self.window.start && self.tally.scheduled > 0 && counts.open() == 0 && counts.problems() == 0
     }
 
     /// What the table has to say now.

@@ -52,6 +52,8 @@ impl Core {
             for surface in shard.active() {
                 let Some(work) = surface.work(now.mono_ms) else { continue };
                 match parent_of(shard, surface) {
+                    // What is to be removed is removed in any case.
+                    _ if matches!(work, Work::Delete { .. }) => {}
                     Parent::Ready(_) => {}
                     Parent::Wait => continue,
                     Parent::Gone => {
@@ -123,7 +125,10 @@ impl Core {
             Err(error) => self.went_wrong(call, error, now),
         }
         let outcome = outcome.unwrap_or_else(|error| Outcome::Failed(error.kind));
-        let gone = matches!((&call.work, &outcome), (Work::Post, Outcome::Failed(ChannelErrorKind::Missing { .. })));
+        let gone = matches!(
+            (&call.work, &outcome),
+            (Work::Post, Outcome::Failed(ChannelErrorKind::Missing { .. } | ChannelErrorKind::Orphaned { .. }))
+        );
         let Some(shard) = self.shards.get_mut(call.shard) else { return };
         let policy = policy(&self.config, shard.get(&call.key));
         shard.change(&call.key, |surface| surface.settle(&call.work, outcome, now.mono_ms, &policy));
@@ -168,8 +173,8 @@ impl Core {
                 let pause = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX / 2);
                 self.pace.silence(now.mono_ms.saturating_add(pause));
             }
-            // An unreadable history (a missing scope) says nothing against posting.
-            ChannelErrorKind::DestinationBroken { code } if call.work != Work::Find => {
+            // An unreadable history, or a refused removal (a missing scope), says nothing against posting.
+            ChannelErrorKind::DestinationBroken { code } if matches!(call.work, Work::Post | Work::Edit { .. }) => {
                 self.destination_broken(call, code, now);
             }
             _ => {}

@@ -145,6 +145,29 @@ fn a_deleted_alert_stays_deleted_and_a_deleted_board_comes_back_once() {
 }
 
 #[test]
+fn a_reply_that_lost_its_parent_is_removed_and_never_posted_again() {
+    let mut rig = Rig::new(Config::default());
+    rig.fails("billing");
+    rig.pass(10_000);
+    rig.slack.messages.clear();
+    rig.slack.refuses_removal = true;
+    // The reply comes before the edit that would tell us that the alert is gone.
+    let retry_after = std::time::Duration::from_secs(20);
+    rig.slack.fail_next(ChannelErrorKind::NotSent { retry_after, rate_limited: false });
+    rig.recovers("billing");
+    rig.pass(5 * MINUTE);
+    assert_eq!(rig.slack.posts, 2, "the alert, and its reply once: {:?}", rig.visible());
+    assert_eq!(rig.slack.messages.len(), 1);
+    rig.fails("other");
+    rig.pass(10_000);
+    assert_eq!(rig.slack.posts, 3, "a refused removal keeps nothing else waiting");
+    rig.slack.refuses_removal = false;
+    rig.restart();
+    rig.pass(5 * MINUTE);
+    assert_eq!(rig.visible(), ["🔴 *other* failed (production)"]);
+}
+
+#[test]
 fn a_night_is_one_table_few_edits_and_exactly_one_all_clear() {
     let mut rig = Rig::night();
     rig.schedules("nightly", "0 1 * * *");

@@ -172,15 +172,15 @@ impl Channel for SlackChannel {
         let (Some(channel), Some(ts)) = (answer["channel"].as_str(), answer["ts"].as_str()) else {
             return Err(classify::ambiguous("chat.postMessage answered ok without channel and ts"));
         };
+        let posted = Posted { channel: channel.to_owned(), ts: ts.to_owned() };
         // A reply to a deleted message becomes a message of its own, and Slack says ok.
         if request.thread_ts.is_some() && answer["message"]["thread_ts"].is_null() {
-            self.delete(channel, ts).await?;
             return Err(ChannelError {
-                kind: ChannelErrorKind::Missing { code: "thread_not_found".to_owned() },
+                kind: ChannelErrorKind::Orphaned { stray: posted },
                 message: "the message to reply to was deleted".to_owned(),
             });
         }
-        Ok(Posted { channel: channel.to_owned(), ts: ts.to_owned() })
+        Ok(posted)
     }
 
     async fn update(&self, request: UpdateRequest) -> Result<(), ChannelError> {

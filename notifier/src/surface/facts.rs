@@ -108,7 +108,16 @@ pub(crate) struct Counts {
 
 impl Counts {
     pub(crate) fn add(&mut self, status: OccurrenceStatus) {
-        let slot = match status {
+        *self.slot(status) += 1;
+    }
+
+    pub(crate) fn remove(&mut self, status: OccurrenceStatus) {
+        let slot = self.slot(status);
+        *slot = slot.saturating_sub(1);
+    }
+
+    const fn slot(&mut self, status: OccurrenceStatus) -> &mut u32 {
+        match status {
             OccurrenceStatus::Expected => &mut self.waiting,
             OccurrenceStatus::Running => &mut self.running,
             OccurrenceStatus::Succeeded => &mut self.succeeded,
@@ -118,8 +127,7 @@ impl Counts {
             OccurrenceStatus::Missed => &mut self.missed,
             OccurrenceStatus::Stale => &mut self.stale,
             OccurrenceStatus::Unknown => &mut self.unknown,
-        };
-        *slot += 1;
+        }
     }
 
     pub(crate) const fn problems(&self) -> u32 {

@@ -21,6 +21,8 @@ pub(crate) struct Policy {
 const FIRST_LOOK_MS: u64 = 1_000;
 /// Lookups that must find nothing before a surface is posted again.
 const READS: u8 = 2;
+/// Attempts at removing a message before it is left where it is.
+const MAX_DELETES: u32 = 20;
 /// The longest pause between attempts at one surface.
 const MAX_BACKOFF_MS: u64 = 300_000;
 
@@ -34,7 +36,7 @@ pub(crate) enum Work {
     },
     /// Look the message up.
     Find,
-    /// Remove a twin.
+    /// Remove a twin, or a reply that lost its parent.
     Delete {
         channel: String,
         ts: String,
@@ -68,7 +70,7 @@ impl Surface {
         if now_ms < self.not_before_ms {
             return None;
         }
-        if let (Some(ts), Some(applied), Phase::Live) = (self.twins.first(), &self.applied, &self.phase) {
+        if let (Some(ts), Some(applied), Phase::Live | Phase::Gone) = (self.twins.first(), &self.applied, &self.phase) {
             return Some(Work::Delete { channel: applied.channel.clone(), ts: ts.clone() });
         }
         match &self.phase {
@@ -88,7 +90,7 @@ impl Surface {
     /// Whether a call will be needed sooner or later without anything new being desired.
     pub(crate) fn is_settled(&self) -> bool {
         match &self.phase {
-            Phase::Gone => true,
+            Phase::Gone => self.twins.is_empty() || self.applied.is_none(),
             Phase::Absent => self.folded_into.is_some(),
             Phase::Live => {
                 self.twins.is_empty()
@@ -124,11 +126,10 @@ impl Surface {
             (Work::Edit { .. }, Outcome::Failed(kind)) => self.edit_failed(&kind, now_ms, policy),
             (Work::Find, Outcome::Found(found)) => self.found(found, now_ms, policy),
             (Work::Find, Outcome::Failed(_)) => self.find_failed(now_ms, policy),
-            (Work::Delete { ts, .. }, Outcome::Deleted) => self.twins.retain(|twin| twin != ts),
+            (Work::Delete { ts, .. }, Outcome::Deleted) => self.forget_twin(ts),
             (Work::Delete { ts, .. }, Outcome::Failed(kind)) => match kind {
-                ChannelErrorKind::Missing { .. } | ChannelErrorKind::Payload { .. } => {
-                    self.twins.retain(|twin| twin != ts);
-                }
+                ChannelErrorKind::Missing { .. } | ChannelErrorKind::Payload { .. } => self.forget_twin(ts),
+                _ if self.attempts + 1 >= MAX_DELETES => self.forget_twin(ts),
                 _ => self.back_off(now_ms, 0),
             },
             // The worker never pairs these; changing nothing is the safe answer.
@@ -144,6 +145,11 @@ impl Surface {
             // An earlier attempt may still turn up.
             self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
         }
+    }
+
+    fn forget_twin(&mut self, ts: &str) {
+        self.twins.retain(|twin| twin != ts);
+        self.attempts = 0;
     }
 
     fn live(&mut self, now_ms: u64, policy: &Policy) {
@@ -176,6 +182,13 @@ impl Surface {
                 None => self.phase = Phase::Gone,
             },
             ChannelErrorKind::Missing { .. } => self.phase = Phase::Gone,
+            ChannelErrorKind::Orphaned { stray } => {
+                let revision = self.desired;
+                self.phase = Phase::Gone;
+                self.applied = Some(Applied { revision, channel: stray.channel.clone(), ts: stray.ts.clone() });
+                self.twins.push(stray.ts.clone());
+                self.attempts = 0;
+            }
         }
     }
 
@@ -199,7 +212,8 @@ impl Surface {
                 self.back_off(now_ms, 0);
                 self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
             }
-            ChannelErrorKind::DestinationBroken { .. } => {}
+            // The second can't come of an edit.
+            ChannelErrorKind::DestinationBroken { .. } | ChannelErrorKind::Orphaned { .. } => {}
             ChannelErrorKind::Payload { .. } => match self.form.lower(self.has_table()) {
                 Some(form) => self.form = form,
                 // Nothing lower is left: keep what is visible until something else is desired.

@@ -44,7 +44,7 @@ pub(crate) struct Surface {
     pub(crate) folded_into: Option<String>,
     /// Whether it was deleted by a person and posted once more.
     pub(crate) recreated: bool,
-    /// Messages to delete: late twins.
+    /// Messages to delete: late twins, and a reply that became a message of its own.
     pub(crate) twins: Vec<String>,
     /// Wall time of the first claim of a post, to look the message up by.
     pub(crate) first_claim_wall_ms: i64,

@@ -48,6 +48,7 @@ pub(super) struct Slack {
     pub(super) posts: u32,
     pub(super) edits: u32,
     pub(super) broken: Option<String>,
+    pub(super) refuses_removal: bool,
     next: VecDeque<ChannelErrorKind>,
     always: Option<ChannelErrorKind>,
     last_ts: u64,
@@ -76,15 +77,22 @@ impl Slack {
                 self.posts += 1;
                 self.last_ts += 1;
                 let ts = format!("{:010}", self.last_ts);
+                let there = |parent: &String| self.messages.iter().any(|message| message.ts == *parent);
+                let orphaned = post.thread_ts.as_ref().is_some_and(|parent| !there(parent));
                 let (generation, revision) = (post.metadata.generation, post.metadata.revision);
                 self.messages.push(Message {
                     ts: ts.clone(),
                     k: post.metadata.k,
                     content: post.content,
-                    thread: post.thread_ts,
+                    thread: post.thread_ts.filter(|_| !orphaned),
                     found: Found { ts: ts.clone(), generation, revision },
                 });
-                Ok(Outcome::Posted(Posted { channel: post.channel, ts }))
+                let posted = Posted { channel: post.channel, ts };
+                if orphaned {
+                    failed(ChannelErrorKind::Orphaned { stray: posted })
+                } else {
+                    Ok(Outcome::Posted(posted))
+                }
             }
             Request::Update(update) => match self.messages.iter_mut().find(|message| message.ts == update.ts) {
                 Some(message) => {
@@ -98,6 +106,9 @@ impl Slack {
             Request::Find(find) => {
                 let ours = self.messages.iter().filter(|message| message.k == find.k);
                 Ok(Outcome::Found(ours.map(|message| message.found.clone()).collect()))
+            }
+            Request::Delete { .. } if self.refuses_removal => {
+                failed(ChannelErrorKind::DestinationBroken { code: "missing_scope".into() })
             }
             Request::Delete { ts, .. } => {
                 self.messages.retain(|message| message.ts != ts);
