@@ -21,7 +21,11 @@ pub fn apply(
 ) {
     effects.refused = None;
     match input {
-        Input::Register(spec) => return lifecycle::register(slot, spec, at, message, effects),
+        Input::Register(spec) => {
+            lifecycle::register(slot, spec, at, message, effects);
+            slot.iter_mut().for_each(Scheduler::tidy);
+            return;
+        }
         Input::Delete => return lifecycle::delete(slot, at, message, effects),
         _ => {}
     }
