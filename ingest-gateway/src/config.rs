@@ -5,7 +5,8 @@
 pub struct Config {
     /// How long a partition may send nothing before an empty frame (a pulse) goes out, in milliseconds.
     pub pulse_period_ms: u64,
-    /// How long a frame waits for more commands once it could be sent, in milliseconds; 0: not at all.
+    /// Frames of a partition are at least this far apart, in milliseconds, so that under load fewer and larger ones go out; the first after a
+    /// pause goes at once. 0: as soon as the one before is confirmed.
     pub linger_ms: u64,
     /// Most encoded commands in one frame, in bytes; capped by what the queue takes.
     pub max_frame_bytes: usize,
@@ -53,7 +54,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             pulse_period_ms: 1_000,
-            linger_ms: 0,
+            linger_ms: 2,
             max_frame_bytes: 512 * 1024,
             max_buffered_bytes: 16 * 1024 * 1024,
             publish_attempt_timeout_ms: 5_000,

@@ -9,7 +9,8 @@ pub struct Config {
     pub pulse_period_ms: u32,
     /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
     pub gateway_silent_periods: u32,
-    /// How long to collect more deliveries before a commit, in milliseconds; 0: commit what is there.
+    /// Commits of a partition are at least this far apart, in milliseconds: under load more is collected, while the first commit
+    /// after a pause is made at once. 0: commit what is there.
     pub commit_interval_ms: u32,
     /// Most messages in one commit.
     pub receive_messages: usize,
@@ -30,8 +31,8 @@ impl Default for Config {
         Self {
             pulse_period_ms: 1_000,
             gateway_silent_periods: 10,
-            commit_interval_ms: 0,
-            receive_messages: 64,
+            commit_interval_ms: 100,
+            receive_messages: 512,
             receive_bytes: 4 << 20,
             commit_rows: 20_000,
             history_retention_seconds: 90 * 86_400,

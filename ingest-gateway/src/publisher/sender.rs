@@ -24,6 +24,8 @@ pub(super) struct Sender {
     /// Numbers given up since the last confirmed frame; at most one, because nothing but empty frames is sent until one is confirmed.
     abandoned: Vec<u64>,
     next_pulse: Instant,
+    /// When the last frame of commands was closed.
+    last_closed: Instant,
 }
 
 /// Why a frame was given up.
@@ -36,7 +38,14 @@ enum GivenUp {
 
 impl Sender {
     pub(super) fn new(lane: Arc<Lane>, shared: Arc<Shared>) -> Self {
-        Self { lane, shared, next_number: 1, abandoned: Vec::new(), next_pulse: Instant::now() }
+        Self {
+            lane,
+            shared,
+            next_number: 1,
+            abandoned: Vec::new(),
+            next_pulse: Instant::now(),
+            last_closed: Instant::now(),
+        }
     }
 
     /// Joins, sends until the lane is closed and empty, and leaves.
@@ -47,11 +56,12 @@ impl Sender {
         self.lane.set_state(LaneState::Open);
         self.shared.joined();
         loop {
+            self.keep_apart().await;
             match self.lane.next() {
                 Work::Frame(filling) => self.send(filling).await,
                 Work::Nothing => {
                     tokio::select! {
-                        () = self.lane.woken() => self.linger().await,
+                        () = self.lane.woken() => {}
                         () = sleep_until(self.next_pulse) => { self.insist(FrameKind::Normal).await; }
                     }
                 }
@@ -61,9 +71,12 @@ impl Sender {
         self.leave().await;
     }
 
-    async fn linger(&self) {
-        if !self.shared.linger.is_zero() {
-            sleep(self.shared.linger).await;
+    /// Under load the next frame fills for a while, so that fewer and larger ones share the cost of a publish. After a pause the
+    /// first goes at once.
+    async fn keep_apart(&self) {
+        let earliest = self.last_closed + self.shared.linger;
+        if Instant::now() < earliest {
+            sleep_until(earliest).await;
         }
     }
 
@@ -86,6 +99,7 @@ impl Sender {
         let number = numbering.number;
         let declared = numbering.abandoned.clone();
         let now = self.now();
+        self.last_closed = Instant::now();
         let (frame, completion) = filling.close(numbering, now);
         let deadline = Instant::now() + self.shared.retry_for;
         let outcome = self.publish(&frame, Some(deadline)).await;

@@ -32,11 +32,20 @@ pub(super) struct Owner<S: ?Sized> {
     clock: watch::Sender<Timestamp>,
     /// Ends with the owner.
     retention: JoinSet<()>,
+    /// Since the last commit began.
+    since_commit: Stopwatch,
 }
 
 impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
     pub(super) fn new(shared: Arc<Shared<S>>, partition: u32, cancel: CancellationToken) -> Self {
-        Self { shared, partition, cancel, clock: watch::channel(Timestamp::MIN).0, retention: JoinSet::new() }
+        Self {
+            shared,
+            partition,
+            cancel,
+            clock: watch::channel(Timestamp::MIN).0,
+            retention: JoinSet::new(),
+            since_commit: Stopwatch::start(),
+        }
     }
 
     /// Owns the partition until it is cancelled, fenced, or something fails that can't be retried.
@@ -48,6 +57,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         self.shared.vitals.set_ready(self.partition, true);
         tracing::info!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
         while let Some(deliveries) = self.receive(receiver.as_mut()).await? {
+            self.since_commit = Stopwatch::start();
             core = self.process(core, receiver.as_mut(), deliveries).await?;
         }
         Ok(())
@@ -102,21 +112,23 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
                 _ = pause(BEAT, &self.cancel) => {}
             }
         };
-        if config.commit_interval_ms > 0 {
-            self.collect(receiver, limit, &mut deliveries).await?;
+        let interval = Duration::from_millis(u64::from(config.commit_interval_ms));
+        let left = interval.saturating_sub(self.since_commit.elapsed());
+        if !left.is_zero() {
+            self.collect(receiver, limit, left, &mut deliveries).await?;
         }
         Ok(Some(deliveries))
     }
 
-    /// Collects more until the interval is over or the commit is full.
+    /// Collects more until the time is over or the commit is full.
     async fn collect(
         &self,
         receiver: &mut dyn Receiver,
         limit: ReceiveLimit,
+        time: Duration,
         deliveries: &mut Vec<Delivery>,
     ) -> Result<(), ProcessorError> {
-        let interval = Duration::from_millis(u64::from(self.shared.config.commit_interval_ms));
-        let mut over = pin!(pause(interval, &self.cancel));
+        let mut over = pin!(pause(time, &self.cancel));
         loop {
             let bytes: usize = deliveries.iter().map(|delivery| delivery.message.len()).sum();
             let room = ReceiveLimit {

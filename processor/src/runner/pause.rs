@@ -22,12 +22,16 @@ pub(super) async fn sleep(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// Measures for metrics.
+/// Measures, for metrics and for pacing.
 pub(super) struct Stopwatch(Instant);
 
 impl Stopwatch {
     pub(super) fn start() -> Self {
         Self(Instant::now())
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
     }
 
     pub(super) fn seconds(&self) -> f64 {
