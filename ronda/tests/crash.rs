@@ -1,6 +1,6 @@
 //! What is promised when the process is killed: every 2xx is found afterwards, nothing counts twice, no alert is seen twice.
 //!
-//! `RONDA_CRASH_ROUNDS` and `RONDA_CRASH_RATE` (heartbeats a second) make it harder.
+//! `CRASH_ROUNDS` and `CRASH_RATE` (heartbeats a second) make it harder.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -99,8 +99,8 @@ async fn wait_for_alerts(stand_in: &StandIn, jobs: &[String]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_the_middle_of_a_load_nothing_is_lost_and_no_alert_is_seen_twice() {
-    let (rounds, rate) = (setting("RONDA_CRASH_ROUNDS", 3), setting("RONDA_CRASH_RATE", 2_000));
-    let binary = std::env::var("RONDA_CRASH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ronda").to_owned());
+    let (rounds, rate) = (setting("CRASH_ROUNDS", 3), setting("CRASH_RATE", 2_000));
+    let binary = std::env::var("CRASH_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ronda").to_owned());
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (stand_in, environment) = slack().await;
     let mut ledger = Ledger::default();

@@ -89,8 +89,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
     }
 
     fn start_retention(&mut self) {
-        let config = &self.shared.config;
-        if self.partition == 0 && config.history_retention_seconds > 0 {
+        if self.partition == 0 {
             let (shared, clock) = (Arc::clone(&self.shared), self.clock.subscribe());
             self.retention.spawn(async move {
                 let config = &shared.config;

@@ -13,7 +13,8 @@ const EVERY_MS: i64 = 3_600_000;
 /// Wait between two steps, so that commits come first.
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// Cleans up once an hour of the clock; ends when the clock's sender is gone.
+/// Cleans up once an hour of the clock; ends when the clock's sender is gone. With 0 seconds all history stays, and only what is kept for
+/// a fixed time goes.
 pub(super) async fn run<S: Retention + ?Sized>(
     store: &S,
     mut clock: watch::Receiver<Timestamp>,
@@ -27,7 +28,8 @@ pub(super) async fn run<S: Retention + ?Sized>(
             continue;
         }
         last = now;
-        if let Err(error) = clean_up(store, now.minus_seconds(keep_seconds), entries).await {
+        let before = if keep_seconds == 0 { Timestamp::MIN } else { now.minus_seconds(keep_seconds) };
+        if let Err(error) = clean_up(store, before, entries).await {
             tracing::warn!(error = %error, "old history could not be removed; it will be tried again in an hour");
         }
     }
@@ -47,5 +49,41 @@ async fn clean_up<S: Retention + ?Sized>(
             return Ok(());
         }
         pause::sleep(BETWEEN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use parking_lot::Mutex;
+    use ronda_store::error::StoreError;
+    use ronda_store::port::{PurgeCursor, Purged};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<Timestamp>>);
+
+    #[async_trait]
+    impl Retention for Asked {
+        async fn purge(&self, before: Timestamp, _: Option<PurgeCursor>, _: usize) -> Result<Purged, StoreError> {
+            self.0.lock().push(before);
+            Ok(Purged { removed: 0, next: None })
+        }
+    }
+
+    async fn asked(keep_seconds: u32) -> Vec<Timestamp> {
+        let store = Asked::default();
+        let (clock, seen) = watch::channel(Timestamp::MIN);
+        clock.send_replace(Timestamp::from_millis(10_000_000));
+        drop(clock);
+        run(&store, seen, keep_seconds, 10).await;
+        store.0.into_inner()
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_for_a_fixed_time_goes_even_when_history_is_kept_for_ever() {
+        assert_eq!(asked(0).await, [Timestamp::MIN]);
+        assert_eq!(asked(1_000).await, [Timestamp::from_millis(9_000_000)]);
     }
 }
