@@ -155,10 +155,10 @@ impl Shard {
         self.surfaces.values()
     }
 
-    /// The last surface whose key begins so.
-    pub(crate) fn last_of(&self, prefix: &str) -> Option<&Surface> {
+    /// Surfaces whose key begins so, by key.
+    pub(crate) fn beginning_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Surface> {
         let from = self.surfaces.range(prefix.to_owned()..);
-        from.take_while(|(key, _)| key.starts_with(prefix)).last().map(|(_, surface)| surface)
+        from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(_, surface)| surface)
     }
 
     /// Surfaces that may need a call.

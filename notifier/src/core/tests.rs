@@ -168,6 +168,49 @@ fn a_reply_that_lost_its_parent_is_removed_and_never_posted_again() {
 }
 
 #[test]
+fn what_every_partition_says_of_a_gap_is_one_notice_and_another_gap_is_another() {
+    let mut rig = Rig::new(Config::default());
+    rig.blind_ms(0, (0, 600_000), &["a"]);
+    rig.pass(10_000);
+    // The others' frames were not of the same millisecond; one was heard again much later.
+    rig.blind_ms(1, (-40, 600_250), &["b"]);
+    rig.blind_ms(2, (10, 630_000), &["c"]);
+    rig.pass(10_000);
+    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
+    let plain = &rig.slack.messages[0].content.plain;
+    assert!(plain.contains("3 jobs were due or running") && plain.contains("a, b, c"), "{plain}");
+    assert!(rig.visible()[0].contains("Ronda was blind"), "{:?}", rig.visible());
+    rig.blind(0, (3_000, 3_600), &["a"]);
+    rig.pass(10_000);
+    assert_eq!(rig.slack.messages.len(), 2, "{:?}", rig.visible());
+}
+
+#[test]
+fn a_gap_that_concerned_nobody_is_not_told_until_it_did() {
+    let mut rig = Rig::new(Config::default());
+    rig.blind(0, (0, 600), &[]);
+    rig.pass(MINUTE);
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), Vec::<String>::new());
+    rig.blind(1, (0, 600), &["a"]);
+    rig.pass(10_000);
+    assert!(rig.slack.messages[0].content.plain.contains("1 job was due or running"), "{:?}", rig.visible());
+}
+
+#[test]
+fn only_what_was_awaited_in_a_gap_is_told_as_its_unknown() {
+    let mut rig = Rig::new(Config::default());
+    rig.blind(0, (0, 600), &["a"]);
+    rig.pass(10 * MINUTE);
+    rig.judged("a", 5, Status::Expected, Status::Unknown);
+    rig.judged("weeks-later", 20_000, Status::Expected, Status::Unknown);
+    rig.pass(10_000);
+    let plain = &rig.slack.messages[0].content.plain;
+    assert!(plain.contains("1 ended as unknown") && !plain.contains("weeks-later"), "{plain}");
+}
+
+#[test]
 fn a_night_is_one_table_few_edits_and_exactly_one_all_clear() {
     let mut rig = Rig::night();
     rig.schedules("nightly", "0 1 * * *");

@@ -1,6 +1,7 @@
 //! Notices that are not about one scheduler: Ronda was blind, or the queue lost frames.
 
 use ronda_domain::event::EventKind;
+use ronda_domain::input::Gap;
 use ronda_domain::record::OccurrenceStatus;
 use ronda_schemas::event::{BlindNotice, LostFrames, SchedulerEvent};
 
@@ -11,15 +12,34 @@ use crate::surface::{AdminFacts, BlindFacts, Facts, Surface};
 
 /// Most names listed in a blind notice.
 pub(crate) const MAX_LISTED: usize = 50;
+/// Gaps that end within this of each other are one: every partition sees the end in a frame of its own.
+const SAME_END_MS: i64 = 5_000;
+/// How long after a gap an occurrence may be due whose start was already awaited in it, because it may begin early.
+const EARLY_START_MS: i64 = 3_600_000;
 
 fn blind_prefix(tenant: &str) -> String {
     format!("blind/{tenant}/")
 }
 
+/// The newest blind notice of a tenant whose gap is such.
+fn newest(shard: &Shard, tenant: &str, is_such: impl Fn(Gap) -> bool) -> Option<String> {
+    let prefix = blind_prefix(tenant);
+    let such = |surface: &&Surface| matches!(&surface.facts, Facts::Blind(blind) if is_such(blind.gap));
+    shard.beginning_with(&prefix).filter(such).last().map(|surface| surface.key.clone())
+}
+
+/// Whether two partitions mean the same by these, or people would.
+fn is_one(a: Gap, b: Gap) -> bool {
+    (a.from < b.until && b.from < a.until) || a.until.millis_since(b.until).abs() < SAME_END_MS
+}
+
 /// One partition's part of a blind notice: parts of the same tenant and gap are one message.
 pub(super) fn blind(shard: &mut Shard, config: &Config, notice: &BlindNotice, now: Now) {
-    // Zero-padded, so that the newest gap is the last key.
-    let key = fit_key(format!("{}{:016}", blind_prefix(notice.tenant.as_str()), notice.gap.until.as_millis()));
+    let tenant = notice.tenant.as_str();
+    let key = newest(shard, tenant, |gap| is_one(gap, notice.gap)).unwrap_or_else(|| {
+        // Zero-padded, so that the newest gap is the last key.
+        fit_key(format!("{}{:016}", blind_prefix(tenant), notice.gap.until.as_millis()))
+    });
     if shard.get(&key).is_none() {
         let facts = BlindFacts {
             tenant: notice.tenant.clone(),
@@ -37,8 +57,12 @@ pub(super) fn blind(shard: &mut Shard, config: &Config, notice: &BlindNotice, no
     let Some(Facts::Blind(before)) = shard.get(&key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();
     facts.gap.from = facts.gap.from.min(notice.gap.from);
-    facts.parts.retain(|(partition, _)| *partition != notice.partition);
-    facts.parts.push((notice.partition, notice.total));
+    facts.gap.until = facts.gap.until.max(notice.gap.until);
+    match facts.parts.iter_mut().find(|(partition, _)| *partition == notice.partition) {
+        // Of joined gaps: who is concerned by both is counted once.
+        Some((_, total)) => *total = notice.total.max(*total),
+        None => facts.parts.push((notice.partition, notice.total)),
+    }
     facts.parts.sort_unstable();
     facts.schedulers.extend(notice.schedulers.iter().map(|id| id.as_str().into()));
     facts.schedulers.sort();
@@ -47,19 +71,21 @@ pub(super) fn blind(shard: &mut Shard, config: &Config, notice: &BlindNotice, no
     shard.change(&key, |surface| surface.desire(Facts::Blind(facts), now.wall_ms));
 }
 
-/// An occurrence that ended as unknown belongs to the newest gap that its tenant was told of.
+/// An occurrence that ended as unknown belongs to the newest gap of its tenant in which it was awaited or open.
 pub(super) fn unknown_followed(shard: &mut Shard, event: &SchedulerEvent, now: Now) {
     let EventKind::Changed(change) = &event.event.kind else { return };
     if change.to != OccurrenceStatus::Unknown {
         return;
     }
-    let prefix = blind_prefix(event.key.tenant.as_str());
-    let newest = shard.last_of(&prefix);
-    let Some((key, Facts::Blind(before))) = newest.map(|surface| (surface.key.clone(), &surface.facts)) else { return };
+    let time = change.subject.time();
+    let latest = |gap: Gap| gap.until.plus_millis(EARLY_START_MS);
+    let was_open_in = |gap: Gap| time <= latest(gap) && event.event.at >= gap.from;
+    let Some(key) = newest(shard, event.key.tenant.as_str(), was_open_in) else { return };
+    let Some(Facts::Blind(before)) = shard.get(&key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();
     facts.unknown_total += 1;
     if facts.unknown.len() < MAX_LISTED {
-        facts.unknown.push((event.summary.name.clone(), change.subject.time()));
+        facts.unknown.push((event.summary.name.clone(), time));
     }
     shard.change(&key, |surface| {
         surface.desire(Facts::Blind(facts), now.wall_ms);

@@ -74,7 +74,7 @@ impl Surface {
             return Some(Work::Delete { channel: applied.channel.clone(), ts: ts.clone() });
         }
         match &self.phase {
-            Phase::Absent if self.folded_into.is_none() => Some(Work::Post),
+            Phase::Absent if self.is_to_be_shown() => Some(Work::Post),
             Phase::Unknown { .. } => Some(Work::Find),
             Phase::Live => match &self.applied {
                 Some(_) if self.check_at_ms.is_some_and(|at| now_ms >= at) => Some(Work::Find),
@@ -91,7 +91,7 @@ impl Surface {
     pub(crate) fn is_settled(&self) -> bool {
         match &self.phase {
             Phase::Gone => self.twins.is_empty() || self.applied.is_none(),
-            Phase::Absent => self.folded_into.is_some(),
+            Phase::Absent => !self.is_to_be_shown(),
             Phase::Live => {
                 self.twins.is_empty()
                     && self.check_at_ms.is_none()

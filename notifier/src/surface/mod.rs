@@ -148,6 +148,15 @@ impl Surface {
         }
     }
 
+    /// Whether it is a message of its own: not shown by a digest, and about somebody.
+    pub(crate) fn is_to_be_shown(&self) -> bool {
+        let concerns_anybody = match &self.facts {
+            Facts::Blind(blind) => blind.unknown_total > 0 || blind.parts.iter().any(|(_, total)| *total > 0),
+            _ => true,
+        };
+        self.folded_into.is_none() && concerns_anybody
+    }
+
     /// Whether nothing will change it any more, so that it may be forgotten after its time.
     pub(crate) fn is_finished(&self) -> bool {
         match &self.facts {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ronda_domain::event::{Change, Event, EventKind, Lifecycle, Resolution};
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
-use ronda_domain::input::Input;
+use ronda_domain::input::{Gap, Input};
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::spec::{Schedule, SchedulerSpec, Severity};
 use ronda_domain::time::Timestamp;
-use ronda_schemas::event::{EventBatch, EventEnvelope, SchedulerEvent, SchedulerSummary};
+use ronda_schemas::event::{BlindNotice, BlindReason, EventBatch, EventEnvelope, SchedulerEvent, SchedulerSummary};
 use ronda_schemas::row::SchedulerRow;
 
 use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
@@ -328,6 +328,25 @@ impl Rig {
         let event = Event { id: name.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
         let event = SchedulerEvent { key: key(id), summary, event };
         self.batch(0, Timestamp::MIN, vec![EventEnvelope::Scheduler(Box::new(event))]);
+    }
+
+    /// A partition finds that it was blind between two times after midnight, in seconds, and who was concerned.
+    pub(super) fn blind(&mut self, partition: u32, (from, until): (i64, i64), ids: &[&str]) {
+        self.blind_ms(partition, (from * 1_000, until * 1_000), ids);
+    }
+
+    /// The same, in milliseconds.
+    pub(super) fn blind_ms(&mut self, partition: u32, (from, until): (i64, i64), ids: &[&str]) {
+        let at = |millis: i64| Timestamp::from_millis(MIDNIGHT + millis);
+        let notice = BlindNotice {
+            tenant: tenant(),
+            partition,
+            gap: Gap { from: at(from), until: at(until) },
+            reason: BlindReason::NoPulse,
+            schedulers: ids.iter().map(|id| SchedulerId::new(*id).unwrap()).collect(),
+            total: u32::try_from(ids.len()).unwrap(),
+        };
+        self.batch(partition, Timestamp::MIN, vec![EventEnvelope::Blind(Box::new(notice))]);
     }
 
     /// Every partition's clock comes to a time of day in Jakarta.
