@@ -34,7 +34,8 @@ impl Scheduler {
         if report.status.is_terminal() {
             run.join_end(End::new(report, at, message));
         } else if run.has_ended() {
-            effects.changed |= run.join_afterword(at);
+            let is_news = run.join_afterword(at);
+            self.note_afterword(is_news, at, effects);
             return;
         } else {
             run.join_sign(at, report.occurred_at);
@@ -57,7 +58,8 @@ impl Scheduler {
         };
         let Some(run) = self.run_for(id, true, at, effects) else { return };
         if run.has_ended() {
-            effects.changed |= run.join_afterword(at);
+            let is_news = run.join_afterword(at);
+            self.note_afterword(is_news, at, effects);
             return;
         }
         run.join_heartbeat(at, report.occurred_at, report.progress.as_ref());
@@ -65,6 +67,14 @@ impl Scheduler {
         self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
         effects.changed = true;
         if is_news {
+            self.note_fact(at);
+        }
+    }
+
+    /// A run that has ended said more: nothing of the run changes, but it is a sign of life that may break a silence.
+    fn note_afterword(&mut self, is_news: bool, at: Timestamp, effects: &mut Effects) {
+        if is_news {
+            effects.changed = true;
             self.note_fact(at);
         }
     }
