@@ -343,7 +343,7 @@ impl Rig {
             partition,
             gap: Gap { from: at(from), until: at(until) },
             reason: BlindReason::NoPulse,
-            schedulers: ids.iter().map(|id| SchedulerId::new(*id).unwrap()).collect(),
+            schedulers: ids.iter().map(|id| SchedulerId::new(id).unwrap()).collect(),
             total: u32::try_from(ids.len()).unwrap(),
         };
         self.batch(partition, Timestamp::MIN, vec![EventEnvelope::Blind(Box::new(notice))]);
