@@ -330,23 +330,36 @@ impl Surface {
             Phase::Absent | Phase::Live | Phase::Gone => {}
         }
         if !self.target.is_empty() && self.target != target {
-            self.move_to(target);
+            self.move_to(target, now_ms);
         }
     }
 
-    fn move_to(&mut self, target: &str) {
+    fn move_to(&mut self, target: &str, now_ms: u64) {
         let from = std::mem::replace(&mut self.target, target.to_owned());
-        if let Some(applied) = self.applied.take() {
+        let applied = self.applied.take();
+        if applied.is_some() || matches!(self.phase, Phase::Unknown { .. }) {
             self.parked.retain(|parked| parked.target != from);
-            self.parked.push(Parked { target: from, applied });
+            self.parked.push(Parked {
+                target: from,
+                applied,
+                first_claim_wall_ms: self.first_claim_wall_ms,
+                last_claim_wall_ms: self.last_claim_wall_ms,
+            });
         }
         self.twins.clear();
         self.check_at_ms = None;
         self.form = super::Form::DataTable;
         self.first_claim_wall_ms = 0;
+        self.last_claim_wall_ms = 0;
         if let Some(index) = self.parked.iter().position(|parked| parked.target == target) {
-            self.applied = Some(self.parked.swap_remove(index).applied);
-            self.phase = Phase::Live;
+            let parked = self.parked.swap_remove(index);
+            self.phase = match &parked.applied {
+                Some(_) => Phase::Live,
+                None => Phase::Unknown { since_ms: now_ms, reads: 0 },
+            };
+            self.applied = parked.applied;
+            self.first_claim_wall_ms = parked.first_claim_wall_ms;
+            self.last_claim_wall_ms = parked.last_claim_wall_ms;
         } else if self.is_current() {
             self.phase = Phase::Absent;
         } else {

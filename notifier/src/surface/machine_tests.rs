@@ -224,6 +224,24 @@ fn what_was_shown_on_a_terminal_is_shown_on_slack_and_found_again_there() {
 }
 
 #[test]
+fn a_post_of_unknown_fate_is_looked_up_when_its_kind_of_channel_comes_back() {
+    for phase in [Phase::Posting { fence: 1, revision: 1 }, Phase::Unknown { since_ms: 5, reads: 1 }] {
+        let mut surface = surface();
+        surface.claim(&Work::Post, 1, "slack", 1_700);
+        surface.phase = phase;
+        surface.recover(0, "terminal", &POLICY);
+        assert_eq!(surface.work(0), None, "what is over is not shown on the terminal");
+        let mut surface = Surface::decode(&surface.encode().unwrap()).unwrap();
+        surface.recover(0, "slack", &POLICY);
+        assert_eq!(surface.work(0), Some(Work::Find), "not posted without a lookup");
+        assert_eq!(surface.first_claim_wall_ms, 1_700, "looked for from when it was first tried");
+        let found = Found { ts: "9".into(), generation: 0, revision: 1 };
+        surface.settle(&Work::Find, Outcome::Found(vec![found]), 0, &POLICY);
+        assert!(surface.is_settled(), "{surface:?}");
+    }
+}
+
+#[test]
 fn rows_survive_their_encoding() {
     let mut surface = surface();
     surface.phase = Phase::Unknown { since_ms: 3, reads: 1 };

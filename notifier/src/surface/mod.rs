@@ -75,11 +75,18 @@ pub(crate) struct Applied {
     pub(crate) ts: String,
 }
 
-/// What is visible of a surface on another kind of channel.
+/// What is, or may be, visible of a surface on another kind of channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Parked {
     pub(crate) target: String,
-    pub(crate) applied: Applied,
+    /// `None`: a post's fate was unknown, so it has to be looked up there.
+    pub(crate) applied: Option<Applied>,
+    /// Wall time of the first claim of a post there.
+    #[serde(default)]
+    pub(crate) first_claim_wall_ms: i64,
+    /// Wall time of the last claim of a post there.
+    #[serde(default)]
+    pub(crate) last_claim_wall_ms: i64,
 }
 
 /// Where a surface is between desired and applied.
