@@ -111,8 +111,8 @@ pub enum OpenError {
     /// The log was made with another number of partitions.
     #[error(
         "queue directory {dir:?}: the log has {have} partitions, but {asked} were asked for; set partitions = {have}, \
-         or, to change it, stop everything that publishes, let the processor settle what is left, and start with \
-         the directory moved away"
+         or, to change it, begin anew: stop everything and start with the whole data directory moved away, since the \
+         store was made for {have} partitions, too"
     )]
     PartitionCount {
         /// The directory.
