@@ -137,13 +137,13 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Begins the next segment. Called before positions are given out, so that its header has the right ones.
+    /// Begins the next segment. Called before positions are given out, so that its header has the right ones. When it fails nothing of
+    /// the group was written, and the next group makes the same segment anew: an empty one that was left behind is replaced.
     fn roll(&mut self) -> Result<(), Failure> {
         let salt = fresh_salt().map_err(Failure::Passing)?;
         let header =
             SegmentHeader { segment: self.segment + 1, salt, next_group: self.next_group, next: self.next.clone() };
-        let made = create(&self.dir, &header)
-            .map_err(|error| if is_out_of_space(&error) { Failure::Passing(error) } else { Failure::Fatal(error) })?;
+        let made = create(&self.dir, &header).map_err(Failure::Passing)?;
         self.shared.inbox.add_used(made.length);
         self.file = Arc::clone(&made.file);
         (self.segment, self.salt, self.length) = (made.id, made.salt, made.length);

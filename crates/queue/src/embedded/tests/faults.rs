@@ -110,3 +110,25 @@ async fn a_write_that_can_not_be_taken_back_stops_the_queue() {
     queue.close().await;
     assert_eq!(read_all(&open(dir.path()), 0).await, [(1, b"durable".to_vec())]);
 }
+
+#[tokio::test]
+async fn a_segment_that_can_not_be_made_is_made_for_a_later_publish() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let queue = open(dir.path());
+    publish(&queue, 0, (0..2).map(|_| vec![1; 40_000])).await;
+    let full = segments(dir.path());
+    let in_the_way = full[full.len() - 1].with_file_name("00000000000000000002.new");
+    assert_eq!(full.len(), 1);
+    std::fs::create_dir(&in_the_way).expect("a directory where the file is to be");
+    for _ in 0..2 {
+        let error = queue.publish(0, b"refused".to_vec().into()).await.expect_err("no segment to go to");
+        assert_eq!(error.kind, QueueErrorKind::Unavailable);
+        assert!(error.retryable && error.source.is_some());
+    }
+    std::fs::remove_dir(&in_the_way).expect("out of the way");
+    publish(&queue, 0, [b"after".to_vec()]).await;
+    let expected = [(1, vec![1; 40_000]), (2, vec![1; 40_000]), (3, b"after".to_vec())];
+    assert_eq!(read_all(&queue, 0).await, expected);
+    queue.close().await;
+    assert_eq!(read_all(&open(dir.path()), 0).await, expected);
+}
