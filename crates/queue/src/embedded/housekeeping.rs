@@ -1,6 +1,7 @@
 //! The thread that removes settled segments and writes settled positions down, so that neither publishes nor
 //! settling ever wait for it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Shared;
 use super::notes::{self, Notes};
-use super::segment::{Segment, sync_dir};
+use super::segment::sync_dir;
+
+/// Wait before a removal that failed is tried again.
+const RETRY_REMOVAL: Duration = Duration::from_secs(10);
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,20 +54,19 @@ impl Housekeeping {
         self.wake.notify_one();
     }
 
-    /// Waits for work. Notes wait until `due`; the rest is returned at once.
-    fn wait(&self, due: Instant) -> Todo {
+    /// Waits for work, at the longest until `retry`. Notes wait until `due`; the rest is returned at once.
+    fn wait(&self, due: Instant, retry: Option<Instant>) -> Todo {
         let mut todo = self.todo.lock();
         loop {
             let now = Instant::now();
-            if todo.look || todo.end || (todo.note && now >= due) {
+            if todo.look || todo.end || (todo.note && now >= due) || retry.is_some_and(|retry| now >= retry) {
                 let taken = *todo;
                 *todo = Todo { end: taken.end, ..Todo::default() };
                 return taken;
             }
-            if todo.note {
-                self.wake.wait_until(&mut todo, due);
-            } else {
-                self.wake.wait(&mut todo);
+            match todo.note.then_some(due).into_iter().chain(retry).min() {
+                Some(until) => drop(self.wake.wait_until(&mut todo, until)),
+                None => self.wake.wait(&mut todo),
             }
         }
     }
@@ -81,11 +84,13 @@ impl Housekeeper {
     pub(super) fn run(self) {
         let mut written = Notes::default();
         let mut due = Instant::now();
+        let mut retry = None;
         loop {
-            let todo = self.shared.housekeeping.wait(due);
+            let todo = self.shared.housekeeping.wait(due, retry);
             let mut removed = false;
-            while let Some(segment) = self.next_settled() {
-                removed |= self.remove(&segment);
+            if todo.end || retry.is_none_or(|retry| Instant::now() >= retry) {
+                let all_gone = self.remove_settled(&mut removed);
+                retry = (!all_gone).then(|| Instant::now() + RETRY_REMOVAL);
             }
             let now = Instant::now();
             if todo.end || removed || now >= due {
@@ -100,25 +105,36 @@ impl Housekeeper {
         }
     }
 
-    fn next_settled(&self) -> Option<Segment> {
-        self.shared.log.lock().pop_settled()
+    /// Removes what is settled, oldest first. `false`: one could not be removed; it and all after it stay, because a log that misses a
+    /// segment in between is refused at the next opening.
+    fn remove_settled(&self, removed: &mut bool) -> bool {
+        while let Some((path, length)) = self.oldest_settled() {
+            if let Err(error) = self.remove(&path) {
+                tracing::error!(
+                    queue.file = %path.display(), error = %error,
+                    "could not remove a settled queue segment; it stays counted as used and is tried again"
+                );
+                return false;
+            }
+            self.shared.log.lock().pop_oldest();
+            self.shared.inbox.release(length);
+            *removed = true;
+        }
+        true
+    }
+
+    fn oldest_settled(&self) -> Option<(PathBuf, u64)> {
+        self.shared.log.lock().oldest_settled()
     }
 
     /// Removes a file. Each removal is made durable before the next, so that a crash leaves no hole in the log.
-    fn remove(&self, segment: &Segment) -> bool {
-        let length = segment.length;
-        match std::fs::remove_file(&segment.path).and_then(|()| sync_dir(&self.dir)) {
-            Ok(()) => {
-                self.shared.inbox.release(length);
-                true
-            }
-            Err(error) => {
-                // It stays counted as used, and the next opening offers it for removal again.
-                let file = segment.path.display();
-                tracing::error!(queue.file = %file, error = %error, "could not remove a settled queue segment");
-                false
-            }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            // An attempt before this one got so far, but not to the end.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
         }
+        sync_dir(&self.dir)
     }
 
     fn write_notes(&self, written: &mut Notes) {

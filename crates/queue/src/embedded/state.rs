@@ -213,10 +213,16 @@ impl LogState {
         Some(self.oldest_is_settled())
     }
 
-    /// Takes out the oldest segment if nobody needs it any more. The newest one always stays: its header carries
-    /// the numbering on.
-    pub(super) fn pop_settled(&mut self) -> Option<Segment> {
-        if self.oldest_is_settled() { self.segments.pop_front() } else { None }
+    /// Where the oldest segment lies and how long it is, if nobody needs it any more. The newest one always stays: its header
+    /// carries the numbering on.
+    pub(super) fn oldest_settled(&self) -> Option<(PathBuf, u64)> {
+        let oldest = self.segments.front().filter(|_| self.oldest_is_settled())?;
+        Some((oldest.path.clone(), oldest.length))
+    }
+
+    /// Forgets the oldest segment, whose file is gone.
+    pub(super) fn pop_oldest(&mut self) {
+        self.segments.pop_front();
     }
 
     fn oldest_is_settled(&self) -> bool {

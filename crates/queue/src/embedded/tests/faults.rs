@@ -132,3 +132,28 @@ async fn a_segment_that_can_not_be_made_is_made_for_a_later_publish() {
     queue.close().await;
     assert_eq!(read_all(&open(dir.path()), 0).await, expected);
 }
+
+#[tokio::test]
+async fn a_segment_that_can_not_be_removed_keeps_those_after_it() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let queue = open(dir.path());
+    publish(&queue, 0, (0..8).map(|_| vec![1; 40_000])).await;
+    let before = segments(dir.path());
+    assert!(before.len() > 2);
+    let aside = dir.path().join("aside");
+    std::fs::rename(&before[0], &aside).expect("put aside");
+    std::fs::create_dir(&before[0]).expect("a directory can't be removed as a file");
+    let used = queue.used_bytes();
+    let mut receiver = Queue::open(&queue, 0, Some(crate::Position(7))).await.expect("open");
+    let last = receiver.receive(crate::ReceiveLimit::default()).await.expect("receive").remove(0);
+    receiver.settle(last.token).await.expect("settle");
+    drop(receiver);
+    queue.close().await;
+    assert_eq!((segments(dir.path()), queue.used_bytes()), (before.clone(), used));
+    std::fs::remove_dir(&before[0]).expect("out of the way");
+    std::fs::rename(&aside, &before[0]).expect("put back");
+    let queue = open(dir.path());
+    assert_eq!(queue.depth(0).await.expect("depth").messages, 0);
+    publish(&queue, 0, [b"after".to_vec()]).await;
+    assert_eq!(read_all(&queue, 0).await, [(9, b"after".to_vec())]);
+}
