@@ -125,7 +125,7 @@ impl Surface {
             (Work::Edit { .. }, Outcome::Edited) => self.edited(now_ms, policy),
             (Work::Edit { .. }, Outcome::Failed(kind)) => self.edit_failed(&kind, now_ms, policy),
             (Work::Find, Outcome::Found(found)) => self.found(found, now_ms, policy),
-            (Work::Find, Outcome::Failed(_)) => self.find_failed(now_ms, policy),
+            (Work::Find, Outcome::Failed(kind)) => self.find_failed(&kind, now_ms, policy),
             (Work::Delete { ts, .. }, Outcome::Deleted) => self.forget_twin(ts),
             (Work::Delete { ts, .. }, Outcome::Failed(kind)) => match kind {
                 ChannelErrorKind::Missing { .. } | ChannelErrorKind::Payload { .. } => self.forget_twin(ts),
@@ -281,8 +281,12 @@ impl Surface {
         }
     }
 
-    fn find_failed(&mut self, now_ms: u64, policy: &Policy) {
+    fn find_failed(&mut self, kind: &ChannelErrorKind, now_ms: u64, policy: &Policy) {
         match self.phase {
+            // The message to reply to is gone, and with it whatever was below it.
+            Phase::Unknown { .. } if self.parent.is_some() && matches!(kind, ChannelErrorKind::Missing { .. }) => {
+                self.phase = Phase::Gone;
+            }
             Phase::Unknown { since_ms, .. } => {
                 self.not_before_ms = now_ms + policy.reconcile_interval_ms;
                 if now_ms.saturating_sub(since_ms) >= policy.give_up_ms

@@ -242,6 +242,20 @@ fn a_post_of_unknown_fate_is_looked_up_when_its_kind_of_channel_comes_back() {
 }
 
 #[test]
+fn a_reply_whose_parent_is_gone_is_not_looked_up_for_ever() {
+    let missing = || Outcome::Failed(ChannelErrorKind::Missing { code: "thread_not_found".into() });
+    let mut reply = surface();
+    reply.parent = Some("parent".into());
+    reply.phase = Phase::Unknown { since_ms: 0, reads: 0 };
+    reply.settle(&Work::Find, missing(), 1_000, &POLICY);
+    assert_eq!((&reply.phase, reply.is_settled()), (&Phase::Gone, true));
+    let mut other = surface();
+    other.phase = Phase::Unknown { since_ms: 0, reads: 0 };
+    other.settle(&Work::Find, missing(), 1_000, &POLICY);
+    assert_eq!(other.phase, Phase::Unknown { since_ms: 0, reads: 0 }, "a message of its own has nothing to lose");
+}
+
+#[test]
 fn rows_survive_their_encoding() {
     let mut surface = surface();
     surface.phase = Phase::Unknown { since_ms: 3, reads: 1 };
