@@ -69,8 +69,6 @@ pub struct FindRequest {
     pub k: String,
     /// Not posted before this wall time, in milliseconds since the Unix epoch.
     pub oldest_ms: i64,
-    /// Not posted after this wall time, in milliseconds since the Unix epoch.
-    pub latest_ms: i64,
 }
 
 /// Where a posted message is.

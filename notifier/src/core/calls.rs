@@ -10,10 +10,10 @@ use crate::render;
 use crate::shard::Shard;
 use crate::surface::{AdminFacts, AlertTone, Facts, Outcome, Phase, ReplyWhat, Surface, Work};
 
-/// How much a service's clock may differ from ours when messages are looked up by time, in milliseconds.
-const CLOCK_MARGIN_MS: i64 = 300_000;
-/// How long after its claim a post may still turn up, in milliseconds.
-const LATEST_POST_MS: i64 = 900_000;
+/// How far a service's clock may be behind ours when messages are looked up by time, in milliseconds. Wide, because a message
+/// that is not found is posted again; how much is read is bounded by the adapter. There is no latest time: a service's clock
+/// may as well be ahead, and a post may turn up late.
+const CLOCK_MARGIN_MS: i64 = 6 * 3_600_000;
 
 /// A claimed call. Its claim has to be committed before it is made.
 #[derive(Clone, Debug)]
@@ -109,7 +109,6 @@ impl Core {
                 thread_ts,
                 k: surface.key.clone(),
                 oldest_ms: surface.first_claim_wall_ms - CLOCK_MARGIN_MS,
-                latest_ms: surface.last_claim_wall_ms + LATEST_POST_MS,
             }),
             Work::Delete { channel, ts } => Request::Delete { channel: channel.clone(), ts: ts.clone() },
         };

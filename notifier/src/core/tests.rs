@@ -211,6 +211,18 @@ fn only_what_was_awaited_in_a_gap_is_told_as_its_unknown() {
 }
 
 #[test]
+fn a_post_whose_answer_was_lost_is_found_although_our_clock_is_hours_off() {
+    for ahead_ms in [-5 * 3_600_000, 9 * 3_600_000] {
+        let mut rig = Rig::new(Config::default());
+        rig.slack.ahead_ms = ahead_ms;
+        rig.fails("billing");
+        rig.slack.loses_answer = true;
+        rig.pass(5 * MINUTE);
+        assert_eq!((rig.slack.posts, rig.slack.messages.len()), (1, 1), "{ahead_ms}");
+    }
+}
+
+#[test]
 fn a_night_is_one_table_few_edits_and_exactly_one_all_clear() {
     let mut rig = Rig::night();
     rig.schedules("nightly", "0 1 * * *");

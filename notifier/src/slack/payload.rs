@@ -54,7 +54,6 @@ pub(super) fn find(request: &FindRequest, cursor: &str) -> Vec<(&'static str, St
     let mut form = vec![
         ("channel", request.channel.clone()),
         ("oldest", seconds(request.oldest_ms)),
-        ("latest", seconds(request.latest_ms)),
         ("inclusive", "true".to_owned()),
         ("include_all_metadata", "true".to_owned()),
         ("limit", "200".to_owned()),

@@ -39,6 +39,7 @@ pub(super) struct Message {
     pub(super) content: Content,
     thread: Option<String>,
     found: Found,
+    at_ms: i64,
 }
 
 #[derive(Default)]
@@ -49,6 +50,10 @@ pub(super) struct Slack {
     pub(super) edits: u32,
     pub(super) broken: Option<String>,
     pub(super) refuses_removal: bool,
+    /// The next call is carried out, and its answer is lost.
+    pub(super) loses_answer: bool,
+    /// How far its clock is ahead of ours.
+    pub(super) ahead_ms: i64,
     next: VecDeque<ChannelErrorKind>,
     always: Option<ChannelErrorKind>,
     last_ts: u64,
@@ -63,7 +68,15 @@ impl Slack {
         self.always = kind;
     }
 
-    fn call(&mut self, request: Request) -> Result<Outcome, ChannelError> {
+    fn call(&mut self, request: Request, wall_ms: i64) -> Result<Outcome, ChannelError> {
+        let outcome = self.carry_out(request, wall_ms + self.ahead_ms);
+        if std::mem::take(&mut self.loses_answer) {
+            return Err(ChannelError { kind: ChannelErrorKind::Ambiguous, message: String::new() });
+        }
+        outcome
+    }
+
+    fn carry_out(&mut self, request: Request, at_ms: i64) -> Result<Outcome, ChannelError> {
         self.calls += 1;
         let failed = |kind| Err(ChannelError { kind, message: String::new() });
         if let Some(kind) = self.next.pop_front().or_else(|| self.always.clone()) {
@@ -86,6 +99,7 @@ impl Slack {
                     content: post.content,
                     thread: post.thread_ts.filter(|_| !orphaned),
                     found: Found { ts: ts.clone(), generation, revision },
+                    at_ms,
                 });
                 let posted = Posted { channel: post.channel, ts };
                 if orphaned {
@@ -104,7 +118,8 @@ impl Slack {
                 None => failed(ChannelErrorKind::Missing { code: "message_not_found".into() }),
             },
             Request::Find(find) => {
-                let ours = self.messages.iter().filter(|message| message.k == find.k);
+                let in_time = |message: &&Message| message.at_ms >= find.oldest_ms;
+                let ours = self.messages.iter().filter(in_time).filter(|message| message.k == find.k);
                 Ok(Outcome::Found(ours.map(|message| message.found.clone()).collect()))
             }
             Request::Delete { .. } if self.refuses_removal => {
@@ -191,7 +206,7 @@ impl Rig {
         self.core.tick(self.now);
         while let Some(call) = self.core.next_call(self.now) {
             self.commit();
-            let outcome = self.slack.call(call.request.clone());
+            let outcome = self.slack.call(call.request.clone(), self.now.wall_ms);
             self.core.settle(&call, outcome, self.now);
         }
         self.commit();
