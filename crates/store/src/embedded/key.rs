@@ -94,8 +94,8 @@ pub(super) fn history(key: &SchedulerKey) -> Vec<u8> {
 /// Where the entries from before a time begin in a scheduler's history.
 pub(super) fn history_before(scheduler: &[u8], time: Timestamp) -> Vec<u8> {
     // Entries of the time itself are not before it: the first wanted is a millisecond older. Nothing is older than MIN.
-    match time.as_millis().checked_sub(1) {
-        Some(older) => [scheduler, &newest_first(Timestamp::from_millis(older))].concat(),
+    match Some(time.plus_millis(-1)).filter(|older| *older < time) {
+        Some(older) => [scheduler, &newest_first(older)].concat(),
         None => after_prefix(scheduler).unwrap_or_default(),
     }
 }
