@@ -115,8 +115,9 @@ async fn a_gateway_that_has_not_joined_takes_no_writes() {
 async fn when_the_store_cannot_be_asked_reports_are_taken_and_judged_later() {
     let down = Arc::new(AtomicBool::new(false));
     let shared = Arc::clone(&down);
-    let store =
-        Box::new(move |inner| Arc::new(FaultyStore { inner, down: shared }) as Arc<dyn ronda_store::port::Store>);
+    let store = Box::new(move |inner| {
+        Arc::new(FaultyStore { inner, down: shared, rows_down: Arc::default() }) as Arc<dyn ronda_store::port::Store>
+    });
     let config = Config { known_scheduler_ttl_seconds: 0, key_ttl_ms: 0, ..Config::default() };
     let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
     gateway.register("nightly").await;
@@ -158,6 +159,27 @@ async fn an_idempotent_write_that_ended_undecided_goes_on_as_the_same_run() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     assert_eq!(reply.json()["run_id"], kept.message.made_run_id().as_str());
+}
+
+#[tokio::test]
+async fn of_two_repetitions_at_once_of_an_undecided_write_only_one_is_carried_out() {
+    let (gateway, switch) = with_switch().await;
+    gateway.register("nightly").await;
+    switch.hangs();
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k-1")];
+    let body = br#"{"status":"success"}"#;
+    gateway.send("PUT", STATUS, &headers, body).await.is_problem(503, "queue_unavailable");
+    let begun = tokio::time::Instant::now();
+    loop {
+        let (one, other) =
+            tokio::join!(gateway.send("PUT", STATUS, &headers, body), gateway.send("PUT", STATUS, &headers, body));
+        if [one.status, other.status].contains(&409) {
+            let refused = if one.status == 409 { one } else { other };
+            refused.is_problem(409, "idempotency_in_progress");
+            break;
+        }
+        assert!(begun.elapsed() < common::DEADLINE, "both were carried out");
+    }
 }
 
 /// What is stored for a key, found by claiming it for something else.

@@ -143,7 +143,7 @@ pub struct Scopes {
 pub struct IdempotencyRow {
     /// SHA-256 of method, path and body.
     pub fingerprint: [u8; 32],
-    /// When the key was first seen.
+    /// When the key was first seen, or last taken over after an attempt that came to no answer.
     pub created_at: Timestamp,
     /// The answer; `None` while the first request is still being carried out.
     pub answer: Option<IdempotentAnswer>,

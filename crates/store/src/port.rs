@@ -193,6 +193,18 @@ pub trait IdempotencyStore: Send + Sync {
     /// Any [`StoreError`].
     async fn claim(&self, tenant: &TenantId, key: &str, row: IdempotencyRow) -> Result<IdempotencyClaim, StoreError>;
 
+    /// Replaces what a claim found, atomically, if it is still there unchanged; `false`: somebody else was faster.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn take_over(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        found: &IdempotencyRow,
+        row: IdempotencyRow,
+    ) -> Result<bool, StoreError>;
+
     /// Writes the answer to a claimed key.
     ///
     /// # Errors
@@ -260,7 +272,7 @@ pub struct Purged {
 #[async_trait]
 pub trait Retention: Send + Sync {
     /// Looks at no more than `limit` entries of history, error feeds and idempotency keys and removes, of the first two, those from before the
-    /// given time; an idempotency key goes 24 hours, by the wall clock, after it was first seen. To be called again with `next` until it is
+    /// given time; an idempotency key goes 24 hours, by the wall clock, after it was first seen or last taken over. To be called again with `next` until it is
     /// through; each call is short, so nothing else waits for it.
     ///
     /// # Errors

@@ -76,11 +76,17 @@ async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Prob
     }
     let takeover_ms =
         i64::try_from(state.config.idempotency_takeover_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-    match found.answer {
-        Some(answer) if answer.status != UNDECIDED => Ok(Claim::Answered(Answer::from_stored(answer))),
-        Some(_) => Ok(Claim::Mine(found.message)),
-        None if now.millis_since(found.created_at) >= takeover_ms => Ok(Claim::Mine(found.message)),
-        None => Err(Problem::idempotency_in_progress()),
+    match &found.answer {
+        Some(answer) if answer.status != UNDECIDED => return Ok(Claim::Answered(Answer::from_stored(answer.clone()))),
+        None if now.millis_since(found.created_at) < takeover_ms => return Err(Problem::idempotency_in_progress()),
+        _ => {}
+    }
+    // Others may be about to do the same: one of them carries on.
+    let row = IdempotencyRow { created_at: now, answer: None, ..found.clone() };
+    match state.store.take_over(&write.principal.tenant, key, &found, row).await {
+        Ok(true) => Ok(Claim::Mine(found.message)),
+        Ok(false) => Err(Problem::idempotency_in_progress()),
+        Err(error) => Err(refusals::store(&error)),
     }
 }
 

@@ -82,6 +82,8 @@ impl Queue for FaultyQueue {
 pub(crate) struct FaultyStore {
     pub(crate) inner: Arc<EmbeddedStore>,
     pub(crate) down: Arc<AtomicBool>,
+    /// Only a scheduler's row can't be read.
+    pub(crate) rows_down: Arc<AtomicBool>,
 }
 
 impl FaultyStore {
@@ -121,6 +123,9 @@ impl SchedulerReads for FaultyStore {
     }
 
     async fn scheduler(&self, tenant: &str, scheduler: &str) -> Result<Option<SchedulerRow>, StoreError> {
+        if self.rows_down.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "told to fail"));
+        }
         self.up()?.scheduler(tenant, scheduler).await
     }
 
@@ -170,6 +175,16 @@ impl KeyStore for FaultyStore {
 impl IdempotencyStore for FaultyStore {
     async fn claim(&self, tenant: &TenantId, key: &str, row: IdempotencyRow) -> Result<IdempotencyClaim, StoreError> {
         self.up()?.claim(tenant, key, row).await
+    }
+
+    async fn take_over(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        found: &IdempotencyRow,
+        row: IdempotencyRow,
+    ) -> Result<bool, StoreError> {
+        self.up()?.take_over(tenant, key, found, row).await
     }
 
     async fn answer(&self, tenant: &TenantId, key: &str, answer: IdempotentAnswer) -> Result<(), StoreError> {

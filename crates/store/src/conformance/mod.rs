@@ -63,6 +63,7 @@ macro_rules! store_conformance_tests {
                 one_of_many_claims_wins,
                 a_claim_is_answered_and_given_again,
                 a_claim_is_given_back,
+                one_of_many_takes_a_claim_over,
                 surfaces_are_read_by_prefix_in_pages,
                 surfaces_are_fenced_by_epoch,
             ],

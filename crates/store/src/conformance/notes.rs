@@ -88,6 +88,37 @@ pub async fn a_claim_is_given_back(harness: &dyn StoreHarness) {
     }
 }
 
+/// However many take over what they found, one gets it, and none that found something older.
+pub async fn one_of_many_takes_a_claim_over(harness: &dyn StoreHarness) {
+    let acme = tenant("acme");
+    let store = harness.open().await;
+    let undecided = IdempotentAnswer { status: 503, body: Vec::new(), location: None };
+    assert!(!store.take_over(&acme, "retry", &claim(0, at(1)), claim(0, at(2))).await.expect("take over"));
+    let claimed = store.claim(&acme, "retry", claim(0, at(1))).await.expect("claim");
+    assert_eq!(claimed, IdempotencyClaim::Claimed);
+    store.answer(&acme, "retry", undecided.clone()).await.expect("answer");
+    let mut found = claim(0, at(1));
+    assert!(!store.take_over(&acme, "retry", &found, claim(0, at(2))).await.expect("take over"));
+    found.answer = Some(undecided);
+    let attempts = (2..34).map(|seconds| {
+        let (store, found) = (Arc::clone(&store), found.clone());
+        tokio::spawn(async move {
+            store.take_over(&tenant("acme"), "retry", &found, claim(0, at(seconds))).await.expect("take over")
+        })
+    });
+    let mut winners = Vec::new();
+    for (seconds, waiting) in (2..34).zip(attempts.collect::<Vec<_>>()) {
+        if waiting.await.expect("an attempt") {
+            winners.push(claim(0, at(seconds)));
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    drop(store);
+    let store = harness.open().await;
+    let kept = store.claim(&acme, "retry", claim(1, at(99))).await.expect("claim");
+    assert_eq!(kept, IdempotencyClaim::Existing(winners.remove(0)));
+}
+
 fn write(key: &str, row: Option<&str>) -> SurfaceWrite {
     SurfaceWrite { key: key.into(), row: row.map(|row| row.as_bytes().to_vec()) }
 }

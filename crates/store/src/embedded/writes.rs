@@ -232,6 +232,30 @@ impl IdempotencyStore for EmbeddedStore {
         self.committer.submit(256, claim).await
     }
 
+    async fn take_over(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        found: &IdempotencyRow,
+        row: IdempotencyRow,
+    ) -> Result<bool, StoreError> {
+        check_idempotency_key(key)?;
+        let place = key::idempotency(tenant, key);
+        let (found, bytes) = (found.clone(), encode(&row)?);
+        let size = bytes.len() + 256;
+        let take_over = move |transaction: &mut Transaction<'_>| {
+            let unchanged = match transaction.get(Table::Idempotency, &place)? {
+                Some(existing) => decode::<IdempotencyRow>(&existing)? == found,
+                None => false,
+            };
+            if unchanged {
+                transaction.put(Table::Idempotency, place, bytes);
+            }
+            Ok(unchanged)
+        };
+        self.committer.submit(size, take_over).await
+    }
+
     async fn answer(&self, tenant: &TenantId, key: &str, answer: IdempotentAnswer) -> Result<(), StoreError> {
         check_idempotency_key(key)?;
         check_row_size(answer.body.len())?;
