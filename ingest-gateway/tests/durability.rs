@@ -132,6 +132,25 @@ async fn when_the_store_cannot_be_asked_reports_are_taken_and_judged_later() {
 }
 
 #[tokio::test]
+async fn what_is_durable_and_can_not_be_shown_is_accepted() {
+    let rows_down = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&rows_down);
+    let store = Box::new(move |inner| {
+        Arc::new(FaultyStore { inner, down: Arc::default(), rows_down: shared }) as Arc<dyn ronda_store::port::Store>
+    });
+    let gateway = TestGateway::with(Setup { store, ..Setup::default() }).await.ready().await;
+    gateway.register("nightly").await;
+    rows_down.store(true, Ordering::SeqCst);
+    let headers = [("Content-Type", "application/json"), ("Prefer", "wait=5")];
+    let reply = gateway.send("PUT", STATUS, &headers, br#"{"status":"running","run_id":"run-1"}"#).await;
+    assert_eq!((reply.status, &reply.json()["run_id"]), (202, &json!("run-1")), "{reply:?}");
+    for change in ["pause", "resume"] {
+        let reply = gateway.json("POST", &format!("/api/v1/schedulers/nightly/{change}"), &json!({})).await;
+        assert_eq!(reply.status, 202, "{reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_register_that_is_not_applied_in_time_is_accepted() {
     let config = Config { apply_wait_ms: 50, ..Config::default() };
     let gateway = TestGateway::with(Setup { config, processor: false, ..Setup::default() }).await.ready().await;

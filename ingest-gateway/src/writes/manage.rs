@@ -56,9 +56,11 @@ pub(super) async fn set_paused(state: &AppState, write: &Write, paused: bool) ->
     if !submit(state, write, &scheduler, input).await? {
         return Ok(Answer::accepted(&scheduler, None));
     }
-    match resource(state, write, &scheduler).await? {
-        Some(body) => Ok(waited(write, Answer::new(StatusCode::OK, body).at(&scheduler))),
-        None => Err(Problem::unknown_scheduler(&scheduler)),
+    match resource(state, write, &scheduler).await {
+        Ok(Some(body)) => Ok(waited(write, Answer::new(StatusCode::OK, body).at(&scheduler))),
+        Ok(None) => Err(Problem::unknown_scheduler(&scheduler)),
+        // It is durable: a refusal would have it sent again.
+        Err(_) => Ok(Answer::accepted(&scheduler, None)),
     }
 }
 

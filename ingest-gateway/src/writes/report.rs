@@ -72,13 +72,15 @@ async fn finish(
     if !applied_within(state, accepted, Duration::from_secs(seconds)).await {
         return Ok(Answer::accepted(scheduler, run));
     }
-    match super::manage::resource(state, write, scheduler).await? {
-        Some(body) => {
+    match super::manage::resource(state, write, scheduler).await {
+        Ok(Some(body)) => {
             let mut answer = Answer::new(StatusCode::OK, body).at(scheduler);
             answer.waited_seconds = Some(seconds);
             Ok(answer)
         }
-        None => Err(Problem::unknown_scheduler(scheduler)),
+        Ok(None) => Err(Problem::unknown_scheduler(scheduler)),
+        // It is durable: a refusal would have it sent again.
+        Err(_) => Ok(Answer::accepted(scheduler, run)),
     }
 }
 
