@@ -28,6 +28,25 @@ pub(crate) struct NightToLoad {
     closed: Option<Timestamp>,
 }
 
+/// A night that is being read from the store, one scheduler at a time: a tenant's history need not fit into memory.
+#[derive(Debug)]
+pub(crate) struct LoadingNight {
+    board: usize,
+    night: Night,
+}
+
+impl LoadingNight {
+    /// Nothing has been read yet.
+    pub(crate) fn new(to_load: NightToLoad) -> Self {
+        Self { board: to_load.board, night: Night::new(to_load.window, to_load.closed) }
+    }
+
+    /// Takes in one scheduler.
+    pub(crate) fn take_in(&mut self, board: &Board, row: &SchedulerRow, history: &[HistoryEntry]) {
+        self.night.load(board, row, history);
+    }
+}
+
 impl Core {
     /// The board's settings.
     pub(crate) fn board(&self, index: usize) -> Option<&Board> {
@@ -63,15 +82,11 @@ impl Core {
         self.boards.iter().enumerate().filter_map(missing).collect()
     }
 
-    /// Begins, or goes on with, a night as read from the store.
-    pub(crate) fn load_night(&mut self, to_load: NightToLoad, rows: &[(SchedulerRow, Vec<HistoryEntry>)]) {
-        let Some(state) = self.boards.get_mut(to_load.board) else { return };
-        let mut night = Night::new(to_load.window, to_load.closed);
-        for (row, history) in rows {
-            night.load(&state.board, row, history);
-        }
-        state.nights.retain(|known| known.window.date != night.window.date);
-        state.nights.push(night);
+    /// Begins, or goes on with, a night whose schedulers have all been read.
+    pub(crate) fn begin_night(&mut self, loading: LoadingNight) {
+        let Some(state) = self.boards.get_mut(loading.board) else { return };
+        state.nights.retain(|known| known.window.date != loading.night.window.date);
+        state.nights.push(loading.night);
     }
 
     /// Schedulers that changed and have to be read anew, each with the board and the window that ask for it.

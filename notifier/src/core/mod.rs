@@ -20,7 +20,7 @@ use crate::shard::Shard;
 use crate::storm::{self, Storm};
 use crate::surface::{Facts, Policy, Surface};
 
-pub(crate) use boards::NightToLoad;
+pub(crate) use boards::{LoadingNight, NightToLoad};
 pub(crate) use calls::{Call, Request};
 
 /// How often finished surfaces are looked through for those past their time.

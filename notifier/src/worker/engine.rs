@@ -16,7 +16,7 @@ use super::source::Batches;
 use crate::board::Window;
 use crate::channel::{Channel, ChannelError};
 use crate::config::Config;
-use crate::core::{Call, Core, NightToLoad, Request};
+use crate::core::{Call, Core, LoadingNight, NightToLoad, Request};
 use crate::intake::Now;
 use crate::shard::Shard;
 use crate::status::NotifierStatus;
@@ -238,27 +238,28 @@ impl Engine {
         night: NightToLoad,
         cancel: &CancellationToken,
     ) -> Result<Option<()>, NotifierError> {
-        let Some(tenant) = self.core.board(night.board).map(|board| board.tenant.clone()) else { return Ok(Some(())) };
-        let mut rows = Vec::new();
+        let Some(board) = self.core.board(night.board).cloned() else { return Ok(Some(())) };
+        let query = query(&night.window);
+        let mut loading = LoadingNight::new(night);
         let mut after: Option<SchedulerId> = None;
         loop {
             let store = self.store.as_ref();
-            let Some(page) = patiently(cancel, || store.schedulers(&tenant, after.as_ref(), PAGE)).await? else {
+            let Some(page) = patiently(cancel, || store.schedulers(&board.tenant, after.as_ref(), PAGE)).await? else {
                 return Ok(None);
             };
             let full = page.len() >= PAGE;
             after = page.last().map(|row| row.key.scheduler.clone());
             for row in page {
-                let key = row.key.clone();
-                let query = query(&night.window);
-                let Some(history) = patiently(cancel, || store.history(&key, &query)).await? else { return Ok(None) };
-                rows.push((row, history));
+                let Some(history) = patiently(cancel, || store.history(&row.key, &query)).await? else {
+                    return Ok(None);
+                };
+                loading.take_in(&board, &row, &history);
             }
             if !full {
                 break;
             }
         }
-        self.core.load_night(night, &rows);
+        self.core.begin_night(loading);
         Ok(Some(()))
     }
 

@@ -15,7 +15,7 @@ use ronda_schemas::row::SchedulerRow;
 
 use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
 use crate::config::{Board, Config};
-use crate::core::{Core, Request};
+use crate::core::{Core, LoadingNight, Request};
 use crate::intake::Now;
 use crate::shard::Shard;
 use crate::surface::Outcome;
@@ -213,10 +213,12 @@ impl Rig {
     }
 
     fn load(&mut self, night: crate::core::NightToLoad) {
-        let tenant = self.core.board(night.board).map(|board| board.tenant.clone()).unwrap();
-        let rows = self.rows.iter().filter(|row| row.key.tenant == tenant);
-        let rows: Vec<_> = rows.map(|row| (row.clone(), Vec::new())).collect();
-        self.core.load_night(night, &rows);
+        let board = self.core.board(night.board).cloned().unwrap();
+        let mut loading = LoadingNight::new(night);
+        for row in self.rows.iter().filter(|row| row.key.tenant == board.tenant) {
+            loading.take_in(&board, row, &[]);
+        }
+        self.core.begin_night(loading);
     }
 
     fn commit(&mut self) {
