@@ -201,6 +201,32 @@ async fn of_two_repetitions_at_once_of_an_undecided_write_only_one_is_carried_ou
     }
 }
 
+#[tokio::test]
+async fn reports_that_ended_undecided_are_sent_again_as_the_same_messages() {
+    let (gateway, switch) = with_switch().await;
+    gateway.register("nightly").await;
+    let bulk = br#"[{"type":"heartbeat","scheduler_id":"nightly"},{"type":"status","scheduler_id":"nightly","status":"failed"}]"#;
+    let reports: [(&str, &str, &str, &[u8], u32); 3] = [
+        ("PUT", STATUS, "k-1", br#"{"status":"success"}"#, 0),
+        ("POST", "/api/v1/schedulers/nightly/heartbeat", "k-2", b"{}", 0),
+        ("POST", "/api/v1/events", "k-3", bulk, 1),
+    ];
+    for (method, path, key, body, index) in reports {
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+        switch.hangs();
+        let begun = tokio::time::Instant::now();
+        gateway.send(method, path, &headers, body).await.is_problem(503, "queue_unavailable");
+        switch.works();
+        while gateway.send(method, path, &headers, body).await.status != 202 {
+            assert!(begun.elapsed() < common::DEADLINE);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let message = MessageId { index, ..stored(&gateway, key).await.message };
+        let wanted = format!("message: Some({message:?})");
+        assert!(queued(&gateway).await.iter().any(|command| command.contains(&wanted)), "{path}: {wanted}");
+    }
+}
+
 /// What is stored for a key, found by claiming it for something else.
 async fn stored(gateway: &TestGateway, key: &str) -> IdempotencyRow {
     let tenant = TenantId::new("acme").unwrap();

@@ -21,7 +21,9 @@ fn frame(number: u64, ids: impl Iterator<Item = usize>, input: impl Fn(usize) ->
     let mut buffer = CommandBuffer::default();
     for id in ids {
         let scheduler = format!("job-{id:06}-nightly-billing");
-        buffer.push(&Command { tenant: "acme", scheduler: &scheduler, age_ms: 0, input: input(id) }).unwrap();
+        buffer
+            .push(&Command { tenant: "acme", scheduler: &scheduler, age_ms: 0, input: input(id), message: None })
+            .unwrap();
     }
     let header = FrameHeader {
         gateway: 1,

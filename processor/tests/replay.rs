@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use ronda_domain::id::MessageId;
 use ronda_domain::input::{Input, ReportedStatus};
+use ronda_domain::record::OccurrenceStatus;
 use ronda_processor::Config;
 use ronda_schemas::event::{EventBatch, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
-use stage::{Asked, Gateway, Shadow, Stage, bytes, frame, heartbeat, register, spec, status};
+use stage::{Asked, Gateway, Shadow, Stage, bytes, frame, frame_as, heartbeat, register, spec, status};
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const RUNS: [&str; 3] = ["r1", "r2", "r3"];
@@ -218,4 +220,23 @@ fn a_refused_command_is_told_to_its_tenant() {
         stage.shadow.errors.values().map(|error| (&*error.code, &*error.command, &*error.scheduler)).collect();
     assert_eq!(told, [("unknown_scheduler", "heartbeat", "nobody"), ("invalid_id", "register", "../x")]);
     assert_eq!(stage.dead_letters[0].code.as_ref(), "bad_tenant");
+}
+
+#[test]
+fn a_report_that_comes_twice_as_the_same_message_ends_one_run() {
+    let ended = |message: Option<MessageId>| {
+        let mut stage = Stage::new();
+        let mut gateway = Gateway::new(1);
+        stage.take(gateway.frame(0, &[register("job", spec(None, None))]));
+        stage.take(gateway.frame(1, &[status("job", ReportedStatus::Running, Some("a"))]));
+        stage.take(gateway.frame(2, &[status("job", ReportedStatus::Running, Some("b"))]));
+        for at in [3, 4] {
+            let header = gateway.header(at, FrameKind::Normal);
+            stage.take(frame_as(&header, &[status("job", ReportedStatus::Success, None)], message));
+        }
+        stage.pulse(&mut gateway, 5..=10);
+        stage.said("job").iter().filter(|status| **status == OccurrenceStatus::Succeeded).count()
+    };
+    assert_eq!(ended(Some(MessageId { source: 7, sequence: 1 << 63, index: 0 })), 1);
+    assert_eq!(ended(None), 2, "as two messages they are two reports");
 }

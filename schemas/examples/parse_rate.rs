@@ -37,7 +37,13 @@ fn encode(mut events: BulkEvents<'_>, buffers: &mut [CommandBuffer]) -> Result<u
     while let Some(event) = events.next_event()? {
         let event = event?;
         let partition = partition_of("acme", &event.scheduler_id, PARTITIONS) as usize;
-        let command = Command { tenant: "acme", scheduler: &event.scheduler_id, age_ms: 0, input: event.body.input() };
+        let command = Command {
+            tenant: "acme",
+            scheduler: &event.scheduler_id,
+            age_ms: 0,
+            input: event.body.input(),
+            message: None,
+        };
         if let Some(buffer) = buffers.get_mut(partition) {
             count += usize::from(buffer.push(&command).is_ok());
         }

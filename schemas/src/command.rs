@@ -1,9 +1,11 @@
 //! One command of a frame: what a client asked for, with its texts borrowed from the frame.
 //!
-//! Layout: `[tenant, scheduler, age_ms, kind, payload]`; the payload's layout depends on `kind`.
+//! Layout: `[tenant, scheduler, age_ms, kind, payload]`; the payload's layout depends on `kind`. A command that has a message of its own says
+//! so at the end: `[source, sequence, index]`.
 
 use std::fmt;
 
+use ronda_domain::id::MessageId;
 use ronda_domain::input::{HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
 use ronda_domain::spec::SchedulerSpec;
 use ronda_domain::time::Timestamp;
@@ -22,6 +24,8 @@ pub struct Command<'a> {
     pub age_ms: u32,
     /// What to do. Never [`Input::Tick`] or [`Input::Blind`]: those are the clock's, and can't be encoded.
     pub input: Input<'a>,
+    /// Which message it is, wherever it stands: what may be sent twice is the same message both times. `None`: its place in its frame.
+    pub message: Option<MessageId>,
 }
 
 const REGISTER: u8 = 0;
@@ -72,7 +76,7 @@ const fn status_of(code: u8) -> Option<ReportedStatus> {
 
 impl Serialize for Command<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(5)?;
+        let mut tuple = serializer.serialize_tuple(5 + usize::from(self.message.is_some()))?;
         tuple.serialize_element(self.tenant)?;
         tuple.serialize_element(self.scheduler)?;
         tuple.serialize_element(&self.age_ms)?;
@@ -99,6 +103,9 @@ impl Serialize for Command<'_> {
             Input::Tick | Input::Blind(_) => {
                 return Err(serde::ser::Error::custom("a partition's clock is not a command"));
             }
+        }
+        if let Some(MessageId { source, sequence, index }) = self.message {
+            tuple.serialize_element(&(source, sequence, index))?;
         }
         tuple.end()
     }
@@ -133,7 +140,7 @@ impl<'de> Visitor<'de> for CommandVisitor {
     type Value = Command<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a command: [tenant, scheduler, age_ms, kind, payload]")
+        f.write_str("a command: [tenant, scheduler, age_ms, kind, payload] and perhaps a message")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -150,9 +157,11 @@ impl<'de> Visitor<'de> for CommandVisitor {
             HEARTBEAT => Input::Heartbeat(heartbeat_report(next(&mut seq, "heartbeat")?)),
             other => return Err(A::Error::custom(format!("unknown kind of command {other}"))),
         };
+        let message = seq.next_element::<(u64, u64, u32)>()?;
+        let message = message.map(|(source, sequence, index)| MessageId { source, sequence, index });
         // A newer release may have added fields.
         while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-        Ok(Command { tenant, scheduler, age_ms, input })
+        Ok(Command { tenant, scheduler, age_ms, input, message })
     }
 }
 

@@ -198,6 +198,7 @@ fn malformed(reason: impl std::fmt::Display) -> DecodeError {
 
 #[cfg(test)]
 mod tests {
+    use ronda_domain::id::MessageId;
     use ronda_domain::input::{HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
 
     use super::*;
@@ -231,7 +232,7 @@ mod tests {
         let inputs = [Input::Status(status), Input::Heartbeat(heartbeat), Input::Delete, Input::Pause, Input::Resume];
         inputs
             .into_iter()
-            .map(|input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input })
+            .map(|input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input, message: None })
             .collect()
     }
 
@@ -248,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn a_command_keeps_the_message_that_it_was_given() {
+        let message = MessageId { source: u64::MAX, sequence: 1 << 63, index: 7 };
+        let given = commands().into_iter().map(|command| Command { message: Some(message), ..command });
+        for (given, plain) in given.zip(commands()) {
+            let mut buffer = CommandBuffer::default();
+            buffer.push(&given).unwrap();
+            buffer.push(&plain).unwrap();
+            let bytes = buffer.into_frame(&header());
+            let read: Vec<_> = Frame::decode(&bytes).unwrap().commands().collect::<Result<_, _>>().unwrap();
+            assert_eq!(read, [given, plain]);
+        }
+    }
+
+    #[test]
     fn a_buffer_appended_counts_on() {
         let mut first = CommandBuffer::default();
         assert_eq!(first.push(&commands()[0]).unwrap(), 0);
@@ -261,7 +276,7 @@ mod tests {
     #[test]
     fn the_clock_is_no_command() {
         let mut buffer = CommandBuffer::default();
-        let tick = Command { tenant: "a", scheduler: "b", age_ms: 0, input: Input::Tick };
+        let tick = Command { tenant: "a", scheduler: "b", age_ms: 0, input: Input::Tick, message: None };
         assert!(buffer.push(&tick).is_err());
         assert!(buffer.is_empty());
         assert_eq!(buffer.count(), 0);

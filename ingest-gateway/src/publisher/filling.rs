@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn command() -> Command<'static> {
-        Command { tenant: "acme", scheduler: "nightly", age_ms: 0, input: Input::Pause }
+        Command { tenant: "acme", scheduler: "nightly", age_ms: 0, input: Input::Pause, message: None }
     }
 
     fn receive_times(filling: Filling, now: Moment) -> (i64, Vec<i64>) {

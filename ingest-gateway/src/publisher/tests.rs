@@ -120,7 +120,7 @@ async fn eventually(mut so: impl FnMut() -> bool) {
 }
 
 fn command() -> Command<'static> {
-    Command { tenant: "acme", scheduler: "nightly", age_ms: 0, input: Input::Pause }
+    Command { tenant: "acme", scheduler: "nightly", age_ms: 0, input: Input::Pause, message: None }
 }
 
 fn quiet() -> Config {

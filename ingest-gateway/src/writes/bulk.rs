@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 use http::StatusCode;
+use ronda_domain::id::MessageId;
 use ronda_schemas::api::BulkEvents;
 use ronda_schemas::api::problem::{BulkAnswer, RejectedEvent};
 use ronda_schemas::command::Command;
@@ -17,7 +18,7 @@ use crate::state::AppState;
 /// What is known so far of the ids in one request that are not in the cache.
 type Asked = HashMap<Box<str>, bool>;
 
-pub(super) async fn events(state: &AppState, write: &Write) -> Result<Answer, Problem> {
+pub(super) async fn events(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let mut events = if write.ndjson { BulkEvents::ndjson(&write.body) } else { BulkEvents::array(&write.body) };
     let mut bulk = state.publisher.bulk();
     let mut rejected: Vec<RejectedEvent> = Vec::new();
@@ -32,7 +33,9 @@ pub(super) async fn events(state: &AppState, write: &Write) -> Result<Answer, Pr
                 let scheduler = &*event.scheduler_id;
                 if state.known.is_known(write.tenant(), scheduler) || exists(state, write, scheduler, &mut asked).await
                 {
-                    let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input: event.body.input() };
+                    let message = made.map(|made| MessageId { index, ..made });
+                    let input = event.body.input();
+                    let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input, message };
                     if let Err(error) = bulk.push(index, &command) {
                         rejected.push(refusals::submit(&error).rejected(index as usize));
                     }

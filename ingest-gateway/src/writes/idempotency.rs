@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: the same request again gets the same answer and has no second effect.
 //!
 //! A key is claimed before anything else happens. What is refused without effect gives the key back. A request that ended in 503 may have
-//! reached the queue all the same: its key is kept, with the message that run ids are made from, and the next attempt carries on as
-//! the same message.
+//! reached the queue all the same: its key is kept, with the message that its reports are sent as, and the next attempt sends them as the same
+//! message. A second heartbeat is told from the first by its message only while both came at the same time: it is a sign of life
+//! more, and nothing else. Registering, deleting, pausing and resuming twice is the same as once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

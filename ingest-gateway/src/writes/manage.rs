@@ -67,7 +67,7 @@ pub(super) async fn set_paused(state: &AppState, write: &Write, paused: bool) ->
 /// Makes a command durable and waits until it is applied; `false`: that takes longer.
 async fn submit(state: &AppState, write: &Write, scheduler: &str, input: Input<'_>) -> Result<bool, Problem> {
     let ticket = {
-        let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input };
+        let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input, message: None };
         state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
     };
     let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;

@@ -65,13 +65,13 @@ async fn answered(state: &AppState, operation: Operation, request: Request) -> R
     perform(state, &write, None).await
 }
 
-/// Carries a write out. `made`: the message that ids made for the client come from, when the write may be repeated.
+/// Carries a write out. `made`: which message it is, and where ids made for the client come from, when the write may be repeated.
 async fn perform(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     match write.operation {
         Operation::Status => report::status(state, write, made).await,
-        Operation::Heartbeat => report::heartbeat(state, write).await,
+        Operation::Heartbeat => report::heartbeat(state, write, made).await,
         Operation::Register => Box::pin(manage::register(state, write)).await,
-        Operation::Events => Box::pin(bulk::events(state, write)).await,
+        Operation::Events => Box::pin(bulk::events(state, write, made)).await,
         Operation::Delete => Box::pin(manage::delete(state, write)).await,
         Operation::Pause => Box::pin(manage::set_paused(state, write, true)).await,
         Operation::Resume => Box::pin(manage::set_paused(state, write, false)).await,

@@ -28,7 +28,7 @@ pub(super) async fn status(state: &AppState, write: &Write, made: Option<Message
         let mut report = body.report();
         report.run_id = report.run_id.or(named.as_ref().map(RunId::as_str));
         let input = Input::Status(report);
-        let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input };
+        let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input, message: made };
         state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
     };
     let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;
@@ -40,13 +40,13 @@ pub(super) async fn status(state: &AppState, write: &Write, made: Option<Message
     finish(state, write, &scheduler, run, accepted).await
 }
 
-pub(super) async fn heartbeat(state: &AppState, write: &Write) -> Result<Answer, Problem> {
+pub(super) async fn heartbeat(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let scheduler = write.scheduler()?;
     let body = parse_heartbeat(&write.body).map_err(Problem::from)?;
     must_exist(state, write, &scheduler).await?;
     let ticket = {
         let input = Input::Heartbeat(body.report());
-        let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input };
+        let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input, message: made };
         state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
     };
     let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;

@@ -229,7 +229,8 @@ async fn process(queue: Arc<EmbeddedQueue>, store: Arc<EmbeddedStore>, partition
                     Some(place) => latest.remove(place).state,
                     None => store.scheduler(command.tenant, command.scheduler).await.unwrap().and_then(|row| row.state),
                 };
-                let message = MessageId { source: frame.header.gateway, sequence: frame.header.number, index };
+                let place = MessageId { source: frame.header.gateway, sequence: frame.header.number, index };
+                let message = command.message.unwrap_or(place);
                 for input in [&command.input, &Input::Tick] {
                     apply(&mut state, &key, input, frame.header.wall, message, &mut Effects::new());
                 }

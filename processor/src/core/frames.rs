@@ -109,7 +109,8 @@ impl PartitionCore {
     fn command(&mut self, position: u64, header: &FrameHeader, index: u32, command: &Command<'_>, bytes: &Bytes) {
         // Never before the clock: what is judged stays judged.
         let at = header.wall.plus_millis(-i64::from(command.age_ms)).max(self.watermark);
-        let message = MessageId { source: header.gateway, sequence: header.number, index };
+        let place = MessageId { source: header.gateway, sequence: header.number, index };
+        let message = command.message.unwrap_or(place);
         let known = self.schedulers.find(command.tenant, command.scheduler);
         let id = match known {
             Some(id) => id,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use ronda_domain::SpecDraft;
 use ronda_domain::event::EventKind;
-use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{HeartbeatReport, Input, ReportedStatus, StatusReport};
 use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus, RunRecord, Subject};
 use ronda_domain::spec::{Schedule, SchedulerSpec};
@@ -55,9 +55,14 @@ pub fn heartbeat(id: &str, run_id: Option<&'static str>) -> Asked {
 }
 
 pub fn frame(header: &FrameHeader, asked: &[Asked]) -> Bytes {
+    frame_as(header, asked, None)
+}
+
+/// A frame whose commands are all one message, wherever they stand.
+pub fn frame_as(header: &FrameHeader, asked: &[Asked], message: Option<MessageId>) -> Bytes {
     let mut buffer = CommandBuffer::default();
     for (tenant, scheduler, input) in asked {
-        buffer.push(&Command { tenant, scheduler, age_ms: 0, input: input.clone() }).unwrap();
+        buffer.push(&Command { tenant, scheduler, age_ms: 0, input: input.clone(), message }).unwrap();
     }
     buffer.into_frame(header)
 }

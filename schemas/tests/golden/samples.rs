@@ -119,7 +119,7 @@ pub(crate) fn commands() -> Vec<(&'static str, Command<'static>)> {
             }),
         ),
     ];
-    let command = |input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input };
+    let command = |input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input, message: None };
     inputs.into_iter().map(|(name, input)| (name, command(input))).collect()
 }
 
