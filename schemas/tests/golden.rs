@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use golden::samples;
 use proptest::prelude::*;
+use ronda_domain::id::MessageId;
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
 use ronda_schemas::event::EventBatch;
@@ -78,6 +79,9 @@ fn frames_keep_their_bytes() {
     }
     let all: Vec<_> = samples::commands().into_iter().map(|(_, command)| command).collect();
     check_frame("frame-v1-all", "frame, version 1: one of each command", &normal, &all);
+    let message = Some(MessageId { source: 7, sequence: 1 << 63, index: 2 });
+    let own: Vec<_> = all.into_iter().map(|command| Command { message, ..command }).collect();
+    check_frame("frame-v1-own-message", "frame, version 1: commands with messages of their own", &normal, &own);
 }
 
 #[test]
