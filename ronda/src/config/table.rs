@@ -205,7 +205,7 @@ settings! {
     /// How messages are applied.
     processor: ProcessorSettings {
         /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
-        gateway_silent_periods: u32 = 10, from 4 to 3_600;
+        gateway_silent_periods: u32 = 10, from 5 to 3_600;
         /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause is made at once. 0: commit what is there.
         commit_interval_ms: u32 = 100, from 0 to 10_000;
         /// Most queue messages (frames) in one commit.
