@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use serde_json::Value;
 
 use crate::report::Outcome;
+use crate::server::{free_port, unlimited_key};
 use crate::{rust, tools};
 
 const SCHEMATHESIS: &str = "4.32.5";
@@ -41,7 +41,8 @@ pub(crate) fn schemathesis(root: &Path) -> anyhow::Result<Outcome> {
     let data = root.join(".tools").join("schemathesis-data");
     let _ = std::fs::remove_dir_all(&data);
     std::fs::create_dir_all(&data)?;
-    let key = key(&ronda, &data)?;
+    // Made before the server owns the directory.
+    let key = unlimited_key(&ronda, &data, &data, "schemathesis")?;
     let (port, admin) = (free_port()?, free_port()?);
     let address = format!("127.0.0.1:{port}");
     let mut server = Command::new(&ronda);
@@ -65,18 +66,6 @@ pub(crate) fn schemathesis(root: &Path) -> anyhow::Result<Outcome> {
     Ok(if status.success() { Outcome::passed() } else { Outcome::failed("schemathesis found something, see above") })
 }
 
-/// A key without a rate limit, made before the server owns the directory.
-fn key(ronda: &Path, data: &Path) -> anyhow::Result<String> {
-    let output = Command::new(ronda)
-        .args(["keys", "create", "--name", "schemathesis", "--rate-limit-per-minute", "0", "--json", "--data"])
-        .arg(data)
-        .current_dir(data)
-        .output()?;
-    let made: Value = serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("ronda keys create: {}", String::from_utf8_lossy(&output.stderr)))?;
-    made["key"].as_str().map(str::to_owned).context("ronda keys create --json names the key")
-}
-
 fn wait_until_listening(server: &mut Running, port: u16) -> anyhow::Result<()> {
     let started = Instant::now();
     while started.elapsed() < START_DEADLINE {
@@ -89,8 +78,4 @@ fn wait_until_listening(server: &mut Running, port: u16) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     bail!("ronda up did not listen within {START_DEADLINE:?}")
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

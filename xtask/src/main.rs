@@ -8,6 +8,7 @@ mod night;
 mod report;
 mod rules;
 mod rust;
+mod server;
 mod tools;
 
 use std::path::{Path, PathBuf};

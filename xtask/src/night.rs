@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail, ensure};
-use serde_json::Value;
+use anyhow::ensure;
 
 use crate::rust;
+use crate::server::{free_port, unlimited_key};
 
 const JOBS: [&str; 5] = ["good", "flaky", "hanging", "late", "beating"];
 const SCHEDULERS: [&str; 6] = ["good", "flaky", "hanging", "late", "never", "beating"];
@@ -98,22 +98,14 @@ fn wait_for_the_minute() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A key without a limit: the jobs of a whole night share it.
+/// A key for the jobs of the night, as soon as the server can be asked.
 fn key(folder: &Path, ronda: &Path) -> anyhow::Result<String> {
     let began = Instant::now();
     loop {
-        let output = Command::new(ronda)
-            .args(["keys", "create", "--name", "night", "--rate-limit-per-minute", "0", "--json", "--data", "data"])
-            .current_dir(folder)
-            .output()?;
-        if output.status.success() {
-            let made: Value = serde_json::from_slice(&output.stdout)?;
-            return made["key"].as_str().map(str::to_owned).context("keys create --json names the key");
+        match unlimited_key(ronda, folder, Path::new("data"), "night") {
+            Err(_) if began.elapsed() < Duration::from_secs(20) => std::thread::sleep(Duration::from_millis(200)),
+            outcome => return outcome,
         }
-        if began.elapsed() > Duration::from_secs(20) {
-            bail!("keys create: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -141,8 +133,4 @@ fn tell(folder: &Path, ronda: &Path, url: &str, key: &str, slack: u16) -> anyhow
         ask(&format!("schedulers history {scheduler}"), &["history", scheduler])?;
     }
     Ok(report)
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
