@@ -28,8 +28,11 @@ pub struct Config {
     pub max_bulk_body_bytes: usize,
     /// Most items in a bulk write.
     pub max_bulk_items: usize,
-    /// How long a client may take to send a request's head, and a connection may be idle, in seconds.
+    /// How long a client may take to send a request's head, in seconds.
     pub header_read_timeout_seconds: u64,
+    /// How long a connection may be idle between two requests, in seconds. More than the 60 s of usual load balancers, which else may
+    /// send a request onto a connection that is being closed.
+    pub idle_timeout_seconds: u64,
     /// How long a client may take to send a body, in seconds.
     pub body_read_timeout_seconds: u64,
     /// How long a client may leave an answer unread, in seconds.
@@ -66,6 +69,7 @@ impl Default for Config {
             max_bulk_body_bytes: 8 * 1024 * 1024,
             max_bulk_items: 10_000,
             header_read_timeout_seconds: 20,
+            idle_timeout_seconds: 75,
             body_read_timeout_seconds: 20,
             write_timeout_seconds: 20,
             max_connections: 4_096,

@@ -3,11 +3,13 @@
 //! One layer does it all, because each layer costs an allocation a request.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,9 +20,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tracing::{debug, error, warn};
 use utoipa::openapi::PathItem;
 
-use crate::auth::AuthError;
+use crate::access::Principal;
+use crate::auth::{ActiveKey, AuthError};
 use crate::problem::{Kind, Problem, with_request};
 use crate::state::AppState;
+use crate::writes::{self, Operation};
 use crate::{openapi, refusals};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -41,14 +45,16 @@ impl RequestIds {
 
     fn next(&self) -> HeaderValue {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let number =
-            (u128::from(self.prefix) << 48) | u128::from(self.count.fetch_add(1, Ordering::Relaxed) & 0xffff_ffff_ffff);
-        let digits = (0..20u32).rev().map(|place| {
-            let digit = usize::try_from((number >> (place * 4)) & 0xf).unwrap_or(0);
-            DIGITS.get(digit).copied().unwrap_or(b'0')
-        });
-        let text: Vec<u8> = digits.collect();
-        HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let mut text = [b'0'; 20];
+        let (prefix, rest) = text.split_at_mut(8);
+        for (digits, mut number) in [(prefix, u64::from(self.prefix)), (rest, count)] {
+            for digit in digits.iter_mut().rev() {
+                *digit = DIGITS[(number & 0xf) as usize];
+                number >>= 4;
+            }
+        }
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("none"))
     }
 }
 
@@ -64,38 +70,63 @@ fn given_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 /// The layer around routes that need a key.
 pub(crate) async fn guarded(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let passage = Passage::begin(&state, &request);
-    let response = match state.keys.check(request.headers()).await {
-        Ok(key) => match key.bucket.take(state.clock.mono_millis()) {
-            Some(decision) => {
-                let mut response = if decision.allowed {
-                    request.extensions_mut().insert(key.principal.clone());
-                    caught(&state, request, next).await
-                } else {
-                    Problem::rate_limited(key.bucket.quota(), decision.seconds).into_response()
-                };
-                key.bucket.headers(decision, response.headers_mut());
-                response
-            }
-            None => {
-                request.extensions_mut().insert(key.principal.clone());
-                caught(&state, request, next).await
-            }
-        },
-        Err(AuthError::Unauthorized) => Problem::unauthorized().into_response(),
-        Err(AuthError::Unavailable) => Problem::store_unavailable().into_response(),
+    let key = state.keys.check(request.headers()).await;
+    let work = |principal| {
+        request.extensions_mut().insert::<Principal>(principal);
+        next.run(request)
     };
+    let response = admitted(&state, key, work).await;
     passage.end(&state, response)
+}
+
+/// A report, without the router: the same passage around the same work.
+pub(crate) async fn report<B>(state: &AppState, operation: Operation, request: http::Request<B>) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let passage = Passage::direct(state, operation, &request);
+    let (parts, body) = request.into_parts();
+    let key = state.keys.check(&parts.headers).await;
+    let work = |principal| writes::handle(state, operation, principal, parts, body);
+    let response = admitted(state, key, work).await;
+    passage.end(state, response)
+}
+
+/// Lets a request with a good key to its work, as far as the key's rate limit allows.
+async fn admitted<F>(
+    state: &AppState,
+    key: Result<Arc<ActiveKey>, AuthError>,
+    work: impl FnOnce(Principal) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let key = match key {
+        Ok(key) => key,
+        Err(AuthError::Unauthorized) => return Problem::unauthorized().into_response(),
+        Err(AuthError::Unavailable) => return Problem::store_unavailable().into_response(),
+    };
+    let Some(decision) = key.bucket.take(state.clock.mono_millis()) else {
+        return caught(state, work(key.principal.clone())).await;
+    };
+    let mut response = if decision.allowed {
+        caught(state, work(key.principal.clone())).await
+    } else {
+        Problem::rate_limited(key.bucket.quota(), decision.seconds).into_response()
+    };
+    key.bucket.headers(decision, response.headers_mut());
+    response
 }
 
 /// The layer around everything else: documentation, and paths that lead nowhere.
 pub(crate) async fn open(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let passage = Passage::begin(&state, &request);
-    let response = caught(&state, request, next).await;
+    let response = caught(&state, next.run(request)).await;
     passage.end(&state, response)
 }
 
-async fn caught(state: &AppState, request: Request, next: Next) -> Response {
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+async fn caught(state: &AppState, work: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(work).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             // The panic hook has printed what and where.
@@ -110,20 +141,49 @@ pub(crate) async fn nowhere() -> Problem {
     Problem::not_found()
 }
 
+/// The pattern of a request's path.
+enum Route {
+    /// The router found it.
+    Matched(MatchedPath),
+    /// It was known without the router.
+    Direct(&'static str),
+    /// It leads nowhere.
+    None,
+}
+
+impl Route {
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Matched(path) => Some(path.as_str()),
+            Self::Direct(path) => Some(path),
+            Self::None => None,
+        }
+    }
+}
+
 struct Passage {
     started: Instant,
     request_id: HeaderValue,
-    route: Option<MatchedPath>,
+    route: Route,
     path: http::Uri,
     method: http::Method,
 }
 
 impl Passage {
     fn begin(state: &AppState, request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned().map_or(Route::None, Route::Matched);
+        Self::through(state, route, request)
+    }
+
+    fn direct<B>(state: &AppState, operation: Operation, request: &http::Request<B>) -> Self {
+        Self::through(state, operation.route().map_or(Route::None, Route::Direct), request)
+    }
+
+    fn through<B>(state: &AppState, route: Route, request: &http::Request<B>) -> Self {
         Self {
             started: Instant::now(),
             request_id: given_request_id(request.headers()).unwrap_or_else(|| state.request_ids.next()),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            route,
             path: request.uri().clone(),
             method: request.method().clone(),
         }
@@ -132,7 +192,7 @@ impl Passage {
     fn end(self, state: &AppState, response: Response) -> Response {
         let id = self.request_id.to_str().unwrap_or_default();
         let status = response.status();
-        let route = self.route.as_ref().map_or("none", MatchedPath::as_str);
+        let route = self.route.as_str().unwrap_or("none");
         let elapsed = self.started.elapsed();
         state.http_metrics.answered(route, status, elapsed);
         if status.is_server_error() {
@@ -157,7 +217,7 @@ impl Passage {
         let problem = match status {
             StatusCode::METHOD_NOT_ALLOWED => Problem::new(
                 Kind::MethodNotAllowed,
-                self.route.as_ref().map_or("It takes other methods.".into(), takes),
+                self.route.as_str().map_or("It takes other methods.".into(), takes),
             ),
             StatusCode::NOT_FOUND => Problem::not_found(),
             StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::BodyTooLarge, "Send less at once."),
@@ -188,8 +248,8 @@ static METHODS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
 });
 
 /// Which methods a route takes, in a sentence. What is not in the document are its own pages, to be read.
-fn takes(route: &MatchedPath) -> Cow<'static, str> {
-    let methods = METHODS.get(route.as_str()).map_or("GET", String::as_str);
+fn takes(route: &str) -> Cow<'static, str> {
+    let methods = METHODS.get(route).map_or("GET", String::as_str);
     format!("It takes {methods}.").into()
 }
 

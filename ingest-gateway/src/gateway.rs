@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::auth::Keys;
 use crate::config::Config;
+use crate::entrance::Entrance;
 use crate::front::{self, RequestIds};
 use crate::http_metrics::HttpMetrics;
 use crate::known::KnownSchedulers;
@@ -98,7 +99,7 @@ impl Gateway {
     /// # Errors
     /// None after [`build`](Self::build) so far; a listener that fails is tried again.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), GatewayError> {
-        let router = self.router();
+        let entrance = Entrance::new(self.state.clone(), self.router());
         let Self { state, component } = self;
         info!(gateway = format!("{:016x}", state.publisher.gateway()), "the gateway starts");
         let drain = Duration::from_secs(state.config.drain_timeout_seconds);
@@ -112,7 +113,7 @@ impl Gateway {
                 Instant::now()
             })
         };
-        Box::pin(crate::serve::serve(listener, router, &state.config, stop, drain.saturating_sub(LEAVE_FOR))).await;
+        Box::pin(crate::serve::serve(listener, entrance, &state.config, stop, drain.saturating_sub(LEAVE_FOR))).await;
         let stopped_at = unready.await.unwrap_or_else(|_| Instant::now());
         state.publisher.close();
         let deadline = (stopped_at + drain).max(Instant::now() + LEAVE_FOR);

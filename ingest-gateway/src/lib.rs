@@ -6,6 +6,7 @@
 mod access;
 mod auth;
 mod config;
+mod entrance;
 mod front;
 mod gateway;
 mod http_metrics;
@@ -21,6 +22,7 @@ pub mod reads;
 mod refusals;
 mod serve;
 mod state;
+mod stream;
 mod writes;
 
 pub use access::{AdminAccess, IngestAccess, Principal, ReadAccess};

@@ -1,24 +1,21 @@
 //! Connections: accepted in bounded number, with time limits on everything that a client can draw out.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::Config;
+use crate::entrance::Entrance;
+use crate::stream::{Guarded, Patience, Turn};
 
 /// How long to wait after the machine refused a connection (out of file descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,17 +25,20 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Serves until told to stop, then lets what is in flight end. Answers once all connections are closed, or `drain` has passed since.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    entrance: Entrance,
     config: &Config,
     stop: CancellationToken,
     drain: Duration,
 ) {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(config.header_read_timeout_seconds.max(1)))
-        .max_buf_size(MAX_HEAD_BYTES.max(8 * 1024));
-    let write_timeout = Duration::from_secs(config.write_timeout_seconds.max(1));
+    // Time limits are the stream's: hyper's own would arm a timer for each request.
+    builder.header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES.max(8 * 1024));
+    let seconds = |seconds: u64| Duration::from_secs(seconds.max(1));
+    let patience = Patience {
+        idle: seconds(config.idle_timeout_seconds),
+        head: seconds(config.header_read_timeout_seconds),
+        write: seconds(config.write_timeout_seconds),
+    };
     let slots = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let connections = TaskTracker::new();
     let give_up = CancellationToken::new();
@@ -46,8 +46,9 @@ pub(crate) async fn serve(
         let Some((stream, slot)) = next(&listener, &slots, &stop).await else { break };
         // Small answers must not wait for more to send; a socket that refuses the option works all the same.
         let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(Guarded::new(stream, write_timeout));
-        let connection = builder.serve_connection(io, TowerToHyperService::new(router.clone()));
+        let turn = Turn::default();
+        let io = TokioIo::new(Guarded::new(stream, patience, turn.clone()));
+        let connection = builder.serve_connection(io, entrance.of(turn));
         let (stop, give_up) = (stop.child_token(), give_up.child_token());
         connections.spawn(async move {
             let _slot = slot;
@@ -111,73 +112,4 @@ fn is_the_clients(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     )
-}
-
-/// A stream whose writes must make progress: a client that reads nothing doesn't keep a connection for ever.
-struct Guarded {
-    stream: TcpStream,
-    timeout: Duration,
-    /// When a write that makes no progress is given up; made at the first one.
-    stalled: Option<Pin<Box<Sleep>>>,
-    is_stalled: bool,
-}
-
-impl Guarded {
-    fn new(stream: TcpStream, timeout: Duration) -> Self {
-        Self { stream, timeout, stalled: None, is_stalled: false }
-    }
-
-    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.is_stalled = false;
-            return written;
-        }
-        let until = Instant::now() + self.timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if !self.is_stalled {
-            self.is_stalled = true;
-            stalled.as_mut().reset(until);
-        }
-        match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncRead for Guarded {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Guarded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch(cx, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(cx, written)
-    }
 }

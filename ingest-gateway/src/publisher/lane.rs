@@ -56,10 +56,10 @@ pub(super) struct Lane {
 /// What the sender finds when it looks.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// A frame to send.
-    Frame(Filling),
-    /// Nothing; it will be woken.
-    Nothing,
+    /// A frame to send, taken at this time: whatever comes later is not in it and has no earlier time.
+    Frame(Filling, Moment),
+    /// Nothing waited at this time; it will be woken.
+    Nothing(Moment),
     /// Nothing, and nothing will come.
     Finished,
 }
@@ -70,9 +70,11 @@ impl Lane {
         Self { partition, limits, inner: Mutex::new(inner), wake: Notify::new() }
     }
 
-    /// Takes a command into the frame that fills.
-    pub(super) fn push(&self, command: &Command<'_>, now: Moment) -> Result<Ticket, SubmitError> {
+    /// Takes a command into the frame that fills. The clock is read while the lane is locked, so that no frame and no pulse with a
+    /// later time gets ahead of it.
+    pub(super) fn push(&self, command: &Command<'_>, clock: impl FnOnce() -> Moment) -> Result<Ticket, SubmitError> {
         let mut inner = self.inner.lock();
+        let now = clock();
         let limits = self.limits;
         let (filling, before) = inner.filling(limits, 0, now)?;
         let index = filling.push(command, now).map_err(SubmitError::Encoding)?;
@@ -82,9 +84,14 @@ impl Lane {
         Ok(ticket)
     }
 
-    /// Takes encoded commands into the frame that fills, all or none.
-    pub(super) fn append(&self, commands: &CommandBuffer, now: Moment) -> Result<Ticket, SubmitError> {
+    /// Takes encoded commands into the frame that fills, all or none; the clock as with [`push`](Self::push).
+    pub(super) fn append(
+        &self,
+        commands: &CommandBuffer,
+        clock: impl FnOnce() -> Moment,
+    ) -> Result<Ticket, SubmitError> {
         let mut inner = self.inner.lock();
+        let now = clock();
         let limits = self.limits;
         let (filling, before) = inner.filling(limits, commands.len(), now)?;
         let index = filling.buffer.count();
@@ -104,17 +111,18 @@ impl Lane {
     }
 
     /// The oldest frame that waits.
-    pub(super) fn next(&self) -> Work {
+    pub(super) fn next(&self, clock: impl FnOnce() -> Moment) -> Work {
         let mut inner = self.inner.lock();
+        let now = clock();
         match inner.waiting.pop_front() {
             Some(filling) => {
                 inner.idle = false;
-                Work::Frame(filling)
+                Work::Frame(filling, now)
             }
             None if inner.state == LaneState::Closed => Work::Finished,
             None => {
                 inner.idle = true;
-                Work::Nothing
+                Work::Nothing(now)
             }
         }
     }

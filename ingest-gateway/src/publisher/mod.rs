@@ -5,6 +5,7 @@
 //! [`publish_retry_ms`](crate::Config::publish_retry_ms) is given up: its requests are answered 503, its number is declared in the next frame,
 //! and the partition refuses writes until an empty frame gets through. Memory is bounded all the while.
 
+mod beat;
 mod completion;
 mod filling;
 mod lane;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::beat::Beat;
 use self::completion::FrameCompletion;
 use self::filling::Moment;
 use self::lane::{Lane, LaneLimits};
@@ -80,7 +82,7 @@ struct Shared {
     down: AtomicUsize,
     stopping: CancellationToken,
     pulse_period: Duration,
-    linger: Duration,
+    beat: Beat,
     attempt_timeout: Duration,
     retry_for: Duration,
     metrics: PublisherMetrics,
@@ -143,7 +145,7 @@ impl Publisher {
             down: AtomicUsize::new(0),
             stopping: CancellationToken::new(),
             pulse_period: Duration::from_millis(config.pulse_period_ms.max(1)),
-            linger: Duration::from_millis(config.linger_ms),
+            beat: Beat::new(Duration::from_millis(config.linger_ms)),
             attempt_timeout: Duration::from_millis(config.publish_attempt_timeout_ms.max(1)),
             retry_for: Duration::from_millis(config.publish_retry_ms),
             metrics: PublisherMetrics::new(),
@@ -196,7 +198,7 @@ impl Publisher {
     pub(crate) fn submit(&self, command: &Command<'_>) -> Result<Ticket, SubmitError> {
         self.ready()?;
         let partition = partition_of(command.tenant, command.scheduler, self.partitions());
-        self.lane(partition)?.push(command, self.shared.now())
+        self.lane(partition)?.push(command, || self.shared.now())
     }
 
     fn lane(&self, partition: u32) -> Result<&Lane, SubmitError> {
@@ -266,12 +268,13 @@ impl Bulk<'_> {
         let mut outcome = BulkOutcome::default();
         let mut tickets = Vec::with_capacity(self.parts.len());
         let ready = self.publisher.ready().is_ok();
-        let now = self.publisher.shared.now();
         for (partition, part) in
             (0u32..).zip(self.parts).flat_map(|(number, parts)| parts.into_iter().map(move |part| (number, part)))
         {
             let taken = if ready {
-                self.publisher.lane(partition).and_then(|lane| lane.append(&part.buffer, now))
+                self.publisher
+                    .lane(partition)
+                    .and_then(|lane| lane.append(&part.buffer, || self.publisher.shared.now()))
             } else {
                 Err(SubmitError::Starting)
             };

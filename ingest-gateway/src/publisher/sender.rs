@@ -50,19 +50,23 @@ impl Sender {
 
     /// Joins, sends until the lane is closed and empty, and leaves.
     pub(super) async fn run(mut self) {
-        if !self.insist(FrameKind::Join).await {
+        if !self.insist(FrameKind::Join, self.shared.now()).await {
             return;
         }
         self.lane.set_state(LaneState::Open);
         self.shared.joined();
         loop {
             self.keep_apart().await;
-            match self.lane.next() {
-                Work::Frame(filling) => self.send(filling).await,
-                Work::Nothing => {
+            match self.lane.next(|| self.shared.now()) {
+                Work::Frame(filling, at) => self.send(filling, at).await,
+                // Only now is it certain that the pulse gets ahead of nothing.
+                Work::Nothing(at) if Instant::now() >= self.next_pulse => {
+                    self.insist(FrameKind::Normal, at).await;
+                }
+                Work::Nothing(_) => {
                     tokio::select! {
                         () = self.lane.woken() => {}
-                        () = sleep_until(self.next_pulse) => { self.insist(FrameKind::Normal).await; }
+                        () = sleep_until(self.next_pulse) => {}
                     }
                 }
                 Work::Finished => break,
@@ -71,12 +75,11 @@ impl Sender {
         self.leave().await;
     }
 
-    /// Under load the next frame fills for a while, so that fewer and larger ones share the cost of a publish. After a pause the
+    /// Under load the next frame fills until the beat, so that fewer and larger ones share the cost of a publish. After a pause the
     /// first goes at once.
     async fn keep_apart(&self) {
-        let earliest = self.last_closed + self.shared.linger;
-        if Instant::now() < earliest {
-            sleep_until(earliest).await;
+        if let Some(next) = self.shared.beat.after(self.last_closed, Instant::now()) {
+            sleep_until(next).await;
         }
     }
 
@@ -86,21 +89,21 @@ impl Sender {
         Numbering { gateway: self.shared.gateway, number, abandoned: std::mem::take(&mut self.abandoned) }
     }
 
-    fn now(&mut self) -> Moment {
+    /// A frame goes out: the next pulse is a period away.
+    fn pulsed(&mut self) {
         self.next_pulse = Instant::now() + self.shared.pulse_period;
-        self.shared.now()
     }
 
     /// Publishes a frame of commands; after bounded retries its requests are told that it failed.
-    async fn send(&mut self, filling: Filling) {
+    async fn send(&mut self, filling: Filling, at: Moment) {
         let size = filling.buffer.len();
         let commands = filling.buffer.count();
         let numbering = self.numbering();
         let number = numbering.number;
         let declared = numbering.abandoned.clone();
-        let now = self.now();
+        self.pulsed();
         self.last_closed = Instant::now();
-        let (frame, completion) = filling.close(numbering, now);
+        let (frame, completion) = filling.close(numbering, at);
         let deadline = Instant::now() + self.shared.retry_for;
         let outcome = self.publish(&frame, Some(deadline)).await;
         self.lane.released(size);
@@ -140,7 +143,7 @@ impl Sender {
     /// Sends one empty frame until it arrives, then takes commands again.
     async fn recover(&mut self) {
         self.shared.lane_down();
-        if self.insist(FrameKind::Normal).await {
+        if self.insist(FrameKind::Normal, self.shared.now()).await {
             self.lane.set_state(LaneState::Open);
             self.shared.lane_up();
             info!(partition = self.lane.partition, "the queue answers again: writes to this partition are taken");
@@ -150,12 +153,12 @@ impl Sender {
     /// Publishes an empty frame however long it takes; `false`: shutdown came first.
     ///
     /// A pulse is retried as it is, so that a long outage doesn't use up numbers. While it is tried without success the lane counts as down.
-    async fn insist(&mut self, kind: FrameKind) -> bool {
+    async fn insist(&mut self, kind: FrameKind, at: Moment) -> bool {
         let numbering = self.numbering();
         let number = numbering.number;
         let declared = numbering.abandoned.clone();
-        let now = self.now();
-        let frame = numbering.empty_frame(now, kind);
+        self.pulsed();
+        let frame = numbering.empty_frame(at, kind);
         let deadline = Instant::now() + self.shared.retry_for;
         if self.publish(&frame, Some(deadline)).await.is_ok() {
             self.shared.metrics.frame(0, frame.len());
@@ -211,7 +214,7 @@ impl Sender {
 
     /// Says that nothing more comes. One round of attempts: a gateway that can't say so is dropped for its silence.
     async fn leave(&mut self) {
-        let now = self.now();
+        let now = self.shared.now();
         let frame = self.numbering().empty_frame(now, FrameKind::Leave);
         let deadline = Instant::now() + self.shared.retry_for;
         if self.publish(&frame, Some(deadline)).await.is_err() {

@@ -8,15 +8,19 @@ mod report;
 mod request;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post, put};
+use bytes::Bytes;
+use http::request::Parts;
 use ronda_domain::id::MessageId;
 
 use self::answer::Answer;
 pub(crate) use self::idempotency::MadeMessages;
-pub(crate) use self::request::read_body;
-use self::request::{Operation, Write};
+use self::request::Write;
+pub(crate) use self::request::{Operation, read_body};
+use crate::access::Principal;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -25,17 +29,17 @@ pub(crate) fn router() -> Router<AppState> {
     Router::new()
         .route("/api/v1/schedulers/register", post(register))
         .route("/api/v1/schedulers/{id}", delete(remove))
-        .route("/api/v1/schedulers/{id}/status", put(status))
-        .route("/api/v1/schedulers/{id}/heartbeat", post(heartbeat))
+        .route(Operation::STATUS_ROUTE, put(status))
+        .route(Operation::HEARTBEAT_ROUTE, post(heartbeat))
         .route("/api/v1/schedulers/{id}/pause", post(pause))
         .route("/api/v1/schedulers/{id}/resume", post(resume))
-        .route("/api/v1/events", post(events))
+        .route(Operation::EVENTS_ROUTE, post(events))
 }
 
 macro_rules! handlers {
     ($($name:ident => $operation:ident),*) => {
         $(async fn $name(State(state): State<AppState>, request: Request) -> Response {
-            handle(&state, Operation::$operation, request).await
+            routed(&state, Operation::$operation, request).await
         })*
     };
 }
@@ -50,15 +54,43 @@ handlers!(
     resume => Resume
 );
 
-async fn handle(state: &AppState, operation: Operation, request: Request) -> Response {
-    match answered(state, operation, request).await {
+/// A write that came through the router, which has put into the request who asks.
+async fn routed(state: &AppState, operation: Operation, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match parts.extensions.remove::<Principal>() {
+        Some(principal) => handle(state, operation, principal, parts, body).await,
+        None => Problem::unauthorized().into_response(),
+    }
+}
+
+/// Carries a write out and answers it.
+pub(crate) async fn handle<B>(
+    state: &AppState,
+    operation: Operation,
+    principal: Principal,
+    parts: Parts,
+    body: B,
+) -> Response
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    match answered(state, operation, principal, parts, body).await {
         Ok(answer) => answer.into_response(),
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn answered(state: &AppState, operation: Operation, request: Request) -> Result<Answer, Problem> {
-    let write = Write::read(state, operation, request).await?;
+async fn answered<B>(
+    state: &AppState,
+    operation: Operation,
+    principal: Principal,
+    parts: Parts,
+    body: B,
+) -> Result<Answer, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let write = Write::read(state, operation, principal, parts, body).await?;
     if write.idempotency_key()?.is_some() {
         return Box::pin(idempotency::once(state, write)).await;
     }

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
-use axum::extract::Request;
+use axum::body::HttpBody;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
@@ -26,7 +25,7 @@ const DISCARD_FOR: Duration = Duration::from_secs(3);
 
 /// What a write asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Status,
     Heartbeat,
     Register,
@@ -34,6 +33,25 @@ pub(super) enum Operation {
     Delete,
     Pause,
     Resume,
+}
+
+impl Operation {
+    /// Where a status is reported.
+    pub(crate) const STATUS_ROUTE: &str = "/api/v1/schedulers/{id}/status";
+    /// Where a heartbeat is reported.
+    pub(crate) const HEARTBEAT_ROUTE: &str = "/api/v1/schedulers/{id}/heartbeat";
+    /// Where many of both are.
+    pub(crate) const EVENTS_ROUTE: &str = "/api/v1/events";
+
+    /// The pattern of a report's path; `None`: it is no report.
+    pub(crate) const fn route(self) -> Option<&'static str> {
+        match self {
+            Self::Status => Some(Self::STATUS_ROUTE),
+            Self::Heartbeat => Some(Self::HEARTBEAT_ROUTE),
+            Self::Events => Some(Self::EVENTS_ROUTE),
+            Self::Register | Self::Delete | Self::Pause | Self::Resume => None,
+        }
+    }
 }
 
 /// A write request whose body has been read.
@@ -50,9 +68,16 @@ pub(super) struct Write {
 
 impl Write {
     /// Checks who asks and how, and reads the body.
-    pub(super) async fn read(state: &AppState, operation: Operation, request: Request) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let principal = parts.extensions.remove::<Principal>().ok_or_else(Problem::unauthorized)?;
+    pub(super) async fn read<B>(
+        state: &AppState,
+        operation: Operation,
+        principal: Principal,
+        parts: Parts,
+        body: B,
+    ) -> Result<Self, Problem>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let (allowed, scope) = match operation {
             Operation::Delete | Operation::Pause | Operation::Resume => (principal.scopes.admin, "admin"),
             _ => (principal.scopes.ingest, "ingest"),
@@ -150,7 +175,10 @@ fn prefer_wait(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads a body of bounded size within a bounded time.
-pub(crate) async fn read_body(body: Body, max_bytes: usize, within: Duration) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body<B>(body: B, max_bytes: usize, within: Duration) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     if body.size_hint().lower() > max_bytes as u64 {
         let mut body = body;
         discard(&mut body).await;
@@ -162,7 +190,10 @@ pub(crate) async fn read_body(body: Body, max_bytes: usize, within: Duration) ->
     }
 }
 
-async fn collect(mut body: Body, max_bytes: usize) -> Result<Bytes, Problem> {
+async fn collect<B>(mut body: B, max_bytes: usize) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     // Nearly every body comes in one piece, which is then used as it is.
     let mut whole = Bytes::new();
     let mut pieces: Vec<u8> = Vec::new();
@@ -182,7 +213,10 @@ async fn collect(mut body: Body, max_bytes: usize) -> Result<Bytes, Problem> {
     Ok(if pieces.is_empty() { whole } else { pieces.into() })
 }
 
-async fn discard(body: &mut Body) {
+async fn discard<B>(body: &mut B)
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let reading = async {
         let mut left = MAX_DISCARDED_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
