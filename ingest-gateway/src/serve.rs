@@ -32,7 +32,7 @@ pub(crate) async fn serve(
 ) {
     let mut builder = http1::Builder::new();
     // Time limits are the stream's: hyper's own would arm a timer for each request.
-    builder.header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES.max(8 * 1024));
+    builder.header_read_timeout(None).writev(false).max_buf_size(MAX_HEAD_BYTES.max(8 * 1024));
     let seconds = |seconds: u64| Duration::from_secs(seconds.max(1));
     let patience = Patience {
         idle: seconds(config.idle_timeout_seconds),
