@@ -59,10 +59,19 @@ impl Scheduler {
         for (_, _, subject, from) in changes {
             let change = self.describe(&subject, from);
             let id = self.entry(&subject).event_id();
+            let id = self.event_id(&id);
             push(effects, id.clone(), now, EventKind::Changed(change.clone()));
             if !self.paused {
                 self.count(&id, change, now, effects);
             }
+        }
+    }
+
+    /// The id of an event of this scheduler, and not of a deleted one whose key it has.
+    pub(crate) fn event_id(&self, id: &str) -> Box<str> {
+        match self.incarnation {
+            0 => id.into(),
+            incarnation => format!("{incarnation:016x}:{id}").into(),
         }
     }
 

@@ -55,7 +55,7 @@ impl Scheduler {
             Lifecycle::Resumed => "resumed",
             Lifecycle::Deleted => "deleted",
         };
-        let id = format!("scheduler:{}:{}:{word}", self.registered_at.as_millis(), self.revision).into();
+        let id = self.event_id(&format!("scheduler:{}:{}:{word}", self.registered_at.as_millis(), self.revision));
         effects.events.push(Event { id, at, kind: EventKind::Lifecycle(what) });
     }
 

@@ -320,6 +320,11 @@ pub(crate) fn hash_message(message: MessageId) -> u64 {
     hash(bytes.chain(message.index.to_le_bytes()))
 }
 
+/// FNV-1a 64 over when, and by which message, a scheduler was registered; never 0.
+pub(crate) fn hash_registration(at: Timestamp, message: MessageId) -> u64 {
+    hash(at.as_millis().to_le_bytes().into_iter().chain(hash_message(message).to_le_bytes())).max(1)
+}
+
 fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

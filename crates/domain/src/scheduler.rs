@@ -6,7 +6,7 @@ use crate::id::MessageId;
 use crate::input::{Gap, ProgressReport};
 use crate::occurrence::Occurrence;
 use crate::record::{Progress, Subject};
-use crate::run::{End, Rearmed, Run};
+use crate::run::{End, Rearmed, Run, hash_registration};
 use crate::spec::{Schedule, SchedulerSpec};
 use crate::time::Timestamp;
 
@@ -55,6 +55,9 @@ pub struct Scheduler {
     pub(crate) alert: Option<Box<Alert>>,
     /// What most don't have; `None` when all of it is as it was at the registration.
     pub(crate) rare: Option<Box<Rare>>,
+    /// Tells it from a deleted one of the same key, in the ids of its events; 0: it was registered before there was such a number.
+    #[serde(default)]
+    pub(crate) incarnation: u64,
 }
 
 /// What most schedulers don't have.
@@ -141,6 +144,7 @@ impl Scheduler {
             newest_bad: None,
             alert: None,
             rare: None,
+            incarnation: hash_registration(at, message),
         }
     }
 
