@@ -106,7 +106,7 @@ pub enum Resolution {
         /// The one that made it enough.
         by: Change,
     },
-    /// The very occurrence that opened it ended well after all.
+    /// The very occurrence that opened it ended well after all, or somebody had stopped it.
     CompletedLate {
         /// That occurrence.
         by: Change,
