@@ -129,7 +129,7 @@ impl Rearmed {
 pub(crate) struct Run {
     pub(crate) id: RunId,
     pub(crate) named: bool,
-    /// It was one open run too many.
+    /// It was one open run too many, or can't be told from one whose end was lost.
     pub(crate) given_up: bool,
     /// The first message that says that it runs; [`Timestamp::MAX`]: none did.
     pub(crate) opened_at: Timestamp,
@@ -262,6 +262,16 @@ impl Run {
                 self.ends = ends.into();
             }
         }
+    }
+
+    /// When it last said that it goes on, or started.
+    pub(crate) fn heard_at(&self) -> Timestamp {
+        self.last_sign.max(self.started_at())
+    }
+
+    /// Whether there was a blind time, and nothing of it since.
+    pub(crate) fn is_unheard_since_blind(&self) -> bool {
+        self.heard_at() < self.rearmed().blind_until
     }
 
     /// When the first of its messages was received.
