@@ -102,9 +102,9 @@ impl Scheduler {
     /// allows; or when it took more than half of the grace. Else a whole run would have to lie in the hole, late, when most of
     /// the grace was heard: then it was missed, lest every restart of ours within a long grace should hide a miss.
     fn hides_start(&self, gap: Gap, due: Timestamp) -> bool {
-        let early = self.spec.early_window_seconds;
-        let is_punctual = due.minus_seconds(early) <= gap.until && gap.from <= due.plus_seconds(early);
-        let closes = due.plus_seconds(self.spec.start_grace_seconds);
+        let (early, grace) = (self.spec.early_window_seconds, self.spec.start_grace_seconds);
+        let is_punctual = due.minus_seconds(early) <= gap.until && gap.from <= due.plus_seconds(early.min(grace));
+        let closes = due.plus_seconds(grace);
         let unheard_ms = gap.until.min(closes).millis_since(gap.from.max(due));
         is_punctual || unheard_ms > closes.millis_since(due).checked_div(2).unwrap_or(0)
     }
