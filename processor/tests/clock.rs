@@ -28,7 +28,7 @@ fn all_gateways_dead_for_five_minutes_declare_nobody_stale_and_are_told_once() {
     assert_eq!((notices[0].gap.from, notices[0].gap.until), (second(2), second(305)));
     assert_eq!(notices[0].reason, BlindReason::NoPulse);
     let named: Vec<_> = notices[0].schedulers.iter().map(ToString::to_string).collect();
-    assert_eq!((named, notices[0].total), (vec!["minutely".to_owned(), "open-run".to_owned()], 2));
+    assert_eq!((named, notices[0].total), (["beating", "minutely", "open-run"].map(str::to_owned).to_vec(), 3));
     for at in 306..=330 {
         stage.take(gateway.frame(at, &[heartbeat("beating", None), heartbeat("open-run", Some("r"))]));
     }

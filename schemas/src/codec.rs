@@ -1,7 +1,8 @@
 //! MessagePack with a version in front: how every persistent or transmitted value is written.
 //!
 //! A value is written as the array `[version, value]`, its structs as arrays. Fields are only ever added at the end, with a
-//! default, so that an older reader skips what it does not know and a newer one fills in what is not there.
+//! default, so that a newer reader fills in what is not there. An older one can't skip what it does not know: each added field raises
+//! the version, which tells it to be upgraded.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

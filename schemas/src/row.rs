@@ -25,7 +25,8 @@ pub struct SchedulerRow {
 
 impl Versioned for SchedulerRow {
     const WHAT: &'static str = "scheduler row";
-    const VERSION: u32 = 1;
+    /// 2: the state has its registration's number (`incarnation`).
+    const VERSION: u32 = 2;
 }
 
 /// How far one partition has come.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use golden::samples;
 use proptest::prelude::*;
+use ronda_domain::AlertView;
 use ronda_domain::id::MessageId;
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
@@ -99,8 +100,8 @@ fn rows_keep_their_bytes() {
     check("idempotency-row-v1-claimed", "idempotency row, version 1: no answer yet", &claimed);
     check("idempotency-row-v1-answered", "idempotency row, version 1: answered", &answered);
     check(
-        "scheduler-row-v1-deleted",
-        "scheduler row, version 1: deleted, with events to publish",
+        "scheduler-row-v2-deleted",
+        "scheduler row, version 2: deleted, with events to publish",
         &samples::deleted_row(),
     );
 }
@@ -108,15 +109,36 @@ fn rows_keep_their_bytes() {
 #[test]
 fn scheduler_rows_keep_their_bytes() {
     check(
-        "scheduler-row-v1",
-        "scheduler row, version 1: with an open run, an alert and a history",
+        "scheduler-row-v2",
+        "scheduler row, version 2: with an open run, an alert and a history",
         &samples::scheduler_row(),
     );
 }
 
+/// As an earlier release wrote it, without what was added since.
+fn earlier<T: Versioned>(name: &str) -> T {
+    let text = std::fs::read_to_string(path(name)).expect("a golden file");
+    T::decode(&parse(&text)).expect("decode")
+}
+
+#[test]
+fn scheduler_rows_of_version_1_are_read() {
+    assert_eq!(earlier::<SchedulerRow>("scheduler-row-v1-deleted"), samples::deleted_row());
+    let (old, new) = (earlier::<SchedulerRow>("scheduler-row-v1"), samples::scheduler_row());
+    let view = |row: &SchedulerRow| {
+        let state = row.state.as_ref().expect("a state");
+        let mut view = state.view(state.updated_at());
+        // It had no registration's number in it.
+        view.alert = view.alert.map(|alert| AlertView { id: "alert".into(), ..alert });
+        (state.spec().clone(), view)
+    };
+    assert_eq!(view(&old), view(&new));
+    assert_eq!((old.key, old.epoch, old.position), (new.key, new.epoch, new.position));
+}
+
 #[test]
 fn a_newer_version_is_named() {
-    let newer = [0x92, 2, 0xc0];
+    let newer = [0x92, 3, 0xc0];
     for error in [
         SchedulerRow::decode(&newer).unwrap_err(),
         PartitionRow::decode(&newer).unwrap_err(),

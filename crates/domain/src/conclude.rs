@@ -59,10 +59,19 @@ impl Scheduler {
         for (_, _, subject, from) in changes {
             let change = self.describe(&subject, from);
             let id = self.entry(&subject).event_id();
+            let id = self.event_id(&id);
             push(effects, id.clone(), now, EventKind::Changed(change.clone()));
             if !self.paused {
                 self.count(&id, change, now, effects);
             }
+        }
+    }
+
+    /// The id of an event of this scheduler, and not of a deleted one whose key it has.
+    pub(crate) fn event_id(&self, id: &str) -> Box<str> {
+        match self.incarnation {
+            0 => id.into(),
+            incarnation => format!("{incarnation:016x}:{id}").into(),
         }
     }
 
@@ -105,25 +114,27 @@ impl Scheduler {
         let counted = self.entry(&change.subject).counted;
         if change.to.is_bad() {
             self.count_bad(counted, &change.subject);
-            if self.alert.is_none() && counted != Counted::Bad && self.bad_streak >= u32::from(self.spec.alert_after) {
+            if self.alert.is_none() && self.bad_streak >= u32::from(self.spec.alert_after) {
                 self.open_alert(id, change, now, effects);
             } else {
                 self.change_alert(id, change, now, effects);
             }
-        } else if change.to.is_good() {
+            return;
+        }
+        let is_over = if change.to.is_good() {
             self.count_good(counted, &change.subject);
-            let is_enough = self.good_streak >= u32::from(self.spec.recover_after);
-            if let Some(alert) = self.alert.take_if(|_| is_enough) {
-                let resolution = if alert.subject == change.subject {
-                    Resolution::CompletedLate { by: change }
-                } else {
-                    Resolution::Recovered { by: change }
-                };
-                resolve(&alert, resolution, now, effects);
-            } else if change.correction {
-                self.change_alert(id, change, now, effects);
-            }
-        } else if change.correction && change.from.is_bad() {
+            self.good_streak >= u32::from(self.spec.recover_after)
+        } else {
+            change.to == OccurrenceStatus::Cancelled && self.withdraw(counted, &change.subject)
+        };
+        if let Some(alert) = self.alert.take_if(|_| is_over) {
+            let resolution = if alert.subject == change.subject {
+                Resolution::CompletedLate { by: change }
+            } else {
+                Resolution::Recovered { by: change }
+            };
+            resolve(&alert, resolution, now, effects);
+        } else if change.correction && (change.to.is_good() || change.from.is_bad()) {
             self.change_alert(id, change, now, effects);
         }
     }
@@ -155,7 +166,27 @@ impl Scheduler {
             return;
         }
         self.good_streak = self.good_streak.saturating_add(1);
+        self.end_bad_streak();
+    }
+
+    /// Begins the row of bad ones anew: whatever was counted in it counts again when it goes wrong once more.
+    fn end_bad_streak(&mut self) {
         self.bad_streak = 0;
+        for entry in self.occurrences.iter_mut().filter(|entry| entry.counted == Counted::Bad) {
+            entry.counted = Counted::Not;
+        }
+    }
+
+    /// Somebody stopped what had been taken for bad: there is one less in the row. Says whether the alert that it opened is over.
+    fn withdraw(&mut self, counted: Counted, subject: &Subject) -> bool {
+        if counted == Counted::Bad {
+            self.entry(subject).counted = Counted::Not;
+            self.bad_streak = self.bad_streak.saturating_sub(1);
+            let bad = self.occurrences.iter().filter(|entry| entry.counted == Counted::Bad);
+            self.newest_bad = bad.max_by_key(|entry| entry.order()).map(|entry| Box::new(entry.subject.clone()));
+        }
+        let is_its_alert = self.alert.as_deref().is_some_and(|alert| alert.subject == *subject);
+        is_its_alert && self.bad_streak < u32::from(self.spec.alert_after)
     }
 
     fn open_alert(&mut self, id: &str, cause: Change, now: Timestamp, effects: &mut Effects) {
@@ -176,7 +207,7 @@ impl Scheduler {
         if let Some(alert) = self.alert.take() {
             resolve(&alert, resolution, now, effects);
         }
-        self.bad_streak = 0;
+        self.end_bad_streak();
         self.good_streak = 0;
         self.newest_bad = None;
     }

@@ -16,7 +16,7 @@ pub struct Effects {
     pub runs: Vec<RunRecord>,
     /// Whether the state is another than before, so that its row has to be written.
     pub changed: bool,
-    /// Why the last input was refused; it then changed nothing.
+    /// Why the last input was refused: nothing came of it.
     pub refused: Option<Refusal>,
 }
 
@@ -56,6 +56,16 @@ pub enum Refusal {
     /// The run id is not one: see [`check_run_id`](crate::id::check_run_id).
     #[error("the run id is not valid; use 1 to 128 letters, digits, '_', '-', '.' and ':'")]
     InvalidRunId,
+    /// A run of this id ended before the latest due time: the id was used again.
+    #[error(
+        "a run of this id has ended already; give every run an id of its own, such as a UUID or the time of its start"
+    )]
+    RunAlreadyEnded,
+    /// It is about a run that was given up because too many were open at once.
+    #[error(
+        "too many runs were open at once, and this one is forgotten; report the end of every run, or set max_run_seconds"
+    )]
+    RunForgotten,
 }
 
 impl Refusal {
@@ -65,6 +75,8 @@ impl Refusal {
         match self {
             Self::UnknownScheduler => "unknown_scheduler",
             Self::InvalidRunId => "invalid_run_id",
+            Self::RunAlreadyEnded => "run_already_ended",
+            Self::RunForgotten => "run_forgotten",
         }
     }
 }

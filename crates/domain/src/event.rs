@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 /// One conclusion about one scheduler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Unique within the scheduler, and the same whenever the same history is replayed: subject and transition, counted
-    /// where a transition can happen again. With tenant and scheduler it is unique everywhere.
+    /// Unique within the scheduler, and the same whenever the same history is replayed: the registration, the subject and the
+    /// transition, counted where a transition can happen again. With tenant and scheduler it is unique everywhere.
     pub id: Box<str>,
     /// When it was concluded, by the partition's clock.
     pub at: Timestamp,
@@ -106,7 +106,7 @@ pub enum Resolution {
         /// The one that made it enough.
         by: Change,
     },
-    /// The very occurrence that opened it ended well after all.
+    /// The very occurrence that opened it ended well after all, or somebody had stopped it.
     CompletedLate {
         /// That occurrence.
         by: Change,

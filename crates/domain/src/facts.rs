@@ -1,8 +1,9 @@
 //! Joining what jobs say into the state, in any order and any number of times. Nothing is concluded here.
 
 use crate::effects::{Effects, Refusal};
+use crate::forget::{has_ended, is_same};
 use crate::id::{MessageId, RunId, check_run_id};
-use crate::input::{HeartbeatReport, StatusReport};
+use crate::input::{HeartbeatReport, ReportedStatus, StatusReport};
 use crate::limits::{MAX_KEPT_RUNS, MAX_PENDING};
 use crate::record::{OccurrenceStatus, Progress};
 use crate::run::{End, Run, hash_message, hash_run};
@@ -30,10 +31,15 @@ impl Scheduler {
                 (made.as_str(), false)
             }
         };
-        let Some(run) = self.run_for(id, named, at, effects) else { return };
+        let refusal = if named { self.refusal(id, report.status, at) } else { None };
+        let Some(run) = self.run_for(id, named, at, effects) else {
+            effects.refused = effects.refused.or(refusal);
+            return;
+        };
         if report.status.is_terminal() {
             run.join_end(End::new(report, at, message));
         } else if run.has_ended() {
+            effects.refused = refusal;
             let is_news = run.join_afterword(at);
             self.note_afterword(is_news, at, effects);
             return;
@@ -79,6 +85,25 @@ impl Scheduler {
         }
     }
 
+    /// Why nothing can come of a status, which its sender should know: the id is that of an earlier run, or the run was one of too
+    /// many. A mere copy is no reason.
+    fn refusal(&self, id: &str, status: ReportedStatus, at: Timestamp) -> Option<Refusal> {
+        let (last, has_ended) = match self.runs.binary_search_by(|run| run.id.as_str().cmp(id)) {
+            Ok(index) => {
+                let run = self.runs.get(index).filter(|run| run.has_ended())?;
+                (run.verdict.and_then(|verdict| verdict.ended_at)?, true)
+            }
+            Err(_) => self.forgotten(hash_run(id)).map(|(hash, last)| (*last, has_ended(*hash)))?,
+        };
+        if at <= last {
+            return None;
+        }
+        match status.is_terminal() {
+            true => (!has_ended).then_some(Refusal::RunForgotten),
+            false => (has_ended && self.has_come_due(last, at)).then_some(Refusal::RunAlreadyEnded),
+        }
+    }
+
     /// The run of this id, made when it is new; `None` when it is forgotten, or the id is none.
     fn run_for(&mut self, id: &str, named: bool, at: Timestamp, effects: &mut Effects) -> Option<&mut Run> {
         match self.runs.binary_search_by(|run| run.id.as_str().cmp(id)) {
@@ -108,24 +133,29 @@ impl Scheduler {
 
     /// Whether this is a run that is over and forgotten. How late its last word came decides how long copies of it may come.
     fn hear_forgotten(&mut self, hash: u64, at: Timestamp, effects: &mut Effects) -> bool {
-        let Some((_, last)) = self.forgotten.iter_mut().find(|(known, _)| *known == hash) else { return false };
+        let Some((_, last)) = self.forgotten.iter_mut().find(|(known, _)| is_same(*known, hash)) else { return false };
         effects.changed |= at > *last;
         *last = at.max(*last);
         true
     }
 
-    /// Puts a new run in its place by id.
+    /// The run of this id, put in its place when there is none.
     fn add_run(&mut self, id: RunId, named: bool) -> Option<&mut Run> {
-        let index = self.runs.partition_point(|run| run.id < id);
-        self.runs.reserve_exact(1);
-        self.runs.insert(index, Run::new(id, named));
+        let index = match self.runs.binary_search_by(|run| run.id.cmp(&id)) {
+            Ok(index) => index,
+            Err(index) => {
+                self.runs.reserve_exact(1);
+                self.runs.insert(index, Run::new(id, named));
+                index
+            }
+        };
         self.runs.get_mut(index)
     }
 
     fn hold_end(&mut self, report: &StatusReport<'_>, at: Timestamp, message: MessageId, effects: &mut Effects) {
         let hash = hash_message(message);
         let is_copy = self.runs.iter().flat_map(|run| run.ends.iter()).any(|end| end.unnamed == hash);
-        if is_copy || self.has_forgotten(hash) || at <= self.horizon {
+        if is_copy || self.forgotten(hash).is_some() || at <= self.horizon {
             return;
         }
         let end = Box::new(End::new(report, at, message));
@@ -156,13 +186,16 @@ impl Scheduler {
         let unnamed = self.unnamed.get_or_insert_with(|| {
             Box::new(Unnamed { given_out: (Timestamp::MIN, MessageId::default()), pending: Vec::new() })
         });
-        match unnamed.pending.binary_search_by_key(&pending.key, |held| held.key) {
-            Ok(_) => return,
-            Err(index) => {
-                unnamed.pending.reserve_exact(1);
-                unnamed.pending.insert(index, pending);
+        // A client's second attempt is the same message, received at another time: the earlier one counts, whichever came first.
+        if let Some(index) = unnamed.pending.iter().position(|held| held.key.1 == pending.key.1) {
+            if unnamed.pending.get(index).is_some_and(|held| held.key <= pending.key) {
+                return;
             }
+            unnamed.pending.remove(index);
         }
+        let index = unnamed.pending.partition_point(|held| held.key < pending.key);
+        unnamed.pending.reserve_exact(1);
+        unnamed.pending.insert(index, pending);
         if unnamed.pending.len() > MAX_PENDING {
             self.settle_all(self.pending().first().map_or(at, |oldest| oldest.key.0), effects);
         }

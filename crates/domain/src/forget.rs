@@ -1,12 +1,30 @@
 //! Keeping a state small: what is no longer needed for a late word goes, leaving a hash behind.
 
-use crate::limits::{MAX_ENDED_RUNS, MAX_ENDED_SECONDS, MAX_FORGOTTEN_RUNS, MAX_KEPT_OCCURRENCES, MAX_STALE_RUNS};
+use crate::limits::{
+    FORGOTTEN_SECONDS, MAX_ENDED_RUNS, MAX_ENDED_SECONDS, MAX_FORGOTTEN_AT_ONCE, MAX_FORGOTTEN_RUNS,
+    MAX_KEPT_OCCURRENCES, MAX_STALE_RUNS, MIN_FORGOTTEN_RUNS,
+};
 use crate::record::{OccurrenceStatus, Subject};
-use crate::run::{Run, hash_run};
+use crate::run::{Place, Run, hash_run};
 use crate::scheduler::Scheduler;
 use crate::time::Timestamp;
 
+/// Whether two hashes of forgotten runs are of the same one.
+pub(crate) const fn is_same(one: u64, other: u64) -> bool {
+    one | 1 == other | 1
+}
+
+/// Whether what is forgotten had ended; else it was one of too many.
+pub(crate) const fn has_ended(hash: u64) -> bool {
+    hash & 1 == 1
+}
+
 impl Scheduler {
+    /// What is known of a forgotten run, or of the message that ended it: its hash, and when it was heard of last.
+    pub(crate) fn forgotten(&self, hash: u64) -> Option<&(u64, Timestamp)> {
+        self.forgotten.iter().find(|(known, _)| is_same(*known, hash))
+    }
+
     /// Forgets the oldest of what is over.
     pub(crate) fn forget(&mut self) {
         self.forget_runs(MAX_ENDED_RUNS, Run::has_ended);
@@ -18,8 +36,9 @@ impl Scheduler {
     }
 
     fn forget_runs(&mut self, keep: usize, is_over: impl Fn(&Run) -> bool) {
+        let is_spare = |run: &&Run| is_over(run) && !self.is_decisive(run);
         let over: Vec<(Timestamp, &Run)> =
-            self.runs.iter().filter(|run| is_over(run)).map(|run| (run.started_at(), run)).collect();
+            self.runs.iter().filter(is_spare).map(|run| (run.started_at(), run)).collect();
         if over.len() <= keep {
             return;
         }
@@ -32,6 +51,17 @@ impl Scheduler {
             self.remember_hashes(&run);
         }
         self.runs.shrink_to_fit();
+    }
+
+    /// Whether it decides its entry as soon as the other runs of that are over: it is the last one that ended, and one is not.
+    fn is_decisive(&self, run: &Run) -> bool {
+        let Some((_, place @ Place::Due(_))) = run.placed else { return false };
+        let is_of_it = |other: &&Run| other.placed.is_some_and(|(_, theirs)| theirs == place) && other.id != run.id;
+        let others = || self.runs.iter().filter(is_of_it);
+        let order = (run.started_at(), &run.id);
+        run.has_ended()
+            && others().any(|other| !other.has_ended())
+            && others().all(|other| !other.has_ended() || (other.started_at(), &other.id) < order)
     }
 
     /// A run that ended long ago makes way for the one that is open now.
@@ -48,7 +78,7 @@ impl Scheduler {
                 && run.last_at() < open.0
                 && run.subject() != open.1
         };
-        while let Some(index) = self.runs.iter().position(is_long_over) {
+        while let Some(index) = self.runs.iter().position(|run| is_long_over(run) && !self.is_decisive(run)) {
             let run = self.runs.remove(index);
             self.remember_hashes(&run);
             self.runs.shrink_to_fit();
@@ -60,17 +90,36 @@ impl Scheduler {
             // What was heard of the run was a sign of the scheduler's life, too.
             *own = run.last_at().max(*own);
         }
-        let ends = run.ends.iter().filter(|end| end.unnamed != 0).map(|end| (end.unnamed, run.last_at()));
-        for hash in ends.chain([(hash_run(run.id.as_str()), run.last_at())]) {
-            let mut forgotten = std::mem::take(&mut self.forgotten).into_vec();
-            if forgotten.len() >= MAX_FORGOTTEN_RUNS {
-                let (_, last) = forgotten.remove(0);
-                self.horizon = self.horizon.max(last);
-            }
-            forgotten.reserve_exact(1);
-            forgotten.push(hash);
-            self.forgotten = forgotten.into();
+        let ends = run.ends.iter().filter(|end| end.unnamed != 0).map(|end| end.unnamed);
+        for hash in ends.chain([hash_run(run.id.as_str())]) {
+            self.remember_hash(if run.has_ended() { hash | 1 } else { hash & !1 }, run.last_at());
         }
+    }
+
+    /// Remembers what is over by its hash, and the oldest only by their time.
+    ///
+    /// That time stays before the latest tick: no new message is older than the partition's clock, so none is ever taken for a
+    /// copy. Rather than that, when very many are over at one time, copies of the oldest are taken for new.
+    fn remember_hash(&mut self, hash: u64, last: Timestamp) {
+        let mut forgotten = std::mem::take(&mut self.forgotten).into_vec();
+        forgotten.reserve_exact(1);
+        forgotten.push((hash, last));
+        let mut gone = 0_usize;
+        while let Some((_, oldest)) = forgotten.get(gone).copied() {
+            let count = forgotten.len().saturating_sub(gone);
+            let is_long_over = oldest.plus_seconds(FORGOTTEN_SECONDS) < last;
+            let most = if is_long_over { MIN_FORGOTTEN_RUNS } else { MAX_FORGOTTEN_RUNS };
+            let is_of_now = oldest >= self.ticked_at;
+            if count <= if is_of_now { MAX_FORGOTTEN_AT_ONCE } else { most } {
+                break;
+            }
+            if !is_of_now {
+                self.horizon = self.horizon.max(oldest);
+            }
+            gone = gone.saturating_add(1);
+        }
+        forgotten.drain(..gone);
+        self.forgotten = forgotten.into();
     }
 
     /// Entries are kept while a run of theirs is, and the newest few; a silence until it is broken.

@@ -104,17 +104,24 @@ impl Scheduler {
         }
     }
 
-    /// When a run that says nothing more will be stale, and why.
+    /// When a run that says nothing more will be given up, and why.
+    ///
+    /// After a blind time it gets its whole heartbeat time-out to be heard again, and is not judged by anything else before: it may
+    /// have ended in between, and its client is still to say so again.
     pub(crate) fn run_deadline(&self, run: &Run) -> Option<(Timestamp, StaleReason)> {
+        let rearmed = run.rearmed();
         let silent = self.spec.heartbeat_timeout_seconds.map(|seconds| {
-            let last = run.last_sign.max(run.started_at()).max(run.rearmed().at);
+            let last = run.heard_at().max(rearmed.at).max(rearmed.blind_until);
             (last.plus_seconds(seconds), StaleReason::NoHeartbeat)
         });
         let long = self.spec.max_run_seconds.map(|seconds| {
-            let start = run.started_at().max(run.rearmed().at);
+            let start = run.started_at().max(rearmed.at);
             (start.plus_seconds(seconds), StaleReason::OverMaxRun)
         });
-        silent.into_iter().chain(long).min()
+        match silent {
+            Some(silent) if run.is_unheard_since_blind() => Some(silent),
+            _ => silent.into_iter().chain(long).min(),
+        }
     }
 
     fn verdict(&self, run: &Run, now: Timestamp, watermark: Option<Timestamp>) -> Verdict {
@@ -126,14 +133,17 @@ impl Scheduler {
             let unknown = Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(now), stale: None, message: 0 };
             return kept.unwrap_or(unknown);
         }
+        let deadline = self.run_deadline(run);
         let Some(watermark) = watermark else {
-            // What was found stale stays so until it says something.
-            let before = run.verdict.filter(|before| before.ended_at.is_some_and(|ended| run.last_sign <= ended));
+            // What was given up stays so until its deadline has moved.
+            let has_passed = |ended| deadline.is_none_or(|(deadline, _)| deadline <= ended);
+            let before = run.verdict.filter(|before| before.ended_at.is_some_and(has_passed));
             return before.unwrap_or(Verdict::RUNNING);
         };
-        match self.run_deadline(run) {
+        match deadline {
             Some((deadline, reason)) if watermark > deadline => {
-                let is_blind = run.last_sign.max(run.started_at()) < run.rearmed().blind_until;
+                // It may have ended while nobody heard. One that has to send heartbeats would have been heard since.
+                let is_blind = reason == StaleReason::OverMaxRun && run.is_unheard_since_blind();
                 let (status, stale) = match is_blind {
                     true => (OccurrenceStatus::Unknown, None),
                     false => (OccurrenceStatus::Stale, Some(reason)),
@@ -146,6 +156,7 @@ impl Scheduler {
 
     /// Judges every run, gives up the oldest when too many are open, and writes what changed.
     fn judge_runs(&mut self, now: Timestamp, watermark: Option<Timestamp>, effects: &mut Effects) {
+        self.supersede_unnamed();
         let mut open: Vec<(Timestamp, usize)> = Vec::new();
         for index in 0..self.runs.len() {
             let Some(run) = self.runs.get(index).filter(|run| run.placed.is_some()) else { continue };
@@ -166,6 +177,21 @@ impl Scheduler {
             }
             let unknown = Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(now), stale: None, message: 0 };
             self.set_verdict(index, unknown, effects);
+        }
+    }
+
+    /// An end without a run id goes to the youngest run without one. Once a later occurrence has such a run, an older one can't be
+    /// told from one whose end was lost: it is not waited for any longer.
+    fn supersede_unnamed(&mut self) {
+        let unnamed = |run: &Run| match run.placed {
+            Some((started, Place::Due(due))) if !run.named => Some((due, started)),
+            _ => None,
+        };
+        let Some((newest, started)) = self.runs.iter().filter_map(unnamed).max() else { return };
+        for run in &mut self.runs {
+            let is_older = unnamed(run).is_some_and(|(due, _)| due < newest) && run.last_sign < started;
+            let is_open = run.ends.is_empty() && run.status().is_none_or(|status| status == OccurrenceStatus::Running);
+            run.given_up |= is_older && is_open;
         }
     }
 
@@ -195,8 +221,9 @@ impl Scheduler {
                 continue;
             };
             let entry = self.entry(&subject);
-            // The run that decided is forgotten, and an earlier one is not: it stays decided.
-            if decider < entry.decided_by && verdict.status != OccurrenceStatus::Running {
+            // The run that decided is forgotten, and an earlier one is not: it stays decided, unless that one was open again.
+            let was_ended = entry.status.is_ended();
+            if decider < entry.decided_by && was_ended && verdict.status != OccurrenceStatus::Running {
                 continue;
             }
             let stale = verdict.stale.or(entry.stale);
@@ -238,8 +265,9 @@ impl Scheduler {
         self.drop_old_gaps();
     }
 
-    /// When the scheduler's own heartbeat is overdue, the sign that this counts from, and whether it was the blind time's.
-    pub(crate) fn silence_deadline(&self) -> Option<(Timestamp, Timestamp, bool)> {
+    /// When the scheduler's own heartbeat is overdue, and the sign that this counts from. After a blind time it has its whole time-out
+    /// again; what is silent all through that is silent.
+    pub(crate) fn silence_deadline(&self) -> Option<(Timestamp, Timestamp)> {
         let seconds = self.spec.heartbeat_timeout_seconds.filter(|_| self.spec.schedule == Schedule::None)?;
         let own = self.own_heartbeat_at?;
         let is_open = |run: &Run| run.status() == Some(OccurrenceStatus::Running);
@@ -247,8 +275,7 @@ impl Scheduler {
             return None;
         }
         let last = self.runs.iter().filter(|run| run.placed.is_some()).map(Run::last_at).fold(own, Timestamp::max);
-        let rearmed = self.rare().rearmed;
-        Some((last.max(rearmed.at).plus_seconds(seconds), last, last < rearmed.blind_until))
+        Some((last.max(self.rare().rearmed.at).plus_seconds(seconds), last))
     }
 
     /// The silence that was found and has not been broken.
@@ -268,7 +295,7 @@ impl Scheduler {
             entry.ended_at = heard;
             entry.go_to(OccurrenceStatus::Succeeded, now);
         }
-        let Some((deadline, since, blind)) = self.silence_deadline() else { return };
+        let Some((deadline, since)) = self.silence_deadline() else { return };
         if watermark.is_none_or(|watermark| watermark <= deadline) || self.open_silence().is_some() {
             return;
         }
@@ -278,11 +305,7 @@ impl Scheduler {
         }
         findings.note(entry);
         entry.ended_at = Some(deadline);
-        if blind {
-            entry.go_to(OccurrenceStatus::Unknown, now);
-        } else {
-            entry.stale = Some(StaleReason::NoHeartbeat);
-            entry.go_to(OccurrenceStatus::Stale, now);
-        }
+        entry.stale = Some(StaleReason::NoHeartbeat);
+        entry.go_to(OccurrenceStatus::Stale, now);
     }
 }

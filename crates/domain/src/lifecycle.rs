@@ -7,7 +7,7 @@ use crate::input::Gap;
 use crate::record::OccurrenceStatus;
 use crate::run::Verdict;
 use crate::scheduler::Scheduler;
-use crate::spec::{Schedule, SchedulerSpec};
+use crate::spec::SchedulerSpec;
 use crate::time::Timestamp;
 
 /// Makes a scheduler, or changes it.
@@ -55,7 +55,7 @@ impl Scheduler {
             Lifecycle::Resumed => "resumed",
             Lifecycle::Deleted => "deleted",
         };
-        let id = format!("scheduler:{}:{}:{word}", self.registered_at.as_millis(), self.revision).into();
+        let id = self.event_id(&format!("scheduler:{}:{}:{word}", self.registered_at.as_millis(), self.revision));
         effects.events.push(Event { id, at, kind: EventKind::Lifecycle(what) });
     }
 
@@ -160,12 +160,16 @@ impl Scheduler {
             let Some(run) = self.runs.get(index).filter(|run| run.started_at() <= gap.from && !run.has_ended()) else {
                 continue;
             };
-            let was_waiting = self.run_deadline(run).is_some_and(|(deadline, _)| deadline >= gap.from);
-            let Some(run) = self.runs.get_mut(index).filter(|run| was_waiting && run.rearmed().blind_until < gap.until)
-            else {
+            let Some((deadline, _)) = self.run_deadline(run).filter(|(deadline, _)| *deadline >= gap.from) else {
                 continue;
             };
-            run.rearm(gap.until).blind_until = gap.until;
+            let Some(run) = self.runs.get_mut(index).filter(|run| run.rearmed().blind_until < gap.until) else {
+                continue;
+            };
+            // Its heartbeat may have been refused at any time of the gap. How long it may run is put off only when that was over in the
+            // gap, and no heartbeat will tell.
+            let is_put_off = self.spec.heartbeat_timeout_seconds.is_none() && deadline <= gap.until;
+            run.rearm(if is_put_off { gap.until } else { Timestamp::MIN }).blind_until = gap.until;
             effects.changed = true;
         }
         self.blind_silence(gap, effects);
@@ -176,10 +180,7 @@ impl Scheduler {
     }
 
     fn blind_silence(&mut self, gap: Gap, effects: &mut Effects) {
-        let is_watched = self.spec.schedule == Schedule::None && self.open_silence().is_none();
-        let was_waiting =
-            self.silence_deadline().is_some_and(|(deadline, last, _)| last <= gap.from && deadline >= gap.from);
-        if is_watched && was_waiting && self.rare().rearmed.blind_until < gap.until {
+        if self.is_silence_hidden(gap) && self.rare().rearmed.blind_until < gap.until {
             let rearmed = &mut self.rare_mut().rearmed;
             rearmed.at = rearmed.at.max(gap.until);
             rearmed.blind_until = gap.until;

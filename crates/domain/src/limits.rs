@@ -16,7 +16,7 @@ pub const MAX_URL_BYTES: usize = 2_000;
 pub const MAX_CRON_BYTES: usize = 256;
 /// Longest period, grace or time-out, in seconds: 366 days.
 pub const MAX_SECONDS: u32 = 366 * 86_400;
-/// Longest heartbeat, run or grace time an `every_seconds` schedule may be shorter than: one second is the least.
+/// Shortest period of an `every_seconds` schedule, in seconds.
 pub const MIN_INTERVAL_SECONDS: u32 = 1;
 /// Greatest `alert_after` and `recover_after`.
 pub const MAX_THRESHOLD: u8 = 100;
@@ -56,5 +56,11 @@ pub const MAX_DUES_PER_TICK: usize = 1_000;
 pub const MAX_GAPS: usize = 8;
 /// Longest error text in a derived event, in bytes of UTF-8; the run's record has it whole.
 pub const MAX_EVENT_ERROR_BYTES: usize = 500;
-/// Most forgotten runs (as hashes) that a copy with a later receive time is still recognised by; older ones by their time.
-pub const MAX_FORGOTTEN_RUNS: usize = 8;
+/// Most forgotten runs (as hashes) by which a copy with a later receive time is still recognised; older ones by their time.
+pub const MAX_FORGOTTEN_RUNS: usize = 64;
+/// How many of them are kept however old they are; more only for [`FORGOTTEN_SECONDS`].
+pub const MIN_FORGOTTEN_RUNS: usize = 8;
+/// How long the others are kept, in seconds: one hour. So only a scheduler with many runs an hour takes memory for them.
+pub const FORGOTTEN_SECONDS: u32 = 3_600;
+/// Most of them that were heard of since the latest tick: their time says nothing, because new messages are of the same.
+pub const MAX_FORGOTTEN_AT_ONCE: usize = 1_024;

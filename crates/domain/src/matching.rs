@@ -56,6 +56,12 @@ impl Scheduler {
         }
     }
 
+    /// Whether a run that was over at one time can't be one that starts at another, because something came due in between.
+    pub(crate) fn has_come_due(&self, over: Timestamp, start: Timestamp) -> bool {
+        let place = self.place(&mut Dues::default(), start);
+        matches!(place, Place::Due(due) if due.minus_seconds(self.spec.early_window_seconds) > over)
+    }
+
     /// The latest time up to `until` at which something was due; `None`: nothing was since `armed_from`. Searched for only when
     /// it is none of those that are known.
     fn latest_due(&self, dues: &mut Dues, until: Timestamp) -> Option<Timestamp> {
@@ -72,21 +78,61 @@ impl Scheduler {
         found
     }
 
-    /// How long an occurrence may wait for its start. One that was due while nothing could be heard gets its grace again.
+    /// How long an occurrence may wait for its start. A blind time that hides its start, or over its deadline, gives it its grace
+    /// again, in which a client whose report was not taken says it once more; the former makes it unknown, not missed, without.
     pub(crate) fn start_deadline(&self, due: Timestamp) -> StartDeadline {
-        let opens = due.minus_seconds(self.spec.early_window_seconds);
         let mut deadline = StartDeadline { at: due.plus_seconds(self.spec.start_grace_seconds), blind: false };
         if self.rare().filled.len() > MAX_FILLED_AHEAD {
             // No later run can be this one's any more: a start belongs to the latest due time before it.
             return StartDeadline { at: due, ..deadline };
         }
         for gap in &self.rare().gaps {
-            if opens <= gap.until && deadline.at >= gap.from {
+            let hides_start = self.hides_start(*gap, due);
+            if hides_start || (gap.from <= deadline.at && deadline.at <= gap.until) {
                 let again = gap.until.plus_seconds(self.spec.start_grace_seconds);
-                deadline = StartDeadline { at: deadline.at.max(again), blind: true };
+                deadline = StartDeadline { at: deadline.at.max(again), blind: deadline.blind || hides_start };
             }
         }
         deadline
+    }
+
+    /// Whether a start of this occurrence, and all that followed of it, is likely to have been reported in a blind time.
+    ///
+    /// That is so when a punctual job would have started in it, by a clock that differs from ours as much as the early window
+    /// allows; or when it took more than half of the grace. Else a whole run would have to lie in the hole, late, when most of
+    /// the grace was heard: then it was missed, lest every restart of ours within a long grace should hide a miss.
+    fn hides_start(&self, gap: Gap, due: Timestamp) -> bool {
+        let (early, grace) = (self.spec.early_window_seconds, self.spec.start_grace_seconds);
+        let is_punctual = due.minus_seconds(early) <= gap.until && gap.from <= due.plus_seconds(early.min(grace));
+        let closes = due.plus_seconds(grace);
+        let unheard_ms = gap.until.min(closes).millis_since(gap.from.max(due));
+        is_punctual || unheard_ms > closes.millis_since(due).checked_div(2).unwrap_or(0)
+    }
+
+    /// Whether a blind time took something from this scheduler that a person should know of: a start was due in it, a run was open,
+    /// or its own heartbeat was waited for.
+    #[must_use]
+    pub fn is_concerned_by(&self, gap: Gap) -> bool {
+        if self.paused || gap.until <= self.registered_at {
+            return false;
+        }
+        let is_open = |run: &Run| run.placed.is_some() && !run.has_ended() && run.started_at() < gap.until;
+        self.is_start_hidden(gap) || self.is_silence_hidden(gap) || self.runs.iter().any(is_open)
+    }
+
+    /// Whether a start was waited for that a blind time hides.
+    fn is_start_hidden(&self, gap: Gap) -> bool {
+        let Some(expected) = self.expected else { return false };
+        let early = self.spec.early_window_seconds;
+        let (from, until) = (gap.from.minus_seconds(early), gap.until.plus_seconds(early).plus_millis(1));
+        let dues = || crate::schedule::dues(&self.spec.schedule, self.registered_at, expected.max(from), until, 1);
+        self.hides_start(gap, expected) || (expected < until && dues().next().is_some())
+    }
+
+    /// Whether the scheduler's own heartbeat was being waited for in a blind time.
+    pub(crate) fn is_silence_hidden(&self, gap: Gap) -> bool {
+        let deadline = self.silence_deadline().filter(|_| self.open_silence().is_none());
+        deadline.is_some_and(|(deadline, last)| last <= gap.from && deadline >= gap.from)
     }
 
     /// Remembers a blind interval; the list stays short by joining neighbours.

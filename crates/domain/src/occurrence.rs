@@ -88,7 +88,8 @@ impl Occurrence {
         self.more.take_if(|more| **more == More::default());
     }
 
-    /// The id of the event that says how it is now. Between two corrections no status comes twice, so this is unique.
+    /// The id of the event that says how it is now. Between two corrections no status comes twice, so this is unique within the
+    /// scheduler that was registered.
     pub(crate) fn event_id(&self) -> Box<str> {
         let status = match self.status {
             OccurrenceStatus::Expected => "expected",

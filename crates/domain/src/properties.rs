@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, Lifecycle};
 use crate::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use crate::input::{Gap, HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
 use crate::record::{OccurrenceStatus, StaleReason, Subject};
@@ -286,6 +286,48 @@ proptest! {
                 prop_assert!(change.ended_at.is_some_and(|found| found < event.at));
             }
         }
+    }
+
+    /// Whatever was resolved before: one that is found to have failed has an alert, when one is enough.
+    #[test]
+    fn a_failure_is_told((mut spec, windows) in history(6)) {
+        let strict = |input: Option<Input<'static>>| match input {
+            Some(Input::Register(spec)) => Some(Input::Register(Box::new(SchedulerSpec { alert_after: 1, ..*spec }))),
+            other => other,
+        };
+        spec.alert_after = 1;
+        let windows = windows.into_iter().map(|(facts, input)| (facts, strict(input))).collect();
+        let world = World::run(&plain_log(&(spec, windows)));
+        let mut is_paused = false;
+        for (index, event) in world.events.iter().enumerate() {
+            match &event.kind {
+                EventKind::Lifecycle(Lifecycle::Paused) => is_paused = true,
+                EventKind::Lifecycle(Lifecycle::Resumed) => is_paused = false,
+                EventKind::Changed(change) if change.to == OccurrenceStatus::Failed && !is_paused => {
+                    let next = world.events.get(index + 1).map(|event| &event.kind);
+                    let is_told = matches!(next, Some(EventKind::AlertOpened { .. } | EventKind::AlertChanged { .. }));
+                    prop_assert!(is_told, "{:?} after {:?}", next, event);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A scheduler that is deleted and registered again is another one: its events are none of the former's.
+    #[test]
+    fn a_scheduler_made_anew_has_ids_of_its_own(history in history(3), at_once in any::<bool>()) {
+        let mut log = plain_log(&history);
+        let end = window_end(3);
+        let message = |index| MessageId { source: 4, sequence: 1, index };
+        let again = if at_once { Timestamp::from_millis(0) } else { end };
+        log.insert(1, Step::Other(Input::Delete, Timestamp::from_millis(0), message(0)));
+        log.insert(2, Step::Other(Input::Register(Box::new(history.0.clone())), Timestamp::from_millis(0), message(1)));
+        log.push(Step::Other(Input::Delete, end, message(2)));
+        log.push(Step::Other(Input::Register(Box::new(history.0.clone())), again, message(3)));
+        // Registered in the past, it gets the same facts again: all that differs is the message that made it.
+        log.extend(plain_log(&history).into_iter().skip(1));
+        let world = World::run(&log);
+        prop_assert_eq!(world.ids().len(), world.events.len());
     }
 
     /// A job that starts in time, says that it is alive in time and ends in time is never found missed or stale, however

@@ -72,10 +72,10 @@ impl OccurrenceStatus {
         matches!(self, Self::Failed | Self::Missed | Self::Stale)
     }
 
-    /// Whether this counts towards recovery.
+    /// Whether this counts towards recovery: it ended well, or there was nothing to do.
     #[must_use]
     pub const fn is_good(self) -> bool {
-        matches!(self, Self::Succeeded)
+        matches!(self, Self::Succeeded | Self::Skipped)
     }
 
     /// Whether nothing more is expected of it, though corrections may still come.

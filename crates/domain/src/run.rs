@@ -129,7 +129,7 @@ impl Rearmed {
 pub(crate) struct Run {
     pub(crate) id: RunId,
     pub(crate) named: bool,
-    /// It was one open run too many.
+    /// It was one open run too many, or can't be told from one whose end was lost.
     pub(crate) given_up: bool,
     /// The first message that says that it runs; [`Timestamp::MAX`]: none did.
     pub(crate) opened_at: Timestamp,
@@ -264,6 +264,16 @@ impl Run {
         }
     }
 
+    /// When it last said that it goes on, or started.
+    pub(crate) fn heard_at(&self) -> Timestamp {
+        self.last_sign.max(self.started_at())
+    }
+
+    /// Whether there was a blind time, and nothing of it since.
+    pub(crate) fn is_unheard_since_blind(&self) -> bool {
+        self.heard_at() < self.rearmed().blind_until
+    }
+
     /// When the first of its messages was received.
     pub(crate) fn first_at(&self) -> Timestamp {
         self.ends.iter().map(|end| end.at).fold(self.opened_at, Timestamp::min)
@@ -318,6 +328,11 @@ pub(crate) fn hash_run(id: &str) -> u64 {
 pub(crate) fn hash_message(message: MessageId) -> u64 {
     let bytes = message.source.to_le_bytes().into_iter().chain(message.sequence.to_le_bytes());
     hash(bytes.chain(message.index.to_le_bytes()))
+}
+
+/// FNV-1a 64 over when, and by which message, a scheduler was registered; never 0.
+pub(crate) fn hash_registration(at: Timestamp, message: MessageId) -> u64 {
+    hash(at.as_millis().to_le_bytes().into_iter().chain(hash_message(message).to_le_bytes())).max(1)
 }
 
 fn hash(bytes: impl Iterator<Item = u8>) -> u64 {

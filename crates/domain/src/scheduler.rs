@@ -6,7 +6,7 @@ use crate::id::MessageId;
 use crate::input::{Gap, ProgressReport};
 use crate::occurrence::Occurrence;
 use crate::record::{Progress, Subject};
-use crate::run::{End, Rearmed, Run};
+use crate::run::{End, Rearmed, Run, hash_registration};
 use crate::spec::{Schedule, SchedulerSpec};
 use crate::time::Timestamp;
 
@@ -43,9 +43,10 @@ pub struct Scheduler {
     /// What was said without a run id; `None`: nothing ever was.
     pub(crate) unnamed: Option<Box<Unnamed>>,
     /// Hashes of forgotten runs, and of the messages that ended them without naming them, with the time of the last message;
-    /// oldest first.
+    /// oldest first. The lowest bit says whether it had ended.
     pub(crate) forgotten: Box<[(u64, Timestamp)]>,
-    /// Messages of unknown runs up to this time are copies: even the hashes are forgotten.
+    /// Messages of unknown runs up to this time are copies: even the hashes are forgotten. Earlier than a tick that was, so
+    /// that nothing new is ever as old.
     pub(crate) horizon: Timestamp,
     /// Occurrences due up to this time are forgotten.
     pub(crate) closed_until: Timestamp,
@@ -55,6 +56,9 @@ pub struct Scheduler {
     pub(crate) alert: Option<Box<Alert>>,
     /// What most don't have; `None` when all of it is as it was at the registration.
     pub(crate) rare: Option<Box<Rare>>,
+    /// Tells it from a deleted one of the same key, in the ids of its events; 0: it was registered before there was such a number.
+    #[serde(default)]
+    pub(crate) incarnation: u64,
 }
 
 /// What most schedulers don't have.
@@ -141,6 +145,7 @@ impl Scheduler {
             newest_bad: None,
             alert: None,
             rare: None,
+            incarnation: hash_registration(at, message),
         }
     }
 
@@ -192,11 +197,6 @@ impl Scheduler {
     /// Messages without a run id that no tick has given to a run, by time.
     pub(crate) fn pending(&self) -> &[Pending] {
         self.unnamed.as_deref().map_or(&[], |unnamed| &unnamed.pending)
-    }
-
-    /// Whether this is the hash of something that is over and forgotten.
-    pub(crate) fn has_forgotten(&self, hash: u64) -> bool {
-        self.forgotten.iter().any(|(known, _)| *known == hash)
     }
 
     /// Remembers that a tick at `at` or later has something to look at.

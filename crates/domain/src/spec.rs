@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// A scheduler as its owner described it. Made by [`SpecDraft::validate`, which holds every limit.
+/// A scheduler as its owner described it. Made by [`SpecDraft::validate`](crate::SpecDraft::validate), which holds every limit.
 ///
 /// Everything that may be absent has had its default filled in, so equal content compares equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

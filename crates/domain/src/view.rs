@@ -216,13 +216,17 @@ impl Scheduler {
         if self.paused {
             return SchedulerStatus::Paused;
         }
-        if self.runs.iter().any(|run| run.status() == Some(OccurrenceStatus::Running)) {
-            return SchedulerStatus::Running;
-        }
-        match self.newest().map(|entry| entry.status) {
-            last if self.expected.is_some_and(|due| due < now) && !last.is_some_and(OccurrenceStatus::is_bad) => {
-                SchedulerStatus::Late
+        let last = self.newest().map(|entry| entry.status);
+        if !last.is_some_and(OccurrenceStatus::is_bad) {
+            // Only then: a run whose end was lost must not hide what has happened since.
+            if self.expected.is_some_and(|due| due < now) {
+                return SchedulerStatus::Late;
             }
+            if self.runs.iter().any(|run| run.status() == Some(OccurrenceStatus::Running)) {
+                return SchedulerStatus::Running;
+            }
+        }
+        match last {
             None if self.last_heartbeat_at.is_some() => SchedulerStatus::Healthy,
             None => SchedulerStatus::New,
             Some(OccurrenceStatus::Failed) => SchedulerStatus::Failed,

@@ -60,6 +60,7 @@ fn ended(end: &AlertEnd) -> String {
     match &end.resolution {
         Resolution::Recovered { by } if matches!(by.subject, Subject::Silence { .. }) => " is alive again".to_owned(),
         Resolution::Recovered { .. } => " recovered".to_owned(),
+        Resolution::CompletedLate { by } if by.to == OccurrenceStatus::Cancelled => " was cancelled".to_owned(),
         Resolution::CompletedLate { by } => match lateness(by) {
             Some(late) => format!(" completed, {late} late"),
             None => " completed late".to_owned(),

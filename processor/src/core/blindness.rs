@@ -2,7 +2,6 @@
 
 use ronda_domain::Scheduler;
 use ronda_domain::input::Gap;
-use ronda_domain::schedule;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::BlindReason;
 use ronda_schemas::frame::FrameHeader;
@@ -64,12 +63,7 @@ fn uncovered(gateways: &Gateways, before: Timestamp, reached: Timestamp, toleran
     gap
 }
 
-/// Whether the gap took something from this scheduler that a person should know of: it was due, or had a run open.
+/// Whether the gap took something from this scheduler that a person should know of.
 pub(crate) fn concerns(state: &Scheduler, gap: Gap) -> bool {
-    if state.is_paused() {
-        return false;
-    }
-    let from = gap.from.max(state.registered_at());
-    let is_due = schedule::dues(&state.spec().schedule, state.registered_at(), from, gap.until, 1).next().is_some();
-    is_due || state.view(gap.from).open_runs.iter().any(|run| run.started_at < gap.until)
+    state.is_concerned_by(gap)
 }

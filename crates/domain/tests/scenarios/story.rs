@@ -114,6 +114,12 @@ impl Story {
         self.go_to(Timestamp::from_millis(MIDNIGHT_MS + seconds * 1_000))
     }
 
+    /// It is that time, but nothing has ticked since.
+    pub fn now(&mut self, text: &str) -> &mut Self {
+        self.now = time(text);
+        self
+    }
+
     fn go_to(&mut self, at: Timestamp) -> &mut Self {
         self.tick(at);
         self.now = at;
@@ -126,15 +132,7 @@ impl Story {
         run_id: Option<&str>,
         fill: impl FnOnce(&mut StatusReport<'_>),
     ) -> &mut Self {
-        let mut report = StatusReport {
-            status,
-            run_id,
-            occurred_at: None,
-            error: None,
-            exit_code: None,
-            duration_ms: None,
-            metadata: Vec::new(),
-        };
+        let mut report = report(status, run_id);
         fill(&mut report);
         self.send(&Input::Status(report));
         self
@@ -175,6 +173,14 @@ impl Story {
         })
     }
 
+    pub fn skipped(&mut self, run: &str) -> &mut Self {
+        self.say(ReportedStatus::Skipped, Some(run), |_| ())
+    }
+
+    pub fn cancelled(&mut self, run: &str) -> &mut Self {
+        self.say(ReportedStatus::Cancelled, Some(run), |_| ())
+    }
+
     pub fn failed_as_of(&mut self, run: &str, occurred_at: &str) -> &mut Self {
         self.say(ReportedStatus::Failed, Some(run), |report| report.occurred_at = Some(parse(occurred_at)))
     }
@@ -192,6 +198,33 @@ impl Story {
     pub fn refusal_of_a_heartbeat(&mut self) -> Option<Refusal> {
         let report = HeartbeatReport { run_id: None, occurred_at: None, progress: None };
         self.send(&Input::Heartbeat(report)).refused
+    }
+
+    pub fn refusal_of(&mut self, status: ReportedStatus, run: &str) -> Option<Refusal> {
+        self.send(&Input::Status(report(status, Some(run)))).refused
+    }
+
+    /// All of them at one time, in one frame: no tick in between.
+    pub fn at_once(&mut self, reports: &[(ReportedStatus, Option<&str>)]) -> &mut Self {
+        for (status, run) in reports {
+            self.apply_at(&Input::Status(report(*status, *run)), self.now);
+        }
+        self.tick(self.now);
+        self
+    }
+
+    /// One message without a run id, received at several times before the next tick.
+    pub fn attempts(&mut self, sequence: u64, status: ReportedStatus, times: &[Timestamp]) {
+        let (message, mut effects) = (MessageId { source: 9, sequence, index: 0 }, Effects::new());
+        for at in times {
+            apply(&mut self.slot, &self.key, &Input::Status(report(status, None)), *at, message, &mut effects);
+        }
+        assert!(effects.events.is_empty());
+        self.tick(self.now);
+    }
+
+    pub fn is_concerned_by(&self, gap: Gap) -> bool {
+        self.slot.as_ref().unwrap().is_concerned_by(gap)
     }
 
     pub fn pause(&mut self) {
@@ -257,6 +290,18 @@ impl Story {
     /// A run as last written.
     pub fn run(&self, id: &str) -> RunRecord {
         self.runs.iter().rev().find(|record| record.run_id.as_str() == id).unwrap().clone()
+    }
+}
+
+const fn report(status: ReportedStatus, run_id: Option<&str>) -> StatusReport<'_> {
+    StatusReport {
+        status,
+        run_id,
+        occurred_at: None,
+        error: None,
+        exit_code: None,
+        duration_ms: None,
+        metadata: Vec::new(),
     }
 }
 

@@ -6,8 +6,12 @@
 #[allow(clippy::unwrap_used, clippy::needless_pass_by_value, unreachable_pub)]
 mod story;
 
+mod alerts;
+mod blindness;
+mod bounds;
+
 use ronda_domain::event::{EventKind, Resolution};
-use ronda_domain::record::OccurrenceStatus::{Failed, Missed, Running, Stale, Succeeded, Unknown};
+use ronda_domain::record::OccurrenceStatus::{Failed, Missed, Running, Stale, Succeeded};
 use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
 use ronda_domain::{Refusal, SchedulerStatus};
 use story::{Story, nightly, plain, time};
@@ -297,58 +301,6 @@ fn a_deletion_resolves_the_alert_and_forgets_everything() {
 }
 
 #[test]
-fn five_blind_minutes_make_nobody_stale() {
-    let mut story = Story::of(nightly());
-    story.at("01:00").running("a").running("b");
-    story.blind("01:01", "01:06");
-    story.at("01:07").heartbeat("a");
-    story.at("01:08:01");
-    assert_eq!(statuses(&mut story), [Running]);
-    assert_eq!(story.run("b").status, Unknown, "it said nothing after the gap: nobody can tell");
-    story.at("01:09:01");
-    assert_eq!(statuses(&mut story), [Unknown], "the youngest decides");
-    assert_eq!(story.run("a").status, Stale, "but one that fell silent where it could be heard is stale");
-    assert!(story.alerts().is_empty());
-}
-
-#[test]
-fn an_occurrence_due_in_a_blind_time_is_unknown_and_the_next_miss_is_a_miss() {
-    let mut story = Story::of(nightly());
-    story.blind("00:58", "01:03");
-    story.at("01:08");
-    assert!(story.changes().is_empty());
-    story.at("01:08:01");
-    assert_eq!(statuses(&mut story), [Unknown]);
-    assert!(story.alerts().is_empty());
-    story.at_seconds(86_400 + 3_600 + 301);
-    assert_eq!(statuses(&mut story), [Missed]);
-    assert_eq!(story.alerts().len(), 1);
-}
-
-#[test]
-fn thresholds_hold_alerts_back() {
-    let mut spec = plain(3_600);
-    (spec.alert_after, spec.recover_after) = (3, 2);
-    let mut story = Story::of(spec);
-    let mut run = |hour: i64, good: bool| {
-        let id = format!("run-{hour}");
-        story.at_seconds(hour * 3_600).running(&id);
-        if good {
-            story.success(&id)
-        } else {
-            story.failed(&id, "no")
-        };
-        story.alerts().len()
-    };
-    assert_eq!([run(1, false), run(2, false), run(3, true), run(4, false), run(5, false)], [0; 5]);
-    assert_eq!(run(6, false), 1, "the third in a row opens it");
-    assert_eq!(run(7, false), 1, "a fourth changes it");
-    assert_eq!(run(8, true), 0);
-    assert_eq!(run(9, true), 1, "the second good one in a row resolves it");
-    assert!(story.view().alert.is_none());
-}
-
-#[test]
 fn a_heartbeat_only_scheduler_falls_silent_and_comes_back() {
     let mut story = Story::of(story::heartbeat_only());
     story.at("01:00").beat(None, None);
@@ -379,17 +331,6 @@ fn a_long_backlog_is_judged_in_order_and_in_pieces() {
 }
 
 #[test]
-fn too_many_open_runs_give_up_the_oldest() {
-    let mut story = Story::of(story::ad_hoc());
-    for number in 0..200 {
-        story.at_seconds(number + 1).running(&format!("run-{number}"));
-    }
-    assert!(story.view().open_runs.iter().filter(|run| run.status == Running).count() <= 32);
-    assert_eq!(story.run("run-0").status, Unknown);
-    assert!(story.memory() < 64 * 1_024);
-}
-
-#[test]
 fn a_long_grace_does_not_mistake_a_started_occurrence() {
     let mut spec = plain(60);
     spec.start_grace_seconds = 600;
@@ -402,16 +343,4 @@ fn a_long_grace_does_not_mistake_a_started_occurrence() {
     let missed: Vec<_> = story.changes().into_iter().filter(|change| change.to == Missed).collect();
     assert_eq!(missed.len(), 1);
     assert_eq!(missed[0].subject, Subject::Occurrence { due: time("00:01") });
-}
-
-#[test]
-fn an_ordinary_scheduler_is_small() {
-    let mut story = Story::of(nightly());
-    for day in 0..20 {
-        let id = format!("scheduled__2026-11-{day:02}T01:00:00");
-        story.at_seconds(day * 86_400 + 3_600).running(&id).heartbeat(&id);
-        assert!(story.memory() < 1_024 * 3 / 2, "{} with a run open", story.memory());
-        story.success(&id);
-        assert!(story.memory() < 1_024 * 3 / 2, "{}", story.memory());
-    }
 }
