@@ -63,6 +63,29 @@ fn a_gateway_killed_and_started_again_is_one_gap_that_ends_with_the_first_new_pu
 }
 
 #[test]
+fn after_a_restart_that_is_known_to_be_alone_judgement_goes_on_at_once() {
+    for (gone_seconds, offset_ms) in [(0, 500), (2, 0), (5, 0), (9, 0), (15, 0)] {
+        let mut stage = Stage::new();
+        let (mut old, mut new) = (Gateway::new(1), Gateway::new(2));
+        stage.take(old.frame(0, &[register("job", spec(None, Some(5)))]));
+        stage.take(old.frame(1, &[heartbeat("job", None)]));
+        stage.pulse(&mut old, 2..=4);
+        new.skew_ms = offset_ms;
+        stage.take(frame(&new.header(4 + gone_seconds, FrameKind::JoinAlone), &[]));
+        let joined = second(4 + gone_seconds).plus_millis(offset_ms);
+        assert_eq!(stage.core.watermark(), joined, "after {gone_seconds} s");
+        let gaps: Vec<_> = stage.notices().iter().map(|notice| (notice.gap.from, notice.gap.until)).collect();
+        let expected = if gone_seconds > 3 { vec![(second(4), joined)] } else { Vec::new() };
+        assert_eq!(gaps, expected, "after {gone_seconds} s");
+        assert!(stage.said("job").is_empty(), "after {gone_seconds} s");
+        stage.pulse(&mut new, 5 + gone_seconds..=12 + gone_seconds);
+        let silent = if gone_seconds > 3 { S::Unknown } else { S::Stale };
+        assert_eq!(stage.said("job"), [silent], "after {gone_seconds} s");
+        assert_eq!(stage.core.live_gateways(), 1);
+    }
+}
+
+#[test]
 fn a_gateway_that_left_is_waited_for_no_longer() {
     let mut stage = Stage::new();
     let (mut old, mut new) = (Gateway::new(1), Gateway::new(2));

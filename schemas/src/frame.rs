@@ -22,6 +22,20 @@ pub enum FrameKind {
     Join,
     /// It is the last of a gateway that leaves.
     Leave,
+    /// As [`Join`](Self::Join), of a gateway that knows that it is the only one: every earlier gateway start has sent its last frame.
+    JoinAlone,
+}
+
+impl FrameKind {
+    const ALL: [(u8, Self); 4] = [(0, Self::Normal), (1, Self::Join), (2, Self::Leave), (3, Self::JoinAlone)];
+
+    fn code(self) -> u8 {
+        Self::ALL.into_iter().find_map(|(code, kind)| (kind == self).then_some(code)).unwrap_or_default()
+    }
+
+    fn of(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|(known, kind)| (known == code).then_some(kind))
+    }
 }
 
 /// Everything of a frame but its commands.
@@ -112,14 +126,7 @@ fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::enco
     write_uint(out, header.number)?;
     write_sint(out, header.wall.as_millis())?;
     write_uint(out, header.mono_ms)?;
-    write_uint(
-        out,
-        match header.kind {
-            FrameKind::Normal => 0,
-            FrameKind::Join => 1,
-            FrameKind::Leave => 2,
-        },
-    )?;
+    write_uint(out, u64::from(header.kind.code()))?;
     write_array_len(out, u32::try_from(header.abandoned.len()).unwrap_or(u32::MAX))?;
     for number in &header.abandoned {
         write_uint(out, *number)?;
@@ -155,12 +162,8 @@ impl<'a> Frame<'a> {
         let number = rmp::decode::read_int(&mut input).map_err(malformed)?;
         let wall = Timestamp::from_millis(rmp::decode::read_int(&mut input).map_err(malformed)?);
         let mono_ms = rmp::decode::read_int(&mut input).map_err(malformed)?;
-        let kind = match rmp::decode::read_int::<u8, _>(&mut input).map_err(malformed)? {
-            0 => FrameKind::Normal,
-            1 => FrameKind::Join,
-            2 => FrameKind::Leave,
-            other => return Err(malformed(format!("unknown kind {other}"))),
-        };
+        let kind: u8 = rmp::decode::read_int(&mut input).map_err(malformed)?;
+        let kind = FrameKind::of(kind).ok_or_else(|| malformed(format!("unknown kind {kind}")))?;
         let abandoned_count = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
         let mut abandoned = Vec::new();
         for _ in 0..abandoned_count {

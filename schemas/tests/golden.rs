@@ -70,8 +70,14 @@ fn check_frame(name: &str, what: &str, header: &FrameHeader, commands: &[Command
 
 #[test]
 fn frames_keep_their_bytes() {
-    let [normal, join, leave] = samples::headers();
+    let [normal, join, leave, join_alone] = samples::headers();
     check_frame("frame-v1-pulse-join", "frame, version 1: a pulse of a gateway that joins", &join, &[]);
+    check_frame(
+        "frame-v1-pulse-join-alone",
+        "frame, version 1: a pulse of a gateway that joins alone",
+        &join_alone,
+        &[],
+    );
     check_frame("frame-v1-pulse-leave", "frame, version 1: the last of a gateway", &leave, &[]);
     for (name, command) in samples::commands() {
         let what = format!("frame, version 1: one command, {name}");

@@ -3,7 +3,7 @@
 //! The table is stored with every commit, so a new owner goes on exactly where the last one stopped.
 
 use ronda_domain::time::Timestamp;
-use ronda_schemas::frame::FrameHeader;
+use ronda_schemas::frame::{FrameHeader, FrameKind};
 use ronda_schemas::row::GatewayRow;
 
 /// Entries of gateways that left are forgotten once the watermark is this much later, in milliseconds: seven days.
@@ -114,6 +114,9 @@ impl Gateways {
             None => self.entries.push(entry),
         }
         self.forget_skew(&entry);
+        if header.kind == FrameKind::JoinAlone {
+            self.drop_others(entry.gateway);
+        }
         self.drop_silent(&entry);
         Arrival::New(news)
     }
@@ -124,6 +127,13 @@ impl Gateways {
         let hole_ms = self.hole_ms();
         for other in self.entries.iter_mut().filter(|other| other.wall.millis_since(sender.wall) > hole_ms) {
             other.covered_from = other.wall;
+        }
+    }
+
+    /// Nobody but this gateway is there. What the others heard stays known: a gap between them and it is found all the same.
+    fn drop_others(&mut self, gateway: u64) {
+        for other in self.entries.iter_mut().filter(|other| other.gateway != gateway) {
+            other.live = false;
         }
     }
 
