@@ -4,7 +4,8 @@ mod stage;
 
 use ronda_domain::input::ReportedStatus::{Running, Success};
 use ronda_domain::record::OccurrenceStatus as S;
-use ronda_schemas::event::BlindReason;
+use ronda_processor::Config;
+use ronda_schemas::event::{BlindReason, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
 use stage::{Gateway, Stage, frame, heartbeat, register, second, spec, status};
 
@@ -218,10 +219,44 @@ fn the_clocks_jump_judges_each_scheduler_a_bounded_number_of_times() {
     stage.take(gateway.frame(0, &asked));
     stage.position += 1;
     let step = stage.core.step(&[(stage.position, gateway.frame(86_400, &[]))]);
-    assert!(step.counts.ticks <= 100 * 1_000, "{}", step.counts.ticks);
+    assert!(step.counts.ticks <= 100 * 100, "{}", step.counts.ticks);
     stage.finish(step);
     assert_eq!(stage.notices()[0].total, 100);
     assert!((0..100).all(|n| !stage.said(&format!("job-{n}")).contains(&S::Missed)));
+}
+
+#[test]
+fn what_a_long_gap_brings_is_judged_in_bounded_commits_before_the_clock_goes_on() {
+    const JOBS: usize = 20;
+    let config = Config { commit_records: 2_000, ..Config::default() };
+    let mut stage = Stage::with(&config);
+    let mut gateway = Gateway::new(1);
+    let asked: Vec<_> = (0..JOBS).map(|n| register(&format!("job-{n}"), spec(Some(60), None))).collect();
+    stage.take(gateway.frame(0, &asked));
+    let back = 3 * 86_400;
+    stage.pulse(&mut gateway, back..=back + 70);
+    // A job's dues of the three days, each an entry and an event, may pass the bound.
+    let most = config.commit_records + 2 * 4_400;
+    let sizes: Vec<_> = stage.commits.iter().map(|commit| commit.occurrences.len() + commit.runs.len()).collect();
+    assert!(sizes.iter().all(|size| *size <= most), "{:?}", sizes.iter().max());
+    let unknown = stage.shadow.occurrences.values().filter(|entry| entry.status == S::Unknown).count();
+    assert!(unknown >= JOBS * 4_310, "{unknown}");
+    // Nobody is told a time before all that lies before it is judged.
+    let mut told = second(0);
+    for (_, batch) in &stage.batches {
+        let late =
+            batch.events.iter().any(|event| matches!(event, EventEnvelope::Scheduler(event) if event.event.at < told));
+        assert!(!late, "an event from before {told:?} came after that had been told");
+        told = told.max(batch.watermark);
+    }
+    assert!(sizes.iter().filter(|size| **size > 2_000).count() >= JOBS / 2, "it took several commits: {sizes:?}");
+    assert_eq!(stage.core.watermark(), second(back + 70));
+    let mut whole = Stage::new();
+    let mut gateway = Gateway::new(1);
+    whole.take(gateway.frame(0, &asked));
+    whole.pulse(&mut gateway, back..=back + 70);
+    assert_eq!(stage.shadow.occurrences, whole.shadow.occurrences);
+    assert_eq!(stage.ids(), whole.ids());
 }
 
 #[test]

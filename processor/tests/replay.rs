@@ -88,12 +88,11 @@ fn told(batches: &[(u32, EventBatch)], ids: &mut BTreeSet<String>) {
 
 /// Plays a log with an owner that is killed again and again: `kills` says for each step how many deliveries it takes and after how
 /// many writes it ends.
-fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)]) -> (Shadow, BTreeSet<String>) {
+fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)], config: &Config) -> (Shadow, BTreeSet<String>) {
     let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
     let mut plan = kills.iter().copied();
-    let config = Config::default();
     'owners: loop {
-        let (mut core, recovered) = shadow.take_over(&config);
+        let (mut core, recovered) = shadow.take_over(config);
         told(&recovered, &mut ids);
         loop {
             let left = deliveries(log, core.cursor());
@@ -123,13 +122,14 @@ proptest! {
     fn an_owner_killed_between_any_two_writes_changes_nothing(
         acts in prop::collection::vec(act(), 5..60),
         kills in prop::collection::vec((1..8_usize, 0..14_usize, 0..6_usize), 0..20),
+        commit_records in prop::sample::select(vec![1, 3, 20_000]),
     ) {
         let log = log(&acts);
         let mut whole = Stage::new();
         for message in &log {
             whole.take(message.clone());
         }
-        let (killed, ids) = play_with_kills(&log, &kills);
+        let (killed, ids) = play_with_kills(&log, &kills, &Config { commit_records, ..Config::default() });
         prop_assert_eq!(&ids, &whole.ids());
         // A deleted row may still wait for the commit after the one in which its events went out.
         let states = |shadow: &Shadow| -> Vec<_> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ronda_domain::id::{MessageId, TenantId, partition_of};
 use ronda_domain::input::{Gap, Input};
 use ronda_domain::time::Timestamp;
-use ronda_domain::{Refusal, apply, next_deadline};
+use ronda_domain::{Refusal, apply};
 use ronda_schemas::command::Command;
 use ronda_schemas::event::{BlindNotice, BlindReason, EventEnvelope, LostFrames, SchedulerSummary};
 use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
@@ -14,10 +14,6 @@ use super::errors::{self, Reason};
 use super::gateways::{Arrival, News};
 use super::schedulers::{BadKey, SlotId};
 use super::{PartitionCore, watermark};
-
-/// Times that one scheduler is judged at one time of the clock; more than one only when a judgement brings another deadline that
-/// has passed. What is left over comes with the next frame.
-const MAX_TICKS: usize = 1_000;
 
 impl PartitionCore {
     pub(super) fn frame(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
@@ -184,7 +180,7 @@ impl PartitionCore {
     }
 
     /// Applies one input to one scheduler.
-    fn give(
+    pub(super) fn give(
         &mut self,
         id: SlotId,
         position: u64,
@@ -200,58 +196,6 @@ impl PartitionCore {
         let refused = self.effects.refused.take();
         self.collect(id, position, before);
         refused
-    }
-
-    /// Judges whatever the clock's new time concerns: what this frame touched, and whose deadline has come. By key, so that the
-    /// order doesn't depend on who loaded what when.
-    fn tick(&mut self, position: u64, header: &FrameHeader) {
-        let watermark = self.watermark;
-        let mut due = std::mem::take(&mut self.work.touched);
-        while let Some(id) = self.timers.due(&mut self.schedulers, watermark) {
-            let slot = self.schedulers.slot_mut(id);
-            if !slot.is_touched {
-                slot.is_touched = true;
-                due.push(id);
-            }
-        }
-        due.retain(|id| self.rearm(*id, watermark));
-        self.schedulers.sort(&mut due);
-        let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
-        for id in &due {
-            self.judge(*id, position, watermark, message);
-        }
-        // Judging touches again; it has been looked at.
-        for id in std::mem::take(&mut self.work.touched) {
-            self.schedulers.slot_mut(id).is_touched = false;
-        }
-        due.clear();
-        self.work.touched = due;
-    }
-
-    /// Whether the scheduler's deadline has come; else it is queued under it.
-    fn rearm(&mut self, id: SlotId, watermark: Timestamp) -> bool {
-        let slot = self.schedulers.slot_mut(id);
-        slot.is_touched = false;
-        match slot.state.as_ref().and_then(next_deadline) {
-            Some(deadline) if deadline <= watermark => true,
-            Some(deadline) => {
-                self.timers.arm(&mut self.schedulers, id, deadline);
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn judge(&mut self, id: SlotId, position: u64, watermark: Timestamp, message: MessageId) {
-        for _ in 0..MAX_TICKS {
-            self.work.counts.ticks += 1;
-            let _ = self.give(id, position, &Input::Tick, watermark, message);
-            if !self.rearm(id, watermark) {
-                return;
-            }
-        }
-        // Queued under a time that has passed, it comes up again with the next frame.
-        self.timers.arm(&mut self.schedulers, id, watermark);
     }
 }
 

@@ -172,6 +172,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
                 tracing::warn!(partition = self.partition, error = %error, "committed messages could not be settled");
             }
             self.beat();
+            if core.is_underway() && self.cancel.is_cancelled() {
+                // The next owner goes on: what is written of the frame is ahead of the cursor.
+                break;
+            }
         }
         Ok(core)
     }
@@ -218,16 +222,18 @@ type Messages = Vec<(u64, Bytes)>;
 
 /// Runs a step, away from the loop's thread when it may take long. Answers the messages that are left for the next one.
 async fn compute(
-    mut core: PartitionCore,
+    core: PartitionCore,
     mut messages: Messages,
 ) -> Result<(PartitionCore, Step, Messages), ProcessorError> {
     let bytes: usize = messages.iter().map(|(_, message)| message.len()).sum();
+    let is_small = bytes < INLINE_BYTES && !core.is_underway();
     let run = move || {
+        let mut core = core;
         let step = core.step(&messages);
         messages.drain(..step.consumed.min(messages.len()));
         (core, step, messages)
     };
-    if bytes < INLINE_BYTES {
+    if is_small {
         return Ok(run());
     }
     tokio::task::spawn_blocking(run).await.map_err(|_| ProcessorError::Panicked)

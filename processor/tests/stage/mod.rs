@@ -180,8 +180,12 @@ pub struct Stage {
 
 impl Stage {
     pub fn new() -> Self {
+        Self::with(&Config::default())
+    }
+
+    pub fn with(config: &Config) -> Self {
         let mut shadow = Shadow::new();
-        let (core, _) = shadow.take_over(&Config::default());
+        let (core, _) = shadow.take_over(config);
         Self {
             core,
             shadow,
@@ -195,8 +199,15 @@ impl Stage {
 
     pub fn take(&mut self, message: Bytes) {
         self.position += 1;
-        let step = self.core.step(&[(self.position, message)]);
-        self.finish(step);
+        let deliveries = [(self.position, message)];
+        loop {
+            let step = self.core.step(&deliveries);
+            let is_through = step.consumed == 1;
+            self.finish(step);
+            if is_through {
+                return;
+            }
+        }
     }
 
     pub fn finish(&mut self, step: Step) {
