@@ -182,6 +182,61 @@ fn a_wall_clock_stepped_forward_is_a_gap_and_not_time_that_passed() {
 }
 
 #[test]
+fn a_wall_clock_set_a_year_ahead_and_put_right_within_a_minute_changes_nothing() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", spec(None, Some(30)))]));
+    stage.take(gateway.frame(1, &[heartbeat("job", None)]));
+    gateway.skew_ms = 365 * 86_400_000;
+    for at in 2..=60 {
+        stage.take(gateway.frame(at, &[heartbeat("job", None)]));
+        assert_eq!(stage.core.watermark(), second(at), "judgement goes on by the monotonic clock");
+    }
+    gateway.skew_ms = 0;
+    stage.pulse(&mut gateway, 61..=90);
+    assert!(stage.notices().is_empty() && stage.said("job").is_empty());
+    stage.pulse(&mut gateway, 91..=92);
+    assert_eq!(stage.said("job"), [S::Stale]);
+}
+
+#[test]
+fn a_great_step_that_lasts_is_followed_as_a_gap_after_a_minute() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", spec(None, Some(30)))]));
+    let day_ms = 86_400_000;
+    gateway.skew_ms = day_ms;
+    for at in 1..=60 {
+        stage.take(gateway.frame(at, &[heartbeat("job", None)]));
+    }
+    assert_eq!(stage.core.watermark(), second(60));
+    stage.take(gateway.frame(61, &[heartbeat("job", None)]));
+    assert_eq!(stage.core.watermark(), second(61).plus_millis(day_ms));
+    let notices = stage.notices();
+    assert_eq!((notices.len(), notices[0].reason), (1, BlindReason::ClockStep));
+    assert_eq!((notices[0].gap.from, notices[0].gap.until), (second(60), second(61).plus_millis(day_ms)));
+    assert!(stage.said("job").is_empty());
+}
+
+#[test]
+fn a_clock_far_ahead_of_a_gateway_is_told_to_the_operator_once() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.pulse(&mut gateway, 0..=5);
+    gateway.skew_ms = -60_000;
+    stage.pulse(&mut gateway, 6..=10);
+    assert!(stage.held().is_empty(), "a minute passes by itself");
+    gateway.skew_ms = -3_600_000;
+    stage.pulse(&mut gateway, 11..=3_000);
+    let held = stage.held();
+    assert_eq!(held.len(), 1);
+    assert_eq!((held[0].gateway, held[0].clock, held[0].wall), (1, second(5), second(11 - 3_600)));
+    gateway.skew_ms = 0;
+    stage.pulse(&mut gateway, 3_001..=3_010);
+    assert_eq!((stage.core.watermark(), stage.held().len()), (second(3_010), 1));
+}
+
+#[test]
 fn a_wall_clock_stepped_back_holds_the_clock_until_it_has_caught_up() {
     let mut stage = Stage::new();
     let mut gateway = Gateway::new(1);

@@ -27,6 +27,8 @@ enum Act {
     Status(usize, usize, ReportedStatus),
     Pass(i64),
     Lose,
+    Restart,
+    Step(i64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -40,6 +42,8 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (1..3_i64).prop_map(Act::Pass),
         1 => (10..200_i64).prop_map(Act::Pass),
         1 => Just(Act::Lose),
+        1 => Just(Act::Restart),
+        1 => prop::sample::select(vec![-400_000, -20_000, 0, 20_000, 8_000_000]).prop_map(Act::Step),
     ]
 }
 
@@ -53,7 +57,7 @@ fn asked(act: &Act) -> Option<Asked> {
         Act::Delete(id) => ("acme", IDS[*id].to_owned(), Input::Delete),
         Act::Heartbeat(id, of) => heartbeat(IDS[*id], run(*of)),
         Act::Status(id, of, reported) => status(IDS[*id], *reported, run(*of)),
-        Act::Pass(_) | Act::Lose => return None,
+        Act::Pass(_) | Act::Lose | Act::Restart | Act::Step(_) => return None,
     })
 }
 
@@ -70,6 +74,12 @@ fn log(acts: &[Act]) -> Vec<Bytes> {
                 log.push(gateway.frame(now, &std::mem::take(&mut gathered)));
             }
             Act::Lose => gateway.number += 1,
+            Act::Restart => {
+                gateway = Gateway { skew_ms: gateway.skew_ms, ..Gateway::new(gateway.id + 1) };
+                now += 1;
+                log.push(frame(&gateway.header(now, FrameKind::JoinAlone), &[]));
+            }
+            Act::Step(skew_ms) => gateway.skew_ms = *skew_ms,
             _ => {}
         }
     }

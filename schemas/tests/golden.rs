@@ -93,12 +93,18 @@ fn frames_keep_their_bytes() {
 #[test]
 fn event_batches_keep_their_bytes() {
     check("event-batch-v1-clock", "event batch, version 1: only the clock", &samples::empty_batch());
+    check("event-batch-v1-held", "event batch, version 1: a clock that is held", &samples::held_batch());
     check("event-batch-v1", "event batch, version 1: one of each event", &samples::event_batch());
 }
 
 #[test]
 fn rows_keep_their_bytes() {
     check("partition-row-v1", "partition row, version 1", &samples::partition_row());
+    check(
+        "partition-row-v1-doubt",
+        "partition row, version 1: with a gateway whose clock isn't followed",
+        &samples::doubting_partition_row(),
+    );
     check("error-row-v1", "error row, version 1", &samples::error_row());
     check("api-key-row-v1", "API key row, version 1", &samples::api_key_row());
     let [claimed, answered] = samples::idempotency_rows();

@@ -6,34 +6,41 @@ use ronda_domain::input::{Gap, Input};
 use ronda_domain::time::Timestamp;
 use ronda_domain::{Refusal, apply};
 use ronda_schemas::command::Command;
-use ronda_schemas::event::{BlindNotice, BlindReason, EventEnvelope, LostFrames, SchedulerSummary};
+use ronda_schemas::event::{BlindNotice, BlindReason, ClockHeld, EventEnvelope, LostFrames, SchedulerSummary};
 use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
 
 use super::blindness::{self, Blind};
 use super::errors::{self, Reason};
 use super::gateways::{Arrival, News};
 use super::schedulers::{BadKey, SlotId};
+use super::watermark::Held;
 use super::{PartitionCore, watermark};
+
+/// A clock that will stand still for longer than this is told to the operator, in milliseconds: five minutes.
+const HELD_TOLD_MS: i64 = 300_000;
 
 impl PartitionCore {
     pub(super) fn frame(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
-        let header = &frame.header;
-        let Arrival::New(news) = self.gateways.arrive(header) else {
+        let was_held = watermark::held(&self.gateways, self.watermark);
+        let Arrival::New(news) = self.gateways.arrive(&frame.header) else {
             self.work.counts.repeated_frames += 1;
             return;
         };
         self.work.counts.frames += 1;
+        // A clock that is in doubt counts nowhere.
+        let header = &FrameHeader { wall: news.wall, ..frame.header.clone() };
         self.tell_lost(header, &news);
         let reached = watermark::reached(self.gateways.entries(), self.watermark);
         if let Some(blind) = blindness::find(&self.gateways, &news, header, self.watermark, reached) {
             self.blind(position, header, blind);
             self.watermark = self.watermark.max(blind.gap.until);
         }
-        self.commands(position, frame, message);
+        self.commands(position, header, frame, message);
         if header.kind == FrameKind::Leave {
             self.gateways.leave(header.gateway);
         }
         self.watermark = self.watermark.max(reached);
+        self.tell_held(was_held);
         self.tick(position, header);
     }
 
@@ -44,6 +51,16 @@ impl PartitionCore {
                 self.work.counts.lost_frames.saturating_add((last - first).saturating_add(1));
             let lost = LostFrames { partition: self.partition, gateway: header.gateway, first, last, at };
             self.work.events.push((None, EventEnvelope::Lost(lost)));
+        }
+    }
+
+    /// Tells the operator, once, of a clock that will stand still for long.
+    fn tell_held(&mut self, before: Option<Held>) {
+        let is_long = |held: &Held| held.millis() > HELD_TOLD_MS;
+        let now = watermark::held(&self.gateways, self.watermark).filter(is_long);
+        if let Some(Held { clock, gateway, wall }) = now.filter(|_| before.is_none_or(|before| !is_long(&before))) {
+            let held = ClockHeld { partition: self.partition, gateway, clock, wall };
+            self.work.events.push((None, EventEnvelope::Held(held)));
         }
     }
 
@@ -91,10 +108,10 @@ impl PartitionCore {
         BlindNotice { tenant: tenant.clone(), partition: self.partition, gap, reason, schedulers: Vec::new(), total: 0 }
     }
 
-    fn commands(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
+    fn commands(&mut self, position: u64, header: &FrameHeader, frame: &Frame<'_>, message: &Bytes) {
         for (index, command) in (0_u32..).zip(frame.commands()) {
             match command {
-                Ok(command) => self.command(position, &frame.header, index, &command, message),
+                Ok(command) => self.command(position, header, index, &command, message),
                 Err(error) => {
                     self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
                 }

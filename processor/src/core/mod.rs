@@ -31,6 +31,7 @@ use outbox::Announcer;
 use schedulers::{Schedulers, SlotId};
 use step::Work;
 use timers::Timers;
+pub(crate) use watermark::Held;
 
 /// What came of some deliveries.
 #[derive(Debug)]
@@ -144,6 +145,11 @@ impl PartitionCore {
     #[must_use]
     pub const fn watermark(&self) -> Timestamp {
         if self.underway.is_some() { self.last.watermark } else { self.watermark }
+    }
+
+    /// Whether the clock stands still because a gateway's is behind it.
+    pub(crate) fn held(&self) -> Option<Held> {
+        watermark::held(&self.gateways, self.watermark())
     }
 
     /// Whether the last step ended in the middle of a frame.

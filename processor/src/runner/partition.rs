@@ -191,6 +191,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         publish::events(&shared.events, batches, &self.cancel, || self.beat()).await?;
         core.published();
         telemetry::state(self.partition, core);
+        shared.vitals.set_held(self.partition, core.held());
         self.clock.send_replace(core.watermark());
         Ok(())
     }

@@ -14,7 +14,7 @@ use ronda_domain::time::Timestamp;
 use ronda_processor::{Config, DeadLetter, PartitionCore, Step};
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
-use ronda_schemas::event::{BlindNotice, EventBatch, EventEnvelope, LostFrames};
+use ronda_schemas::event::{BlindNotice, ClockHeld, EventBatch, EventEnvelope, LostFrames};
 use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
 use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow};
 use ronda_store::port::Commit;
@@ -241,6 +241,14 @@ impl Stage {
             _ => None,
         };
         self.events.iter().filter_map(lost).collect()
+    }
+
+    pub fn held(&self) -> Vec<ClockHeld> {
+        let held = |event: &EventEnvelope| match event {
+            EventEnvelope::Held(held) => Some(held.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(held).collect()
     }
 
     /// What was concluded of a scheduler, in order.
