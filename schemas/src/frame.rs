@@ -180,19 +180,38 @@ impl<'a> Frame<'a> {
         self.count
     }
 
-    /// The commands in order. After the first that can't be read nothing more comes: where the next begins isn't known.
+    /// The commands in order. One that can't be read is an error, and the next comes all the same; only where the bytes themselves
+    /// don't say where it begins, nothing more comes.
     pub fn commands(&self) -> impl Iterator<Item = Result<Command<'a>, DecodeError>> + use<'a> {
         let mut reader = rmp_serde::Deserializer::from_read_ref(self.commands);
+        // Where the reader began, and how many commands it has read since.
+        let (mut from, mut read) = (self.commands, 0_u32);
         let mut left = self.count;
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
+            read += 1;
             let command = <Command<'a> as serde::Deserialize>::deserialize(&mut reader);
             if command.is_err() {
-                left = 0;
+                match after(from, read) {
+                    Some(rest) => {
+                        (from, read) = (rest, 0);
+                        reader = rmp_serde::Deserializer::from_read_ref(rest);
+                    }
+                    None => left = 0,
+                }
             }
             Some(command.map_err(|error| DecodeError::malformed("command", error)))
         })
     }
+}
+
+/// What comes after so many values, whatever they are.
+fn after(bytes: &[u8], values: u32) -> Option<&[u8]> {
+    let mut reader = rmp_serde::Deserializer::new(bytes);
+    for _ in 0..values {
+        <serde::de::IgnoredAny as serde::Deserialize>::deserialize(&mut reader).ok()?;
+    }
+    Some(reader.into_inner())
 }
 
 fn malformed(reason: impl std::fmt::Display) -> DecodeError {
@@ -283,6 +302,23 @@ mod tests {
         assert!(buffer.push(&tick).is_err());
         assert!(buffer.is_empty());
         assert_eq!(buffer.count(), 0);
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_read_takes_no_other_with_it() {
+        let all = commands();
+        let mut buffer = CommandBuffer::default();
+        buffer.push(&all[0]).unwrap();
+        // A command of a kind that a later release may know.
+        buffer.bytes.extend([0x94, 0xa1, b'a', 0xa1, b'b', 0x00, 0x81, 0xa3, b'n', b'e', b'w', 0x92, 0x01, 0x80]);
+        buffer.counted(1);
+        buffer.push(&all[1]).unwrap();
+        let bytes = buffer.into_frame(&header());
+        let read: Vec<_> = Frame::decode(&bytes).unwrap().commands().collect();
+        assert_eq!(read.len(), 3);
+        assert_eq!(read[0].as_ref().unwrap(), &all[0]);
+        assert!(read[1].is_err());
+        assert_eq!(read[2].as_ref().unwrap(), &all[1]);
     }
 
     #[test]

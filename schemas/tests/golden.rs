@@ -147,7 +147,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = EventBatch::decode(bytes);
     if let Ok(frame) = Frame::decode(bytes) {
         // A count is only a claim: what matters is that reading ends.
-        assert!(frame.commands().take(1 << 20).filter(Result::is_err).count() <= 1);
+        assert!(frame.commands().take(1 << 20).filter(Result::is_err).count() <= bytes.len());
     }
 }
 
