@@ -221,6 +221,17 @@ fn what_cannot_be_read_is_put_aside_with_its_reason_and_stops_nothing() {
 }
 
 #[test]
+fn many_bad_commands_of_one_frame_are_one_dead_letter() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let nobody = || ("a b", "x".to_owned(), Input::Pause);
+    stage.take(gateway.frame(0, &[nobody(), register("a", spec(None, None)), nobody(), nobody()]));
+    let letters = &stage.dead_letters;
+    assert_eq!((letters.len(), letters[0].command, &letters[0].more[..]), (1, Some(0), &[2, 3][..]));
+    assert!(stage.row("a").is_some());
+}
+
+#[test]
 fn a_refused_command_is_told_to_its_tenant() {
     let mut stage = Stage::new();
     let mut gateway = Gateway::new(1);

@@ -100,10 +100,17 @@ impl PartitionCore {
     }
 
     pub(super) fn put_aside(&mut self, position: u64, command: Option<u32>, code: &str, detail: &str, message: &Bytes) {
+        // One letter for all commands of a frame with the same trouble: each has the whole frame in it.
+        let mut of_frame = self.work.dead_letters.iter_mut().rev().take_while(|letter| letter.position == position);
+        if let Some((letter, command)) = of_frame.find(|letter| *letter.code == *code).zip(command) {
+            letter.more.push(command);
+            return;
+        }
         self.work.dead_letters.push(DeadLetter {
             partition: self.partition,
             position,
             command,
+            more: Vec::new(),
             at: self.watermark,
             code: code.into(),
             detail: cut(detail, 500).into(),
