@@ -54,8 +54,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         let after = (cursor > 0).then_some(Position(cursor));
         let mut receiver = self.shared.commands.open(self.partition, after).await.map_err(commands)?;
         self.start_retention();
-        self.shared.vitals.set_ready(self.partition, true);
-        tracing::info!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
+        tracing::debug!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
+        if self.shared.vitals.set_ready(self.partition, true) {
+            tracing::info!(partitions = self.shared.commands.partitions(), "all partitions are up");
+        }
         while let Some(deliveries) = self.receive(receiver.as_mut()).await? {
             self.since_commit = Stopwatch::start();
             core = self.process(core, receiver.as_mut(), deliveries).await?;

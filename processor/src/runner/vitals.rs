@@ -49,11 +49,12 @@ impl Vitals {
         }
     }
 
-    pub(super) fn set_ready(&self, partition: u32, is_ready: bool) {
+    /// The partition is up, or no longer. Whether all are now.
+    pub(super) fn set_ready(&self, partition: u32, is_ready: bool) -> bool {
         if let Some(one) = self.of(partition) {
             one.is_ready.store(is_ready, Ordering::Relaxed);
         }
-        self.tell();
+        self.tell()
     }
 
     /// The partition's clock stands still because a gateway's is behind it, or no longer does.
@@ -67,7 +68,7 @@ impl Vitals {
 
     /// Whether all are up. One whose clock is held goes on taking what comes in, so it is ready all the same, and says why it
     /// judges nothing.
-    fn tell(&self) {
+    fn tell(&self) -> bool {
         let numbered = || (0_u32..).zip(&self.partitions);
         let waiting: Vec<String> = numbered()
             .filter(|(_, one)| !one.is_ready.load(Ordering::Relaxed))
@@ -84,6 +85,7 @@ impl Vitals {
         });
         let reasons: Vec<String> = up.into_iter().chain(held).collect();
         self.component.set_ready(waiting.is_empty(), reasons.join("; "));
+        waiting.is_empty()
     }
 
     pub(super) fn committed(&self, partition: u32) {
