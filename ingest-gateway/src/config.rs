@@ -3,6 +3,9 @@
 /// Settings of one gateway. The defaults suit one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Whether this is the only gateway, and nothing that an earlier one sent can still arrive: its first frames say so, and the
+    /// partitions' clocks wait for no predecessor. Only whoever owns the queue alone can know.
+    pub alone: bool,
     /// How long a partition may send nothing before an empty frame (a pulse) goes out, in milliseconds.
     pub pulse_period_ms: u64,
     /// Frames of a partition are at least this far apart, in milliseconds, so that under load fewer and larger ones go out; the first after a
@@ -56,6 +59,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            alone: false,
             pulse_period_ms: 1_000,
             linger_ms: 2,
             max_frame_bytes: 512 * 1024,

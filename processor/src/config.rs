@@ -18,6 +18,9 @@ pub struct Config {
     pub receive_bytes: usize,
     /// A commit is closed after the frame with which it has changed so many rows.
     pub commit_rows: usize,
+    /// A commit is closed once it holds so many history entries, runs, errors and derived events together, in the middle of a
+    /// frame if need be; one scheduler's judgement at one time of the clock may pass it.
+    pub commit_records: usize,
     /// How long history, error feeds and idempotency keys are kept, in seconds of the partitions' clock; 0: for ever.
     pub history_retention_seconds: u32,
     /// Most entries that one step of the clean-up looks at.
@@ -35,6 +38,7 @@ impl Default for Config {
             receive_messages: 512,
             receive_bytes: 4 << 20,
             commit_rows: 20_000,
+            commit_records: 20_000,
             history_retention_seconds: 90 * 86_400,
             purge_entries: 1_000,
             load_rows: 1_000,
@@ -68,6 +72,7 @@ impl Config {
             ("receive_messages", size(self.receive_messages), 1, 4_096, "1 to 4096"),
             ("receive_bytes", size(self.receive_bytes), 1, 256 << 20, "1 byte to 256 MiB"),
             ("commit_rows", size(self.commit_rows), 1, 1_000_000, "1 to 1000000"),
+            ("commit_records", size(self.commit_records), 1, 1_000_000, "1 to 1000000"),
             ("purge_entries", size(self.purge_entries), 1, 100_000, "1 to 100000"),
             ("load_rows", size(self.load_rows), 1, 100_000, "1 to 100000"),
         ];

@@ -15,8 +15,10 @@ pub struct DeadLetter {
     pub partition: u32,
     /// Its position there. With `command` unique, and the same when it is put aside again after a crash.
     pub position: u64,
-    /// Which command of the frame, from 0; those before it were applied, it and those after it were not. `None`: the whole message.
+    /// Which command of the frame, from 0; `None`: the whole message.
     pub command: Option<u32>,
+    /// Further commands of the same frame with the same trouble. All others were applied.
+    pub more: Vec<u32>,
     /// The partition's clock when it was put aside.
     pub at: Timestamp,
     /// Machine-readable reason: `not_a_frame`, `newer_version`, `bad_command`, `bad_tenant`.
@@ -40,7 +42,7 @@ impl DeadLetter {
     /// # Errors
     /// See [`Versioned::encode`].
     pub fn encode_within(mut self, max_bytes: usize) -> Result<Bytes, DecodeError> {
-        let room = max_bytes.saturating_sub(ENVELOPE_BYTES + self.detail.len());
+        let room = max_bytes.saturating_sub(ENVELOPE_BYTES + self.detail.len() + self.more.len() * size_of::<u64>());
         self.message.truncate(room);
         Ok(self.encode()?.into())
     }
@@ -56,6 +58,7 @@ mod tests {
             partition: 3,
             position: 9,
             command: Some(2),
+            more: vec![3, 70_000],
             at: Timestamp::from_seconds(5),
             code: "bad_command".into(),
             detail: "unknown kind".into(),

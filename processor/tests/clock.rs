@@ -4,7 +4,8 @@ mod stage;
 
 use ronda_domain::input::ReportedStatus::{Running, Success};
 use ronda_domain::record::OccurrenceStatus as S;
-use ronda_schemas::event::BlindReason;
+use ronda_processor::Config;
+use ronda_schemas::event::{BlindReason, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
 use stage::{Gateway, Stage, frame, heartbeat, register, second, spec, status};
 
@@ -60,6 +61,29 @@ fn a_gateway_killed_and_started_again_is_one_gap_that_ends_with_the_first_new_pu
     assert!(stage.said("beating").is_empty());
     stage.pulse(&mut new, 111..=140);
     assert_eq!(stage.said("beating"), [S::Stale]);
+}
+
+#[test]
+fn after_a_restart_that_is_known_to_be_alone_judgement_goes_on_at_once() {
+    for (gone_seconds, offset_ms) in [(0, 500), (2, 0), (5, 0), (9, 0), (15, 0)] {
+        let mut stage = Stage::new();
+        let (mut old, mut new) = (Gateway::new(1), Gateway::new(2));
+        stage.take(old.frame(0, &[register("job", spec(None, Some(5)))]));
+        stage.take(old.frame(1, &[heartbeat("job", None)]));
+        stage.pulse(&mut old, 2..=4);
+        new.skew_ms = offset_ms;
+        stage.take(frame(&new.header(4 + gone_seconds, FrameKind::JoinAlone), &[]));
+        let joined = second(4 + gone_seconds).plus_millis(offset_ms);
+        assert_eq!(stage.core.watermark(), joined, "after {gone_seconds} s");
+        let gaps: Vec<_> = stage.notices().iter().map(|notice| (notice.gap.from, notice.gap.until)).collect();
+        let expected = if gone_seconds > 3 { vec![(second(4), joined)] } else { Vec::new() };
+        assert_eq!(gaps, expected, "after {gone_seconds} s");
+        assert!(stage.said("job").is_empty(), "after {gone_seconds} s");
+        stage.pulse(&mut new, 5 + gone_seconds..=12 + gone_seconds);
+        let silent = if gone_seconds > 3 { S::Unknown } else { S::Stale };
+        assert_eq!(stage.said("job"), [silent], "after {gone_seconds} s");
+        assert_eq!(stage.core.live_gateways(), 1);
+    }
 }
 
 #[test]
@@ -158,6 +182,61 @@ fn a_wall_clock_stepped_forward_is_a_gap_and_not_time_that_passed() {
 }
 
 #[test]
+fn a_wall_clock_set_a_year_ahead_and_put_right_within_a_minute_changes_nothing() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", spec(None, Some(30)))]));
+    stage.take(gateway.frame(1, &[heartbeat("job", None)]));
+    gateway.skew_ms = 365 * 86_400_000;
+    for at in 2..=60 {
+        stage.take(gateway.frame(at, &[heartbeat("job", None)]));
+        assert_eq!(stage.core.watermark(), second(at), "judgement goes on by the monotonic clock");
+    }
+    gateway.skew_ms = 0;
+    stage.pulse(&mut gateway, 61..=90);
+    assert!(stage.notices().is_empty() && stage.said("job").is_empty());
+    stage.pulse(&mut gateway, 91..=92);
+    assert_eq!(stage.said("job"), [S::Stale]);
+}
+
+#[test]
+fn a_great_step_that_lasts_is_followed_as_a_gap_after_a_minute() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", spec(None, Some(30)))]));
+    let day_ms = 86_400_000;
+    gateway.skew_ms = day_ms;
+    for at in 1..=60 {
+        stage.take(gateway.frame(at, &[heartbeat("job", None)]));
+    }
+    assert_eq!(stage.core.watermark(), second(60));
+    stage.take(gateway.frame(61, &[heartbeat("job", None)]));
+    assert_eq!(stage.core.watermark(), second(61).plus_millis(day_ms));
+    let notices = stage.notices();
+    assert_eq!((notices.len(), notices[0].reason), (1, BlindReason::ClockStep));
+    assert_eq!((notices[0].gap.from, notices[0].gap.until), (second(60), second(61).plus_millis(day_ms)));
+    assert!(stage.said("job").is_empty());
+}
+
+#[test]
+fn a_clock_far_ahead_of_a_gateway_is_told_to_the_operator_once() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.pulse(&mut gateway, 0..=5);
+    gateway.skew_ms = -60_000;
+    stage.pulse(&mut gateway, 6..=10);
+    assert!(stage.held().is_empty(), "a minute passes by itself");
+    gateway.skew_ms = -3_600_000;
+    stage.pulse(&mut gateway, 11..=3_000);
+    let held = stage.held();
+    assert_eq!(held.len(), 1);
+    assert_eq!((held[0].gateway, held[0].clock, held[0].wall), (1, second(5), second(11 - 3_600)));
+    gateway.skew_ms = 0;
+    stage.pulse(&mut gateway, 3_001..=3_010);
+    assert_eq!((stage.core.watermark(), stage.held().len()), (second(3_010), 1));
+}
+
+#[test]
 fn a_wall_clock_stepped_back_holds_the_clock_until_it_has_caught_up() {
     let mut stage = Stage::new();
     let mut gateway = Gateway::new(1);
@@ -195,10 +274,44 @@ fn the_clocks_jump_judges_each_scheduler_a_bounded_number_of_times() {
     stage.take(gateway.frame(0, &asked));
     stage.position += 1;
     let step = stage.core.step(&[(stage.position, gateway.frame(86_400, &[]))]);
-    assert!(step.counts.ticks <= 100 * 1_000, "{}", step.counts.ticks);
+    assert!(step.counts.ticks <= 100 * 100, "{}", step.counts.ticks);
     stage.finish(step);
     assert_eq!(stage.notices()[0].total, 100);
     assert!((0..100).all(|n| !stage.said(&format!("job-{n}")).contains(&S::Missed)));
+}
+
+#[test]
+fn what_a_long_gap_brings_is_judged_in_bounded_commits_before_the_clock_goes_on() {
+    const JOBS: usize = 20;
+    let config = Config { commit_records: 2_000, ..Config::default() };
+    let mut stage = Stage::with(&config);
+    let mut gateway = Gateway::new(1);
+    let asked: Vec<_> = (0..JOBS).map(|n| register(&format!("job-{n}"), spec(Some(60), None))).collect();
+    stage.take(gateway.frame(0, &asked));
+    let back = 3 * 86_400;
+    stage.pulse(&mut gateway, back..=back + 70);
+    // A job's dues of the three days, each an entry and an event, may pass the bound.
+    let most = config.commit_records + 2 * 4_400;
+    let sizes: Vec<_> = stage.commits.iter().map(|commit| commit.occurrences.len() + commit.runs.len()).collect();
+    assert!(sizes.iter().all(|size| *size <= most), "{:?}", sizes.iter().max());
+    let unknown = stage.shadow.occurrences.values().filter(|entry| entry.status == S::Unknown).count();
+    assert!(unknown >= JOBS * 4_310, "{unknown}");
+    // Nobody is told a time before all that lies before it is judged.
+    let mut told = second(0);
+    for (_, batch) in &stage.batches {
+        let late =
+            batch.events.iter().any(|event| matches!(event, EventEnvelope::Scheduler(event) if event.event.at < told));
+        assert!(!late, "an event from before {told:?} came after that had been told");
+        told = told.max(batch.watermark);
+    }
+    assert!(sizes.iter().filter(|size| **size > 2_000).count() >= JOBS / 2, "it took several commits: {sizes:?}");
+    assert_eq!(stage.core.watermark(), second(back + 70));
+    let mut whole = Stage::new();
+    let mut gateway = Gateway::new(1);
+    whole.take(gateway.frame(0, &asked));
+    whole.pulse(&mut gateway, back..=back + 70);
+    assert_eq!(stage.shadow.occurrences, whole.shadow.occurrences);
+    assert_eq!(stage.ids(), whole.ids());
 }
 
 #[test]

@@ -27,6 +27,8 @@ enum Act {
     Status(usize, usize, ReportedStatus),
     Pass(i64),
     Lose,
+    Restart,
+    Step(i64),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -40,6 +42,8 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (1..3_i64).prop_map(Act::Pass),
         1 => (10..200_i64).prop_map(Act::Pass),
         1 => Just(Act::Lose),
+        1 => Just(Act::Restart),
+        1 => prop::sample::select(vec![-400_000, -20_000, 0, 20_000, 8_000_000]).prop_map(Act::Step),
     ]
 }
 
@@ -53,7 +57,7 @@ fn asked(act: &Act) -> Option<Asked> {
         Act::Delete(id) => ("acme", IDS[*id].to_owned(), Input::Delete),
         Act::Heartbeat(id, of) => heartbeat(IDS[*id], run(*of)),
         Act::Status(id, of, reported) => status(IDS[*id], *reported, run(*of)),
-        Act::Pass(_) | Act::Lose => return None,
+        Act::Pass(_) | Act::Lose | Act::Restart | Act::Step(_) => return None,
     })
 }
 
@@ -70,6 +74,12 @@ fn log(acts: &[Act]) -> Vec<Bytes> {
                 log.push(gateway.frame(now, &std::mem::take(&mut gathered)));
             }
             Act::Lose => gateway.number += 1,
+            Act::Restart => {
+                gateway = Gateway { skew_ms: gateway.skew_ms, ..Gateway::new(gateway.id + 1) };
+                now += 1;
+                log.push(frame(&gateway.header(now, FrameKind::JoinAlone), &[]));
+            }
+            Act::Step(skew_ms) => gateway.skew_ms = *skew_ms,
             _ => {}
         }
     }
@@ -88,12 +98,11 @@ fn told(batches: &[(u32, EventBatch)], ids: &mut BTreeSet<String>) {
 
 /// Plays a log with an owner that is killed again and again: `kills` says for each step how many deliveries it takes and after how
 /// many writes it ends.
-fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)]) -> (Shadow, BTreeSet<String>) {
+fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)], config: &Config) -> (Shadow, BTreeSet<String>) {
     let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
     let mut plan = kills.iter().copied();
-    let config = Config::default();
     'owners: loop {
-        let (mut core, recovered) = shadow.take_over(&config);
+        let (mut core, recovered) = shadow.take_over(config);
         told(&recovered, &mut ids);
         loop {
             let left = deliveries(log, core.cursor());
@@ -123,13 +132,14 @@ proptest! {
     fn an_owner_killed_between_any_two_writes_changes_nothing(
         acts in prop::collection::vec(act(), 5..60),
         kills in prop::collection::vec((1..8_usize, 0..14_usize, 0..6_usize), 0..20),
+        commit_records in prop::sample::select(vec![1, 3, 20_000]),
     ) {
         let log = log(&acts);
         let mut whole = Stage::new();
         for message in &log {
             whole.take(message.clone());
         }
-        let (killed, ids) = play_with_kills(&log, &kills);
+        let (killed, ids) = play_with_kills(&log, &kills, &Config { commit_records, ..Config::default() });
         prop_assert_eq!(&ids, &whole.ids());
         // A deleted row may still wait for the commit after the one in which its events went out.
         let states = |shadow: &Shadow| -> Vec<_> {
@@ -208,6 +218,17 @@ fn what_cannot_be_read_is_put_aside_with_its_reason_and_stops_nothing() {
     assert_eq!(codes, [("not_a_frame", 2, None), ("bad_command", 3, Some(1))]);
     assert_eq!(stage.shadow.partition.applied, 3);
     assert_eq!(stage.shadow.partition.cursor, 4);
+}
+
+#[test]
+fn many_bad_commands_of_one_frame_are_one_dead_letter() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let nobody = || ("a b", "x".to_owned(), Input::Pause);
+    stage.take(gateway.frame(0, &[nobody(), register("a", spec(None, None)), nobody(), nobody()]));
+    let letters = &stage.dead_letters;
+    assert_eq!((letters.len(), letters[0].command, &letters[0].more[..]), (1, Some(0), &[2, 3][..]));
+    assert!(stage.row("a").is_some());
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub enum EventEnvelope {
     Blind(Box<BlindNotice>),
     /// The queue lost what it had confirmed: frames are missing.
     Lost(LostFrames),
+    /// A partition's clock is far ahead of its gateways': nothing is judged.
+    Held(ClockHeld),
 }
 
 impl EventEnvelope {
@@ -53,6 +55,7 @@ impl EventEnvelope {
             Self::Lost(lost) => {
                 format!("lost/{}/{:016x}/{}", lost.partition, lost.gateway, lost.first)
             }
+            Self::Held(held) => format!("held/{}/{}", held.partition, held.clock.as_millis()),
         }
     }
 
@@ -62,7 +65,7 @@ impl EventEnvelope {
         match self {
             Self::Scheduler(event) => Some(&event.key.tenant),
             Self::Blind(notice) => Some(&notice.tenant),
-            Self::Lost(_) => None,
+            Self::Lost(_) | Self::Held(_) => None,
         }
     }
 }
@@ -153,4 +156,17 @@ pub struct LostFrames {
     pub last: u64,
     /// When the hole was seen, by the partition's clock.
     pub at: Timestamp,
+}
+
+/// A partition's clock stands still because it is ahead of the clocks of its gateways: they were set back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockHeld {
+    /// The command partition.
+    pub partition: u32,
+    /// The gateway start whose clock is the furthest behind.
+    pub gateway: u64,
+    /// The partition's clock; nothing is judged before the gateways' clocks have come to it.
+    pub clock: Timestamp,
+    /// That gateway's wall clock when this was seen.
+    pub wall: Timestamp,
 }

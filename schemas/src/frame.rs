@@ -22,6 +22,20 @@ pub enum FrameKind {
     Join,
     /// It is the last of a gateway that leaves.
     Leave,
+    /// As [`Join`](Self::Join), of a gateway that knows that it is the only one: every earlier gateway start has sent its last frame.
+    JoinAlone,
+}
+
+impl FrameKind {
+    const ALL: [(u8, Self); 4] = [(0, Self::Normal), (1, Self::Join), (2, Self::Leave), (3, Self::JoinAlone)];
+
+    fn code(self) -> u8 {
+        Self::ALL.into_iter().find_map(|(code, kind)| (kind == self).then_some(code)).unwrap_or_default()
+    }
+
+    fn of(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|(known, kind)| (known == code).then_some(kind))
+    }
 }
 
 /// Everything of a frame but its commands.
@@ -112,14 +126,7 @@ fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::enco
     write_uint(out, header.number)?;
     write_sint(out, header.wall.as_millis())?;
     write_uint(out, header.mono_ms)?;
-    write_uint(
-        out,
-        match header.kind {
-            FrameKind::Normal => 0,
-            FrameKind::Join => 1,
-            FrameKind::Leave => 2,
-        },
-    )?;
+    write_uint(out, u64::from(header.kind.code()))?;
     write_array_len(out, u32::try_from(header.abandoned.len()).unwrap_or(u32::MAX))?;
     for number in &header.abandoned {
         write_uint(out, *number)?;
@@ -155,12 +162,8 @@ impl<'a> Frame<'a> {
         let number = rmp::decode::read_int(&mut input).map_err(malformed)?;
         let wall = Timestamp::from_millis(rmp::decode::read_int(&mut input).map_err(malformed)?);
         let mono_ms = rmp::decode::read_int(&mut input).map_err(malformed)?;
-        let kind = match rmp::decode::read_int::<u8, _>(&mut input).map_err(malformed)? {
-            0 => FrameKind::Normal,
-            1 => FrameKind::Join,
-            2 => FrameKind::Leave,
-            other => return Err(malformed(format!("unknown kind {other}"))),
-        };
+        let kind: u8 = rmp::decode::read_int(&mut input).map_err(malformed)?;
+        let kind = FrameKind::of(kind).ok_or_else(|| malformed(format!("unknown kind {kind}")))?;
         let abandoned_count = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
         let mut abandoned = Vec::new();
         for _ in 0..abandoned_count {
@@ -177,19 +180,38 @@ impl<'a> Frame<'a> {
         self.count
     }
 
-    /// The commands in order. After the first that can't be read nothing more comes: where the next begins isn't known.
+    /// The commands in order. One that can't be read is an error, and the next comes all the same; only where the bytes themselves
+    /// don't say where it begins, nothing more comes.
     pub fn commands(&self) -> impl Iterator<Item = Result<Command<'a>, DecodeError>> + use<'a> {
         let mut reader = rmp_serde::Deserializer::from_read_ref(self.commands);
+        // Where the reader began, and how many commands it has read since.
+        let (mut from, mut read) = (self.commands, 0_u32);
         let mut left = self.count;
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
+            read += 1;
             let command = <Command<'a> as serde::Deserialize>::deserialize(&mut reader);
             if command.is_err() {
-                left = 0;
+                match after(from, read) {
+                    Some(rest) => {
+                        (from, read) = (rest, 0);
+                        reader = rmp_serde::Deserializer::from_read_ref(rest);
+                    }
+                    None => left = 0,
+                }
             }
             Some(command.map_err(|error| DecodeError::malformed("command", error)))
         })
     }
+}
+
+/// What comes after so many values, whatever they are.
+fn after(bytes: &[u8], values: u32) -> Option<&[u8]> {
+    let mut reader = rmp_serde::Deserializer::new(bytes);
+    for _ in 0..values {
+        <serde::de::IgnoredAny as serde::Deserialize>::deserialize(&mut reader).ok()?;
+    }
+    Some(reader.into_inner())
 }
 
 fn malformed(reason: impl std::fmt::Display) -> DecodeError {
@@ -280,6 +302,23 @@ mod tests {
         assert!(buffer.push(&tick).is_err());
         assert!(buffer.is_empty());
         assert_eq!(buffer.count(), 0);
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_read_takes_no_other_with_it() {
+        let all = commands();
+        let mut buffer = CommandBuffer::default();
+        buffer.push(&all[0]).unwrap();
+        // A command of a kind that a later release may know.
+        buffer.bytes.extend([0x94, 0xa1, b'a', 0xa1, b'b', 0x00, 0x81, 0xa3, b'n', b'e', b'w', 0x92, 0x01, 0x80]);
+        buffer.counted(1);
+        buffer.push(&all[1]).unwrap();
+        let bytes = buffer.into_frame(&header());
+        let read: Vec<_> = Frame::decode(&bytes).unwrap().commands().collect();
+        assert_eq!(read.len(), 3);
+        assert_eq!(read[0].as_ref().unwrap(), &all[0]);
+        assert!(read[1].is_err());
+        assert_eq!(read[2].as_ref().unwrap(), &all[1]);
     }
 
     #[test]

@@ -72,8 +72,20 @@ pub struct GatewayRow {
     pub mono_ms: u64,
     /// Whether it holds the watermark back: it has neither left nor been dropped.
     pub live: bool,
-    /// Watermark when it was last heard: old entries are forgotten by it.
-    pub heard_at: Timestamp,
+    /// Since when it has been heard without a hole, a clock step or a lost frame.
+    pub covered_from: Timestamp,
+    /// Its wall clock was stepped far forward and isn't followed yet: `wall` goes on as if it had not been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<ClockAhead>,
+}
+
+/// How far a gateway's wall clock is ahead of what is taken for its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockAhead {
+    /// The gateway's monotonic clock when the step was seen, in milliseconds.
+    pub since_mono_ms: u64,
+    /// By how much, in milliseconds.
+    pub by_ms: i64,
 }
 
 /// A command that was accepted and later refused, in its tenant's error feed.

@@ -71,8 +71,14 @@ fn check_frame(name: &str, what: &str, header: &FrameHeader, commands: &[Command
 
 #[test]
 fn frames_keep_their_bytes() {
-    let [normal, join, leave] = samples::headers();
+    let [normal, join, leave, join_alone] = samples::headers();
     check_frame("frame-v1-pulse-join", "frame, version 1: a pulse of a gateway that joins", &join, &[]);
+    check_frame(
+        "frame-v1-pulse-join-alone",
+        "frame, version 1: a pulse of a gateway that joins alone",
+        &join_alone,
+        &[],
+    );
     check_frame("frame-v1-pulse-leave", "frame, version 1: the last of a gateway", &leave, &[]);
     for (name, command) in samples::commands() {
         let what = format!("frame, version 1: one command, {name}");
@@ -88,12 +94,18 @@ fn frames_keep_their_bytes() {
 #[test]
 fn event_batches_keep_their_bytes() {
     check("event-batch-v1-clock", "event batch, version 1: only the clock", &samples::empty_batch());
+    check("event-batch-v1-held", "event batch, version 1: a clock that is held", &samples::held_batch());
     check("event-batch-v1", "event batch, version 1: one of each event", &samples::event_batch());
 }
 
 #[test]
 fn rows_keep_their_bytes() {
     check("partition-row-v1", "partition row, version 1", &samples::partition_row());
+    check(
+        "partition-row-v1-doubt",
+        "partition row, version 1: with a gateway whose clock isn't followed",
+        &samples::doubting_partition_row(),
+    );
     check("error-row-v1", "error row, version 1", &samples::error_row());
     check("api-key-row-v1", "API key row, version 1", &samples::api_key_row());
     let [claimed, answered] = samples::idempotency_rows();
@@ -157,7 +169,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = EventBatch::decode(bytes);
     if let Ok(frame) = Frame::decode(bytes) {
         // A count is only a claim: what matters is that reading ends.
-        assert!(frame.commands().take(1 << 20).filter(Result::is_err).count() <= 1);
+        assert!(frame.commands().take(1 << 20).filter(Result::is_err).count() <= bytes.len());
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) struct Accepted {
 
 struct Shared {
     gateway: u64,
+    alone: bool,
     queue: Arc<dyn Queue>,
     clock: Arc<dyn Clock>,
     component: Component,
@@ -137,6 +138,7 @@ impl Publisher {
         let limits = LaneLimits { frame_bytes, buffered_bytes: config.max_buffered_bytes };
         let shared = Shared {
             gateway,
+            alone: config.alone,
             queue,
             clock,
             component,

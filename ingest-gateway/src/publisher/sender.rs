@@ -50,7 +50,8 @@ impl Sender {
 
     /// Joins, sends until the lane is closed and empty, and leaves.
     pub(super) async fn run(mut self) {
-        if !self.insist(FrameKind::Join, self.shared.now()).await {
+        let join = if self.shared.alone { FrameKind::JoinAlone } else { FrameKind::Join };
+        if !self.insist(join, self.shared.now()).await {
             return;
         }
         self.lane.set_state(LaneState::Open);

@@ -142,6 +142,12 @@ async fn nothing_is_taken_before_every_partition_is_joined() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_alone_says_so_in_its_first_frames() {
+    let running = joined(&Told::new(2, 0), &Config { alone: true, ..quiet() }).await;
+    assert!(running.queue.frames().iter().all(|(_, header, _)| header.kind == FrameKind::JoinAlone));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_comes_while_a_frame_is_in_flight_shares_the_next_one() {
     let running = joined(&Told::new(1, 0), &quiet()).await;
     let first = running.publisher.submit(&command()).unwrap();

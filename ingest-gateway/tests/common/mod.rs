@@ -246,7 +246,8 @@ async fn process(queue: Arc<EmbeddedQueue>, store: Arc<EmbeddedStore>, partition
                 wall: frame.header.wall,
                 mono_ms: frame.header.mono_ms,
                 live: true,
-                heard_at: frame.header.wall,
+                covered_from: frame.header.wall,
+                ahead: None,
             }];
             commit.partition = row.clone();
             store.commit(commit).await.unwrap();

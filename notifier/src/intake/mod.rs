@@ -25,6 +25,7 @@ pub(crate) fn take_in(shard: &mut Shard, config: &Config, envelope: &EventEnvelo
         }
         EventEnvelope::Blind(notice) => notices::blind(shard, config, notice, now),
         EventEnvelope::Lost(lost) => notices::lost(shard, config, lost, now),
+        EventEnvelope::Held(held) => notices::held(shard, config, held, now),
     }
 }
 

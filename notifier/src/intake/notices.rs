@@ -1,9 +1,9 @@
-//! Notices that are not about one scheduler: Ronda was blind, or the queue lost frames.
+//! Notices that are not about one scheduler: Ronda was blind, the queue lost frames, or a clock is held.
 
 use ronda_domain::event::EventKind;
 use ronda_domain::input::Gap;
 use ronda_domain::record::OccurrenceStatus;
-use ronda_schemas::event::{BlindNotice, LostFrames, SchedulerEvent};
+use ronda_schemas::event::{BlindNotice, ClockHeld, LostFrames, SchedulerEvent};
 
 use super::Now;
 use crate::config::Config;
@@ -99,5 +99,13 @@ pub(super) fn lost(shard: &mut Shard, config: &Config, lost: &LostFrames, now: N
     let channel = config.admin_channel.as_ref().unwrap_or(&config.channel);
     let key = fit_key(format!("admin/lost/{}/{:016x}/{}", lost.partition, lost.gateway, lost.first));
     let facts = Facts::Admin(Box::new(AdminFacts::Lost(lost.clone())));
+    shard.insert(Surface::new(key, channel.clone(), facts, now.wall_ms, now.mono_ms));
+}
+
+/// A partition's clock stands still: the operator must know that nothing is judged.
+pub(super) fn held(shard: &mut Shard, config: &Config, held: &ClockHeld, now: Now) {
+    let channel = config.admin_channel.as_ref().unwrap_or(&config.channel);
+    let key = fit_key(format!("admin/held/{}/{}", held.partition, held.clock.as_millis()));
+    let facts = Facts::Admin(Box::new(AdminFacts::Held(held.clone())));
     shard.insert(Surface::new(key, channel.clone(), facts, now.wall_ms, now.mono_ms));
 }

@@ -96,6 +96,25 @@ pub(crate) fn admin(admin: &AdminFacts) -> Document {
             ]],
             ..Document::default()
         },
+        AdminFacts::Held(held) => Document {
+            headline: vec![
+                Span::text("🛠️ "),
+                Span::bold("Judgement stands still"),
+                Span::text(format!(" in partition {}: its clock is at ", held.partition)),
+                Span::Time(held.clock),
+                Span::text(", and a gateway's clock says "),
+                Span::Time(held.wall),
+                Span::text("."),
+            ],
+            colour: Some(colour::RED),
+            paragraphs: vec![vec![Span::text(format!(
+                "Reports are taken, but nothing is called missed, stale or late for {}. Check the clock of gateway {:016x}; \
+                 what to do is in docs/operations.md, \"A clock that is ahead\".",
+                duration(held.clock.millis_since(held.wall)),
+                held.gateway
+            ))]],
+            ..Document::default()
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use ronda_domain::id::{SchedulerKey, TenantId};
 use ronda_domain::input::Gap;
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::time::Timestamp;
-use ronda_schemas::event::{BlindReason, LostFrames, SchedulerSummary};
+use ronda_schemas::event::{BlindReason, ClockHeld, LostFrames, SchedulerSummary};
 use serde::{Deserialize, Serialize};
 
 /// What one surface has to say.
@@ -215,6 +215,8 @@ pub(crate) enum AdminFacts {
     Lost(LostFrames),
     /// A channel refuses us.
     Destination { channel: String, code: String, at: Timestamp },
+    /// A partition's clock stands still.
+    Held(ClockHeld),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,40 +4,43 @@ use bytes::Bytes;
 use ronda_domain::id::{MessageId, TenantId, partition_of};
 use ronda_domain::input::{Gap, Input};
 use ronda_domain::time::Timestamp;
-use ronda_domain::{Refusal, apply, next_deadline};
+use ronda_domain::{Refusal, apply};
 use ronda_schemas::command::Command;
-use ronda_schemas::event::{BlindNotice, BlindReason, EventEnvelope, LostFrames, SchedulerSummary};
+use ronda_schemas::event::{BlindNotice, BlindReason, ClockHeld, EventEnvelope, LostFrames, SchedulerSummary};
 use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
 
 use super::blindness::{self, Blind};
 use super::errors::{self, Reason};
 use super::gateways::{Arrival, News};
 use super::schedulers::{BadKey, SlotId};
+use super::watermark::Held;
 use super::{PartitionCore, watermark};
 
-/// Times that one scheduler is judged at one time of the clock; more than one only when a judgement brings another deadline that
-/// has passed. What is left over comes with the next frame.
-const MAX_TICKS: usize = 1_000;
+/// A clock that will stand still for longer than this is told to the operator, in milliseconds: five minutes.
+const HELD_TOLD_MS: i64 = 300_000;
 
 impl PartitionCore {
     pub(super) fn frame(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
-        let header = &frame.header;
-        let Arrival::New(news) = self.gateways.arrive(header) else {
+        let was_held = watermark::held(&self.gateways, self.watermark);
+        let Arrival::New(news) = self.gateways.arrive(&frame.header) else {
             self.work.counts.repeated_frames += 1;
             return;
         };
         self.work.counts.frames += 1;
+        // A clock that is in doubt counts nowhere.
+        let header = &FrameHeader { wall: news.wall, ..frame.header.clone() };
         self.tell_lost(header, &news);
         let reached = watermark::reached(self.gateways.entries(), self.watermark);
         if let Some(blind) = blindness::find(&self.gateways, &news, header, self.watermark, reached) {
             self.blind(position, header, blind);
             self.watermark = self.watermark.max(blind.gap.until);
         }
-        self.commands(position, frame, message);
+        self.commands(position, header, frame, message);
         if header.kind == FrameKind::Leave {
             self.gateways.leave(header.gateway);
         }
         self.watermark = self.watermark.max(reached);
+        self.tell_held(was_held);
         self.tick(position, header);
     }
 
@@ -48,6 +51,16 @@ impl PartitionCore {
                 self.work.counts.lost_frames.saturating_add((last - first).saturating_add(1));
             let lost = LostFrames { partition: self.partition, gateway: header.gateway, first, last, at };
             self.work.events.push((None, EventEnvelope::Lost(lost)));
+        }
+    }
+
+    /// Tells the operator, once, of a clock that will stand still for long.
+    fn tell_held(&mut self, before: Option<Held>) {
+        let is_long = |held: &Held| held.millis() > HELD_TOLD_MS;
+        let now = watermark::held(&self.gateways, self.watermark).filter(is_long);
+        if let Some(Held { clock, gateway, wall }) = now.filter(|_| before.is_none_or(|before| !is_long(&before))) {
+            let held = ClockHeld { partition: self.partition, gateway, clock, wall };
+            self.work.events.push((None, EventEnvelope::Held(held)));
         }
     }
 
@@ -95,10 +108,10 @@ impl PartitionCore {
         BlindNotice { tenant: tenant.clone(), partition: self.partition, gap, reason, schedulers: Vec::new(), total: 0 }
     }
 
-    fn commands(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
+    fn commands(&mut self, position: u64, header: &FrameHeader, frame: &Frame<'_>, message: &Bytes) {
         for (index, command) in (0_u32..).zip(frame.commands()) {
             match command {
-                Ok(command) => self.command(position, &frame.header, index, &command, message),
+                Ok(command) => self.command(position, header, index, &command, message),
                 Err(error) => {
                     self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
                 }
@@ -184,7 +197,7 @@ impl PartitionCore {
     }
 
     /// Applies one input to one scheduler.
-    fn give(
+    pub(super) fn give(
         &mut self,
         id: SlotId,
         position: u64,
@@ -200,58 +213,6 @@ impl PartitionCore {
         let refused = self.effects.refused.take();
         self.collect(id, position, before);
         refused
-    }
-
-    /// Judges whatever the clock's new time concerns: what this frame touched, and whose deadline has come. By key, so that the
-    /// order doesn't depend on who loaded what when.
-    fn tick(&mut self, position: u64, header: &FrameHeader) {
-        let watermark = self.watermark;
-        let mut due = std::mem::take(&mut self.work.touched);
-        while let Some(id) = self.timers.due(&mut self.schedulers, watermark) {
-            let slot = self.schedulers.slot_mut(id);
-            if !slot.is_touched {
-                slot.is_touched = true;
-                due.push(id);
-            }
-        }
-        due.retain(|id| self.rearm(*id, watermark));
-        self.schedulers.sort(&mut due);
-        let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
-        for id in &due {
-            self.judge(*id, position, watermark, message);
-        }
-        // Judging touches again; it has been looked at.
-        for id in std::mem::take(&mut self.work.touched) {
-            self.schedulers.slot_mut(id).is_touched = false;
-        }
-        due.clear();
-        self.work.touched = due;
-    }
-
-    /// Whether the scheduler's deadline has come; else it is queued under it.
-    fn rearm(&mut self, id: SlotId, watermark: Timestamp) -> bool {
-        let slot = self.schedulers.slot_mut(id);
-        slot.is_touched = false;
-        match slot.state.as_ref().and_then(next_deadline) {
-            Some(deadline) if deadline <= watermark => true,
-            Some(deadline) => {
-                self.timers.arm(&mut self.schedulers, id, deadline);
-                false
-            }
-            None => false,
-        }
-    }
-
-    fn judge(&mut self, id: SlotId, position: u64, watermark: Timestamp, message: MessageId) {
-        for _ in 0..MAX_TICKS {
-            self.work.counts.ticks += 1;
-            let _ = self.give(id, position, &Input::Tick, watermark, message);
-            if !self.rearm(id, watermark) {
-                return;
-            }
-        }
-        // Queued under a time that has passed, it comes up again with the next frame.
-        self.timers.arm(&mut self.schedulers, id, watermark);
     }
 }
 

@@ -3,8 +3,8 @@
 //! The table is stored with every commit, so a new owner goes on exactly where the last one stopped.
 
 use ronda_domain::time::Timestamp;
-use ronda_schemas::frame::FrameHeader;
-use ronda_schemas::row::GatewayRow;
+use ronda_schemas::frame::{FrameHeader, FrameKind};
+use ronda_schemas::row::{ClockAhead, GatewayRow};
 
 /// Entries of gateways that left are forgotten once the watermark is this much later, in milliseconds: seven days.
 const FORGET_AFTER_MS: i64 = 7 * 86_400_000;
@@ -12,17 +12,24 @@ const FORGET_AFTER_MS: i64 = 7 * 86_400_000;
 const MAX_ENTRIES: usize = 1_024;
 /// More than so many periods without a pulse are a hole.
 pub(crate) const HOLE_PERIODS: i64 = 3;
+/// A wall clock stepped forward by more than this isn't followed at once, in milliseconds.
+const GREAT_STEP_MS: i64 = 3_600_000;
+/// For so many periods it has to stay there first.
+const DOUBT_PERIODS: i64 = 60;
 
 /// One gateway start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) gateway: u64,
     pub(crate) number: u64,
+    /// Its wall clock; while that is in doubt, what it would be without the step.
     pub(crate) wall: Timestamp,
     pub(crate) mono_ms: u64,
     pub(crate) live: bool,
     /// From here to `wall` it pulsed without a hole, a clock step or a lost frame.
     pub(crate) covered_from: Timestamp,
+    /// Its wall clock was stepped far forward and is in doubt.
+    pub(crate) ahead: Option<ClockAhead>,
 }
 
 /// A range of frame numbers, both ends included.
@@ -38,8 +45,10 @@ pub(crate) enum Arrival {
 }
 
 /// What is new with a frame.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct News {
+    /// What counts as the gateway's wall clock.
+    pub(crate) wall: Timestamp,
     /// Frames that were confirmed and never came.
     pub(crate) lost: Vec<Numbers>,
     /// The gateway's wall clock in the frame before, if there was one.
@@ -85,37 +94,67 @@ impl Gateways {
             return Arrival::Repeated;
         }
         let mut news = News {
+            wall: header.wall,
             lost: missing(last_number, header.number, &header.abandoned),
             previous_wall: known.map(|entry| entry.wall),
             is_stepped: false,
         };
         let mut covered_from = header.wall;
+        let mut ahead = None;
         if let Some(entry) = known {
-            let wall_ms = header.wall.millis_since(entry.wall);
             let mono_ms = i64::try_from(header.mono_ms.saturating_sub(entry.mono_ms)).unwrap_or(i64::MAX);
-            let step_ms = wall_ms.saturating_sub(mono_ms);
+            let expected = entry.wall.plus_millis(mono_ms);
+            let mut step_ms = header.wall.millis_since(expected);
+            ahead = self.doubt(entry.ahead, header.mono_ms, step_ms);
+            if ahead.is_some() {
+                news.wall = expected;
+                covered_from = expected;
+                step_ms = 0;
+            }
             news.is_stepped = step_ms.abs() > self.period_ms;
             let is_whole = mono_ms <= self.hole_ms() && news.lost.is_empty();
             // A clock set back has not stopped its gateway from hearing: it covers again what it covered.
             if is_whole && (!news.is_stepped || step_ms < 0) {
-                covered_from = entry.covered_from.min(header.wall);
+                covered_from = entry.covered_from.min(news.wall);
             }
         }
         let entry = Entry {
             gateway: header.gateway,
             number: header.number,
-            wall: header.wall,
+            wall: news.wall,
             mono_ms: header.mono_ms,
             live: true,
             covered_from,
+            ahead,
         };
         match index.and_then(|index| self.entries.get_mut(index)) {
             Some(known) => *known = entry,
             None => self.entries.push(entry),
         }
         self.forget_skew(&entry);
+        if header.kind == FrameKind::JoinAlone {
+            self.drop_others(entry.gateway);
+        }
         self.drop_silent(&entry);
         Arrival::New(news)
+    }
+
+    /// Whether a wall clock that is so much ahead of where its gateway's monotonic clock says is in doubt, and since when. One set
+    /// wrong by a year and put right within the minute must not take the partition's clock, which can't go back, with it.
+    fn doubt(&self, before: Option<ClockAhead>, mono_ms: u64, step_ms: i64) -> Option<ClockAhead> {
+        if step_ms <= GREAT_STEP_MS {
+            return None;
+        }
+        let is_same = |before: &ClockAhead| step_ms.saturating_sub(before.by_ms).saturating_abs() <= self.period_ms;
+        let since_mono_ms = before.filter(is_same).map_or(mono_ms, |before| before.since_mono_ms);
+        let held_ms = i64::try_from(mono_ms.saturating_sub(since_mono_ms)).unwrap_or(i64::MAX);
+        let is_over = held_ms >= self.period_ms.saturating_mul(DOUBT_PERIODS);
+        (!is_over).then_some(ClockAhead { since_mono_ms, by_ms: step_ms })
+    }
+
+    /// The live gateway whose clock is the furthest behind.
+    pub(crate) fn slowest(&self) -> Option<&Entry> {
+        self.entries.iter().filter(|entry| entry.live).min_by_key(|entry| (entry.wall, entry.gateway))
     }
 
     /// Gateways whose clocks are ahead of the sender's by more than a hole: their clocks don't say how long the sender was silent, nor
@@ -124,6 +163,13 @@ impl Gateways {
         let hole_ms = self.hole_ms();
         for other in self.entries.iter_mut().filter(|other| other.wall.millis_since(sender.wall) > hole_ms) {
             other.covered_from = other.wall;
+        }
+    }
+
+    /// Nobody but this gateway is there. What the others heard stays known: a gap between them and it is found all the same.
+    fn drop_others(&mut self, gateway: u64) {
+        for other in self.entries.iter_mut().filter(|other| other.gateway != gateway) {
+            other.live = false;
         }
     }
 
@@ -161,15 +207,14 @@ impl Gateways {
     }
 }
 
-// The stored field `heard_at` holds `covered_from`: one time a gateway is enough for both uses, since entries are forgotten by `wall`.
 const fn entry(row: &GatewayRow) -> Entry {
-    let GatewayRow { gateway, number, wall, mono_ms, live, heard_at } = *row;
-    Entry { gateway, number, wall, mono_ms, live, covered_from: heard_at }
+    let GatewayRow { gateway, number, wall, mono_ms, live, covered_from, ahead } = *row;
+    Entry { gateway, number, wall, mono_ms, live, covered_from, ahead }
 }
 
 const fn row(entry: &Entry) -> GatewayRow {
-    let Entry { gateway, number, wall, mono_ms, live, covered_from } = *entry;
-    GatewayRow { gateway, number, wall, mono_ms, live, heard_at: covered_from }
+    let Entry { gateway, number, wall, mono_ms, live, covered_from, ahead } = *entry;
+    GatewayRow { gateway, number, wall, mono_ms, live, covered_from, ahead }
 }
 
 /// The numbers strictly between the last applied and this one that were not given up, as ranges.

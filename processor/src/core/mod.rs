@@ -8,6 +8,7 @@ mod blindness;
 mod errors;
 mod frames;
 mod gateways;
+mod judging;
 mod load;
 mod outbox;
 mod schedulers;
@@ -25,10 +26,12 @@ use ronda_store::port::Commit;
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
 use gateways::Gateways;
+use judging::Underway;
 use outbox::Announcer;
 use schedulers::{Schedulers, SlotId};
 use step::Work;
 use timers::Timers;
+pub(crate) use watermark::Held;
 
 /// What came of some deliveries.
 #[derive(Debug)]
@@ -39,7 +42,8 @@ pub struct Step {
     pub publish: Vec<(u32, EventBatch)>,
     /// To be published before the commit: messages that could not be read.
     pub dead_letters: Vec<DeadLetter>,
-    /// How many of the deliveries were taken; the rest is for the next step. At least one.
+    /// How many of the deliveries were taken; the rest is for the next step. 0: the commit became full in the middle of a frame,
+    /// and the next step, with the same deliveries, goes on with it.
     pub consumed: usize,
     /// What there was, counted.
     pub counts: Counts,
@@ -75,6 +79,10 @@ pub struct PartitionCore {
     cursor: u64,
     watermark: Timestamp,
     published: u64,
+    /// The partition's row as the last commit that ended with a whole frame has it, without its events.
+    last: PartitionRow,
+    /// A frame that is only in part in the commits so far.
+    underway: Option<Underway>,
     applied: u64,
     refused: u64,
     gateways: Gateways,
@@ -110,6 +118,8 @@ impl PartitionCore {
             cursor: row.cursor,
             watermark: row.watermark,
             published: row.published,
+            last: PartitionRow { outbox: Vec::new(), ..row.clone() },
+            underway: None,
             applied: row.applied,
             refused: row.refused,
             gateways,
@@ -134,7 +144,18 @@ impl PartitionCore {
     /// Everything before this time has been judged.
     #[must_use]
     pub const fn watermark(&self) -> Timestamp {
-        self.watermark
+        if self.underway.is_some() { self.last.watermark } else { self.watermark }
+    }
+
+    /// Whether the clock stands still because a gateway's is behind it.
+    pub(crate) fn held(&self) -> Option<Held> {
+        watermark::held(&self.gateways, self.watermark())
+    }
+
+    /// Whether the last step ended in the middle of a frame.
+    #[must_use]
+    pub const fn is_underway(&self) -> bool {
+        self.underway.is_some()
     }
 
     /// How many schedulers it holds.
@@ -164,7 +185,7 @@ impl PartitionCore {
 
     /// The step's events are published.
     pub fn published(&mut self) {
-        self.published = self.cursor;
+        self.published = self.last.cursor;
         self.removable.append(&mut self.deleted);
     }
 }

@@ -1,7 +1,7 @@
 //! One step: deliveries in, one commit out.
 
 use bytes::Bytes;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ronda_domain::record::{OccurrenceRecord, RunRecord};
 use ronda_schemas::codec::DecodeError;
 use ronda_schemas::event::{EventEnvelope, SchedulerEvent, SchedulerSummary};
@@ -32,16 +32,41 @@ pub(super) struct Work {
     pub(super) recovered: Vec<(u64, EventEnvelope)>,
 }
 
+impl Work {
+    /// What the commit will hold beside rows, and what follows from it, counted.
+    pub(super) fn records(&self) -> usize {
+        self.events.len() + self.occurrences.len() + self.runs.len() + self.errors.len()
+    }
+
+    /// Takes out what can't be in a commit that ends in the middle of a frame: all of the schedulers that are not through with
+    /// the frame, and what the partition's own row would carry.
+    fn keep_back(&mut self, unfinished: &HashSet<SlotId>) -> Self {
+        let is_unfinished = |id: &SlotId| unfinished.contains(id);
+        Self {
+            dirty: self.dirty.extract_if(.., |id| is_unfinished(id)).collect(),
+            events: self.events.extract_if(.., |(id, _)| id.as_ref().is_none_or(is_unfinished)).collect(),
+            occurrences: self.occurrences.extract_if(.., |(id, _)| is_unfinished(id)).collect(),
+            runs: self.runs.extract_if(.., |(id, _)| is_unfinished(id)).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl PartitionCore {
     /// Applies deliveries, oldest first, each with its queue position. Deliveries at or before the cursor are passed over.
     pub fn step(&mut self, deliveries: &[(u64, Bytes)]) -> Step {
         let mut consumed = 0;
         for (position, message) in deliveries {
-            consumed += 1;
             if *position > self.cursor {
                 self.deliver(*position, message);
             }
-            if self.work.dirty.len() >= self.config.commit_rows {
+            if self.underway.is_some() {
+                consumed = 0;
+                break;
+            }
+            consumed += 1;
+            let work = &self.work;
+            if work.dirty.len() >= self.config.commit_rows || work.records() >= self.config.commit_records {
                 break;
             }
         }
@@ -51,6 +76,16 @@ impl PartitionCore {
     }
 
     fn deliver(&mut self, position: u64, message: &Bytes) {
+        match self.underway.take() {
+            Some(underway) => self.go_on(underway),
+            None => self.begin(position, message),
+        }
+        if self.underway.is_none() {
+            self.cursor = position;
+        }
+    }
+
+    fn begin(&mut self, position: u64, message: &Bytes) {
         self.pass_ahead(position);
         match Frame::decode(message) {
             Ok(frame) => self.frame(position, &frame, message),
@@ -62,14 +97,20 @@ impl PartitionCore {
                 self.put_aside(position, None, code, &error.to_string(), message);
             }
         }
-        self.cursor = position;
     }
 
     pub(super) fn put_aside(&mut self, position: u64, command: Option<u32>, code: &str, detail: &str, message: &Bytes) {
+        // One letter for all commands of a frame with the same trouble: each has the whole frame in it.
+        let mut of_frame = self.work.dead_letters.iter_mut().rev().take_while(|letter| letter.position == position);
+        if let Some((letter, command)) = of_frame.find(|letter| *letter.code == *code).zip(command) {
+            letter.more.push(command);
+            return;
+        }
         self.work.dead_letters.push(DeadLetter {
             partition: self.partition,
             position,
             command,
+            more: Vec::new(),
             at: self.watermark,
             code: code.into(),
             detail: cut(detail, 500).into(),
@@ -122,8 +163,11 @@ impl PartitionCore {
     }
 
     fn close(&mut self) -> Step {
-        self.gateways.forget(self.watermark);
         let mut work = std::mem::take(&mut self.work);
+        match &self.underway {
+            Some(underway) => self.work = work.keep_back(&underway.unfinished()),
+            None => self.gateways.forget(self.watermark),
+        }
         work.counts.events = u64::try_from(work.events.len()).unwrap_or(u64::MAX);
         let mut outboxes: HashMap<SlotId, Vec<EventEnvelope>> = HashMap::new();
         let mut outbox = Vec::new();
@@ -135,14 +179,17 @@ impl PartitionCore {
             }
             events.push(event);
         }
-        if events.is_empty() {
+        if events.is_empty() && self.underway.is_none() {
             // Nothing to publish: a restart has nothing to publish again.
             self.published = self.cursor;
         }
         let rows = work.dirty.iter().map(|id| self.row(*id, outboxes.remove(id).unwrap_or_default())).collect();
         let removed = self.remove_published();
+        let partition = self.partition_row();
+        self.last.clone_from(&partition);
+        let watermark = partition.watermark;
         let commit = Commit {
-            partition: self.partition_row(outbox),
+            partition: PartitionRow { outbox, ..partition },
             rows,
             removed,
             occurrences: latest(work.occurrences, |(id, record)| (*id, record.subject.clone()))
@@ -154,7 +201,7 @@ impl PartitionCore {
             errors: work.errors,
         };
         self.note_deleted(&work.dirty);
-        let publish = self.announcer.batches(events, self.watermark);
+        let publish = self.announcer.batches(events, watermark);
         Step { commit, publish, dead_letters: work.dead_letters, consumed: 0, counts: work.counts }
     }
 
@@ -169,7 +216,11 @@ impl PartitionCore {
         }
     }
 
-    fn partition_row(&self, outbox: Vec<EventEnvelope>) -> PartitionRow {
+    /// The partition's own row, but for its events.
+    fn partition_row(&self) -> PartitionRow {
+        if self.underway.is_some() {
+            return PartitionRow { published: self.published, ..self.last.clone() };
+        }
         PartitionRow {
             partition: self.partition,
             partitions: self.partitions,
@@ -178,21 +229,27 @@ impl PartitionCore {
             watermark: self.watermark,
             gateways: self.gateways.to_rows(),
             published: self.published,
-            outbox,
+            outbox: Vec::new(),
             applied: self.applied,
             refused: self.refused,
         }
     }
 
-    /// Deleted rows whose events are out go now, unless this step wrote them anew.
+    /// Deleted rows whose events are out go now, unless this step wrote them anew, or the stored cursor has yet to come to what
+    /// deleted them: a new owner would miss them there.
     fn remove_published(&mut self) -> Vec<ronda_domain::id::SchedulerKey> {
         let mut keys = Vec::new();
         for id in std::mem::take(&mut self.removable) {
             let slot = self.schedulers.slot(id);
-            if slot.state.is_none() && !slot.is_dirty {
-                keys.push(slot.key.clone());
-                self.freed.push(id);
+            if slot.state.is_some() || slot.is_dirty {
+                continue;
             }
+            if slot.position > self.last.cursor {
+                self.removable.push(id);
+                continue;
+            }
+            keys.push(slot.key.clone());
+            self.freed.push(id);
         }
         keys
     }

@@ -54,8 +54,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         let after = (cursor > 0).then_some(Position(cursor));
         let mut receiver = self.shared.commands.open(self.partition, after).await.map_err(commands)?;
         self.start_retention();
-        self.shared.vitals.set_ready(self.partition, true);
-        tracing::info!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
+        tracing::debug!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
+        if self.shared.vitals.set_ready(self.partition, true) {
+            tracing::info!(partitions = self.shared.commands.partitions(), "all partitions are up");
+        }
         while let Some(deliveries) = self.receive(receiver.as_mut()).await? {
             self.since_commit = Stopwatch::start();
             core = self.process(core, receiver.as_mut(), deliveries).await?;
@@ -172,6 +174,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
                 tracing::warn!(partition = self.partition, error = %error, "committed messages could not be settled");
             }
             self.beat();
+            if core.is_underway() && self.cancel.is_cancelled() {
+                // The next owner goes on: what is written of the frame is ahead of the cursor.
+                break;
+            }
         }
         Ok(core)
     }
@@ -187,6 +193,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         publish::events(&shared.events, batches, &self.cancel, || self.beat()).await?;
         core.published();
         telemetry::state(self.partition, core);
+        shared.vitals.set_held(self.partition, core.held());
         self.clock.send_replace(core.watermark());
         Ok(())
     }
@@ -218,16 +225,18 @@ type Messages = Vec<(u64, Bytes)>;
 
 /// Runs a step, away from the loop's thread when it may take long. Answers the messages that are left for the next one.
 async fn compute(
-    mut core: PartitionCore,
+    core: PartitionCore,
     mut messages: Messages,
 ) -> Result<(PartitionCore, Step, Messages), ProcessorError> {
     let bytes: usize = messages.iter().map(|(_, message)| message.len()).sum();
+    let is_small = bytes < INLINE_BYTES && !core.is_underway();
     let run = move || {
+        let mut core = core;
         let step = core.step(&messages);
         messages.drain(..step.consumed.min(messages.len()));
         (core, step, messages)
     };
-    if bytes < INLINE_BYTES {
+    if is_small {
         return Ok(run());
     }
     tokio::task::spawn_blocking(run).await.map_err(|_| ProcessorError::Panicked)

@@ -16,8 +16,8 @@ use crate::dead_letter::DeadLetter;
 
 /// First and longest wait before something is published again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
-/// Attempts with a dead letter that its queue refuses (full, too large) before it is dropped: nothing else may stop for it.
-const REFUSED_ATTEMPTS: u32 = 5;
+/// Attempts with a dead letter before it is dropped: nothing else may stop for it.
+const LETTER_ATTEMPTS: u32 = 4;
 
 /// Publishes until it is confirmed.
 ///
@@ -66,8 +66,8 @@ fn encode(batch: EventBatch, max_bytes: usize) -> Result<Vec<Bytes>, ProcessorEr
     Ok(messages)
 }
 
-/// Publishes dead letters until they are confirmed. One that its queue refuses for good is dropped, with a loud word: a full
-/// dead-letter queue must not stop what can be read.
+/// Publishes dead letters. One that its queue refuses is dropped at once, and any other failure is tried against for a moment only:
+/// what can be read must not stop for what can't.
 ///
 /// # Errors
 /// [`ProcessorError::Stopped`] when it is cancelled between two attempts.
@@ -83,16 +83,17 @@ pub(super) async fn dead_letters(
         tracing::warn!(partition, position, code = %code, "a message could not be read and was put aside");
         let message = letter.encode_within(max_bytes)?;
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let mut refused = 0;
+        let mut attempts = 0;
         while let Err(error) = queue.publish(0, message.clone()).await {
             beat();
-            refused += u32::from(is_refusal(&error));
-            if refused >= REFUSED_ATTEMPTS {
+            attempts += 1;
+            if is_refusal(&error) || attempts >= LETTER_ATTEMPTS {
                 telemetry::dead_letter_dropped();
-                tracing::error!(partition, position, error = %error, "a dead letter was dropped: its queue takes no more");
+                tracing::error!(partition, position, error = %error, "a dead letter was dropped: its queue did not take it");
                 break;
             }
-            if !backoff.wait(error.retry_after, cancel).await {
+            // The queue's own idea of when to come back is not asked for: a partition waits.
+            if !backoff.wait(None, cancel).await {
                 return Err(ProcessorError::Stopped);
             }
         }

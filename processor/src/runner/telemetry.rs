@@ -30,6 +30,11 @@ pub(super) fn describe() {
         Unit::Seconds,
         "The partition's clock, in Unix time"
     );
+    describe_gauge!(
+        "ronda_processor_clock_held_seconds",
+        Unit::Seconds,
+        "How far the partition's clock is ahead of its slowest gateway's, once that is more than a gap: nothing is judged so long"
+    );
     describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
     describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
 }
@@ -57,6 +62,8 @@ pub(super) fn state(partition: u32, core: &PartitionCore) {
         gauge!("ronda_processor_watermark_timestamp_seconds", "partition" => label.clone())
             .set(as_f64(core.watermark().as_millis()) / 1_000.0);
     }
+    gauge!("ronda_processor_clock_held_seconds", "partition" => label.clone())
+        .set(core.held().map_or(0.0, |held| as_f64(held.millis()) / 1_000.0));
     gauge!("ronda_processor_schedulers", "partition" => label.clone())
         .set(f64::from(u32::try_from(core.schedulers()).unwrap_or(u32::MAX)));
     gauge!("ronda_processor_live_gateways", "partition" => label)

@@ -3,7 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ronda_runtime::{Component, Health};
+use ronda_schemas::api::time::format_rfc3339;
+
+use crate::core::Held;
 
 /// Longest time in which every partition's loop has to come round.
 const BEAT_WITHIN: Duration = Duration::from_secs(60);
@@ -19,6 +23,7 @@ struct Partition {
     has_beaten: AtomicBool,
     is_ready: AtomicBool,
     commits: AtomicU64,
+    held: Mutex<Option<Held>>,
 }
 
 impl Vitals {
@@ -44,18 +49,43 @@ impl Vitals {
         }
     }
 
-    pub(super) fn set_ready(&self, partition: u32, is_ready: bool) {
+    /// The partition is up, or no longer. Whether all are now.
+    pub(super) fn set_ready(&self, partition: u32, is_ready: bool) -> bool {
         if let Some(one) = self.of(partition) {
             one.is_ready.store(is_ready, Ordering::Relaxed);
         }
-        let waiting: Vec<String> = (0_u32..)
-            .zip(&self.partitions)
+        self.tell()
+    }
+
+    /// The partition's clock stands still because a gateway's is behind it, or no longer does.
+    pub(super) fn set_held(&self, partition: u32, held: Option<Held>) {
+        let Some(one) = self.of(partition) else { return };
+        let before = std::mem::replace(&mut *one.held.lock(), held);
+        if before != held {
+            self.tell();
+        }
+    }
+
+    /// Whether all are up. One whose clock is held goes on taking what comes in, so it is ready all the same, and says why it
+    /// judges nothing.
+    fn tell(&self) -> bool {
+        let numbered = || (0_u32..).zip(&self.partitions);
+        let waiting: Vec<String> = numbered()
             .filter(|(_, one)| !one.is_ready.load(Ordering::Relaxed))
             .map(|(partition, _)| partition.to_string())
             .collect();
-        let reason =
-            if waiting.is_empty() { String::new() } else { format!("not yet up: partitions {}", waiting.join(", ")) };
-        self.component.set_ready(waiting.is_empty(), reason);
+        let up = (!waiting.is_empty()).then(|| format!("not yet up: partitions {}", waiting.join(", ")));
+        let held = numbered().filter_map(|(partition, one)| Some((partition, (*one.held.lock())?)));
+        let held = held.map(|(partition, held)| {
+            let (clock, wall) = (format_rfc3339(held.clock), format_rfc3339(held.wall));
+            format!(
+                "partition {partition}: the clock is at {clock}, a gateway says {wall}; nothing is judged until then: see \
+                 docs/operations.md"
+            )
+        });
+        let reasons: Vec<String> = up.into_iter().chain(held).collect();
+        self.component.set_ready(waiting.is_empty(), reasons.join("; "));
+        waiting.is_empty()
     }
 
     pub(super) fn committed(&self, partition: u32) {

@@ -14,7 +14,7 @@ use ronda_domain::time::Timestamp;
 use ronda_processor::{Config, DeadLetter, PartitionCore, Step};
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
-use ronda_schemas::event::{BlindNotice, EventBatch, EventEnvelope, LostFrames};
+use ronda_schemas::event::{BlindNotice, ClockHeld, EventBatch, EventEnvelope, LostFrames};
 use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
 use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow};
 use ronda_store::port::Commit;
@@ -180,8 +180,12 @@ pub struct Stage {
 
 impl Stage {
     pub fn new() -> Self {
+        Self::with(&Config::default())
+    }
+
+    pub fn with(config: &Config) -> Self {
         let mut shadow = Shadow::new();
-        let (core, _) = shadow.take_over(&Config::default());
+        let (core, _) = shadow.take_over(config);
         Self {
             core,
             shadow,
@@ -195,8 +199,15 @@ impl Stage {
 
     pub fn take(&mut self, message: Bytes) {
         self.position += 1;
-        let step = self.core.step(&[(self.position, message)]);
-        self.finish(step);
+        let deliveries = [(self.position, message)];
+        loop {
+            let step = self.core.step(&deliveries);
+            let is_through = step.consumed == 1;
+            self.finish(step);
+            if is_through {
+                return;
+            }
+        }
     }
 
     pub fn finish(&mut self, step: Step) {
@@ -230,6 +241,14 @@ impl Stage {
             _ => None,
         };
         self.events.iter().filter_map(lost).collect()
+    }
+
+    pub fn held(&self) -> Vec<ClockHeld> {
+        let held = |event: &EventEnvelope| match event {
+            EventEnvelope::Held(held) => Some(held.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(held).collect()
     }
 
     /// What was concluded of a scheduler, in order.

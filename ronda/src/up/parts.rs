@@ -13,8 +13,12 @@ use crate::exit::{Code, Failure, chain};
 
 /// Partitions of the queue of derived events.
 pub const EVENT_PARTITIONS: u32 = 4;
-/// Most bytes of the events' and the dead letters' queues on disk, each.
-const SIDE_QUEUE_BYTES: u64 = 1 << 30;
+/// Most bytes of the events' queue on disk.
+const EVENTS_MAX_BYTES: u64 = 1 << 30;
+/// Most bytes of the dead letters' queue on disk.
+const DEAD_LETTERS_MAX_BYTES: u64 = 64 << 20;
+/// Most bytes of dead letters in memory: nobody reads along.
+const DEAD_LETTERS_TAIL_BYTES: usize = 1 << 20;
 
 /// Everything that one process owns.
 pub struct Parts {
@@ -46,15 +50,16 @@ impl Parts {
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let storage = &settings.storage;
         make_directory(&storage.data)?;
-        let queue = |name: &str, partitions: u32, max_bytes: u64| {
+        let options = |partitions, max_bytes| QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
+        let queue = |name: &str, options: QueueOptions| {
             let dir = storage.data.join("queue").join(name);
-            let options = QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
             EmbeddedQueue::open(dir, options).map(Arc::new).map_err(|error| Failure::new(Code::Data, chain(&error)))
         };
         // The commands first: their lock tells who owns the directory.
-        let commands = queue("commands", storage.partitions, storage.queue_max_bytes)?;
-        let events = queue("events", EVENT_PARTITIONS, SIDE_QUEUE_BYTES)?;
-        let dead_letters = queue("dead-letters", 1, SIDE_QUEUE_BYTES)?;
+        let commands = queue("commands", options(storage.partitions, storage.queue_max_bytes))?;
+        let events = queue("events", options(EVENT_PARTITIONS, EVENTS_MAX_BYTES))?;
+        let tail_bytes = DEAD_LETTERS_TAIL_BYTES;
+        let dead_letters = queue("dead-letters", QueueOptions { tail_bytes, ..options(1, DEAD_LETTERS_MAX_BYTES) })?;
         Ok(Self { commands, events, dead_letters, store: Arc::new(open_store(settings)?) })
     }
 

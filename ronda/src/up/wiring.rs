@@ -23,6 +23,8 @@ pub(super) fn slack_is_on(settings: &Settings) -> bool {
 pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
     let server = &settings.server;
     GatewayConfig {
+        // The lock of the data directory: no other process writes to these queues, and what an earlier one wrote is in them.
+        alone: true,
         pulse_period_ms: u64::from(server.pulse_period_ms),
         linger_ms: server.linger_ms,
         apply_wait_ms: server.apply_wait_ms,
@@ -125,7 +127,7 @@ mod tests {
         settings.boards.push(config::Board::default());
         processor(&settings).check().unwrap();
         assert_eq!(processor(&settings), ProcessorConfig::default());
-        assert_eq!(gateway(&settings), GatewayConfig::default());
+        assert_eq!(gateway(&settings), GatewayConfig { alone: true, ..GatewayConfig::default() });
         assert_eq!(notifier(&settings).unwrap().boards.len(), 1);
     }
 }

@@ -9,11 +9,11 @@ use ronda_domain::time::Timestamp;
 use ronda_domain::{Effects, Scheduler, apply};
 use ronda_schemas::command::Command;
 use ronda_schemas::event::{
-    BlindNotice, BlindReason, EventBatch, EventEnvelope, LostFrames, SchedulerEvent, SchedulerSummary,
+    BlindNotice, BlindReason, ClockHeld, EventBatch, EventEnvelope, LostFrames, SchedulerEvent, SchedulerSummary,
 };
 use ronda_schemas::frame::{FrameHeader, FrameKind};
 use ronda_schemas::row::{
-    ApiKeyRow, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow, Scopes,
+    ApiKeyRow, ClockAhead, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow, Scopes,
 };
 
 /// 2026-11-22T19:00:00Z, and so many seconds.
@@ -30,7 +30,7 @@ fn key() -> SchedulerKey {
 
 const MESSAGE: MessageId = MessageId { source: 0xFEDC_BA98_7654_3210, sequence: 42, index: 7 };
 
-pub(crate) fn headers() -> [FrameHeader; 3] {
+pub(crate) fn headers() -> [FrameHeader; 4] {
     let header = |number, kind, abandoned| FrameHeader {
         gateway: 0xFEDC_BA98_7654_3210,
         number,
@@ -43,6 +43,7 @@ pub(crate) fn headers() -> [FrameHeader; 3] {
         header(42, FrameKind::Normal, vec![40, 41]),
         header(1, FrameKind::Join, Vec::new()),
         header(u64::MAX, FrameKind::Leave, Vec::new()),
+        header(1, FrameKind::JoinAlone, Vec::new()),
     ]
 }
 
@@ -210,9 +211,28 @@ pub(crate) fn event_batch() -> EventBatch {
     EventBatch { events: events(), ..empty_batch() }
 }
 
+pub(crate) fn held_batch() -> EventBatch {
+    let held = ClockHeld { partition: 3, gateway: 0xFEDC_BA98_7654_3210, clock: at(4_000), wall: at(12) };
+    EventBatch { events: vec![EventEnvelope::Held(held)], ..empty_batch() }
+}
+
+/// With a gateway whose clock isn't followed.
+pub(crate) fn doubting_partition_row() -> PartitionRow {
+    let mut row = partition_row();
+    row.gateways[0].ahead = Some(ClockAhead { since_mono_ms: 100_000, by_ms: 86_400_000 });
+    row
+}
+
 pub(crate) fn partition_row() -> PartitionRow {
-    let gateway =
-        |gateway, live| GatewayRow { gateway, number: 42, wall: at(12), mono_ms: 123_456, live, heard_at: at(12) };
+    let gateway = |gateway, live| GatewayRow {
+        gateway,
+        number: 42,
+        wall: at(12),
+        mono_ms: 123_456,
+        live,
+        covered_from: at(12),
+        ahead: None,
+    };
     PartitionRow {
         partition: 3,
         partitions: 8,
