@@ -8,7 +8,7 @@ use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::render;
 use crate::shard::Shard;
-use crate::surface::{AdminFacts, AlertTone, Facts, Outcome, Phase, ReplyWhat, Surface, Work};
+use crate::surface::{AdminFacts, AlertTone, Facts, Form, Outcome, Phase, ReplyWhat, Surface, Work};
 
 /// How far a service's clock may be behind ours when messages are looked up by time, in milliseconds. Wide, because a message
 /// that is not found is posted again; how much is read is bounded by the adapter. There is no latest time: a service's clock
@@ -90,7 +90,12 @@ impl Core {
             Parent::Wait | Parent::Gone => None,
         };
         let channel = surface.channel.clone();
-        let metadata = Metadata { k: surface.key.clone(), generation: surface.generation, revision: surface.desired };
+        let metadata = Metadata {
+            installation: self.installation.clone(),
+            k: surface.key.clone(),
+            generation: surface.generation,
+            revision: surface.desired,
+        };
         let request = match &work {
             Work::Post => Request::Post(PostRequest {
                 channel: channel.clone(),
@@ -107,6 +112,7 @@ impl Core {
             Work::Find => Request::Find(FindRequest {
                 channel: surface.applied.as_ref().map_or(&channel, |applied| &applied.channel).clone(),
                 thread_ts,
+                installation: self.installation.clone(),
                 k: surface.key.clone(),
                 oldest_ms: surface.first_claim_wall_ms - CLOCK_MARGIN_MS,
             }),
@@ -176,6 +182,7 @@ impl Core {
             ChannelErrorKind::DestinationBroken { code } if matches!(call.work, Work::Post | Work::Edit { .. }) => {
                 self.destination_broken(call, code, now);
             }
+            ChannelErrorKind::Payload { code } if call.work == Work::Post => self.refused(call, code, now),
             _ => {}
         }
     }
@@ -186,17 +193,39 @@ impl Core {
             return;
         }
         tracing::error!(channel = %call.channel, code, "the channel refuses us; messages for it are kept until that is put right");
-        let Some(admin) = self.config.admin_channel.clone().filter(|admin| *admin != call.channel) else { return };
-        let day = now.wall_ms.div_euclid(86_400_000);
+        if self.config.admin_channel.as_ref().is_none_or(|admin| *admin == call.channel) {
+            return;
+        }
         let facts = AdminFacts::Destination {
             channel: call.channel.clone(),
             code: code.to_owned(),
             at: Timestamp::from_millis(now.wall_ms),
         };
-        // At most one a channel and day, however often it comes and goes.
-        let key = format!("admin/destination/{:016x}/{day}", fnv64(&call.channel));
-        let surface = Surface::new(key, admin, Facts::Admin(Box::new(facts)), now.wall_ms, now.mono_ms);
-        if let Some(shard) = self.shards.get_mut(call.shard) {
+        self.tell_admin(call.shard, &format!("destination/{:016x}", fnv64(&call.channel)), facts, now);
+    }
+
+    /// A post was refused as it is. When no plainer form is left, the operator has to know.
+    fn refused(&mut self, call: &Call, code: &str, now: Now) {
+        let surface = self.shards.get(call.shard).and_then(|shard| shard.get(&call.key));
+        // A notice that is refused itself would bring only more of them.
+        if !surface.is_some_and(|surface| surface.form == Form::Text && !matches!(surface.facts, Facts::Admin(_))) {
+            return;
+        }
+        tracing::error!(surface.key = %call.key, channel = %call.channel, code, "a message is refused in every form; it is kept and tried again every hour");
+        let facts = AdminFacts::Refused {
+            channel: call.channel.clone(),
+            code: code.to_owned(),
+            at: Timestamp::from_millis(now.wall_ms),
+        };
+        self.tell_admin(call.shard, &format!("refused/{:016x}", fnv64(&call.channel)), facts, now);
+    }
+
+    /// At most one notice of a kind and day, however often it comes and goes.
+    pub(super) fn tell_admin(&mut self, shard: usize, what: &str, facts: AdminFacts, now: Now) {
+        let key = format!("admin/{what}/{}", now.wall_ms.div_euclid(86_400_000));
+        let facts = Facts::Admin(Box::new(facts));
+        let surface = Surface::new(key, self.config.channel_for_admin().to_owned(), facts, now.wall_ms, now.mono_ms);
+        if let Some(shard) = self.shards.get_mut(shard) {
             shard.insert(surface);
         }
     }

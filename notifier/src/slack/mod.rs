@@ -127,8 +127,16 @@ impl SlackChannel {
         if let Some(known) = self.bot_id.lock().clone() {
             return Ok(Some(known));
         }
-        self.check().await?;
+        self.who_are_we().await?;
         Ok(self.bot_id.lock().clone())
+    }
+
+    async fn who_are_we(&self) -> Result<String, ChannelError> {
+        let answer = self.call("auth.test", Body::Form(Vec::new())).await?;
+        *self.bot_id.lock() = answer["bot_id"].as_str().map(str::to_owned);
+        let user = answer["user"].as_str().unwrap_or("?");
+        let team = answer["team"].as_str().unwrap_or("?");
+        Ok(format!("{user} in {team}"))
     }
 }
 
@@ -159,12 +167,16 @@ impl Channel for SlackChannel {
         }
     }
 
-    async fn check(&self) -> Result<String, ChannelError> {
-        let answer = self.call("auth.test", Body::Form(Vec::new())).await?;
-        *self.bot_id.lock() = answer["bot_id"].as_str().map(str::to_owned);
-        let user = answer["user"].as_str().unwrap_or("?");
-        let team = answer["team"].as_str().unwrap_or("?");
-        Ok(format!("{user} in {team}"))
+    async fn check(&self, channels: &[String]) -> Result<String, ChannelError> {
+        let identity = self.who_are_we().await?;
+        for channel in channels {
+            // Who may post may not read yet, and without the history no lost answer can be settled.
+            let form = vec![("channel", channel.clone()), ("limit", "1".to_owned())];
+            self.call("conversations.history", Body::Form(form))
+                .await
+                .map_err(|error| ChannelError { message: format!("{} for {channel:?}", error.message), ..error })?;
+        }
+        Ok(identity)
     }
 
     async fn post(&self, request: PostRequest) -> Result<Posted, ChannelError> {
@@ -202,9 +214,8 @@ impl Channel for SlackChannel {
         for _ in 0..MAX_PAGES {
             let answer = self.call(method, Body::Form(payload::find(&request, &cursor))).await?;
             let messages = answer["messages"].as_array().map_or(&[][..], Vec::as_slice);
-            found.extend(
-                messages.iter().filter_map(|message| payload::recognise(message, &request.k, bot_id.as_deref())),
-            );
+            found
+                .extend(messages.iter().filter_map(|message| payload::recognise(message, &request, bot_id.as_deref())));
             match answer["response_metadata"]["next_cursor"].as_str() {
                 Some(next) if !next.is_empty() => next.clone_into(&mut cursor),
                 _ => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ronda_queue::Queue;
 use ronda_runtime::{CancellationToken, Clock, Component, Health};
+use ronda_schemas::codec::DecodeError;
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::Store;
 use thiserror::Error;
@@ -53,10 +54,39 @@ pub enum NotifierError {
     },
     /// A stored row can't be read.
     #[error("a row of the notifier can't be used: {0}")]
-    Row(#[from] ronda_schemas::codec::DecodeError),
+    Row(#[from] DecodeError),
+    /// An event was written by a newer release. It is neither passed nor settled, so nothing is lost.
+    #[error("partition {shard} of the event queue can't be read on: {error}")]
+    Event {
+        /// Which partition.
+        shard: u32,
+        /// What was found.
+        #[source]
+        error: DecodeError,
+    },
+    /// The system gives no random numbers.
+    #[error("no name for this installation can be made: {message}")]
+    Random {
+        /// What happened.
+        message: String,
+    },
+}
+
+/// Whether an error comes of data that a newer release wrote.
+fn is_newer(error: &(dyn std::error::Error + 'static)) -> bool {
+    let newer = |error: &(dyn std::error::Error + 'static)| {
+        matches!(error.downcast_ref::<DecodeError>(), Some(DecodeError::NewerVersion { .. }))
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(newer)
 }
 
 impl NotifierError {
+    /// Whether a newer release is needed to go on.
+    #[must_use]
+    pub fn needs_newer_release(&self) -> bool {
+        is_newer(self)
+    }
+
     fn store(shard: u32, error: StoreError) -> Self {
         if error.kind == StoreErrorKind::Fenced { Self::Fenced { shard } } else { Self::Store(error) }
     }
@@ -137,6 +167,7 @@ impl Notifier {
             shards,
             self.now(),
             done_sender,
+            health,
             cancel,
         )
         .await?;
@@ -154,6 +185,8 @@ impl Notifier {
                 () = cancel.cancelled() => break,
                 Some(outcome) = done.recv() => engine.finish(outcome, self.now()),
                 Some(batch) = batches.recv() => engine.take_in(&batch?, self.now()),
+                // While a night is read there is no time to wait.
+                () = std::future::ready(()), if engine.is_reading() => {}
                 _ = ticker.tick() => {}
             }
             // Whatever else is there already shares the commit.
@@ -166,7 +199,7 @@ impl Notifier {
             }
             engine.turn(self.now(), cancel).await?;
             health.beat();
-            self.publish_status(&engine);
+            self.publish_status(&engine, health);
         }
         self.drain(&mut engine, &mut done, cancel).await
     }
@@ -188,12 +221,14 @@ impl Notifier {
         engine.commit(self.now(), true, cancel).await
     }
 
-    fn publish_status(&self, engine: &Engine) {
+    fn publish_status(&self, engine: &Engine, health: &Component) {
         let status = engine.status();
         self.status.send_if_modified(|known| {
             let changed = *known != status;
             if changed {
                 metrics::gauge!("ronda_notifier_backlog_surfaces").set(gauge(status.backlog));
+                // A destination that refuses us is no reason to send traffic elsewhere, but one to look.
+                health.set_ready(true, status.last_error.clone().unwrap_or_default());
                 *known = status;
             }
             changed
