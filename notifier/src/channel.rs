@@ -73,6 +73,8 @@ pub struct FindRequest {
     pub k: String,
     /// Not posted before this wall time, in milliseconds since the Unix epoch.
     pub oldest_ms: i64,
+    /// First and last wall time at which it was about to be posted: most likely it is near these.
+    pub claimed_ms: (i64, i64),
 }
 
 /// Where a posted message is.

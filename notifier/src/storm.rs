@@ -3,13 +3,17 @@
 use ronda_domain::time::Timestamp;
 
 use crate::config::Config;
+use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::shard::Shard;
-use crate::surface::{AlertFacts, DigestEntry, DigestFacts, Facts, Phase, Surface};
+use crate::surface::{AlertFacts, DigestEntry, DigestFacts, Facts, Phase, ReplyFacts, ReplyWhat, Surface};
 
 /// Most alerts that a digest keeps by name; the others are counted, and their own rows stay.
 const MAX_ENTRIES: usize = 500;
 
+/// So many of them have room in the digest itself; further ones are named in replies below it, so many in each.
+const NAMED: usize = 50;
+const NAMES_A_REPLY: usize = 100;
 /// A digest takes in more for so many storm windows after it was first seen: what comes later is worth a new post, which
 /// somebody notices.
 const OPEN_WINDOWS: u64 = 3;
@@ -88,8 +92,13 @@ impl Storm {
 fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], now: Now) {
     if shard.get(key).is_none() {
         let opened_at = Timestamp::from_millis(now.wall_ms);
-        let facts =
-            Facts::Digest(Box::new(DigestFacts { opened_at, entries: Vec::new(), more: 0, maybe_repeat: false }));
+        let facts = Facts::Digest(Box::new(DigestFacts {
+            opened_at,
+            entries: Vec::new(),
+            more: 0,
+            maybe_repeat: false,
+            more_ended: 0,
+        }));
         // What follows within the next seconds goes into the same first post.
         let not_before = now.mono_ms + 1_000;
         shard.insert(Surface::new(key.to_owned(), config.channel.clone(), facts, now.wall_ms, not_before));
@@ -103,10 +112,31 @@ fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], 
             facts.entries.push(entry(alert_key, alert));
         } else {
             facts.more += 1;
+            facts.more_ended += u32::from(alert.ended.is_some());
         }
         shard.change(alert_key, |surface| surface.folded_into = Some(key.to_owned()));
     }
+    name_the_others(shard, key, &facts, now);
     shard.change(key, |surface| surface.desire_with_others(Facts::Digest(facts), now.wall_ms, now.mono_ms));
+}
+
+/// Replies below a digest that name those for which it has no room.
+fn name_the_others(shard: &mut Shard, key: &str, facts: &DigestFacts, now: Now) {
+    let Some(channel) = shard.get(key).map(|surface| surface.channel.clone()) else { return };
+    let others: Vec<Box<str>> = facts.entries.iter().skip(NAMED).map(|entry| entry.name.clone()).collect();
+    for (number, names) in others.chunks(NAMES_A_REPLY).enumerate() {
+        let reply_key = format!("r/{:016x}/names-{number}", fnv64(key));
+        let what = ReplyWhat::Names { names: names.to_vec() };
+        let names = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what }));
+        if shard.get(&reply_key).is_some() {
+            shard.change(&reply_key, |surface| surface.desire_with_others(names, now.wall_ms, now.mono_ms));
+        } else {
+            let not_before = now.mono_ms + 1_000;
+            let mut reply = Surface::new(reply_key, channel.clone(), names, now.wall_ms, not_before);
+            reply.parent = Some(key.to_owned());
+            shard.insert(reply);
+        }
+    }
 }
 
 /// Brings a digest up to date with one of its alerts.
@@ -116,8 +146,11 @@ pub(crate) fn follow(shard: &mut Shard, alert_key: &str, now: Now) {
     let entry = entry(alert_key, alert);
     let Some(Facts::Digest(before)) = shard.get(&digest_key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();
-    let Some(slot) = facts.entries.iter_mut().find(|slot| slot.surface == alert_key) else { return };
-    *slot = entry;
+    match facts.entries.iter_mut().find(|slot| slot.surface == alert_key) {
+        Some(slot) => *slot = entry,
+        // An alert ends once, and nothing of it follows.
+        None => facts.more_ended = facts.more.min(facts.more_ended + u32::from(entry.ended)),
+    }
     shard.change(&digest_key, |surface| surface.desire_with_others(Facts::Digest(facts), now.wall_ms, now.mono_ms));
 }
 

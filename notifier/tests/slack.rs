@@ -12,7 +12,7 @@ use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
-use ronda_notifier::channel::{ChannelErrorKind, Content, Metadata, PostRequest, Posted};
+use ronda_notifier::channel::{ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
 use ronda_runtime::{CancellationToken, Health, Secret, SystemClock};
@@ -281,4 +281,33 @@ async fn a_destination_that_refuses_us_is_the_reason_that_health_gives() {
     until("the reason", || reason().contains("channel_not_found")).await;
     assert!(running.health.readiness().ok, "no reason to send traffic elsewhere");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_is_looked_for_near_its_claim_then_everywhere_and_only_among_our_own() {
+    let stand_in = StandIn::start().await.unwrap();
+    let channel = slack(&stand_in);
+    let post = |k: &str| PostRequest {
+        channel: CHANNEL.into(),
+        thread_ts: None,
+        content: Content { text: "x".into(), ..Content::default() },
+        metadata: Metadata { installation: "here".into(), k: k.into(), generation: 0, revision: 1 },
+    };
+    for number in 0..3 {
+        channel.post(post(&format!("k{number}"))).await.unwrap();
+    }
+    let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let find = |k: &str, claimed_ms: i64| FindRequest {
+        channel: CHANNEL.into(),
+        thread_ts: None,
+        installation: "here".into(),
+        k: k.into(),
+        oldest_ms: now_ms - 6 * 3_600_000,
+        claimed_ms: (claimed_ms, claimed_ms),
+    };
+    assert_eq!(channel.find(find("k1", now_ms)).await.unwrap().len(), 1);
+    assert_eq!(channel.find(find("k1", now_ms - 3_600_000)).await.unwrap().len(), 1, "our clock may be an hour off");
+    assert_eq!(channel.find(find("k9", now_ms)).await.unwrap(), []);
+    let elsewhere = FindRequest { installation: "there".into(), ..find("k1", now_ms) };
+    assert_eq!(channel.find(elsewhere).await.unwrap(), [], "another installation's messages are not ours");
 }

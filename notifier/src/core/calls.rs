@@ -51,6 +51,9 @@ impl Core {
         for (index, shard) in self.shards.iter().enumerate() {
             for surface in shard.active() {
                 let Some(work) = surface.work(now.mono_ms) else { continue };
+                if !self.looked_up.is_empty() && self.looked_up.contains(&(index, surface.key.clone())) {
+                    continue;
+                }
                 match parent_of(shard, surface) {
                     // What is to be removed is removed in any case.
                     _ if matches!(work, Work::Delete { .. }) => {}
@@ -115,16 +118,21 @@ impl Core {
                 installation: self.installation.clone(),
                 k: surface.key.clone(),
                 oldest_ms: surface.first_claim_wall_ms - CLOCK_MARGIN_MS,
+                claimed_ms: (surface.first_claim_wall_ms, surface.last_claim_wall_ms),
             }),
             Work::Delete { channel, ts } => Request::Delete { channel: channel.clone(), ts: ts.clone() },
         };
         self.pace.begin(&channel, &work, now.mono_ms);
+        if work == Work::Find {
+            self.looked_up.insert((index, key.clone()));
+        }
         Some(Call { shard: index, key, channel, work, request })
     }
 
     /// Takes in how a call ended.
     pub(crate) fn settle(&mut self, call: &Call, outcome: Result<Outcome, ChannelError>, now: Now) {
-        self.pace.end(&call.channel);
+        self.pace.end(&call.channel, &call.work);
+        self.looked_up.remove(&(call.shard, call.key.clone()));
         match &outcome {
             Ok(outcome) => self.went_well(call, outcome, now),
             Err(error) => self.went_wrong(call, error, now),
@@ -176,7 +184,11 @@ impl Core {
         match &error.kind {
             ChannelErrorKind::NotSent { retry_after, rate_limited: true } => {
                 let pause = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX / 2);
-                self.pace.silence(now.mono_ms.saturating_add(pause));
+                let until = now.mono_ms.saturating_add(pause);
+                match call.work {
+                    Work::Find => self.pace.silence_lookups(until),
+                    Work::Post | Work::Edit { .. } | Work::Delete { .. } => self.pace.silence(until),
+                }
             }
             // An unreadable history, or a refused removal (a missing scope), says nothing against posting.
             ChannelErrorKind::DestinationBroken { code } if matches!(call.work, Work::Post | Work::Edit { .. }) => {
@@ -255,6 +267,7 @@ fn priority(surface: &Surface, work: &Work) -> u8 {
         Facts::Digest(_) => 0,
         Facts::Reply(reply) => match reply.what {
             ReplyWhat::Escalated { .. } => 6,
+            ReplyWhat::Names { .. } => 8,
             ReplyWhat::Ended { .. } => 13,
             ReplyWhat::AfterTheEnd { .. } => 18,
         },

@@ -5,6 +5,7 @@ mod calls;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -58,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) shards: Vec<Shard>,
     boards: Vec<BoardState>,
     pace: Pace,
+    /// Surfaces that are being looked up: nothing else is done about them meanwhile.
+    looked_up: BTreeSet<(usize, String)>,
     storm: Storm,
     next_forget_ms: u64,
     pub(crate) posts: u64,
@@ -90,6 +93,7 @@ impl Core {
             shards,
             boards,
             pace: Pace::new(pacing),
+            looked_up: BTreeSet::new(),
             storm: Storm::default(),
             next_forget_ms: 0,
             posts: 0,

@@ -92,7 +92,8 @@ fn an_outage_with_two_hundred_failures_is_one_digest_with_exact_counts() {
     }
     rig.slack.fail_always(None);
     rig.pass(5 * MINUTE);
-    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
+    // One digest, and in its thread the names for which it has no room.
+    assert!(rig.visible()[1..].iter().all(|line| line.starts_with("↳ Also among")), "{:?}", rig.visible());
     assert!(rig.visible()[0].starts_with("🔴 *200 alerts at once* since "), "{:?}", rig.visible());
     rig.recovers("job-7");
     rig.pass(MINUTE);
@@ -510,4 +511,34 @@ fn a_message_that_is_refused_in_every_form_is_told_to_the_operator_and_kept() {
     assert_eq!(rig.visible(), ["🛠️ *A message was refused* by #ronda in every form: invalid_arguments"]);
     rig.pass(61 * MINUTE);
     assert_eq!(rig.visible().last().unwrap(), "🔴 *billing* failed (production)");
+}
+
+#[test]
+fn a_digest_names_in_its_thread_those_without_room_and_turns_green_with_the_last_unnamed() {
+    let mut rig = Rig::new(Config::default());
+    for number in 0..510 {
+        rig.fails(&format!("job-{number}"));
+    }
+    rig.pass(MINUTE);
+    let named = |name: &str| rig.slack.messages.iter().any(|message| message.content.plain.contains(name));
+    assert!(named("job-0") && named("job-200") && named("job-499"), "{:?}", rig.visible());
+    assert_eq!(rig.visible().iter().filter(|line| line.starts_with("↳ ")).count(), 5, "{:?}", rig.visible());
+    for number in 0..510 {
+        rig.recovers(&format!("job-{number}"));
+    }
+    rig.pass(MINUTE);
+    assert!(rig.visible()[0].starts_with("🟢 *510 alerts at once*"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_lookup_that_is_told_to_wait_keeps_no_post_waiting() {
+    let mut rig = Rig::new(Config::default());
+    rig.slack.loses_answer = true;
+    rig.fails("billing");
+    rig.pass(2_000);
+    rig.slack.fail_next(rig::rate_limit(600));
+    rig.pass(2_000);
+    rig.fails("other");
+    rig.pass(10_000);
+    assert_eq!(rig.visible().len(), 2, "{:?}", rig.visible());
 }

@@ -172,6 +172,7 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
             Span::Time(end.at),
             Span::text(")"),
         ],
+        ReplyWhat::Names { .. } => vec![Span::text("Also among these alerts:")],
         ReplyWhat::AfterTheEnd { change, at } => {
             vec![
                 Span::text("After the end: "),
@@ -186,5 +187,9 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
         ReplyWhat::Escalated { change } => change.error.as_deref().map(str::to_owned),
         _ => None,
     };
-    Document { headline, quote, ..Document::default() }
+    let list = match &reply.what {
+        ReplyWhat::Names { names } => names.iter().map(|name| vec![Span::bold(&**name)]).collect(),
+        _ => Vec::new(),
+    };
+    Document { headline, quote, list, ..Document::default() }
 }

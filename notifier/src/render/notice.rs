@@ -123,9 +123,7 @@ fn trouble(what: &str, where_and_why: String, at: Timestamp, consequence: &str) 
 }
 
 pub(crate) fn digest(digest: &DigestFacts) -> Document {
-    let listed = digest.entries.len();
-    let total = listed + usize::try_from(digest.more).unwrap_or(usize::MAX);
-    let over = digest.entries.iter().filter(|entry| entry.ended).count();
+    let (total, over) = (digest.total(), digest.ended());
     let (mark, colour) = if over == total { ("🟢", colour::GREEN) } else { ("🔴", colour::RED) };
     let mut headline =
         vec![Span::text(format!("{mark} ")), Span::bold(format!("{total} alerts at once")), Span::text(" since ")];

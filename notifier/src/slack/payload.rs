@@ -52,16 +52,26 @@ fn metadata(metadata: &Metadata) -> Value {
     })
 }
 
-pub(super) fn find(request: &FindRequest, cursor: &str) -> Vec<(&'static str, String)> {
+/// Which part of a history is read, in wall times: from, and until when, if not to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) oldest_ms: i64,
+    pub(super) latest_ms: Option<i64>,
+}
+
+pub(super) fn find(request: &FindRequest, span: Span, cursor: &str) -> Vec<(&'static str, String)> {
     let mut form = vec![
         ("channel", request.channel.clone()),
-        ("oldest", seconds(request.oldest_ms)),
+        ("oldest", seconds(span.oldest_ms)),
         ("inclusive", "true".to_owned()),
         ("include_all_metadata", "true".to_owned()),
         ("limit", "200".to_owned()),
     ];
     if let Some(parent) = &request.thread_ts {
         form.push(("ts", parent.clone()));
+    }
+    if let Some(latest_ms) = span.latest_ms {
+        form.push(("latest", seconds(latest_ms)));
     }
     if !cursor.is_empty() {
         form.push(("cursor", cursor.to_owned()));
@@ -104,6 +114,7 @@ mod tests {
             installation: installation.into(),
             k: k.into(),
             oldest_ms: 0,
+            claimed_ms: (0, 0),
         };
         let message = json!({
             "ts":"1.2","bot_id":"B1",

@@ -102,6 +102,8 @@ pub(crate) enum ReplyWhat {
     Ended { opened_at: Timestamp, end: AlertEnd },
     /// Something changed after its night had ended.
     AfterTheEnd { change: Change, at: Timestamp },
+    /// Those for which a digest has no room.
+    Names { names: Vec<Box<str>> },
 }
 
 /// How many occurrences of a night are where.
@@ -271,6 +273,20 @@ pub(crate) struct DigestFacts {
     /// Posted although it may be visible already: the history could not be read.
     #[serde(default)]
     pub(crate) maybe_repeat: bool,
+    /// Of those in `more`, how many are over.
+    #[serde(default)]
+    pub(crate) more_ended: u32,
+}
+
+impl DigestFacts {
+    pub(crate) fn total(&self) -> usize {
+        self.entries.len() + usize::try_from(self.more).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn ended(&self) -> usize {
+        let named = self.entries.iter().filter(|entry| entry.ended).count();
+        named + usize::try_from(self.more_ended).unwrap_or(usize::MAX)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,7 @@ fn digest() -> Facts {
             ended: false,
         }],
         maybe_repeat: false,
+        more_ended: 0,
     }))
 }
 

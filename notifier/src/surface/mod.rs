@@ -182,7 +182,7 @@ impl Surface {
         match &self.facts {
             Facts::Alert(alert) => alert.ended.is_some(),
             Facts::Board(board) => board.closed.is_some(),
-            Facts::Digest(digest) => digest.entries.iter().all(|entry| entry.ended),
+            Facts::Digest(digest) => digest.ended() >= digest.total(),
             Facts::Reply(_) | Facts::Summary(_) | Facts::Blind(_) | Facts::Admin(_) => true,
         }
     }
@@ -192,7 +192,7 @@ impl Surface {
         match &self.facts {
             Facts::Alert(alert) => alert.ended.is_none(),
             Facts::Board(board) => board.closed.is_none(),
-            Facts::Digest(digest) => digest.entries.iter().any(|entry| !entry.ended),
+            Facts::Digest(digest) => digest.ended() < digest.total(),
             Facts::Reply(_) | Facts::Summary(_) | Facts::Blind(_) | Facts::Admin(_) => false,
         }
     }

@@ -61,8 +61,7 @@ pub(super) struct Engine {
     core: Core,
     config: Arc<Config>,
     store: Arc<dyn Store>,
-    /// Told that we make progress also while the store makes us wait: a restart would not cure that.
-    health: Component,
+    patience: Patience,
     reading: VecDeque<Reading>,
     channel: Arc<dyn Channel>,
     progress: Vec<Progress>,
@@ -84,13 +83,12 @@ impl Engine {
         shards: u32,
         now: Now,
         done: mpsc::Sender<Done>,
-        health: &Component,
-        cancel: &CancellationToken,
+        patience: Patience,
     ) -> Result<Option<Self>, NotifierError> {
         let mut loaded = Vec::new();
         for id in 0..shards {
             let load = || load_shard(store.as_ref(), id);
-            let Some(shard) = patiently(cancel, health, load).await? else { return Ok(None) };
+            let Some(shard) = patience.wait_for(load).await? else { return Ok(None) };
             loaded.push(shard?);
         }
         let first = loaded.first().map(|shard| (shard.epoch, shard.installation.clone()));
@@ -102,7 +100,7 @@ impl Engine {
                     let write = SurfaceWrite { key: INSTALLATION_ROW.to_owned(), row: Some(row.clone()) };
                     store.commit_surfaces(0, epoch, vec![write])
                 };
-                if patiently(cancel, health, save).await?.is_none() {
+                if patience.wait_for(save).await?.is_none() {
                     return Ok(None);
                 }
                 made.0
@@ -118,7 +116,7 @@ impl Engine {
             core,
             config,
             store,
-            health: health.clone(),
+            patience,
             reading: VecDeque::new(),
             channel,
             progress,
@@ -189,21 +187,21 @@ impl Engine {
     }
 
     /// One round: nights are opened, time is told, claims are committed and called.
-    pub(super) async fn turn(&mut self, now: Now, cancel: &CancellationToken) -> Result<(), NotifierError> {
+    pub(super) async fn turn(&mut self, now: Now) -> Result<(), NotifierError> {
         self.core.open_nights(now);
         let nights = self.core.take_nights_to_read();
         self.reading.extend(nights.into_iter().map(|night| Reading { night, after: None }));
-        self.read_on(cancel).await?;
+        self.read_on().await?;
         for (board, key, window) in self.core.take_reloads() {
-            self.reload(board, &key, &window, cancel).await?;
+            self.reload(board, &key, &window).await?;
         }
         self.core.tick(now);
         let mut calls = Vec::new();
         while let Some(call) = self.core.next_call(now) {
             calls.push(call);
         }
-        self.commit(now, false, cancel).await?;
-        if cancel.is_cancelled() && !calls.is_empty() {
+        self.commit(now, false).await?;
+        if self.patience.cancel.is_cancelled() && !calls.is_empty() {
             // The claims may not be committed, so nothing is sent; the next start sorts it out.
             return Ok(());
         }
@@ -233,12 +231,7 @@ impl Engine {
     }
 
     /// Makes everything durable that changed; cursor and clocks alone only now and then, unless `all`.
-    pub(super) async fn commit(
-        &mut self,
-        now: Now,
-        all: bool,
-        cancel: &CancellationToken,
-    ) -> Result<(), NotifierError> {
+    pub(super) async fn commit(&mut self, now: Now, all: bool) -> Result<(), NotifierError> {
         let meta_due = all || now.mono_ms >= self.next_meta_ms;
         if meta_due {
             self.next_meta_ms = now.mono_ms + META_INTERVAL_MS;
@@ -252,9 +245,9 @@ impl Engine {
             loop {
                 match self.store.commit_surfaces(id, epoch, writes.clone()).await {
                     Ok(()) => break,
-                    Err(error) if error.retryable && !cancel.is_cancelled() => {
+                    Err(error) if error.retryable && !self.patience.cancel.is_cancelled() => {
                         tracing::warn!(shard = id, error = %error, "the notifier's rows could not be committed; trying again");
-                        self.health.beat();
+                        self.patience.health.beat();
                         tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)).await;
                     }
                     Err(error) => return Err(NotifierError::store(id, error)),
@@ -273,20 +266,20 @@ impl Engine {
     }
 
     /// Reads the next schedulers of a night.
-    async fn read_on(&mut self, cancel: &CancellationToken) -> Result<(), NotifierError> {
+    async fn read_on(&mut self) -> Result<(), NotifierError> {
         let Some(mut reading) = self.reading.pop_front() else { return Ok(()) };
         let Some(board) = self.core.board(reading.night.board) else { return Ok(()) };
         let tenant = board.tenant.clone();
-        let (store, health) = (Arc::clone(&self.store), self.health.clone());
+        let store = Arc::clone(&self.store);
         let next = || store.schedulers(&tenant, reading.after.as_ref(), SCHEDULERS_A_TURN);
-        let Some(page) = patiently(cancel, &health, next).await? else { return Ok(()) };
+        let Some(page) = self.patience.wait_for(next).await? else { return Ok(()) };
         let full = page.len() >= SCHEDULERS_A_TURN;
         reading.after = page.last().map(|row| row.key.scheduler.clone());
         for row in page {
             let window = &reading.night.window;
-            let Some(history) = self.history(&row, window, cancel).await? else { return Ok(()) };
+            let Some(history) = self.history(&row, window).await? else { return Ok(()) };
             self.core.read(reading.night.board, window, &row, history.as_deref());
-            health.beat();
+            self.patience.health.beat();
         }
         if full {
             self.reading.push_front(reading);
@@ -301,11 +294,10 @@ impl Engine {
         &self,
         row: &SchedulerRow,
         window: &Window,
-        cancel: &CancellationToken,
     ) -> Result<Option<Option<Vec<HistoryEntry>>>, NotifierError> {
         let from = Night::history_from(window, row);
         let query = HistoryQuery { from, until: window.end, after: None, limit: MAX_HISTORY };
-        match patiently(cancel, &self.health, || self.store.history(&row.key, &query)).await {
+        match self.patience.wait_for(|| self.store.history(&row.key, &query)).await {
             Ok(history) => Ok(history.map(Some)),
             Err(NotifierError::Store(error)) if error.kind == StoreErrorKind::Unreadable && !is_newer(&error) => {
                 metrics::counter!("ronda_notifier_unreadable_rows_total").increment(1);
@@ -316,18 +308,13 @@ impl Engine {
         }
     }
 
-    async fn reload(
-        &mut self,
-        board: usize,
-        key: &SchedulerKey,
-        window: &Window,
-        cancel: &CancellationToken,
-    ) -> Result<(), NotifierError> {
+    async fn reload(&mut self, board: usize, key: &SchedulerKey, window: &Window) -> Result<(), NotifierError> {
         let read = || self.store.scheduler(key.tenant.as_str(), key.scheduler.as_str());
-        let Some(Some(row)) = patiently(cancel, &self.health, read).await? else { return Ok(()) };
-        if let Some(history) = self.history(&row, window, cancel).await? {
+        let Some(Some(row)) = self.patience.wait_for(read).await? else { return Ok(()) };
+        if let Some(history) = self.history(&row, window).await? {
             self.core.read(board, window, &row, history.as_deref());
         }
+        self.patience.health.beat();
         Ok(())
     }
 }
@@ -363,28 +350,34 @@ async fn load_shard(store: &dyn Store, id: u32) -> Result<Result<Shard, Notifier
     }
 }
 
-/// Tries until it succeeds, fails for good, or is cancelled (`None`).
-async fn patiently<T, F, Fut>(
-    cancel: &CancellationToken,
-    health: &Component,
-    mut attempt: F,
-) -> Result<Option<T>, NotifierError>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(Some(value)),
-            Err(error) if error.retryable => {
-                tracing::warn!(error = %error, "the store can't be asked; trying again");
-                health.beat();
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(None),
-                    () = tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)) => {}
+/// How the store is waited for: until it answers, fails for good, or we are cancelled.
+#[derive(Clone)]
+pub(super) struct Patience {
+    pub(super) cancel: CancellationToken,
+    /// Told that we make progress also while the store makes us wait: a restart would not cure that.
+    pub(super) health: Component,
+}
+
+impl Patience {
+    /// `None`: cancelled.
+    async fn wait_for<T, F, Fut>(&self, mut attempt: F) -> Result<Option<T>, NotifierError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(Some(value)),
+                Err(error) if error.retryable => {
+                    tracing::warn!(error = %error, "the store can't be asked; trying again");
+                    self.health.beat();
+                    tokio::select! {
+                        () = self.cancel.cancelled() => return Ok(None),
+                        () = tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)) => {}
+                    }
                 }
+                Err(error) => return Err(NotifierError::Store(error)),
             }
-            Err(error) => return Err(NotifierError::Store(error)),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::channel::Channel;
 use crate::config::{Config, ConfigError};
 use crate::intake::Now;
 use crate::status::NotifierStatus;
-use engine::{Done, Engine};
+use engine::{Done, Engine, Patience};
 
 /// How often time is looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -167,8 +167,7 @@ impl Notifier {
             shards,
             self.now(),
             done_sender,
-            health,
-            cancel,
+            Patience { cancel: cancel.clone(), health: health.clone() },
         )
         .await?;
         let Some(mut engine) = loaded else { return Ok(()) };
@@ -197,19 +196,14 @@ impl Notifier {
                 let Ok(batch) = batches.try_recv() else { break };
                 engine.take_in(&batch?, self.now());
             }
-            engine.turn(self.now(), cancel).await?;
+            engine.turn(self.now()).await?;
             health.beat();
             self.publish_status(&engine, health);
         }
-        self.drain(&mut engine, &mut done, cancel).await
+        self.drain(&mut engine, &mut done).await
     }
 
-    async fn drain(
-        &self,
-        engine: &mut Engine,
-        done: &mut mpsc::Receiver<Done>,
-        cancel: &CancellationToken,
-    ) -> Result<(), NotifierError> {
+    async fn drain(&self, engine: &mut Engine, done: &mut mpsc::Receiver<Done>) -> Result<(), NotifierError> {
         let deadline = tokio::time::Instant::now() + self.config.drain();
         while engine.in_flight() > 0 {
             match tokio::time::timeout_at(deadline, done.recv()).await {
@@ -218,7 +212,7 @@ impl Notifier {
                 Ok(None) | Err(_) => break,
             }
         }
-        engine.commit(self.now(), true, cancel).await
+        engine.commit(self.now(), true).await
     }
 
     fn publish_status(&self, engine: &Engine, health: &Component) {
