@@ -397,7 +397,9 @@ fn a_slow_drizzle_of_alerts_does_not_go_silently_into_an_old_digest() {
 fn a_scheduler_that_changed_while_it_was_due_still_keeps_the_night_open() {
     let mut rig = Rig::night();
     rig.schedules("nightly", "30 5 * * *");
+    rig.schedules("early", "0 1 * * *");
     rig.open_window();
+    rig.judged("early", 60, Status::Running, Status::Succeeded);
     rig.pass(340 * MINUTE);
     rig.tags("nightly");
     rig.watermark(5, 40);
