@@ -24,6 +24,8 @@ pub struct Content {
 /// How a message is recognised later: rides along invisibly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
+    /// Which installation of Ronda posted it: several may share an app and a channel.
+    pub installation: String,
     /// The surface's key.
     pub k: String,
     /// Which attempt at posting the surface this is; goes up only after a lookup found nothing.
@@ -65,10 +67,14 @@ pub struct FindRequest {
     pub channel: String,
     /// Among this message's replies; `None`: in the channel itself.
     pub thread_ts: Option<String>,
+    /// Posted by this installation.
+    pub installation: String,
     /// The surface's key: every generation of it is wanted.
     pub k: String,
     /// Not posted before this wall time, in milliseconds since the Unix epoch.
     pub oldest_ms: i64,
+    /// First and last wall time at which it was about to be posted: most likely it is near these.
+    pub claimed_ms: (i64, i64),
 }
 
 /// Where a posted message is.
@@ -122,8 +128,13 @@ pub enum ChannelErrorKind {
         /// The service's own code.
         code: String,
     },
-    /// The message to edit, delete or reply to is not there, or can't be changed any more.
+    /// The message to edit, delete or reply to is not there.
     Missing {
+        /// The service's own code.
+        code: String,
+    },
+    /// The message to edit, delete or reply to is there, but can't be changed or replied to (any more).
+    Fixed {
         /// The service's own code.
         code: String,
     },
@@ -145,6 +156,7 @@ impl ChannelErrorKind {
             Self::DestinationBroken { .. } => "destination_broken",
             Self::Payload { .. } => "payload",
             Self::Missing { .. } => "missing",
+            Self::Fixed { .. } => "fixed",
             Self::Orphaned { .. } => "orphaned",
         }
     }
@@ -178,11 +190,11 @@ pub trait Channel: Send + Sync + 'static {
     /// How fast it may be called.
     fn pacing(&self) -> Pacing;
 
-    /// Asks whether our credentials are good; answers as whom and where we post.
+    /// Asks whether our credentials are good and each of these channels can be read; answers as whom and where we post.
     ///
     /// # Errors
-    /// [`ChannelError`]; `DestinationBroken` when the credentials are refused.
-    async fn check(&self) -> Result<String, ChannelError>;
+    /// [`ChannelError`]; `DestinationBroken` when the credentials, or we in one of the channels, are refused.
+    async fn check(&self, channels: &[String]) -> Result<String, ChannelError>;
 
     /// Posts a message.
     ///
@@ -193,7 +205,7 @@ pub trait Channel: Send + Sync + 'static {
     /// Changes a message as a whole.
     ///
     /// # Errors
-    /// [`ChannelError`]; `Missing` when there is nothing to change.
+    /// [`ChannelError`]; `Missing` when there is nothing to change, `Fixed` when it can't be changed any more.
     async fn update(&self, request: UpdateRequest) -> Result<(), ChannelError>;
 
     /// Removes a message of ours. One that is gone already counts as removed.

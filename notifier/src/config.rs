@@ -1,5 +1,6 @@
 //! The notifier's settings.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::civil::Time;
@@ -157,6 +158,21 @@ impl Config {
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    pub(crate) fn channel_for_admin(&self) -> &str {
+        self.admin_channel.as_ref().unwrap_or(&self.channel)
+    }
+
+    pub(crate) fn channel_of<'a>(&'a self, board: &'a Board) -> &'a str {
+        board.channel.as_ref().unwrap_or(&self.channel)
+    }
+
+    /// Every channel that messages may go to, each once.
+    pub(crate) fn channels(&self) -> Vec<String> {
+        let boards = self.boards.iter().map(|board| self.channel_of(board));
+        let all: BTreeSet<&str> = [self.channel.as_str(), self.channel_for_admin()].into_iter().chain(boards).collect();
+        all.into_iter().map(str::to_owned).collect()
     }
 
     pub(crate) fn reconcile_interval_ms(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! When a channel may be called: one call at a time each, posts and edits at their rates, silence when asked for.
+//! When a channel may be called: one post or edit at a time each, posts and edits at their rates, silence when asked for.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,8 @@ pub(crate) struct Pace {
     places: BTreeMap<String, Place>,
     /// Nothing at all is called before this: the service asked for silence.
     silent_until_ms: u64,
+    /// No lookup before this: their limit is another one than the posts'.
+    lookups_silent_until_ms: u64,
     /// The edits' token bucket, as the time at which it would be empty.
     edits_until_ms: u64,
 }
@@ -35,6 +37,7 @@ impl Pace {
             edit_interval_ms: millis(pacing.edit_interval),
             places: BTreeMap::new(),
             silent_until_ms: 0,
+            lookups_silent_until_ms: 0,
             edits_until_ms: 0,
         }
     }
@@ -42,7 +45,12 @@ impl Pace {
     /// Whether this call may be made now.
     pub(crate) fn allows(&self, channel: &str, work: &Work, now_ms: u64) -> bool {
         let place = self.places.get(channel);
-        if now_ms < self.silent_until_ms || place.is_some_and(|place| place.busy || now_ms < place.broken_until_ms) {
+        // A lookup takes its time, posts nothing, and waits for nobody.
+        let waits = |place: &Place| place.busy && *work != Work::Find;
+        if now_ms < self.silent_until_ms
+            || place.is_some_and(|place| waits(place) || now_ms < place.broken_until_ms)
+            || (*work == Work::Find && now_ms < self.lookups_silent_until_ms)
+        {
             return false;
         }
         match work {
@@ -56,7 +64,7 @@ impl Pace {
     /// A call begins.
     pub(crate) fn begin(&mut self, channel: &str, work: &Work, now_ms: u64) {
         let place = self.places.entry(channel.to_owned()).or_default();
-        place.busy = true;
+        place.busy |= *work != Work::Find;
         match work {
             Work::Post => place.next_post_ms = now_ms + self.post_interval_ms,
             Work::Edit { .. } | Work::Find | Work::Delete { .. } => {
@@ -66,10 +74,15 @@ impl Pace {
     }
 
     /// A call has ended.
-    pub(crate) fn end(&mut self, channel: &str) {
-        if let Some(place) = self.places.get_mut(channel) {
+    pub(crate) fn end(&mut self, channel: &str, work: &Work) {
+        if let Some(place) = self.places.get_mut(channel).filter(|_| *work != Work::Find) {
             place.busy = false;
         }
+    }
+
+    /// The service asked for silence of lookups.
+    pub(crate) fn silence_lookups(&mut self, until_ms: u64) {
+        self.lookups_silent_until_ms = self.lookups_silent_until_ms.max(until_ms);
     }
 
     /// The service asked for silence.

@@ -12,6 +12,8 @@ use crate::surface::{Policy, Surface};
 
 /// Row that holds the cursor and the partitions' clocks.
 const META_ROW: &str = "meta";
+/// Row that holds the installation's name.
+pub(crate) const INSTALLATION_ROW: &str = "installation";
 /// Rows that hold the ids of events seen.
 const SEEN_PREFIX: &str = "seen/";
 /// Rows that hold surfaces.
@@ -62,6 +64,19 @@ pub(crate) struct Shard {
     removed: BTreeSet<String>,
     meta_dirty: bool,
     seen_dirty: bool,
+    /// Which installation this is; in the first shard only.
+    pub(crate) installation: Option<String>,
+    /// Rows that could not be read.
+    pub(crate) unread_rows: u32,
+}
+
+/// What tells several installations apart that share an app and a channel. Made once, at random.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Installation(pub(crate) String);
+
+impl Versioned for Installation {
+    const WHAT: &'static str = "installation's name";
+    const VERSION: u32 = 1;
 }
 
 impl Shard {
@@ -73,6 +88,8 @@ impl Shard {
     pub(crate) fn load_row(&mut self, key: &str, row: &[u8]) -> Result<(), DecodeError> {
         if key == META_ROW {
             self.meta = Meta::decode(row)?;
+        } else if key == INSTALLATION_ROW {
+            self.installation = Some(Installation::decode(row)?.0);
         } else if let Some(chunk) = key.strip_prefix(SEEN_PREFIX) {
             let index = chunk.parse().map_err(|error| DecodeError::malformed(SeenChunk::WHAT, error))?;
             let chunk = SeenChunk::decode(row)?;
@@ -84,18 +101,37 @@ impl Shard {
         Ok(())
     }
 
-    /// Makes sense of what was loaded; see [`Surface::recover`].
-    pub(crate) fn recover(&mut self, now_ms: u64, target: &str, policy: &Policy) {
-        for (key, surface) in &mut self.surfaces {
-            let before = surface.clone();
-            surface.recover(now_ms, target, policy);
-            if *surface != before {
+    /// Makes sense of what was loaded; see [`Surface::recover`]. `home` says where a surface belongs that is no reply; a
+    /// reply goes where its parent is.
+    pub(crate) fn recover(
+        &mut self,
+        now_ms: u64,
+        target: &str,
+        policy: &Policy,
+        home: impl Fn(&Surface) -> Option<String>,
+    ) {
+        let (replies, others): (Vec<String>, Vec<String>) =
+            self.surfaces.values().map(|surface| surface.key.clone()).partition(|key| self.is_reply(key));
+        for key in others.into_iter().chain(replies) {
+            let Some(before) = self.surfaces.get(&key).cloned() else { continue };
+            let home = match &before.parent {
+                Some(parent) => self.get(parent).map(|parent| parent.channel.clone()),
+                None => home(&before),
+            };
+            let mut surface = before.clone();
+            surface.recover(now_ms, target, home.as_deref(), policy);
+            if surface != before {
                 self.dirty.insert(format!("{SURFACE_PREFIX}{key}"));
             }
             if !surface.is_settled() {
                 self.active.insert(key.clone());
             }
+            self.surfaces.insert(key, surface);
         }
+    }
+
+    fn is_reply(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|surface| surface.parent.is_some())
     }
 
     /// Whether an event is new; it is not any more afterwards.
@@ -149,10 +185,6 @@ impl Shard {
 
     pub(crate) fn get(&self, key: &str) -> Option<&Surface> {
         self.surfaces.get(key)
-    }
-
-    pub(crate) fn surfaces(&self) -> impl Iterator<Item = &Surface> {
-        self.surfaces.values()
     }
 
     /// Surfaces whose key begins so, by key.

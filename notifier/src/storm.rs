@@ -3,19 +3,44 @@
 use ronda_domain::time::Timestamp;
 
 use crate::config::Config;
+use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::shard::Shard;
-use crate::surface::{AlertFacts, DigestEntry, DigestFacts, Facts, Phase, Surface};
+use crate::surface::{AlertFacts, DigestEntry, DigestFacts, Facts, Phase, ReplyFacts, ReplyWhat, Surface};
 
 /// Most alerts that a digest keeps by name; the others are counted, and their own rows stay.
 const MAX_ENTRIES: usize = 500;
+
+/// So many of them have room in the digest itself; further ones are named in replies below it, so many in each.
+const NAMED: usize = 50;
+const NAMES_A_REPLY: usize = 100;
+/// A digest takes in more for so many storm windows after it was first seen: what comes later is worth a new post, which
+/// somebody notices.
+const OPEN_WINDOWS: u64 = 3;
 
 /// Remembers when alerts were posted one by one, and which digest is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct Storm {
     posted_ms: Vec<u64>,
-    /// The open digest and until when it takes in more, by shard.
-    open: Vec<(u32, String, u64)>,
+    /// At most one a shard.
+    open: Vec<Open>,
+}
+
+/// A digest that takes in more.
+#[derive(Debug)]
+struct Open {
+    shard: u32,
+    key: String,
+    /// Until when, if nothing else comes.
+    until_ms: u64,
+    /// Since when it is visible. Before that, nobody misses anything that goes into it.
+    seen_ms: Option<u64>,
+}
+
+impl Open {
+    fn takes_more(&self, now_ms: u64, window_ms: u64) -> bool {
+        self.seen_ms.is_none_or(|seen| now_ms < self.until_ms && now_ms < seen + window_ms * OPEN_WINDOWS)
+    }
 }
 
 impl Storm {
@@ -28,8 +53,14 @@ impl Storm {
     pub(crate) fn fold(&mut self, shard: &mut Shard, config: &Config, now: Now) {
         let window_ms = config.storm_window_seconds.saturating_mul(1_000);
         self.posted_ms.retain(|posted| now.mono_ms < posted + window_ms);
-        self.open.retain(|(_, _, until)| now.mono_ms < *until);
-        let open = self.open.iter().find(|(id, _, _)| *id == shard.id).map(|(_, key, _)| key.clone());
+        for open in self.open.iter_mut().filter(|open| open.shard == shard.id && open.seen_ms.is_none()) {
+            if shard.get(&open.key).is_some_and(|surface| surface.applied.is_some()) {
+                open.seen_ms = Some(now.mono_ms);
+            }
+        }
+        // What somebody deleted shows nothing that is folded into it.
+        let there = |open: &Open| shard.get(&open.key).is_some_and(|surface| surface.phase != Phase::Gone);
+        self.open.retain(|open| open.takes_more(now.mono_ms, window_ms) && (open.shard != shard.id || there(open)));
         let waiting: Vec<String> = shard
             .active()
             .filter(|surface| surface.phase == Phase::Absent && surface.folded_into.is_none())
@@ -37,13 +68,23 @@ impl Storm {
             .filter(|surface| surface.channel == config.channel)
             .map(|surface| surface.key.clone())
             .collect();
+        let open = self.open.iter_mut().find(|open| open.shard == shard.id);
         let stormy = waiting.len() + self.posted_ms.len() > config.storm_threshold && waiting.len() > 1;
         if waiting.is_empty() || !(stormy || open.is_some()) {
             return;
         }
-        let key = open.unwrap_or_else(|| format!("d/{:016}", now.wall_ms));
-        self.open.retain(|(id, _, _)| *id != shard.id);
-        self.open.push((shard.id, key.clone(), now.mono_ms + window_ms));
+        let until_ms = now.mono_ms + window_ms;
+        let key = match open {
+            Some(open) => {
+                open.until_ms = until_ms;
+                open.key.clone()
+            }
+            None => {
+                let key = format!("d/{:016}", now.wall_ms);
+                self.open.push(Open { shard: shard.id, key: key.clone(), until_ms, seen_ms: None });
+                key
+            }
+        };
         fold_into(shard, config, &key, &waiting, now);
     }
 }
@@ -51,7 +92,13 @@ impl Storm {
 fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], now: Now) {
     if shard.get(key).is_none() {
         let opened_at = Timestamp::from_millis(now.wall_ms);
-        let facts = Facts::Digest(Box::new(DigestFacts { opened_at, entries: Vec::new(), more: 0 }));
+        let facts = Facts::Digest(Box::new(DigestFacts {
+            opened_at,
+            entries: Vec::new(),
+            more: 0,
+            maybe_repeat: false,
+            more_ended: 0,
+        }));
         // What follows within the next seconds goes into the same first post.
         let not_before = now.mono_ms + 1_000;
         shard.insert(Surface::new(key.to_owned(), config.channel.clone(), facts, now.wall_ms, not_before));
@@ -65,15 +112,31 @@ fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], 
             facts.entries.push(entry(alert_key, alert));
         } else {
             facts.more += 1;
+            facts.more_ended += u32::from(alert.ended.is_some());
         }
         shard.change(alert_key, |surface| surface.folded_into = Some(key.to_owned()));
     }
-    shard.change(key, |surface| {
-        surface.desire(Facts::Digest(facts), now.wall_ms);
-        if surface.phase == Phase::Live {
-            surface.not_before_ms = surface.not_before_ms.max(now.mono_ms + 2_000);
+    name_the_others(shard, key, &facts, now);
+    shard.change(key, |surface| surface.desire_with_others(Facts::Digest(facts), now.wall_ms, now.mono_ms));
+}
+
+/// Replies below a digest that name those for which it has no room.
+fn name_the_others(shard: &mut Shard, key: &str, facts: &DigestFacts, now: Now) {
+    let Some(channel) = shard.get(key).map(|surface| surface.channel.clone()) else { return };
+    let others: Vec<Box<str>> = facts.entries.iter().skip(NAMED).map(|entry| entry.name.clone()).collect();
+    for (number, names) in others.chunks(NAMES_A_REPLY).enumerate() {
+        let reply_key = format!("r/{:016x}/names-{number}", fnv64(key));
+        let what = ReplyWhat::Names { names: names.to_vec() };
+        let names = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what }));
+        if shard.get(&reply_key).is_some() {
+            shard.change(&reply_key, |surface| surface.desire_with_others(names, now.wall_ms, now.mono_ms));
+        } else {
+            let not_before = now.mono_ms + 1_000;
+            let mut reply = Surface::new(reply_key, channel.clone(), names, now.wall_ms, not_before);
+            reply.parent = Some(key.to_owned());
+            shard.insert(reply);
         }
-    });
+    }
 }
 
 /// Brings a digest up to date with one of its alerts.
@@ -83,12 +146,12 @@ pub(crate) fn follow(shard: &mut Shard, alert_key: &str, now: Now) {
     let entry = entry(alert_key, alert);
     let Some(Facts::Digest(before)) = shard.get(&digest_key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();
-    let Some(slot) = facts.entries.iter_mut().find(|slot| slot.surface == alert_key) else { return };
-    *slot = entry;
-    shard.change(&digest_key, |surface| {
-        surface.desire(Facts::Digest(facts), now.wall_ms);
-        surface.not_before_ms = surface.not_before_ms.max(now.mono_ms + 2_000);
-    });
+    match facts.entries.iter_mut().find(|slot| slot.surface == alert_key) {
+        Some(slot) => *slot = entry,
+        // An alert ends once, and nothing of it follows.
+        None => facts.more_ended = facts.more.min(facts.more_ended + u32::from(entry.ended)),
+    }
+    shard.change(&digest_key, |surface| surface.desire_with_others(Facts::Digest(facts), now.wall_ms, now.mono_ms));
 }
 
 fn entry(key: &str, alert: &AlertFacts) -> DigestEntry {

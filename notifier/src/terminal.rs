@@ -70,7 +70,7 @@ impl Channel for TerminalChannel {
         Pacing { post_interval: Duration::ZERO, edit_interval: Duration::ZERO }
     }
 
-    async fn check(&self) -> Result<String, ChannelError> {
+    async fn check(&self, _channels: &[String]) -> Result<String, ChannelError> {
         Ok("this terminal".to_owned())
     }
 

@@ -12,7 +12,7 @@ use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
-use ronda_notifier::channel::{ChannelErrorKind, Content, Metadata, PostRequest, Posted};
+use ronda_notifier::channel::{ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
 use ronda_runtime::{CancellationToken, Health, Secret, SystemClock};
@@ -26,27 +26,33 @@ const CHANNEL: &str = "C1";
 
 struct Running {
     queue: Arc<EmbeddedQueue>,
+    health: Health,
     stop: CancellationToken,
     task: JoinHandle<Result<(), NotifierError>>,
 }
 
 impl Running {
     fn start(dir: &Path, channel: Arc<dyn Channel>) -> Self {
+        Self::start_in(dir, channel, CHANNEL)
+    }
+
+    fn start_in(dir: &Path, channel: Arc<dyn Channel>, place: &str) -> Self {
         let options = EmbeddedOptions { partitions: 1, ..EmbeddedOptions::default() };
         let queue = Arc::new(EmbeddedQueue::open(dir.join("events"), options).unwrap());
         let store = EmbeddedStore::open(dir.join("store"), ronda_store::embedded::EmbeddedOptions::default()).unwrap();
         let config = Config {
-            channel: CHANNEL.to_owned(),
+            channel: place.to_owned(),
             grouping_wait_ms: 50,
             reconcile_interval_seconds: 1,
             ..Config::default()
         };
         let events: Arc<dyn Queue> = Arc::clone(&queue) as _;
         let clock = Arc::new(SystemClock::new());
-        let notifier = Notifier::build(config, events, Arc::new(store), clock, channel, &Health::new()).unwrap();
+        let health = Health::new();
+        let notifier = Notifier::build(config, events, Arc::new(store), clock, channel, &health).unwrap();
         let stop = CancellationToken::new();
         let task = tokio::spawn(notifier.run(stop.clone()));
-        Self { queue, stop, task }
+        Self { queue, health, stop, task }
     }
 
     async fn publish(&self, name: &str, kind: EventKind) {
@@ -193,7 +199,8 @@ async fn without_a_token_it_goes_to_the_terminal_and_once_there_is_one_to_slack(
     let dir = tempfile::tempdir().unwrap();
     let screen = Screen::default();
     let text = || String::from_utf8(screen.0.lock().clone()).unwrap();
-    let running = Running::start(dir.path(), Arc::new(TerminalChannel::new(Box::new(screen.clone()))));
+    let terminal = Arc::new(TerminalChannel::new(Box::new(screen.clone())));
+    let running = Running::start_in(dir.path(), terminal, "the terminal");
     running.publish("opened", opened()).await;
     until("the alert on the terminal", || text().contains("Nightly billing failed")).await;
     running.stop().await;
@@ -212,7 +219,7 @@ async fn a_reply_that_slack_posted_beside_its_deleted_parent_is_told_as_such() {
         channel: CHANNEL.into(),
         thread_ts: Some("1795456900.000100".into()),
         content: Content { text: "over".into(), ..Content::default() },
-        metadata: Metadata { k: "r/1".into(), generation: 0, revision: 1 },
+        metadata: Metadata { installation: "here".into(), k: "r/1".into(), generation: 0, revision: 1 },
     };
     let error = slack(&stand_in).post(request).await.unwrap_err();
     let ts = stand_in.slack().messages(CHANNEL)[0].ts.clone();
@@ -227,7 +234,80 @@ async fn a_wrong_token_is_told_in_the_status() {
     let mut config = SlackConfig::new(Secret::new("xoxb-wrong"));
     config.api_url = stand_in.api_url();
     let channel = SlackChannel::new(config).unwrap();
-    let error = channel.check().await.unwrap_err();
+    let error = channel.check(&[]).await.unwrap_err();
     assert_eq!(error.kind.class(), "destination_broken");
     assert!(!error.to_string().contains("xoxb"), "{error}");
+}
+
+#[tokio::test]
+async fn a_channel_that_can_not_be_read_is_told_at_the_start() {
+    let stand_in = StandIn::start().await.unwrap();
+    let channel = slack(&stand_in);
+    assert!(channel.check(&[CHANNEL.to_owned()]).await.is_ok());
+    let error = channel.check(&[CHANNEL.to_owned(), "the terminal".to_owned()]).await.unwrap_err();
+    assert_eq!(error.kind.class(), "destination_broken");
+    assert!(error.to_string().contains("channel_not_found for \"the terminal\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_header_breaks_the_destination_and_not_the_message() {
+    let stand_in = StandIn::start().await.unwrap();
+    let mut config = SlackConfig::new(Secret::new("xoxb-\n"));
+    config.api_url = stand_in.api_url();
+    let error = SlackChannel::new(config).unwrap().check(&[]).await.unwrap_err();
+    assert_eq!(error.kind.class(), "destination_broken", "{error}");
+}
+
+#[tokio::test]
+async fn events_of_a_newer_release_end_it_and_a_damaged_batch_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    let running = Running::start(dir.path(), slack(&stand_in));
+    running.queue.publish(0, Bytes::from_static(b"damaged")).await.unwrap();
+    running.publish("opened", opened()).await;
+    until("the alert and the notice", || stand_in.slack().messages(CHANNEL).len() == 2).await;
+    // `[9, []]`: version 9.
+    running.queue.publish(0, Bytes::from_static(&[0x92, 9, 0x90])).await.unwrap();
+    let error = tokio::time::timeout(Duration::from_secs(30), running.task).await.unwrap().unwrap().unwrap_err();
+    assert!(error.needs_newer_release(), "{error}");
+}
+
+#[tokio::test]
+async fn a_destination_that_refuses_us_is_the_reason_that_health_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    let running = Running::start_in(dir.path(), slack(&stand_in), "nowhere");
+    let reason = || running.health.readiness().components[0].reason.clone();
+    until("the reason", || reason().contains("channel_not_found")).await;
+    assert!(running.health.readiness().ok, "no reason to send traffic elsewhere");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_is_looked_for_near_its_claim_then_everywhere_and_only_among_our_own() {
+    let stand_in = StandIn::start().await.unwrap();
+    let channel = slack(&stand_in);
+    let post = |k: &str| PostRequest {
+        channel: CHANNEL.into(),
+        thread_ts: None,
+        content: Content { text: "x".into(), ..Content::default() },
+        metadata: Metadata { installation: "here".into(), k: k.into(), generation: 0, revision: 1 },
+    };
+    for number in 0..3 {
+        channel.post(post(&format!("k{number}"))).await.unwrap();
+    }
+    let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let find = |k: &str, claimed_ms: i64| FindRequest {
+        channel: CHANNEL.into(),
+        thread_ts: None,
+        installation: "here".into(),
+        k: k.into(),
+        oldest_ms: now_ms - 6 * 3_600_000,
+        claimed_ms: (claimed_ms, claimed_ms),
+    };
+    assert_eq!(channel.find(find("k1", now_ms)).await.unwrap().len(), 1);
+    assert_eq!(channel.find(find("k1", now_ms - 3_600_000)).await.unwrap().len(), 1, "our clock may be an hour off");
+    assert_eq!(channel.find(find("k9", now_ms)).await.unwrap(), []);
+    let elsewhere = FindRequest { installation: "there".into(), ..find("k1", now_ms) };
+    assert_eq!(channel.find(elsewhere).await.unwrap(), [], "another installation's messages are not ours");
 }

@@ -131,9 +131,14 @@ fn list_of(arguments: &Map<String, Value>, key: &str) -> Option<Vec<Value>> {
     arguments.get(key).and_then(Value::as_array).cloned()
 }
 
+/// The channel that is asked for, if there is such a one.
+fn channel_of<'a>(slack: &Slack, arguments: &'a Map<String, Value>) -> Option<&'a str> {
+    text(arguments, "channel").filter(|channel| slack.knows(channel))
+}
+
 fn post_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
-    let Some(channel) = text(arguments, "channel") else {
-        return refuse("channel_not_found", "no channel");
+    let Some(channel) = channel_of(slack, arguments) else {
+        return refuse("channel_not_found", "no channel, or none of its own");
     };
     let message = Message {
         thread_ts: text(arguments, "thread_ts").map(str::to_owned),
@@ -154,8 +159,11 @@ fn post_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
 }
 
 fn update_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
-    let (Some(channel), Some(ts)) = (text(arguments, "channel"), text(arguments, "ts")) else {
-        return refuse("message_not_found", "no channel or ts");
+    let Some(channel) = channel_of(slack, arguments) else {
+        return refuse("channel_not_found", "no channel, or none of its own");
+    };
+    let Some(ts) = text(arguments, "ts") else {
+        return refuse("message_not_found", "no ts");
     };
     let new_text = text(arguments, "text").map(str::to_owned);
     let blocks = list_of(arguments, "blocks");
@@ -191,8 +199,11 @@ fn update_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
 }
 
 fn delete_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
-    let (Some(channel), Some(ts)) = (text(arguments, "channel"), text(arguments, "ts")) else {
-        return refuse("message_not_found", "no channel or ts");
+    let Some(channel) = channel_of(slack, arguments) else {
+        return refuse("channel_not_found", "no channel, or none of its own");
+    };
+    let Some(ts) = text(arguments, "ts") else {
+        return refuse("message_not_found", "no ts");
     };
     if slack.remove(channel, ts) {
         axum::Json(json!({"ok":true,"channel":channel,"ts":ts})).into_response()
@@ -202,8 +213,8 @@ fn delete_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
 }
 
 fn list(slack: &Slack, arguments: &Map<String, Value>, replies: bool) -> Response {
-    let Some(channel) = text(arguments, "channel") else {
-        return refuse("channel_not_found", "no channel");
+    let Some(channel) = channel_of(slack, arguments) else {
+        return refuse("channel_not_found", "no channel, or none of its own");
     };
     let thread = if replies { text(arguments, "ts") } else { None };
     if replies && thread.is_none() {

@@ -1,6 +1,6 @@
 //! What the stand-in keeps: messages by channel, and everything that was ever to be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -75,11 +75,19 @@ pub struct Slack {
     enforce_rate: bool,
     history_lag: Duration,
     echo: bool,
+    /// Channels that it knows besides those whose name is an id.
+    known: BTreeSet<String>,
 }
 
 impl Default for Slack {
     fn default() -> Self {
-        Self { inner: Mutex::default(), enforce_rate: false, history_lag: Duration::ZERO, echo: false }
+        Self {
+            inner: Mutex::default(),
+            enforce_rate: false,
+            history_lag: Duration::ZERO,
+            echo: false,
+            known: BTreeSet::new(),
+        }
     }
 }
 
@@ -115,6 +123,19 @@ impl Slack {
     pub fn with_history_lag(mut self, lag: Duration) -> Self {
         self.history_lag = lag;
         self
+    }
+
+    /// The same, with a channel that is known by this name. Every id (`C…`, `G…`) is known without that.
+    #[must_use]
+    pub fn knowing(mut self, channel: &str) -> Self {
+        self.known.insert(channel.to_owned());
+        self
+    }
+
+    /// Whether there is such a channel.
+    pub(crate) fn knows(&self, channel: &str) -> bool {
+        let is_id = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        channel.strip_prefix(['C', 'G']).is_some_and(is_id) || self.known.contains(channel)
     }
 
     /// One more call of `method` (such as `chat.postMessage`) meets this fault.

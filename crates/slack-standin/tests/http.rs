@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use ronda_slack_standin::{Fault, SeenKind, StandIn, TOKEN};
+use ronda_slack_standin::{Fault, SeenKind, Slack, StandIn, TOKEN};
 use serde_json::{Value, json};
 
 /// The workspace's reqwest comes without a TLS provider, and makes no client without one.
@@ -55,4 +55,19 @@ async fn a_wrong_token_is_refused() {
     let url = format!("{}auth.test", stand_in.api_url());
     let answer: Value = client().post(url).bearer_auth("xoxb-wrong").send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["error"], "invalid_auth");
+}
+
+#[tokio::test]
+async fn a_channel_that_is_none_is_refused() {
+    let slack = Slack::default().knowing("#ronda");
+    let stand_in = StandIn::start_on(([127, 0, 0, 1], 0).into(), slack).await.unwrap();
+    for (channel, expected) in
+        [("C0NIGHT", true), ("G1", true), ("#ronda", true), ("the terminal", false), ("C", false)]
+    {
+        let answer = call(&stand_in, "chat.postMessage", json!({"channel":channel,"text":"hello"})).await;
+        assert_eq!(answer["ok"], expected, "{channel}");
+        if !expected {
+            assert_eq!(answer["error"], "channel_not_found");
+        }
+    }
 }

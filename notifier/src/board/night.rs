@@ -6,6 +6,7 @@ use ronda_domain::event::Change;
 use ronda_domain::id::SchedulerId;
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::schedule::dues;
+use ronda_domain::spec::Schedule;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerSummary;
 use ronda_schemas::row::SchedulerRow;
@@ -14,7 +15,7 @@ use ronda_store::port::HistoryEntry;
 use super::window::Window;
 use super::{filter, matches};
 use crate::config::Board;
-use crate::surface::{BoardFacts, BoardRow, Counts, SummaryFacts};
+use crate::surface::{BoardFacts, BoardRow, Counts, Doubts, SummaryFacts};
 
 /// Most occurrences of one scheduler that are expected in one night; a shorter interval than the window over this is
 /// counted up to here.
@@ -27,6 +28,8 @@ const MAX_ROWS: usize = 200;
 const MAX_SUMMARY_ROWS: usize = 20;
 /// Longest error text kept for a row, in bytes.
 const MAX_ERROR_BYTES: usize = 120;
+/// How much later than its time-out a silence may be noticed, because a blind time or a pause gave it its time again.
+const MAX_SILENCE_DELAY_SECONDS: u32 = 7 * 86_400;
 /// Most replies for what comes after the end.
 const MAX_LATE_REPLIES: u32 = 20;
 
@@ -96,23 +99,59 @@ pub(crate) struct Night {
     pub(crate) closed: Option<Timestamp>,
     /// Whether the table has changed since its facts were last taken.
     pub(crate) changed: bool,
+    /// What is not known of it.
+    pub(crate) doubts: Doubts,
+    /// How often its schedulers are still to be read from the store: until then it is neither shown nor closed.
+    pub(crate) to_be_read: u32,
     late_replies: u32,
+    max_tracked: usize,
 }
 
 impl Night {
     pub(crate) fn new(window: Window, closed: Option<Timestamp>) -> Self {
-        Self { window, jobs: BTreeMap::new(), tally: Tally::default(), closed, changed: true, late_replies: 0 }
+        Self {
+            window,
+            jobs: BTreeMap::new(),
+            tally: Tally::default(),
+            closed,
+            changed: true,
+            doubts: Doubts::default(),
+            to_be_read: 0,
+            late_replies: 0,
+            max_tracked: MAX_TRACKED,
+        }
+    }
+
+    /// From when on a scheduler's history may hold something of this night. A silence stands in it under the last heartbeat,
+    /// and is of the night in which it was noticed.
+    pub(crate) fn history_from(window: &Window, row: &SchedulerRow) -> Timestamp {
+        let spec = row.state.as_ref().map(|state| state.spec()).filter(|spec| spec.schedule == Schedule::None);
+        match spec.and_then(|spec| spec.heartbeat_timeout_seconds) {
+            Some(seconds) => window.start.minus_seconds(seconds.saturating_add(MAX_SILENCE_DELAY_SECONDS)),
+            None => window.start,
+        }
     }
 
     fn contains(&self, at: Timestamp) -> bool {
         self.window.start <= at && at < self.window.end
     }
 
-    /// Takes in a scheduler as stored, with its history of the window: at the opening, after a restart, and whenever its
-    /// description changed. What was known of it stays where it is newer.
+    /// Whether something is of this night; `noticed` is when it was.
+    fn concerns(&self, scheduler: &SchedulerId, subject: &Subject, noticed: Timestamp) -> bool {
+        match subject {
+            Subject::Silence { .. } => {
+                let known = self.jobs.get(scheduler).is_some_and(|job| job.entries.contains_key(subject));
+                known || self.contains(noticed)
+            }
+            other => self.contains(other.time()),
+        }
+    }
+
+    /// Takes in a scheduler as stored, with its history since [`history_from`](Self::history_from): at the opening, after a
+    /// restart, and whenever its description changed. What was known of it stays where it is newer.
     pub(crate) fn load(&mut self, board: &Board, row: &SchedulerRow, history: &[HistoryEntry]) {
         let Some(state) = &row.state else {
-            self.withdraw(&row.key.scheduler, Timestamp::MIN);
+            self.remove(&row.key.scheduler);
             return;
         };
         let spec = state.spec();
@@ -124,15 +163,14 @@ impl Night {
         };
         self.changed = true;
         if !matches(&board.filter, &subject) {
-            for (subject, entry) in self.jobs.remove(&row.key.scheduler).unwrap_or_default().entries {
-                self.tally.remove(&subject, entry.status);
-            }
+            self.remove(&row.key.scheduler);
             return;
         }
-        // Whatever is still waiting is decided anew: the schedule may be another one.
-        self.withdraw(&row.key.scheduler, Timestamp::MIN);
-        if !state.is_paused() {
-            let from = self.window.start.max(state.updated_at().plus_millis(1));
+        // Whatever is still waiting is decided anew: the schedule may be another one. What was due before the earliest that
+        // the state waits for has started, or was missed, and stands in the history.
+        self.withdraw(&row.key.scheduler);
+        if let Some(next) = state.view(self.window.start).next_due {
+            let from = self.window.start.max(next);
             let expected: Vec<Timestamp> =
                 dues(&spec.schedule, state.registered_at(), from, self.window.end, MAX_DUES).collect();
             for due in expected {
@@ -144,6 +182,12 @@ impl Night {
             let run = entry.runs.last();
             let corrected = record.corrections.last().map(|correction| correction.at);
             let at = [record.started_at, record.ended_at, corrected].into_iter().flatten().max();
+            let noticed = record.ended_at.or(at).unwrap_or(Timestamp::MIN);
+            // A scheduler that was removed and made again has a history of before.
+            let before = record.subject.time() < state.registered_at();
+            if before || !self.concerns(&row.key.scheduler, &record.subject, noticed) {
+                continue;
+            }
             let entry = Entry {
                 status: record.status,
                 at: at.unwrap_or(Timestamp::MIN),
@@ -157,11 +201,20 @@ impl Night {
         }
     }
 
-    fn withdraw(&mut self, scheduler: &SchedulerId, from: Timestamp) {
+    /// A scheduler was removed, or is not shown any more: it leaves the night, with all that happened.
+    pub(crate) fn remove(&mut self, scheduler: &SchedulerId) {
+        let Some(job) = self.jobs.remove(scheduler) else { return };
+        for (subject, entry) in job.entries {
+            self.tally.remove(&subject, entry.status);
+        }
+        self.changed = true;
+    }
+
+    fn withdraw(&mut self, scheduler: &SchedulerId) {
         let Some(job) = self.jobs.get_mut(scheduler) else { return };
         let tally = &mut self.tally;
         job.entries.retain(|subject, entry| {
-            let stays = entry.status != OccurrenceStatus::Expected || subject.time() < from;
+            let stays = entry.status != OccurrenceStatus::Expected;
             if !stays {
                 tally.remove(subject, entry.status);
             }
@@ -174,8 +227,10 @@ impl Night {
     }
 
     fn put(&mut self, scheduler: &SchedulerId, name: &str, subject: Subject, entry: Entry) -> bool {
-        if self.tally.tracked >= MAX_TRACKED {
-            return false;
+        let known = self.jobs.get(scheduler).is_some_and(|job| job.entries.contains_key(&subject));
+        if !known && self.tally.tracked >= self.max_tracked {
+            self.doubts.untracked = true;
+            return true;
         }
         let job = self.jobs.entry(scheduler.clone()).or_default();
         if *job.name != *name {
@@ -213,12 +268,8 @@ impl Night {
             environment: &summary.environment,
             tags: &summary.tags,
         };
-        let time = match &change.subject {
-            // A silence is of the night in which it was noticed.
-            Subject::Silence { .. } => change.ended_at.unwrap_or(at),
-            other => other.time(),
-        };
-        if !self.contains(time) || !matches(&board.filter, &subject) {
+        let noticed = change.ended_at.unwrap_or(at);
+        if !self.concerns(scheduler, &change.subject, noticed) || !matches(&board.filter, &subject) {
             return false;
         }
         let entry = Entry {
@@ -241,11 +292,6 @@ impl Night {
         worth_it
     }
 
-    /// Forgets what is expected of a scheduler from a time on: it was paused or removed.
-    pub(crate) fn stop_expecting(&mut self, scheduler: &SchedulerId, from: Timestamp) {
-        self.withdraw(scheduler, from);
-    }
-
     pub(crate) const fn counts(&self) -> Counts {
         self.tally.counts
     }
@@ -257,12 +303,14 @@ impl Night {
 
     /// Whether the night is over, seen from the partitions' least clock: everything expected has ended well, or the
     /// window is past and nothing is open any more, or the grace after it is past too.
+    /// With a doubt left it lasts as long as its window.
     pub(crate) fn is_over(&self, watermark: Timestamp, grace_seconds: u32) -> bool {
         let counts = self.counts();
         if watermark >= self.window.end {
             return counts.open() == 0 || watermark >= self.window.end.plus_seconds(grace_seconds);
         }
-        watermark >= self.window.start && self.tally.scheduled > 0 && counts.open() == 0 && counts.problems() == 0
+        let well = counts.open() == 0 && counts.problems() == 0 && !self.doubts.any();
+        watermark >= self.window.start && self.tally.scheduled > 0 && well
     }
 
     /// What the table has to say now.
@@ -280,6 +328,8 @@ impl Night {
             hidden_problems,
             hidden_others,
             closed: self.closed,
+            doubts: self.doubts,
+            tenant: board.tenant.as_str().into(),
         }
     }
 
@@ -297,6 +347,8 @@ impl Night {
             jobs: u32::try_from(self.jobs.len()).unwrap_or(u32::MAX),
             problems,
             hidden_problems,
+            doubts: self.doubts,
+            tenant: board.tenant.as_str().into(),
         }
     }
 
@@ -358,4 +410,31 @@ fn cut(text: &str) -> Box<str> {
         end -= 1;
     }
     text.get(..end).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(status: OccurrenceStatus, at: i64) -> Entry {
+        Entry { status, at: Timestamp::from_seconds(at), ..Entry::expected() }
+    }
+
+    #[test]
+    fn a_full_night_still_follows_what_it_tracks_and_is_not_clear() {
+        let at = Timestamp::from_seconds;
+        let mut night = Night::new(Window { date: "2026-11-24".into(), start: at(0), end: at(100) }, None);
+        night.max_tracked = 2;
+        let id = SchedulerId::new("job").unwrap();
+        for due in [1, 2, 3] {
+            night.put(&id, "job", Subject::Occurrence { due: at(due) }, Entry::expected());
+        }
+        for due in [1, 2, 3] {
+            night.put(&id, "job", Subject::Occurrence { due: at(due) }, entry(OccurrenceStatus::Succeeded, due));
+        }
+        let counts = night.counts();
+        assert_eq!((counts.succeeded, counts.open(), night.doubts.untracked), (2, 0, true));
+        assert!(!night.is_over(at(50), 300), "what is not tracked may not have ended well");
+        assert!(night.is_over(at(100), 300));
+    }
 }

@@ -7,44 +7,24 @@ use ronda_schemas::event::SchedulerEvent;
 use ronda_schemas::row::SchedulerRow;
 use ronda_store::port::HistoryEntry;
 
-use super::{BoardState, Core};
-use crate::board::{Night, Window, board_key, summary_key, window_at};
+use super::Core;
+use crate::board::{Night, Window, board_key, board_prefix, summary_key, window_at};
 use crate::config::Board;
 use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::shard::{Shard, fit_key};
-use crate::surface::{Facts, ReplyFacts, ReplyWhat, Surface};
+use crate::surface::{BoardFacts, Doubts, Facts, ReplyFacts, ReplyWhat, Surface};
 
 /// How long a closed night is kept for what comes late.
 const KEEP_CLOSED_MS: i64 = 24 * 3_600_000;
 
-/// A night that has to be read from the store.
+/// A night of which all schedulers have to be read from the store, page by page: a tenant's history need not fit into memory.
 #[derive(Clone, Debug)]
-pub(crate) struct NightToLoad {
-    /// Which board.
+pub(crate) struct NightToRead {
+    /// Which board: its tenant's schedulers are wanted.
     pub(crate) board: usize,
-    /// Its tenant's schedulers are wanted, with their history of this window.
+    /// Which night.
     pub(crate) window: Window,
-    closed: Option<Timestamp>,
-}
-
-/// A night that is being read from the store, one scheduler at a time: a tenant's history need not fit into memory.
-#[derive(Debug)]
-pub(crate) struct LoadingNight {
-    board: usize,
-    night: Night,
-}
-
-impl LoadingNight {
-    /// Nothing has been read yet.
-    pub(crate) fn new(to_load: NightToLoad) -> Self {
-        Self { board: to_load.board, night: Night::new(to_load.window, to_load.closed) }
-    }
-
-    /// Takes in one scheduler.
-    pub(crate) fn take_in(&mut self, board: &Board, row: &SchedulerRow, history: &[HistoryEntry]) {
-        self.night.load(board, row, history);
-    }
 }
 
 impl Core {
@@ -53,40 +33,51 @@ impl Core {
         self.boards.get(index).map(|state| &state.board)
     }
 
-    /// Nights that an earlier process left: open ones, to go on with or to finalise; closed ones for what comes late.
-    pub(crate) fn nights_left(&self, now: Now) -> Vec<NightToLoad> {
-        let mut nights = Vec::new();
-        for (index, state) in self.boards.iter().enumerate() {
+    /// Takes up the nights that an earlier process left: open ones, to go on with or to finalise; closed ones for what comes
+    /// late. And, with rows lost, no night that is open now is sure to be known.
+    pub(crate) fn recover_nights(&mut self, now: Now) {
+        for state in &mut self.boards {
             let Some(shard) = self.shards.get(state.shard) else { continue };
-            let prefix = board_key(&state.board, "");
-            for surface in shard.surfaces().filter(|surface| surface.key.starts_with(&prefix)) {
+            let prefix = board_prefix(&state.board);
+            for surface in shard.beginning_with(&prefix) {
                 let Facts::Board(facts) = &surface.facts else { continue };
                 if facts.closed.is_some() && facts.end.as_millis() + KEEP_CLOSED_MS < now.wall_ms {
                     continue;
                 }
                 let window = Window { date: facts.date.clone(), start: facts.start, end: facts.end };
-                nights.push(NightToLoad { board: index, window, closed: facts.closed });
+                let doubts = Doubts { untracked: false, ..facts.doubts };
+                let mut night = Night::new(window, facts.closed);
+                night.doubts = doubts;
+                state.begin(night);
             }
         }
-        nights
+        self.open_nights(now);
+        for state in &mut self.boards {
+            let unread_rows = self.shards.get(state.shard).map_or(0, |shard| shard.unread_rows);
+            for night in state.nights.iter_mut().filter(|night| night.closed.is_none()) {
+                night.doubts.rows = night.doubts.rows.max(unread_rows);
+            }
+        }
     }
 
-    /// Nights whose window is open now and that are not known yet.
-    pub(crate) fn nights_to_open(&self, now: Now) -> Vec<NightToLoad> {
-        let at = Timestamp::from_millis(now.wall_ms);
-        let missing = |(index, state): (usize, &BoardState)| {
-            let window = window_at(&state.board, at)?;
-            let known = state.nights.iter().any(|night| night.window.date == window.date);
-            (!known).then_some(NightToLoad { board: index, window, closed: None })
-        };
-        self.boards.iter().enumerate().filter_map(missing).collect()
+    /// Opens nights whose window is open now and that are not known yet.
+    pub(crate) fn open_nights(&mut self, now: Now) {
+        for state in &mut self.boards {
+            let Some(window) = window_at(&state.board, Timestamp::from_millis(now.wall_ms)) else { continue };
+            if state.nights.iter().all(|night| night.window.start != window.start) {
+                state.begin(Night::new(window, None));
+            }
+        }
     }
 
-    /// Begins, or goes on with, a night whose schedulers have all been read.
-    pub(crate) fn begin_night(&mut self, loading: LoadingNight) {
-        let Some(state) = self.boards.get_mut(loading.board) else { return };
-        state.nights.retain(|known| known.window.date != loading.night.window.date);
-        state.nights.push(loading.night);
+    /// Nights to be read from the store: each scheduler goes to [`read`](Self::read), and then the end is told to
+    /// [`all_read`](Self::all_read). Events are taken in meanwhile.
+    pub(crate) fn take_nights_to_read(&mut self) -> Vec<NightToRead> {
+        let boards = self.boards.iter_mut().enumerate();
+        let nights = boards.flat_map(|(board, state)| {
+            std::mem::take(&mut state.to_read).into_iter().map(move |window| NightToRead { board, window })
+        });
+        nights.collect()
     }
 
     /// Schedulers that changed and have to be read anew, each with the board and the window that ask for it.
@@ -104,11 +95,40 @@ impl Core {
         wanted
     }
 
-    /// Takes in a scheduler that was read anew.
-    pub(crate) fn reload(&mut self, board: usize, window: &Window, row: &SchedulerRow, history: &[HistoryEntry]) {
+    /// Takes in a scheduler that was read. Without a history, that could not be read.
+    pub(crate) fn read(&mut self, board: usize, window: &Window, row: &SchedulerRow, history: Option<&[HistoryEntry]>) {
         let Some(state) = self.boards.get_mut(board) else { return };
         for night in state.nights.iter_mut().filter(|night| night.window == *window) {
-            night.load(&state.board, row, history);
+            night.load(&state.board, row, history.unwrap_or_default());
+            night.doubts.rows += u32::from(history.is_none());
+        }
+    }
+
+    /// Takes in that a night's schedulers have all been read.
+    pub(crate) fn all_read(&mut self, read: &NightToRead) {
+        let Some(state) = self.boards.get_mut(read.board) else { return };
+        for night in state.nights.iter_mut().filter(|night| night.window == read.window) {
+            night.to_be_read = night.to_be_read.saturating_sub(1);
+            night.changed = true;
+        }
+    }
+
+    /// Something of a shard's open nights was lost on the way: what became of their schedulers is read from the store, but they
+    /// are not called clear any more.
+    pub(super) fn doubt_nights(&mut self, shard_index: usize, now: Now) {
+        for state in self.boards.iter_mut().filter(|state| state.shard == shard_index) {
+            let Some(shard) = self.shards.get_mut(shard_index) else { return };
+            for night in state.nights.iter_mut().filter(|night| night.closed.is_none()) {
+                night.doubts.batches += 1;
+                night.to_be_read += 1;
+                state.to_read.push(night.window.clone());
+                // Committed together with the cursor that passes over what was lost.
+                shard.change(&board_key(&state.board, &night.window), |surface| {
+                    let Facts::Board(facts) = &surface.facts else { return };
+                    let facts = BoardFacts { doubts: night.doubts, ..(**facts).clone() };
+                    surface.desire(Facts::Board(Box::new(facts)), now.wall_ms);
+                });
+            }
         }
     }
 
@@ -139,7 +159,7 @@ impl Core {
                 {
                     let what = ReplyWhat::AfterTheEnd { change: change.clone(), at };
                     let facts = ReplyFacts { name: event.summary.name.clone(), what };
-                    reply(shard, &board_key(&state.board, &night.window.date), &event.event.id, facts, now);
+                    reply(shard, &board_key(&state.board, &night.window), &event.event.id, facts, now);
                 }
             }
         }
@@ -153,7 +173,7 @@ impl Core {
             match lifecycle {
                 Lifecycle::Deleted => {
                     for night in &mut state.nights {
-                        night.stop_expecting(&event.key.scheduler, Timestamp::MIN);
+                        night.remove(&event.key.scheduler);
                     }
                 }
                 Lifecycle::Registered | Lifecycle::Updated | Lifecycle::Paused | Lifecycle::Resumed => {
@@ -166,21 +186,22 @@ impl Core {
     pub(super) fn tick_boards(&mut self, now: Now) {
         for state in &mut self.boards {
             let Some(shard) = self.shards.get_mut(state.shard) else { continue };
-            let channel = state.board.channel.as_ref().unwrap_or(&self.config.channel);
-            let dates: Vec<String> = state.nights.iter().map(|night| night.window.date.clone()).collect();
+            let channel = self.config.channel_of(&state.board);
+            let newest = state.nights.iter().map(|night| night.window.start).max();
             state.nights.retain(|night| {
-                let newest = dates.iter().max() == Some(&night.window.date);
+                let newest = newest == Some(night.window.start);
                 night.closed.is_none() || (newest && now.wall_ms < night.window.end.as_millis() + KEEP_CLOSED_MS)
             });
             let watermark = shard.least_watermark();
-            for night in &mut state.nights {
+            for night in state.nights.iter_mut().filter(|night| night.to_be_read == 0) {
                 refresh(shard, &state.board, channel, night, watermark, now);
             }
             // A night in which nothing was expected, and nothing happened, ends without a word.
             state.nights.retain(|night| {
                 !night.is_empty()
+                    || night.to_be_read > 0
                     || now.wall_ms < night.window.end.as_millis()
-                    || shard.get(&board_key(&state.board, &night.window.date)).is_some()
+                    || shard.get(&board_key(&state.board, &night.window)).is_some()
             });
         }
     }
@@ -188,7 +209,7 @@ impl Core {
 
 /// Brings a night's surfaces up to what is known of it.
 fn refresh(shard: &mut Shard, board: &Board, channel: &str, night: &mut Night, watermark: Option<Timestamp>, now: Now) {
-    let key = board_key(board, &night.window.date);
+    let key = board_key(board, &night.window);
     let known = shard.get(&key).map(|surface| surface.not_before_ms);
     if night.is_empty() && known.is_none() {
         return;
@@ -200,7 +221,7 @@ fn refresh(shard: &mut Shard, board: &Board, channel: &str, night: &mut Night, w
     if closing {
         night.closed = watermark;
         let summary = Facts::Summary(Box::new(night.summary(board)));
-        let key = summary_key(board, &night.window.date);
+        let key = summary_key(board, &night.window);
         shard.insert(Surface::new(key, channel.to_owned(), summary, now.wall_ms, now.mono_ms));
     }
     match known {

@@ -8,7 +8,7 @@ use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::render;
 use crate::shard::Shard;
-use crate::surface::{AdminFacts, AlertTone, Facts, Outcome, Phase, ReplyWhat, Surface, Work};
+use crate::surface::{AdminFacts, AlertTone, Facts, Form, Outcome, Phase, ReplyWhat, Surface, Work};
 
 /// How far a service's clock may be behind ours when messages are looked up by time, in milliseconds. Wide, because a message
 /// that is not found is posted again; how much is read is bounded by the adapter. There is no latest time: a service's clock
@@ -51,6 +51,9 @@ impl Core {
         for (index, shard) in self.shards.iter().enumerate() {
             for surface in shard.active() {
                 let Some(work) = surface.work(now.mono_ms) else { continue };
+                if !self.looked_up.is_empty() && self.looked_up.contains(&(index, surface.key.clone())) {
+                    continue;
+                }
                 match parent_of(shard, surface) {
                     // What is to be removed is removed in any case.
                     _ if matches!(work, Work::Delete { .. }) => {}
@@ -90,7 +93,12 @@ impl Core {
             Parent::Wait | Parent::Gone => None,
         };
         let channel = surface.channel.clone();
-        let metadata = Metadata { k: surface.key.clone(), generation: surface.generation, revision: surface.desired };
+        let metadata = Metadata {
+            installation: self.installation.clone(),
+            k: surface.key.clone(),
+            generation: surface.generation,
+            revision: surface.desired,
+        };
         let request = match &work {
             Work::Post => Request::Post(PostRequest {
                 channel: channel.clone(),
@@ -107,18 +115,24 @@ impl Core {
             Work::Find => Request::Find(FindRequest {
                 channel: surface.applied.as_ref().map_or(&channel, |applied| &applied.channel).clone(),
                 thread_ts,
+                installation: self.installation.clone(),
                 k: surface.key.clone(),
                 oldest_ms: surface.first_claim_wall_ms - CLOCK_MARGIN_MS,
+                claimed_ms: (surface.first_claim_wall_ms, surface.last_claim_wall_ms),
             }),
             Work::Delete { channel, ts } => Request::Delete { channel: channel.clone(), ts: ts.clone() },
         };
         self.pace.begin(&channel, &work, now.mono_ms);
+        if work == Work::Find {
+            self.looked_up.insert((index, key.clone()));
+        }
         Some(Call { shard: index, key, channel, work, request })
     }
 
     /// Takes in how a call ended.
     pub(crate) fn settle(&mut self, call: &Call, outcome: Result<Outcome, ChannelError>, now: Now) {
-        self.pace.end(&call.channel);
+        self.pace.end(&call.channel, &call.work);
+        self.looked_up.remove(&(call.shard, call.key.clone()));
         match &outcome {
             Ok(outcome) => self.went_well(call, outcome, now),
             Err(error) => self.went_wrong(call, error, now),
@@ -170,12 +184,17 @@ impl Core {
         match &error.kind {
             ChannelErrorKind::NotSent { retry_after, rate_limited: true } => {
                 let pause = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX / 2);
-                self.pace.silence(now.mono_ms.saturating_add(pause));
+                let until = now.mono_ms.saturating_add(pause);
+                match call.work {
+                    Work::Find => self.pace.silence_lookups(until),
+                    Work::Post | Work::Edit { .. } | Work::Delete { .. } => self.pace.silence(until),
+                }
             }
             // An unreadable history, or a refused removal (a missing scope), says nothing against posting.
             ChannelErrorKind::DestinationBroken { code } if matches!(call.work, Work::Post | Work::Edit { .. }) => {
                 self.destination_broken(call, code, now);
             }
+            ChannelErrorKind::Payload { code } if call.work == Work::Post => self.refused(call, code, now),
             _ => {}
         }
     }
@@ -186,17 +205,39 @@ impl Core {
             return;
         }
         tracing::error!(channel = %call.channel, code, "the channel refuses us; messages for it are kept until that is put right");
-        let Some(admin) = self.config.admin_channel.clone().filter(|admin| *admin != call.channel) else { return };
-        let day = now.wall_ms.div_euclid(86_400_000);
+        if self.config.admin_channel.as_ref().is_none_or(|admin| *admin == call.channel) {
+            return;
+        }
         let facts = AdminFacts::Destination {
             channel: call.channel.clone(),
             code: code.to_owned(),
             at: Timestamp::from_millis(now.wall_ms),
         };
-        // At most one a channel and day, however often it comes and goes.
-        let key = format!("admin/destination/{:016x}/{day}", fnv64(&call.channel));
-        let surface = Surface::new(key, admin, Facts::Admin(Box::new(facts)), now.wall_ms, now.mono_ms);
-        if let Some(shard) = self.shards.get_mut(call.shard) {
+        self.tell_admin(call.shard, &format!("destination/{:016x}", fnv64(&call.channel)), facts, now);
+    }
+
+    /// A post was refused as it is. When no plainer form is left, the operator has to know.
+    fn refused(&mut self, call: &Call, code: &str, now: Now) {
+        let surface = self.shards.get(call.shard).and_then(|shard| shard.get(&call.key));
+        // A notice that is refused itself would bring only more of them.
+        if !surface.is_some_and(|surface| surface.form == Form::Text && !matches!(surface.facts, Facts::Admin(_))) {
+            return;
+        }
+        tracing::error!(surface.key = %call.key, channel = %call.channel, code, "a message is refused in every form; it is kept and tried again every hour");
+        let facts = AdminFacts::Refused {
+            channel: call.channel.clone(),
+            code: code.to_owned(),
+            at: Timestamp::from_millis(now.wall_ms),
+        };
+        self.tell_admin(call.shard, &format!("refused/{:016x}", fnv64(&call.channel)), facts, now);
+    }
+
+    /// At most one notice of a kind and day, however often it comes and goes.
+    pub(super) fn tell_admin(&mut self, shard: usize, what: &str, facts: AdminFacts, now: Now) {
+        let key = format!("admin/{what}/{}", now.wall_ms.div_euclid(86_400_000));
+        let facts = Facts::Admin(Box::new(facts));
+        let surface = Surface::new(key, self.config.channel_for_admin().to_owned(), facts, now.wall_ms, now.mono_ms);
+        if let Some(shard) = self.shards.get_mut(shard) {
             shard.insert(surface);
         }
     }
@@ -226,6 +267,7 @@ fn priority(surface: &Surface, work: &Work) -> u8 {
         Facts::Digest(_) => 0,
         Facts::Reply(reply) => match reply.what {
             ReplyWhat::Escalated { .. } => 6,
+            ReplyWhat::Names { .. } => 8,
             ReplyWhat::Ended { .. } => 13,
             ReplyWhat::AfterTheEnd { .. } => 18,
         },

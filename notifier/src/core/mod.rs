@@ -5,22 +5,24 @@ mod calls;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use ronda_domain::id::SchedulerKey;
+use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{EventBatch, EventEnvelope};
 
-use crate::board::Night;
+use crate::board::{Night, Window};
 use crate::channel::Pacing;
 use crate::config::{Board, Config};
 use crate::intake::{self, Now};
 use crate::pace::Pace;
 use crate::shard::Shard;
 use crate::storm::{self, Storm};
-use crate::surface::{Facts, Policy, Surface};
+use crate::surface::{AdminFacts, Facts, Policy, Surface};
 
-pub(crate) use boards::{LoadingNight, NightToLoad};
+pub(crate) use boards::NightToRead;
 pub(crate) use calls::{Call, Request};
 
 /// How often finished surfaces are looked through for those past their time.
@@ -34,6 +36,16 @@ struct BoardState {
     nights: Vec<Night>,
     /// Schedulers to be read anew from the store.
     reloads: Vec<SchedulerKey>,
+    /// Nights of which all schedulers have to be read from the store.
+    to_read: Vec<Window>,
+}
+
+impl BoardState {
+    fn begin(&mut self, mut night: Night) {
+        night.to_be_read += 1;
+        self.to_read.push(night.window.clone());
+        self.nights.push(night);
+    }
 }
 
 /// The notifier without its surroundings.
@@ -42,9 +54,13 @@ pub(crate) struct Core {
     config: Arc<Config>,
     zone: TimeZone,
     target: &'static str,
+    /// Rides along with every message.
+    installation: String,
     pub(crate) shards: Vec<Shard>,
     boards: Vec<BoardState>,
     pace: Pace,
+    /// Surfaces that are being looked up: nothing else is done about them meanwhile.
+    looked_up: BTreeSet<(usize, String)>,
     storm: Storm,
     next_forget_ms: u64,
     pub(crate) posts: u64,
@@ -54,12 +70,18 @@ pub(crate) struct Core {
 
 impl Core {
     /// From loaded shards, in the order of their numbers.
-    pub(crate) fn new(config: Arc<Config>, target: &'static str, pacing: Pacing, shards: Vec<Shard>) -> Self {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        target: &'static str,
+        installation: String,
+        pacing: Pacing,
+        shards: Vec<Shard>,
+    ) -> Self {
         let partitions = u32::try_from(shards.len()).unwrap_or(u32::MAX);
         let state = |board: &Board| {
             let shard = ronda_domain::id::partition_of(board.tenant.as_str(), "", partitions);
             let shard = usize::try_from(shard).unwrap_or(0);
-            BoardState { board: board.clone(), shard, nights: Vec::new(), reloads: Vec::new() }
+            BoardState { board: board.clone(), shard, nights: Vec::new(), reloads: Vec::new(), to_read: Vec::new() }
         };
         let boards = config.boards.iter().map(state).collect();
         let zone = crate::config::zone(&config.timezone).unwrap_or(TimeZone::UTC);
@@ -67,9 +89,11 @@ impl Core {
             config,
             zone,
             target,
+            installation,
             shards,
             boards,
             pace: Pace::new(pacing),
+            looked_up: BTreeSet::new(),
             storm: Storm::default(),
             next_forget_ms: 0,
             posts: 0,
@@ -82,8 +106,18 @@ impl Core {
     pub(crate) fn recover(&mut self, now: Now) {
         let policy = policy(&self.config, None);
         for shard in &mut self.shards {
-            shard.recover(now.mono_ms, self.target, &policy);
+            shard.recover(now.mono_ms, self.target, &policy, |surface| home(&self.config, surface).map(str::to_owned));
         }
+        for index in 0..self.shards.len() {
+            self.own_up_to_unread_rows(index, now);
+        }
+    }
+
+    /// Rows that can't be read are passed over, and that is not kept quiet.
+    fn own_up_to_unread_rows(&mut self, index: usize, now: Now) {
+        let Some(rows) = self.shards.get(index).map(|shard| shard.unread_rows).filter(|rows| *rows > 0) else { return };
+        let at = Timestamp::from_millis(now.wall_ms);
+        self.tell_admin(index, &format!("rows/{index}"), AdminFacts::UnreadableRows { rows, at }, now);
     }
 
     /// Takes in one event batch of a shard.
@@ -108,11 +142,16 @@ impl Core {
         }
     }
 
-    /// Takes in that a message could not be read: it is passed over.
-    pub(crate) fn skip(&mut self, shard_index: usize, position: Option<u64>) {
+    /// Takes in that a message could not be read: it is passed over. What it may have said of the open nights is read from the
+    /// store, and what it may have said of alerts is lost, which the operator gets to know.
+    pub(crate) fn skip(&mut self, shard_index: usize, position: Option<u64>, now: Now) {
         if let Some(shard) = self.shards.get_mut(shard_index) {
             shard.pass(position);
         }
+        self.doubt_nights(shard_index, now);
+        let partition = u32::try_from(shard_index).unwrap_or(u32::MAX);
+        let facts = AdminFacts::UnreadableEvents { partition, at: Timestamp::from_millis(now.wall_ms) };
+        self.tell_admin(shard_index, &format!("events/{partition}"), facts, now);
     }
 
     /// Does what time asks for: boards open, are refreshed and close; storms fold; the finished is forgotten.
@@ -138,12 +177,26 @@ impl Core {
     }
 }
 
+/// The board that a table or a summary is of.
+fn board_of<'a>(config: &'a Config, surface: &Surface) -> Option<&'a Board> {
+    let name = surface.key.split('/').nth(1)?;
+    config.boards.iter().find(|board| board.name == name)
+}
+
+/// The channel that a surface belongs to as configured now; `None`: nothing asks for it any more.
+fn home<'a>(config: &'a Config, surface: &Surface) -> Option<&'a str> {
+    match &surface.facts {
+        Facts::Board(_) | Facts::Summary(_) => board_of(config, surface).map(|board| config.channel_of(board)),
+        Facts::Admin(_) => Some(config.channel_for_admin()),
+        Facts::Alert(_) | Facts::Reply(_) | Facts::Blind(_) | Facts::Digest(_) => Some(&config.channel),
+    }
+}
+
 /// How patient to be with a surface.
 fn policy(config: &Config, surface: Option<&Surface>) -> Policy {
     let board = surface
         .filter(|surface| matches!(surface.facts, Facts::Board(_)))
-        .and_then(|surface| surface.key.split('/').nth(1))
-        .and_then(|name| config.boards.iter().find(|board| board.name == name));
+        .and_then(|surface| board_of(config, surface));
     Policy {
         reconcile_interval_ms: config.reconcile_interval_ms(),
         give_up_ms: config.reconcile_give_up_seconds.saturating_mul(1_000),

@@ -92,7 +92,8 @@ fn an_outage_with_two_hundred_failures_is_one_digest_with_exact_counts() {
     }
     rig.slack.fail_always(None);
     rig.pass(5 * MINUTE);
-    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
+    // One digest, and in its thread the names for which it has no room.
+    assert!(rig.visible()[1..].iter().all(|line| line.starts_with("↳ Also among")), "{:?}", rig.visible());
     assert!(rig.visible()[0].starts_with("🔴 *200 alerts at once* since "), "{:?}", rig.visible());
     rig.recovers("job-7");
     rig.pass(MINUTE);
@@ -346,4 +347,200 @@ fn boards_of_other_tenants_see_nothing() {
     rig.open_window();
     rig.pass(MINUTE);
     assert_eq!(rig.visible(), Vec::<String>::new());
+}
+
+#[test]
+fn with_another_channel_what_is_open_goes_there_with_its_replies() {
+    let mut rig = Rig::new(Config { channel: "the terminal".into(), ..Config::default() });
+    rig.fails("billing");
+    rig.pass(10_000);
+    rig.restart_with(Config { channel: "C1".into(), ..Config::default() });
+    rig.pass(10_000);
+    rig.recovers("billing");
+    rig.pass(10_000);
+    assert_eq!(rig.slack.channels, ["the terminal", "C1", "C1"]);
+    assert!(rig.visible()[2].starts_with("↳ ✅ *billing* recovered"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_correction_for_the_better_leaves_the_alert_saying_what_is_wrong() {
+    let mut rig = Rig::new(Config::default());
+    rig.fails("billing");
+    rig.pass(10_000);
+    rig.changes("billing", Status::Stale, Status::Succeeded);
+    rig.pass(10_000);
+    assert_eq!(rig.visible(), ["🔴 *billing* failed (production)"]);
+}
+
+#[test]
+fn a_slow_drizzle_of_alerts_does_not_go_silently_into_an_old_digest() {
+    let mut rig = Rig::new(Config::default());
+    for number in 0..30 {
+        rig.fails(&format!("job-{number}"));
+    }
+    rig.pass(5_000);
+    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
+    for number in 30..100 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(1_500);
+    }
+    assert!(rig.slack.edits >= 5, "it is edited while they come: {}", rig.slack.edits);
+    for number in 100..200 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(9_000);
+    }
+    let alone = rig.visible().iter().filter(|line| line.ends_with(" failed (production)")).count();
+    assert!(alone >= 95, "{alone} were told by themselves");
+}
+
+#[test]
+fn a_scheduler_that_changed_while_it_was_due_still_keeps_the_night_open() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "30 5 * * *");
+    rig.schedules("early", "0 1 * * *");
+    rig.open_window();
+    rig.judged("early", 60, Status::Running, Status::Succeeded);
+    rig.pass(340 * MINUTE);
+    rig.tags("nightly");
+    rig.watermark(5, 40);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["Night watch, 2026-11-24: under way"]);
+    rig.judged("nightly", 330, Status::Expected, Status::Missed);
+    rig.watermark(6, 1);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible()[1], "🔴 *Night watch, 2026-11-24*: ended with 1 problem");
+}
+
+#[test]
+fn a_silence_that_began_before_the_night_is_still_its_problem_after_a_restart() {
+    let mut rig = Rig::night();
+    rig.watches("worker", 600);
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.falls_silent("worker", -25, 575);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["Night watch, 2026-11-24: 1 problem so far"]);
+    rig.restart();
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(6, 1);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible()[1], "🔴 *Night watch, 2026-11-24*: ended with 1 problem");
+}
+
+#[test]
+fn a_scheduler_that_was_removed_leaves_the_night_with_and_without_a_restart() {
+    for restarts in [false, true] {
+        let mut rig = Rig::night();
+        rig.schedules("nightly", "0 1 * * *");
+        rig.schedules("old", "0 2 * * *");
+        rig.open_window();
+        rig.judged("old", 120, Status::Expected, Status::Running);
+        rig.pass(MINUTE);
+        rig.deletes("old");
+        if restarts {
+            rig.restart();
+        }
+        rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+        rig.watermark(3, 0);
+        rig.pass(MINUTE);
+        assert_eq!(rig.visible()[0], "Night watch, 2026-11-24: all clear", "{restarts}");
+    }
+}
+
+#[test]
+fn with_a_batch_lost_the_night_is_not_called_clear_and_the_operator_is_told() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.pass(MINUTE);
+    rig.garbles();
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(3, 0);
+    rig.pass(MINUTE);
+    rig.restart();
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(6, 1);
+    rig.pass(MINUTE);
+    let visible = rig.visible();
+    assert!(visible.iter().any(|line| line.contains("Events could not be read")), "{visible:?}");
+    let ended = "🟡 *Night watch, 2026-11-24*: ended, but one batch of events could not be read";
+    assert!(visible.iter().any(|line| line == ended), "{visible:?}");
+    assert!(!visible.iter().any(|line| line.contains("all clear")), "{visible:?}");
+}
+
+#[test]
+fn a_table_that_can_not_be_edited_any_more_ends_with_its_summary() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.pass(MINUTE);
+    rig.slack.fail_next(ChannelErrorKind::Fixed { code: "edit_window_closed".into() });
+    rig.judged("nightly", 60, Status::Expected, Status::Running);
+    rig.pass(MINUTE);
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(6, 1);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible()[1], "🟢 *Night watch, 2026-11-24*: all clear");
+    assert_eq!(rig.slack.messages.len(), 2);
+}
+
+#[test]
+fn another_window_on_the_same_day_is_another_night() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.schedules("late", "0 23 * * *");
+    rig.open_window();
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(6, 1);
+    rig.pass(MINUTE);
+    let mut board = Board::nightly(tenant());
+    board.start = "22:00".into();
+    rig.restart_with(Config { boards: vec![board], ..Config::default() });
+    rig.stop_for(22 * 60 * MINUTE);
+    rig.pass(MINUTE);
+    let visible = rig.visible();
+    assert_eq!(visible.last().unwrap(), "Night watch, 2026-11-24: under way", "{visible:?}");
+}
+
+#[test]
+fn a_message_that_is_refused_in_every_form_is_told_to_the_operator_and_kept() {
+    let mut rig = Rig::new(Config { admin_channel: Some("C-admin".into()), ..Config::default() });
+    for _ in 0..2 {
+        rig.slack.fail_next(ChannelErrorKind::Payload { code: "invalid_arguments".into() });
+    }
+    rig.fails("billing");
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["🛠️ *A message was refused* by #ronda in every form: invalid_arguments"]);
+    rig.pass(61 * MINUTE);
+    assert_eq!(rig.visible().last().unwrap(), "🔴 *billing* failed (production)");
+}
+
+#[test]
+fn a_digest_names_in_its_thread_those_without_room_and_turns_green_with_the_last_unnamed() {
+    let mut rig = Rig::new(Config::default());
+    for number in 0..510 {
+        rig.fails(&format!("job-{number}"));
+    }
+    rig.pass(MINUTE);
+    let named = |name: &str| rig.slack.messages.iter().any(|message| message.content.plain.contains(name));
+    assert!(named("job-0") && named("job-200") && named("job-499"), "{:?}", rig.visible());
+    assert_eq!(rig.visible().iter().filter(|line| line.starts_with("↳ ")).count(), 5, "{:?}", rig.visible());
+    for number in 0..510 {
+        rig.recovers(&format!("job-{number}"));
+    }
+    rig.pass(MINUTE);
+    assert!(rig.visible()[0].starts_with("🟢 *510 alerts at once*"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_lookup_that_is_told_to_wait_keeps_no_post_waiting() {
+    let mut rig = Rig::new(Config::default());
+    rig.slack.loses_answer = true;
+    rig.fails("billing");
+    rig.pass(2_000);
+    rig.slack.fail_next(rig::rate_limit(600));
+    rig.pass(2_000);
+    rig.fails("other");
+    rig.pass(10_000);
+    assert_eq!(rig.visible().len(), 2, "{:?}", rig.visible());
 }

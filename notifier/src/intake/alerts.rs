@@ -73,12 +73,20 @@ fn changed(
     let mut facts = before.clone();
     let escalated = is_escalation(&facts, cause);
     facts.summary = event.summary.clone();
-    facts.now = cause.clone();
+    if is_wrong(cause) {
+        facts.now = cause.clone();
+    }
     facts.streak = streak;
     shard.change(&key, |surface| surface.desire(Facts::Alert(facts), now.wall_ms));
     if escalated {
         reply(shard, &key, event, ReplyWhat::Escalated { change: cause.clone() }, now);
     }
+}
+
+/// Whether a change says what is wrong now. One that takes back a judgement says only that it is one less: the alert is still
+/// about the others.
+fn is_wrong(cause: &Change) -> bool {
+    cause.to.is_bad() || (cause.from, cause.to) == (OccurrenceStatus::Missed, OccurrenceStatus::Running)
 }
 
 /// Stale has become failed, or a missed one has started after all. One more failure is an edit only.

@@ -87,19 +87,14 @@ pub(super) fn unknown_followed(shard: &mut Shard, event: &SchedulerEvent, now: N
     if facts.unknown.len() < MAX_LISTED {
         facts.unknown.push((event.summary.name.clone(), time));
     }
-    shard.change(&key, |surface| {
-        surface.desire(Facts::Blind(facts), now.wall_ms);
-        // They tend to come in numbers: edit at a pace.
-        surface.not_before_ms = surface.not_before_ms.max(now.mono_ms + 2_000);
-    });
+    shard.change(&key, |surface| surface.desire_with_others(Facts::Blind(facts), now.wall_ms, now.mono_ms));
 }
 
 /// Frames that the queue had confirmed are missing: the operator must know.
 pub(super) fn lost(shard: &mut Shard, config: &Config, lost: &LostFrames, now: Now) {
-    let channel = config.admin_channel.as_ref().unwrap_or(&config.channel);
     let key = fit_key(format!("admin/lost/{}/{:016x}/{}", lost.partition, lost.gateway, lost.first));
     let facts = Facts::Admin(Box::new(AdminFacts::Lost(lost.clone())));
-    shard.insert(Surface::new(key, channel.clone(), facts, now.wall_ms, now.mono_ms));
+    shard.insert(Surface::new(key, config.channel_for_admin().to_owned(), facts, now.wall_ms, now.mono_ms));
 }
 
 /// A partition's clock stands still: the operator must know that nothing is judged.

@@ -4,7 +4,7 @@ use ronda_domain::event::{Change, Resolution};
 use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
 use ronda_domain::spec::Severity;
 
-use super::document::{Document, Span, colour};
+use super::document::{Document, Span, colour, tenant};
 use super::time::duration;
 use crate::surface::{AlertEnd, AlertFacts, AlertTone, ReplyFacts, ReplyWhat};
 
@@ -26,7 +26,7 @@ pub(crate) fn alert(alert: &AlertFacts) -> Document {
     }
     let mut paragraphs = Vec::new();
     if alert.maybe_repeat {
-        paragraphs.push(vec![Span::text("This may be a repeat: what was posted before could not be looked up.")]);
+        paragraphs.push(maybe_repeat());
     }
     Document {
         headline,
@@ -37,6 +37,11 @@ pub(crate) fn alert(alert: &AlertFacts) -> Document {
         footer: footer(alert),
         ..Document::default()
     }
+}
+
+/// For what is posted again without knowing whether it is visible.
+pub(super) fn maybe_repeat() -> Vec<Span> {
+    vec![Span::text("This may be a repeat: what was posted before could not be looked up.")]
 }
 
 /// What is wrong, to follow a name.
@@ -140,6 +145,7 @@ const fn severity(severity: Severity) -> &'static str {
 
 fn footer(alert: &AlertFacts) -> Vec<Span> {
     let mut footer = vec![Span::Code(alert.key.scheduler.to_string())];
+    footer.extend(tenant(alert.key.tenant.as_str()));
     if !alert.summary.runbook_url.is_empty() {
         footer.push(Span::text("  ·  "));
         footer.push(Span::Link { label: "Runbook", url: alert.summary.runbook_url.to_string() });
@@ -167,6 +173,7 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
             Span::Time(end.at),
             Span::text(")"),
         ],
+        ReplyWhat::Names { .. } => vec![Span::text("Also among these alerts:")],
         ReplyWhat::AfterTheEnd { change, at } => {
             vec![
                 Span::text("After the end: "),
@@ -181,5 +188,9 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
         ReplyWhat::Escalated { change } => change.error.as_deref().map(str::to_owned),
         _ => None,
     };
-    Document { headline, quote, ..Document::default() }
+    let list = match &reply.what {
+        ReplyWhat::Names { names } => names.iter().map(|name| vec![Span::bold(&**name)]).collect(),
+        _ => Vec::new(),
+    };
+    Document { headline, quote, list, ..Document::default() }
 }

@@ -48,6 +48,23 @@ pub(crate) fn fallback(document: &Document, zone: &TimeZone) -> String {
     cap(&text, MAX_TEXT_BYTES)
 }
 
+/// The whole message as text, where no blocks can be shown; the end of what is too long is left out.
+pub(crate) fn whole(document: &Document, zone: &TimeZone) -> String {
+    let mut lines = vec![line(&document.headline, zone)];
+    lines.extend(document.paragraphs.iter().map(|paragraph| line(paragraph, zone)));
+    lines.extend(document.fields.iter().map(|(label, value)| format!("*{label}*: {}", line(value, zone))));
+    lines
+        .extend(document.quote.iter().flat_map(|quote| quote.lines()).map(|quoted| format!("&gt; {}", mrkdwn(quoted))));
+    lines.extend(document.list.iter().map(|item| format!("• {}", line(item, zone))));
+    if !document.footer.is_empty() {
+        lines.push(line(&document.footer, zone));
+    }
+    if let Some(table) = &document.table {
+        lines.extend(aligned(table, MAX_DATA_ROWS).iter().map(|row| mrkdwn(row)));
+    }
+    cap(&lines.join("\n"), MAX_TEXT_BYTES)
+}
+
 /// The blocks, in the given form.
 pub(crate) fn blocks(document: &Document, form: Form, zone: &TimeZone) -> Vec<Value> {
     let mut blocks = Blocks { blocks: Vec::new(), budget: MAX_BLOCK_TEXT };

@@ -3,14 +3,14 @@
 use jiff::tz::TimeZone;
 use ronda_domain::record::OccurrenceStatus;
 
-use super::document::{Document, Span, Table, colour};
+use super::document::{Document, Span, Table, colour, tenant};
 use super::time::{duration, local, time_of_day};
-use crate::surface::{BoardFacts, BoardRow, Counts, SummaryFacts};
+use crate::surface::{BoardFacts, BoardRow, Counts, Doubts, SummaryFacts};
 
 pub(crate) fn table(board: &BoardFacts) -> Document {
     let zone = zone(&board.timezone);
     let state = match (board.closed, board.counts.problems()) {
-        (Some(_), _) => verdict(&board.counts),
+        (Some(_), _) => verdict(&board.counts, board.doubts),
         (None, 0) => "under way".to_owned(),
         (None, 1) => "1 problem so far".to_owned(),
         (None, problems) => format!("{problems} problems so far"),
@@ -19,12 +19,17 @@ pub(crate) fn table(board: &BoardFacts) -> Document {
     if let Some(closed) = board.closed {
         window.extend([Span::text("  ·  closed "), Span::Time(closed)]);
     }
+    if !board.rows.is_empty() {
+        // A cell can't show a reader's own time.
+        window.push(Span::text(format!("  ·  times in the table: {}", board.timezone)));
+    }
+    window.extend(tenant(&board.tenant));
     let rows = board.rows.iter().map(|row| cells(row, &zone)).collect();
     let header = vec!["Status", "Job", "Due", "Started", "Ended", "Done", "Detail"];
     let hidden = usize::try_from(board.hidden_problems.saturating_add(board.hidden_others)).unwrap_or(usize::MAX);
     Document {
         headline: vec![Span::text(format!("{}, {}: {state}", board.title, board.date))],
-        paragraphs: vec![counts_line(&board.counts, board.jobs)],
+        paragraphs: paragraphs(&board.counts, board.jobs, board.doubts),
         table: Some(Table { caption: format!("{} {}", board.title, board.date), header, rows, hidden }),
         footer: window,
         ..Document::default()
@@ -32,7 +37,7 @@ pub(crate) fn table(board: &BoardFacts) -> Document {
 }
 
 pub(crate) fn summary(summary: &SummaryFacts) -> Document {
-    let clear = summary.counts.problems() == 0 && summary.counts.open() == 0;
+    let clear = summary.counts.problems() == 0 && summary.counts.open() == 0 && !summary.doubts.any();
     let (mark, colour) = match (clear, summary.counts.problems()) {
         (true, _) => ("🟢", colour::GREEN),
         (false, 0) => ("🟡", colour::AMBER),
@@ -47,18 +52,55 @@ pub(crate) fn summary(summary: &SummaryFacts) -> Document {
         headline: vec![
             Span::text(format!("{mark} ")),
             Span::bold(format!("{}, {}", summary.title, summary.date)),
-            Span::text(format!(": {}", verdict(&summary.counts))),
+            Span::text(format!(": {}", verdict(&summary.counts, summary.doubts))),
         ],
         colour: Some(colour),
-        paragraphs: vec![counts_line(&summary.counts, summary.jobs)],
+        paragraphs: paragraphs(&summary.counts, summary.jobs, summary.doubts),
         list,
-        footer: vec![Span::Time(summary.start), Span::text(" to "), Span::Time(summary.end)],
+        footer: [Span::Time(summary.start), Span::text(" to "), Span::Time(summary.end)]
+            .into_iter()
+            .chain(tenant(&summary.tenant))
+            .collect(),
         ..Document::default()
     }
 }
 
-/// How a night ended. The all-clear is only for a night in which everything ended, and nothing ended badly.
-fn verdict(counts: &Counts) -> String {
+fn paragraphs(counts: &Counts, jobs: u32, doubts: Doubts) -> Vec<Vec<Span>> {
+    let mut paragraphs = vec![counts_line(counts, jobs)];
+    if doubts.any() {
+        let unknown = unknown(doubts);
+        paragraphs.push(vec![Span::text(format!("Not everything is known of this night: {unknown}."))]);
+    }
+    paragraphs
+}
+
+/// What is not known of a night, in words.
+fn unknown(doubts: Doubts) -> String {
+    let mut parts = Vec::new();
+    match doubts.batches {
+        0 => {}
+        1 => parts.push("one batch of events could not be read".to_owned()),
+        many => parts.push(format!("{many} batches of events could not be read")),
+    }
+    if doubts.rows > 0 {
+        parts.push(format!("{} stored rows could not be read", doubts.rows));
+    }
+    if doubts.untracked {
+        parts.push("there were more occurrences than are tracked".to_owned());
+    }
+    parts.join(", ")
+}
+
+/// How a night ended. The all-clear is only for a night in which everything ended, nothing ended badly, and nothing was lost.
+fn verdict(counts: &Counts, doubts: Doubts) -> String {
+    match (ending(counts), doubts.any()) {
+        (ending, false) => ending,
+        (_, true) if counts.problems() == 0 && counts.open() == 0 => format!("ended, but {}", unknown(doubts)),
+        (ending, true) => format!("{ending}, and {}", unknown(doubts)),
+    }
+}
+
+fn ending(counts: &Counts) -> String {
     let open = match counts.open() {
         0 => String::new(),
         open => format!("{open} still open"),

@@ -31,6 +31,11 @@ impl Span {
     }
 }
 
+/// Whose it is, for the end of a line, where there is more than the tenant that everybody begins with.
+pub(crate) fn tenant(tenant: &str) -> Option<Span> {
+    (!matches!(tenant, "" | "default")).then(|| Span::text(format!("  ·  tenant {tenant}")))
+}
+
 /// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Document {

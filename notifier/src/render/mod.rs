@@ -22,7 +22,7 @@ use document::Document;
 pub(crate) fn content(facts: &Facts, form: Form, zone: &TimeZone) -> Content {
     let document = document_of(facts);
     Content {
-        text: blocks::fallback(&document, zone),
+        text: if form == Form::Text { blocks::whole(&document, zone) } else { blocks::fallback(&document, zone) },
         blocks: if form == Form::Text { Vec::new() } else { blocks::blocks(&document, form, zone) },
         colour: if form == Form::Text { None } else { document.colour },
         plain: plain::text(&document, zone),

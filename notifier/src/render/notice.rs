@@ -1,9 +1,11 @@
 //! Blind notices, the operator's notices and storm digests, in words.
 
+use ronda_domain::time::Timestamp;
 use ronda_schemas::event::BlindReason;
 
+use super::alert::maybe_repeat;
 use super::board::word;
-use super::document::{Document, Span, colour};
+use super::document::{Document, Span, colour, tenant};
 use super::time::duration;
 use crate::surface::{AdminFacts, BlindFacts, DigestFacts};
 
@@ -54,6 +56,7 @@ pub(crate) fn blind(blind: &BlindFacts) -> Document {
         colour: Some(colour::AMBER),
         paragraphs,
         list,
+        footer: tenant(blind.tenant.as_str()).into_iter().collect(),
         ..Document::default()
     }
 }
@@ -82,20 +85,31 @@ pub(crate) fn admin(admin: &AdminFacts) -> Document {
                 ..Document::default()
             }
         }
-        AdminFacts::Destination { channel, code, at } => Document {
-            headline: vec![
-                Span::text("🛠️ "),
-                Span::bold("Messages can't be delivered"),
-                Span::text(format!(" to {channel}: {code}")),
-            ],
-            colour: Some(colour::RED),
-            paragraphs: vec![vec![
-                Span::text("Since "),
-                Span::Time(*at),
-                Span::text(". They are kept and will be delivered once that is put right."),
-            ]],
-            ..Document::default()
-        },
+        AdminFacts::Destination { channel, code, at } => trouble(
+            "Messages can't be delivered",
+            format!(" to {channel}: {code}"),
+            *at,
+            ". They are kept and will be delivered once that is put right.",
+        ),
+        AdminFacts::Refused { channel, code, at } => trouble(
+            "A message was refused",
+            format!(" by {channel} in every form: {code}"),
+            *at,
+            ". It is kept and tried again every hour; the log names it.",
+        ),
+        AdminFacts::UnreadableEvents { partition, at } => trouble(
+            "Events could not be read",
+            format!(": partition {partition} of the event queue is damaged"),
+            *at,
+            ". They were passed over, so an alert may be missing, and the open nights will not be called clear. The jobs' history \
+             is not concerned.",
+        ),
+        AdminFacts::UnreadableRows { rows, at } => trouble(
+            "The notifier's rows could not be read",
+            format!(": {rows} of them were passed over"),
+            *at,
+            ". A message that they belong to may be posted once more, and the open nights will not be called clear.",
+        ),
         AdminFacts::Held(held) => Document {
             headline: vec![
                 Span::text("🛠️ "),
@@ -118,10 +132,17 @@ pub(crate) fn admin(admin: &AdminFacts) -> Document {
     }
 }
 
+fn trouble(what: &str, where_and_why: String, at: Timestamp, consequence: &str) -> Document {
+    Document {
+        headline: vec![Span::text("🛠️ "), Span::bold(what), Span::text(where_and_why)],
+        colour: Some(colour::RED),
+        paragraphs: vec![vec![Span::text("Since "), Span::Time(at), Span::text(consequence)]],
+        ..Document::default()
+    }
+}
+
 pub(crate) fn digest(digest: &DigestFacts) -> Document {
-    let listed = digest.entries.len();
-    let total = listed + usize::try_from(digest.more).unwrap_or(usize::MAX);
-    let over = digest.entries.iter().filter(|entry| entry.ended).count();
+    let (total, over) = (digest.total(), digest.ended());
     let (mark, colour) = if over == total { ("🟢", colour::GREEN) } else { ("🔴", colour::RED) };
     let mut headline =
         vec![Span::text(format!("{mark} ")), Span::bold(format!("{total} alerts at once")), Span::text(" since ")];
@@ -140,11 +161,14 @@ pub(crate) fn digest(digest: &DigestFacts) -> Document {
             if !entry.team.is_empty() {
                 item.push(Span::text(format!(" ({})", entry.team)));
             }
+            // An alert's key is `a/<tenant>/…`.
+            item.extend(entry.surface.split('/').nth(1).and_then(tenant));
             item
         })
         .collect();
     if digest.more > 0 {
         list.push(vec![Span::text(format!("… and {} more", digest.more))]);
     }
-    Document { headline, colour: Some(colour), list, ..Document::default() }
+    let paragraphs = if digest.maybe_repeat { vec![maybe_repeat()] } else { Vec::new() };
+    Document { headline, colour: Some(colour), paragraphs, list, ..Document::default() }
 }

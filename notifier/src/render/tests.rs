@@ -10,7 +10,7 @@ use ronda_schemas::event::SchedulerSummary;
 use serde_json::{Value, json};
 
 use super::content;
-use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Facts, Form};
+use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Doubts, Facts, Form};
 
 const DUE: Timestamp = Timestamp::from_seconds(1_795_456_800);
 
@@ -68,7 +68,7 @@ fn an_alert_says_what_when_and_where_to_look() {
             field("Team", "payments"), field("Severity", "critical"),
         ]}),
         json!({"type":"section","text":{"type":"mrkdwn","text":"```disk full```"}}),
-        json!({"type":"context","elements":[{"type":"mrkdwn","text":"`billing`  ·  <https://wiki/billing|Runbook>"}]}),
+        json!({"type":"context","elements":[{"type":"mrkdwn","text":"`billing`  ·  tenant acme  ·  <https://wiki/billing|Runbook>"}]}),
     ];
     assert_eq!(shown.blocks, expected);
 }
@@ -82,7 +82,7 @@ fn a_terminal_shows_the_same() {
     let expected = "🟢 Nightly billing recovered (production)\n  Due         24 Nov 01:00 WIB\n  Started     24 Nov 01:00 WIB\n  \
         Failed      24 Nov 01:05 WIB\n  Over since  24 Nov 01:15 WIB\n  Lasted      10 min\n  Exit code   3\n  Took        5 min\n  \
         Run         r-7\n  In a row    2\n  Team        payments\n  Severity    critical\n  > disk full\n  > second line\n\
-        billing  ·  Runbook: https://wiki/billing";
+        billing  ·  tenant acme  ·  Runbook: https://wiki/billing";
     assert_eq!(shown.plain, expected);
 }
 
@@ -122,6 +122,8 @@ fn board(rows: usize, name: &str) -> BoardFacts {
         hidden_problems: 7,
         hidden_others: 0,
         closed: None,
+        doubts: Doubts::default(),
+        tenant: "".into(),
     }
 }
 
@@ -173,4 +175,34 @@ fn a_night_without_problems_says_so() {
     let shown = content(&Facts::Board(Box::new(facts)), Form::DataTable, &zone());
     assert!(shown.text.starts_with("Night watch, 2026-11-24: all clear\n*2* succeeded"), "{}", shown.text);
     assert_eq!(shown.blocks[2]["rows"][1][1]["text"], "job0");
+}
+
+#[test]
+fn the_tenant_that_everybody_begins_with_needs_no_name() {
+    let mut facts = alert("Nightly billing", "disk full");
+    facts.key.tenant = TenantId::new("default").unwrap();
+    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone());
+    assert!(!shown.plain.contains("tenant"), "{}", shown.plain);
+}
+
+#[test]
+fn the_text_form_says_everything_that_fits() {
+    let shown = content(&Facts::Alert(Box::new(alert("Nightly billing", "disk <full>"))), Form::Text, &zone());
+    for part in
+        ["*Nightly billing* failed", "*Exit code*: 3", "&gt; disk &lt;full&gt;", "|Runbook>", "*Team*: payments"]
+    {
+        assert!(shown.text.contains(part), "{part} is not in {}", shown.text);
+    }
+    let shown = content(&Facts::Board(Box::new(board(200, "job"))), Form::Text, &zone());
+    assert!(
+        shown.text.contains("✗ failed") && shown.text.contains("job0") && shown.text.len() <= 3_000,
+        "{}",
+        shown.text
+    );
+}
+
+#[test]
+fn the_table_says_whose_time_its_cells_are_in() {
+    let shown = content(&Facts::Board(Box::new(board(1, "job"))), Form::DataTable, &zone());
+    assert!(Value::Array(shown.blocks).to_string().contains("times in the table: Asia/Jakarta"));
 }

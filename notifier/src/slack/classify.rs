@@ -27,7 +27,8 @@ pub(super) fn transport(method: &str, error: &reqwest::Error) -> ChannelError {
         return ChannelError { kind, message: format!("{method}: no connection") };
     }
     if error.is_builder() {
-        let kind = ChannelErrorKind::Payload { code: "request_not_built".to_owned() };
+        // No content of ours does that: the token or the address can't be sent as they are.
+        let kind = ChannelErrorKind::DestinationBroken { code: "request_not_built".to_owned() };
         return ChannelError { kind, message: format!("{method}: the request could not be written") };
     }
     ambiguous(if error.is_timeout() { format!("{method}: no answer in time") } else { format!("{method}: cut off") })
@@ -97,12 +98,10 @@ fn kind_of(code: String) -> ChannelErrorKind {
         | "block_mismatch"
         | "invalid_arguments"
         | "invalid_array_arg" => ChannelErrorKind::Payload { code },
-        "message_not_found"
-        | "cant_update_message"
-        | "edit_window_closed"
-        | "thread_not_found"
-        | "cannot_reply_to_message"
-        | "cant_delete_message" => ChannelErrorKind::Missing { code },
+        "message_not_found" | "thread_not_found" => ChannelErrorKind::Missing { code },
+        "cant_update_message" | "edit_window_closed" | "cannot_reply_to_message" | "cant_delete_message" => {
+            ChannelErrorKind::Fixed { code }
+        }
         "update_failed" => ChannelErrorKind::NotSent { retry_after: SOON, rate_limited: false },
         other if other.starts_with("restricted_action") => ChannelErrorKind::DestinationBroken { code },
         other if other.starts_with("invalid_blocks") || other.starts_with("invalid_metadata") => {
@@ -135,6 +134,7 @@ mod tests {
             (200, r#"{"ok":false,"error":"restricted_action_thread_only_channel"}"#, "destination_broken"),
             (200, r#"{"ok":false,"error":"invalid_blocks_format"}"#, "payload"),
             (200, r#"{"ok":false,"error":"message_not_found"}"#, "missing"),
+            (200, r#"{"ok":false,"error":"edit_window_closed"}"#, "fixed"),
             (200, r#"{"ok":false,"error":"message_limit_exceeded"}"#, "not_sent"),
             (200, r#"{"ok":false,"error":"never_seen_before"}"#, "not_sent"),
         ] {

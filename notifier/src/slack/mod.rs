@@ -20,10 +20,16 @@ use crate::channel::{
     Channel, ChannelError, ChannelErrorKind, FindRequest, Found, Pacing, PostRequest, Posted, UpdateRequest,
 };
 
+use payload::Span;
+
 /// Slack's own address.
 const DEFAULT_API_URL: &str = "https://slack.com/api/";
 /// Pages of history that one lookup reads at most, of 200 messages each.
 const MAX_PAGES: usize = 10;
+
+/// How far from its claim a message is looked for first, in milliseconds: clocks are seldom further apart, and a busy channel's
+/// history is long.
+const NEAR_MS: i64 = 15 * 60_000;
 
 /// How to reach Slack.
 #[derive(Clone, Debug)]
@@ -127,8 +133,44 @@ impl SlackChannel {
         if let Some(known) = self.bot_id.lock().clone() {
             return Ok(Some(known));
         }
-        self.check().await?;
+        self.who_are_we().await?;
         Ok(self.bot_id.lock().clone())
+    }
+
+    /// Our messages in a part of the history; `None`: there are none in as much as is read at once, which was not all.
+    async fn find_in(
+        &self,
+        request: &FindRequest,
+        span: Span,
+        bot_id: Option<&str>,
+    ) -> Result<Option<Vec<Found>>, ChannelError> {
+        let method = if request.thread_ts.is_some() { "conversations.replies" } else { "conversations.history" };
+        let mut found = Vec::new();
+        let mut cursor = String::new();
+        let mut whole = false;
+        for _ in 0..MAX_PAGES {
+            let answer = self.call(method, Body::Form(payload::find(request, span, &cursor))).await?;
+            let messages = answer["messages"].as_array().map_or(&[][..], Vec::as_slice);
+            found.extend(messages.iter().filter_map(|message| payload::recognise(message, request, bot_id)));
+            match answer["response_metadata"]["next_cursor"].as_str() {
+                Some(next) if !next.is_empty() => next.clone_into(&mut cursor),
+                _ => {
+                    whole = true;
+                    break;
+                }
+            }
+        }
+        found.sort_by(|a, b| a.ts.cmp(&b.ts));
+        // Not read to the end, "not found" would be a guess.
+        Ok((whole || !found.is_empty()).then_some(found))
+    }
+
+    async fn who_are_we(&self) -> Result<String, ChannelError> {
+        let answer = self.call("auth.test", Body::Form(Vec::new())).await?;
+        *self.bot_id.lock() = answer["bot_id"].as_str().map(str::to_owned);
+        let user = answer["user"].as_str().unwrap_or("?");
+        let team = answer["team"].as_str().unwrap_or("?");
+        Ok(format!("{user} in {team}"))
     }
 }
 
@@ -159,12 +201,16 @@ impl Channel for SlackChannel {
         }
     }
 
-    async fn check(&self) -> Result<String, ChannelError> {
-        let answer = self.call("auth.test", Body::Form(Vec::new())).await?;
-        *self.bot_id.lock() = answer["bot_id"].as_str().map(str::to_owned);
-        let user = answer["user"].as_str().unwrap_or("?");
-        let team = answer["team"].as_str().unwrap_or("?");
-        Ok(format!("{user} in {team}"))
+    async fn check(&self, channels: &[String]) -> Result<String, ChannelError> {
+        let identity = self.who_are_we().await?;
+        for channel in channels {
+            // Who may post may not read yet, and without the history no lost answer can be settled.
+            let form = vec![("channel", channel.clone()), ("limit", "1".to_owned())];
+            self.call("conversations.history", Body::Form(form))
+                .await
+                .map_err(|error| ChannelError { message: format!("{} for {channel:?}", error.message), ..error })?;
+        }
+        Ok(identity)
     }
 
     async fn post(&self, request: PostRequest) -> Result<Posted, ChannelError> {
@@ -196,28 +242,17 @@ impl Channel for SlackChannel {
 
     async fn find(&self, request: FindRequest) -> Result<Vec<Found>, ChannelError> {
         let bot_id = self.bot_id().await?;
-        let method = if request.thread_ts.is_some() { "conversations.replies" } else { "conversations.history" };
-        let mut found = Vec::new();
-        let mut cursor = String::new();
-        for _ in 0..MAX_PAGES {
-            let answer = self.call(method, Body::Form(payload::find(&request, &cursor))).await?;
-            let messages = answer["messages"].as_array().map_or(&[][..], Vec::as_slice);
-            found.extend(
-                messages.iter().filter_map(|message| payload::recognise(message, &request.k, bot_id.as_deref())),
-            );
-            match answer["response_metadata"]["next_cursor"].as_str() {
-                Some(next) if !next.is_empty() => next.clone_into(&mut cursor),
-                _ => {
-                    found.sort_by(|a, b| a.ts.cmp(&b.ts));
-                    return Ok(found);
-                }
-            }
+        let (first_ms, last_ms) = request.claimed_ms;
+        let near = Span { oldest_ms: first_ms - NEAR_MS, latest_ms: Some(last_ms + NEAR_MS) };
+        let near = self.find_in(&request, near, bot_id.as_deref()).await?;
+        if let Some(found) = near.as_ref().filter(|found| !found.is_empty()) {
+            return Ok(found.clone());
         }
-        // Not read to the end, so "not found" would be a guess.
-        if found.is_empty() {
-            return Err(classify::ambiguous("the channel's history is too long to be read to its end"));
+        let all = Span { oldest_ms: request.oldest_ms, latest_ms: None };
+        match self.find_in(&request, all, bot_id.as_deref()).await? {
+            Some(found) => Ok(found),
+            // A busy channel. What was read whole is where the message would be, unless a clock is far off.
+            None => near.ok_or_else(|| classify::ambiguous("the channel's history is too long to be read to its end")),
         }
-        found.sort_by(|a, b| a.ts.cmp(&b.ts));
-        Ok(found)
     }
 }

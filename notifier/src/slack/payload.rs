@@ -46,20 +46,32 @@ fn put_content(body: &mut Value, content: &Content) {
 fn metadata(metadata: &Metadata) -> Value {
     json!({
         "event_type": EVENT_TYPE,
-        "event_payload": {"k": metadata.k, "gen": metadata.generation, "rev": metadata.revision},
+        "event_payload": {
+            "i": metadata.installation, "k": metadata.k, "gen": metadata.generation, "rev": metadata.revision,
+        },
     })
 }
 
-pub(super) fn find(request: &FindRequest, cursor: &str) -> Vec<(&'static str, String)> {
+/// Which part of a history is read, in wall times: from, and until when, if not to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) oldest_ms: i64,
+    pub(super) latest_ms: Option<i64>,
+}
+
+pub(super) fn find(request: &FindRequest, span: Span, cursor: &str) -> Vec<(&'static str, String)> {
     let mut form = vec![
         ("channel", request.channel.clone()),
-        ("oldest", seconds(request.oldest_ms)),
+        ("oldest", seconds(span.oldest_ms)),
         ("inclusive", "true".to_owned()),
         ("include_all_metadata", "true".to_owned()),
         ("limit", "200".to_owned()),
     ];
     if let Some(parent) = &request.thread_ts {
         form.push(("ts", parent.clone()));
+    }
+    if let Some(latest_ms) = span.latest_ms {
+        form.push(("latest", seconds(latest_ms)));
     }
     if !cursor.is_empty() {
         form.push(("cursor", cursor.to_owned()));
@@ -73,11 +85,12 @@ fn seconds(millis: i64) -> String {
     format!("{}.{:03}000", millis / 1_000, millis % 1_000)
 }
 
-/// A message of ours with this key.
-pub(super) fn recognise(message: &Value, k: &str, bot_id: Option<&str>) -> Option<Found> {
+/// A message of ours, and of this installation, with this key.
+pub(super) fn recognise(message: &Value, wanted: &FindRequest, bot_id: Option<&str>) -> Option<Found> {
     let payload = &message["metadata"]["event_payload"];
     let ours = message["metadata"]["event_type"] == EVENT_TYPE
-        && payload["k"] == k
+        && payload["i"] == wanted.installation
+        && payload["k"] == wanted.k
         && bot_id.is_none_or(|bot| message["bot_id"] == bot);
     if !ours {
         return None;
@@ -95,15 +108,24 @@ mod tests {
 
     #[test]
     fn only_our_own_messages_with_the_key_are_recognised() {
+        let wanted = |installation: &str, k: &str| FindRequest {
+            channel: "C".into(),
+            thread_ts: None,
+            installation: installation.into(),
+            k: k.into(),
+            oldest_ms: 0,
+            claimed_ms: (0, 0),
+        };
         let message = json!({
             "ts":"1.2","bot_id":"B1",
-            "metadata":{"event_type":"ronda_surface","event_payload":{"k":"a","gen":2,"rev":7}},
+            "metadata":{"event_type":"ronda_surface","event_payload":{"i":"here","k":"a","gen":2,"rev":7}},
         });
         let found = Found { ts: "1.2".into(), generation: 2, revision: 7 };
-        assert_eq!(recognise(&message, "a", Some("B1")), Some(found));
-        assert_eq!(recognise(&message, "b", Some("B1")), None);
-        assert_eq!(recognise(&message, "a", Some("B2")), None);
-        assert_eq!(recognise(&json!({"ts":"1.2","text":"a"}), "a", None), None);
+        assert_eq!(recognise(&message, &wanted("here", "a"), Some("B1")), Some(found));
+        assert_eq!(recognise(&message, &wanted("here", "b"), Some("B1")), None);
+        assert_eq!(recognise(&message, &wanted("there", "a"), Some("B1")), None, "another installation's");
+        assert_eq!(recognise(&message, &wanted("here", "a"), Some("B2")), None);
+        assert_eq!(recognise(&json!({"ts":"1.2","text":"a"}), &wanted("here", "a"), None), None);
     }
 
     #[test]
@@ -114,7 +136,7 @@ mod tests {
             colour: Some("#a30200"),
             plain: String::new(),
         };
-        let metadata = Metadata { k: "a".into(), generation: 0, revision: 1 };
+        let metadata = Metadata { installation: "here".into(), k: "a".into(), generation: 0, revision: 1 };
         let body = update(&UpdateRequest { channel: "C".into(), ts: "1".into(), content, metadata });
         assert_eq!(body["blocks"], json!([]));
         assert_eq!(body["attachments"][0]["color"], "#a30200");

@@ -27,6 +27,18 @@ pub(crate) enum Facts {
     Digest(Box<DigestFacts>),
 }
 
+impl Facts {
+    /// Says from now on that it may be visible already. `false`: it is of a kind that waits until that is known.
+    pub(super) fn becomes_repeat(&mut self) -> bool {
+        match self {
+            Self::Alert(alert) => alert.maybe_repeat = true,
+            Self::Digest(digest) => digest.maybe_repeat = true,
+            _ => return false,
+        }
+        true
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AlertFacts {
     pub(crate) key: SchedulerKey,
@@ -90,6 +102,8 @@ pub(crate) enum ReplyWhat {
     Ended { opened_at: Timestamp, end: AlertEnd },
     /// Something changed after its night had ended.
     AfterTheEnd { change: Change, at: Timestamp },
+    /// Those for which a digest has no room.
+    Names { names: Vec<Box<str>> },
 }
 
 /// How many occurrences of a night are where.
@@ -161,6 +175,28 @@ pub(crate) struct BoardFacts {
     /// Schedulers without a problem that are not in `rows`.
     pub(crate) hidden_others: u32,
     pub(crate) closed: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) doubts: Doubts,
+    /// Whose schedulers they are.
+    #[serde(default)]
+    pub(crate) tenant: Box<str>,
+}
+
+/// What is not known of a night: with any of it, it is not called clear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Doubts {
+    /// There were more occurrences than are tracked.
+    pub(crate) untracked: bool,
+    /// Event batches that could not be read.
+    pub(crate) batches: u32,
+    /// Stored rows that could not be read.
+    pub(crate) rows: u32,
+}
+
+impl Doubts {
+    pub(crate) const fn any(self) -> bool {
+        self.untracked || self.batches > 0 || self.rows > 0
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +229,11 @@ pub(crate) struct SummaryFacts {
     pub(crate) jobs: u32,
     pub(crate) problems: Vec<BoardRow>,
     pub(crate) hidden_problems: u32,
+    #[serde(default)]
+    pub(crate) doubts: Doubts,
+    /// Whose schedulers they are.
+    #[serde(default)]
+    pub(crate) tenant: Box<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,6 +256,12 @@ pub(crate) enum AdminFacts {
     Lost(LostFrames),
     /// A channel refuses us.
     Destination { channel: String, code: String, at: Timestamp },
+    /// A message is refused in every form that there is.
+    Refused { channel: String, code: String, at: Timestamp },
+    /// Event batches can't be read.
+    UnreadableEvents { partition: u32, at: Timestamp },
+    /// Rows of the notifier can't be read.
+    UnreadableRows { rows: u32, at: Timestamp },
     /// A partition's clock stands still.
     Held(ClockHeld),
 }
@@ -225,6 +272,23 @@ pub(crate) struct DigestFacts {
     pub(crate) entries: Vec<DigestEntry>,
     /// Alerts beyond those in `entries`.
     pub(crate) more: u32,
+    /// Posted although it may be visible already: the history could not be read.
+    #[serde(default)]
+    pub(crate) maybe_repeat: bool,
+    /// Of those in `more`, how many are over.
+    #[serde(default)]
+    pub(crate) more_ended: u32,
+}
+
+impl DigestFacts {
+    pub(crate) fn total(&self) -> usize {
+        self.entries.len() + usize::try_from(self.more).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn ended(&self) -> usize {
+        let named = self.entries.iter().filter(|entry| entry.ended).count();
+        named + usize::try_from(self.more_ended).unwrap_or(usize::MAX)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,12 +19,18 @@ pub(crate) struct Policy {
 
 /// A lookup this soon after an ambiguous answer finds most messages that were posted; it does not count when it finds none.
 const FIRST_LOOK_MS: u64 = 1_000;
+/// How long a change of what changes in numbers waits for the next one.
+const GATHERING_MS: u64 = 2_000;
 /// Lookups that must find nothing before a surface is posted again.
 const READS: u8 = 2;
 /// Attempts at removing a message before it is left where it is.
 const MAX_DELETES: u32 = 20;
 /// The longest pause between attempts at one surface.
 const MAX_BACKOFF_MS: u64 = 300_000;
+/// The pause after even the plainest form of a message was refused: what stands in the way will hardly go by itself.
+const REFUSED_BACKOFF_MS: u64 = 3_600_000;
+/// Most other channels on which a surface is remembered.
+const MAX_PARKED: usize = 4;
 
 /// The call that a surface needs next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +71,22 @@ impl Surface {
         true
     }
 
+    /// The same for what tends to come in numbers: the first change waits a little for others, which then don't put it off
+    /// any further.
+    pub(crate) fn desire_with_others(&mut self, facts: Facts, wall_ms: i64, now_ms: u64) -> bool {
+        let first = self.is_shown();
+        let new = self.desire(facts, wall_ms);
+        if first && new {
+            self.not_before_ms = self.not_before_ms.max(now_ms + GATHERING_MS);
+        }
+        new
+    }
+
+    /// Whether what is visible is what is desired.
+    fn is_shown(&self) -> bool {
+        self.applied.as_ref().is_some_and(|applied| applied.revision >= self.desired)
+    }
+
     /// The call that it needs now, if any.
     pub(crate) fn work(&self, now_ms: u64) -> Option<Work> {
         if now_ms < self.not_before_ms {
@@ -78,7 +100,7 @@ impl Surface {
             Phase::Unknown { .. } => Some(Work::Find),
             Phase::Live => match &self.applied {
                 Some(_) if self.check_at_ms.is_some_and(|at| now_ms >= at) => Some(Work::Find),
-                Some(applied) if applied.revision < self.desired => {
+                Some(applied) if applied.revision < self.desired && !self.fixed => {
                     Some(Work::Edit { channel: applied.channel.clone(), ts: applied.ts.clone() })
                 }
                 _ => None,
@@ -92,11 +114,7 @@ impl Surface {
         match &self.phase {
             Phase::Gone => self.twins.is_empty() || self.applied.is_none(),
             Phase::Absent => !self.is_to_be_shown(),
-            Phase::Live => {
-                self.twins.is_empty()
-                    && self.check_at_ms.is_none()
-                    && self.applied.as_ref().is_some_and(|applied| applied.revision >= self.desired)
-            }
+            Phase::Live => self.twins.is_empty() && self.check_at_ms.is_none() && (self.fixed || self.is_shown()),
             Phase::Posting { .. } | Phase::Editing { .. } | Phase::Unknown { .. } => false,
         }
     }
@@ -128,7 +146,9 @@ impl Surface {
             (Work::Find, Outcome::Failed(kind)) => self.find_failed(&kind, now_ms, policy),
             (Work::Delete { ts, .. }, Outcome::Deleted) => self.forget_twin(ts),
             (Work::Delete { ts, .. }, Outcome::Failed(kind)) => match kind {
-                ChannelErrorKind::Missing { .. } | ChannelErrorKind::Payload { .. } => self.forget_twin(ts),
+                ChannelErrorKind::Missing { .. }
+                | ChannelErrorKind::Fixed { .. }
+                | ChannelErrorKind::Payload { .. } => self.forget_twin(ts),
                 _ if self.attempts + 1 >= MAX_DELETES => self.forget_twin(ts),
                 _ => self.back_off(now_ms, 0),
             },
@@ -140,6 +160,7 @@ impl Surface {
     fn posted(&mut self, posted: Posted, now_ms: u64, policy: &Policy) {
         let Phase::Posting { revision, .. } = self.phase else { return };
         self.applied = Some(Applied { revision, channel: posted.channel, ts: posted.ts });
+        self.fixed = false;
         self.live(now_ms, policy);
         if self.generation > 0 {
             // An earlier attempt may still turn up.
@@ -179,9 +200,14 @@ impl Surface {
                     self.form = form;
                     self.phase = Phase::Absent;
                 }
-                None => self.phase = Phase::Gone,
+                // Nobody has seen it, so it is not given up.
+                None => {
+                    self.phase = Phase::Absent;
+                    self.back_off(now_ms, REFUSED_BACKOFF_MS);
+                }
             },
-            ChannelErrorKind::Missing { .. } => self.phase = Phase::Gone,
+            // To what it should be a reply to nothing can be said any more.
+            ChannelErrorKind::Missing { .. } | ChannelErrorKind::Fixed { .. } => self.phase = Phase::Gone,
             ChannelErrorKind::Orphaned { stray } => {
                 let revision = self.desired;
                 self.phase = Phase::Gone;
@@ -232,6 +258,8 @@ impl Surface {
                     self.phase = Phase::Gone;
                 }
             }
+            // It is still there, as it was: replies below it say what has changed.
+            ChannelErrorKind::Fixed { .. } => self.fixed = true,
         }
     }
 
@@ -289,10 +317,8 @@ impl Surface {
             }
             Phase::Unknown { since_ms, .. } => {
                 self.not_before_ms = now_ms + policy.reconcile_interval_ms;
-                if now_ms.saturating_sub(since_ms) >= policy.give_up_ms
-                    && let Facts::Alert(alert) = &mut self.facts
-                {
-                    alert.maybe_repeat = true;
+                let given_up = now_ms.saturating_sub(since_ms) >= policy.give_up_ms;
+                if given_up && self.facts.becomes_repeat() {
                     self.desired += 1;
                     self.post_again();
                     self.not_before_ms = now_ms;
@@ -317,8 +343,9 @@ impl Surface {
     }
 
     /// Makes sense of a row that another process left: a claimed post may be visible, a claimed edit may have been made,
-    /// or may still arrive. And what is visible on another kind of channel is not visible on this one.
-    pub(crate) fn recover(&mut self, now_ms: u64, target: &str, policy: &Policy) {
+    /// or may still arrive. And what is visible on another channel is not visible on the one where it shall be now: `target`
+    /// is the kind, `home` the channel as configured today; `None`: nothing asks for it any more.
+    pub(crate) fn recover(&mut self, now_ms: u64, target: &str, home: Option<&str>, policy: &Policy) {
         self.not_before_ms = now_ms;
         self.attempts = 0;
         match self.phase {
@@ -333,29 +360,41 @@ impl Surface {
             }
             Phase::Absent | Phase::Live | Phase::Gone => {}
         }
-        if !self.target.is_empty() && self.target != target {
-            self.move_to(target, now_ms);
+        let channel = home.unwrap_or(&self.channel).to_owned();
+        if self.target.is_empty() {
+            self.channel = channel;
+        } else if self.target != target || self.channel != channel {
+            self.move_to(target, channel, now_ms);
+            if home.is_none() && self.applied.is_none() {
+                self.phase = Phase::Gone;
+            }
         }
     }
 
-    fn move_to(&mut self, target: &str, now_ms: u64) {
+    fn move_to(&mut self, target: &str, channel: String, now_ms: u64) {
         let from = std::mem::replace(&mut self.target, target.to_owned());
+        let from_channel = std::mem::replace(&mut self.channel, channel);
         let applied = self.applied.take();
+        let unseen = applied.is_none() && self.phase == Phase::Absent;
         if applied.is_some() || matches!(self.phase, Phase::Unknown { .. }) {
-            self.parked.retain(|parked| parked.target != from);
+            self.parked.retain(|parked| !parked.is_of(&from, &from_channel));
             self.parked.push(Parked {
                 target: from,
                 applied,
                 first_claim_wall_ms: self.first_claim_wall_ms,
                 last_claim_wall_ms: self.last_claim_wall_ms,
+                channel: from_channel,
             });
+            let surplus = self.parked.len().saturating_sub(MAX_PARKED);
+            self.parked.drain(..surplus);
         }
         self.twins.clear();
         self.check_at_ms = None;
+        self.fixed = false;
         self.form = super::Form::DataTable;
         self.first_claim_wall_ms = 0;
         self.last_claim_wall_ms = 0;
-        if let Some(index) = self.parked.iter().position(|parked| parked.target == target) {
+        if let Some(index) = self.parked.iter().position(|parked| parked.is_of(target, &self.channel)) {
             let parked = self.parked.swap_remove(index);
             self.phase = match &parked.applied {
                 Some(_) => Phase::Live,
@@ -364,7 +403,8 @@ impl Surface {
             self.applied = parked.applied;
             self.first_claim_wall_ms = parked.first_claim_wall_ms;
             self.last_claim_wall_ms = parked.last_claim_wall_ms;
-        } else if self.is_current() {
+        } else if self.is_current() || unseen {
+            // What is true now; and what was still to be said to anybody at all.
             self.phase = Phase::Absent;
         } else {
             self.phase = Phase::Gone;

@@ -16,6 +16,23 @@ fn facts(number: u64) -> Facts {
     }))
 }
 
+fn digest() -> Facts {
+    Facts::Digest(Box::new(DigestFacts {
+        opened_at: Timestamp::MIN,
+        more: 0,
+        entries: vec![DigestEntry {
+            surface: "a".into(),
+            name: "a".into(),
+            team: "".into(),
+            status: ronda_domain::record::OccurrenceStatus::Failed,
+            subject: ronda_domain::record::Subject::Silence { since: Timestamp::MIN },
+            ended: false,
+        }],
+        maybe_repeat: false,
+        more_ended: 0,
+    }))
+}
+
 fn surface() -> Surface {
     Surface::new("k".into(), "C".into(), facts(0), 0, 0)
 }
@@ -96,7 +113,7 @@ impl World {
     fn take(&mut self, surface: &mut Surface, step: Step) {
         let Some(work) = surface.work(self.now_ms) else {
             if matches!(step, Step::Killed { .. }) {
-                surface.recover(self.now_ms, "slack", &POLICY);
+                surface.recover(self.now_ms, "slack", Some("C"), &POLICY);
             }
             return;
         };
@@ -118,7 +135,7 @@ impl World {
                 if carried_out {
                     self.carry_out(surface, &work);
                 }
-                surface.recover(self.now_ms, "slack", &POLICY);
+                surface.recover(self.now_ms, "slack", Some("C"), &POLICY);
                 return;
             }
         };
@@ -199,27 +216,16 @@ fn a_late_twin_is_removed_and_the_earliest_kept() {
 #[test]
 fn what_was_shown_on_a_terminal_is_shown_on_slack_and_found_again_there() {
     let mut surface = surface();
-    surface.facts = Facts::Digest(Box::new(DigestFacts {
-        opened_at: Timestamp::MIN,
-        more: 0,
-        entries: vec![DigestEntry {
-            surface: "a".into(),
-            name: "a".into(),
-            team: "".into(),
-            status: ronda_domain::record::OccurrenceStatus::Failed,
-            subject: ronda_domain::record::Subject::Silence { since: Timestamp::MIN },
-            ended: false,
-        }],
-    }));
+    surface.facts = digest();
     let applied = |ts: &str| Applied { revision: 1, channel: "C".into(), ts: ts.into() };
     surface.target = "slack".into();
     surface.phase = Phase::Live;
     surface.applied = Some(applied("7"));
-    surface.recover(0, "terminal", &POLICY);
+    surface.recover(0, "terminal", Some("C"), &POLICY);
     assert_eq!(surface.work(0), Some(Work::Post), "what is true now is shown there too");
     surface.phase = Phase::Live;
     surface.applied = Some(applied("0001"));
-    surface.recover(0, "slack", &POLICY);
+    surface.recover(0, "slack", Some("C"), &POLICY);
     assert_eq!((&surface.phase, &surface.applied), (&Phase::Live, &Some(applied("7"))));
 }
 
@@ -229,10 +235,10 @@ fn a_post_of_unknown_fate_is_looked_up_when_its_kind_of_channel_comes_back() {
         let mut surface = surface();
         surface.claim(&Work::Post, 1, "slack", 1_700);
         surface.phase = phase;
-        surface.recover(0, "terminal", &POLICY);
+        surface.recover(0, "terminal", Some("C"), &POLICY);
         assert_eq!(surface.work(0), None, "what is over is not shown on the terminal");
         let mut surface = Surface::decode(&surface.encode().unwrap()).unwrap();
-        surface.recover(0, "slack", &POLICY);
+        surface.recover(0, "slack", Some("C"), &POLICY);
         assert_eq!(surface.work(0), Some(Work::Find), "not posted without a lookup");
         assert_eq!(surface.first_claim_wall_ms, 1_700, "looked for from when it was first tried");
         let found = Found { ts: "9".into(), generation: 0, revision: 1 };
@@ -260,4 +266,83 @@ fn rows_survive_their_encoding() {
     let mut surface = surface();
     surface.phase = Phase::Unknown { since_ms: 3, reads: 1 };
     assert_eq!(Surface::decode(&surface.encode().unwrap()).unwrap(), surface);
+}
+
+#[test]
+fn a_channel_that_was_corrected_gets_what_is_open_and_what_nobody_has_seen() {
+    let mut open = surface();
+    open.facts = digest();
+    open.claim(&Work::Post, 1, "slack", 0);
+    open.settle(&Work::Post, Outcome::Posted(Posted { channel: "C".into(), ts: "1".into() }), 0, &POLICY);
+    open.recover(0, "slack", Some("D"), &POLICY);
+    assert_eq!((open.work(0), open.channel.as_str()), (Some(Work::Post), "D"));
+    open.recover(0, "slack", Some("C"), &POLICY);
+    assert_eq!((&open.phase, open.applied.as_ref().map(|applied| applied.ts.as_str())), (&Phase::Live, Some("1")));
+
+    let mut refused = surface();
+    refused.claim(&Work::Post, 1, "slack", 0);
+    let kind = ChannelErrorKind::DestinationBroken { code: "channel_not_found".into() };
+    refused.settle(&Work::Post, Outcome::Failed(kind), 0, &POLICY);
+    refused.recover(0, "slack", Some("D"), &POLICY);
+    assert_eq!(refused.work(0), Some(Work::Post), "a notice that nobody has seen");
+    refused.recover(0, "terminal", None, &POLICY);
+    assert_eq!(refused.phase, Phase::Gone, "nothing asks for it any more");
+}
+
+#[test]
+fn what_is_refused_in_its_plainest_form_is_kept_and_tried_again_later() {
+    let mut surface = surface();
+    let mut now_ms = 0;
+    for _ in 0..2 {
+        let work = surface.work(now_ms).unwrap();
+        surface.claim(&work, 1, "slack", 0);
+        let kind = ChannelErrorKind::Payload { code: "invalid_arguments".into() };
+        surface.settle(&work, Outcome::Failed(kind), now_ms, &POLICY);
+    }
+    assert_eq!((&surface.phase, surface.work(60_000), surface.is_settled()), (&Phase::Absent, None, false));
+    now_ms = 3_600_000;
+    assert_eq!(surface.work(now_ms), Some(Work::Post));
+}
+
+#[test]
+fn a_digest_of_unknown_fate_is_posted_again_when_the_history_stays_unreadable() {
+    for (facts, expected) in [(digest(), true), (facts(0), false)] {
+        let mut surface = surface();
+        surface.facts = facts;
+        surface.phase = Phase::Unknown { since_ms: 0, reads: 0 };
+        let broken = || Outcome::Failed(ChannelErrorKind::DestinationBroken { code: "missing_scope".into() });
+        surface.settle(&Work::Find, broken(), 599_999, &POLICY);
+        assert!(matches!(surface.phase, Phase::Unknown { .. }));
+        surface.settle(&Work::Find, broken(), 600_000, &POLICY);
+        assert_eq!(surface.work(600_000) == Some(Work::Post), expected);
+        let repeat = matches!(&surface.facts, Facts::Digest(digest) if digest.maybe_repeat);
+        assert_eq!(repeat, expected, "it says that it may be one");
+    }
+}
+
+#[test]
+fn a_message_that_can_not_be_edited_any_more_is_still_there() {
+    let mut surface = surface();
+    surface.claim(&Work::Post, 1, "slack", 0);
+    surface.settle(&Work::Post, Outcome::Posted(Posted { channel: "C".into(), ts: "1".into() }), 0, &POLICY);
+    surface.desire(facts(1), 0);
+    let edit = surface.work(0).unwrap();
+    surface.claim(&edit, 1, "slack", 0);
+    let kind = ChannelErrorKind::Fixed { code: "edit_window_closed".into() };
+    surface.settle(&edit, Outcome::Failed(kind), 0, &POLICY);
+    surface.desire(facts(2), 0);
+    assert_eq!((&surface.phase, surface.work(1_000_000), surface.is_settled()), (&Phase::Live, None, true));
+    assert!(surface.applied.is_some(), "so that replies find it");
+}
+
+#[test]
+fn what_comes_in_numbers_waits_once_and_not_for_ever() {
+    let mut surface = surface();
+    surface.phase = Phase::Live;
+    surface.applied = Some(Applied { revision: 1, channel: "C".into(), ts: "1".into() });
+    for number in 0..20 {
+        surface.desire_with_others(facts(100 + number), 0, number * 100);
+    }
+    assert_eq!(surface.work(1_999), None);
+    assert!(matches!(surface.work(2_000), Some(Work::Edit { .. })));
 }

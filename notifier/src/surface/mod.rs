@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use facts::{
     AdminFacts, AlertEnd, AlertFacts, AlertTone, BlindFacts, BoardFacts, BoardRow, Counts, DigestEntry, DigestFacts,
-    Facts, ReplyFacts, ReplyWhat, SummaryFacts,
+    Doubts, Facts, ReplyFacts, ReplyWhat, SummaryFacts,
 };
 pub(crate) use machine::{Outcome, Policy, Work};
 
@@ -20,7 +20,7 @@ pub(crate) use machine::{Outcome, Policy, Work};
 pub(crate) struct Surface {
     /// Its name within the shard; rides along with the message.
     pub(crate) key: String,
-    /// Where it shall be shown, as configured.
+    /// Where it shall be shown, as configured; together with `target` it is what `applied` and `phase` are about.
     pub(crate) channel: String,
     /// The surface that it is a reply to.
     pub(crate) parent: Option<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Surface {
     pub(crate) form: Form,
     /// The kind of channel that `applied` and `phase` are about; empty until the first claim.
     pub(crate) target: String,
-    /// What was visible on another kind of channel, for when that one comes back.
+    /// What was visible on another channel, for when that one comes back.
     pub(crate) parked: Vec<Parked>,
     /// The digest that shows it in its place.
     pub(crate) folded_into: Option<String>,
@@ -60,6 +60,9 @@ pub(crate) struct Surface {
     pub(crate) check_at_ms: Option<u64>,
     /// Failed attempts in a row, for back-off.
     pub(crate) attempts: u32,
+    /// What is visible is still there and can't be changed any more.
+    #[serde(default)]
+    pub(crate) fixed: bool,
 }
 
 impl Versioned for Surface {
@@ -75,7 +78,7 @@ pub(crate) struct Applied {
     pub(crate) ts: String,
 }
 
-/// What is, or may be, visible of a surface on another kind of channel.
+/// What is, or may be, visible of a surface on another channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Parked {
     pub(crate) target: String,
@@ -87,6 +90,15 @@ pub(crate) struct Parked {
     /// Wall time of the last claim of a post there.
     #[serde(default)]
     pub(crate) last_claim_wall_ms: i64,
+    /// Which channel of that kind, as configured then; empty in rows that knew only one.
+    #[serde(default)]
+    pub(crate) channel: String,
+}
+
+impl Parked {
+    fn is_of(&self, target: &str, channel: &str) -> bool {
+        self.target == target && (self.channel == channel || self.channel.is_empty())
+    }
 }
 
 /// Where a surface is between desired and applied.
@@ -152,6 +164,7 @@ impl Surface {
             not_before_ms,
             check_at_ms: None,
             attempts: 0,
+            fixed: false,
         }
     }
 
@@ -169,17 +182,17 @@ impl Surface {
         match &self.facts {
             Facts::Alert(alert) => alert.ended.is_some(),
             Facts::Board(board) => board.closed.is_some(),
-            Facts::Digest(digest) => digest.entries.iter().all(|entry| entry.ended),
+            Facts::Digest(digest) => digest.ended() >= digest.total(),
             Facts::Reply(_) | Facts::Summary(_) | Facts::Blind(_) | Facts::Admin(_) => true,
         }
     }
 
-    /// Whether it is to be shown anew on another kind of channel: what is true now, not what is over.
+    /// Whether it is to be shown anew on another channel: what is true now, not what is over.
     fn is_current(&self) -> bool {
         match &self.facts {
             Facts::Alert(alert) => alert.ended.is_none(),
             Facts::Board(board) => board.closed.is_none(),
-            Facts::Digest(digest) => digest.entries.iter().any(|entry| !entry.ended),
+            Facts::Digest(digest) => digest.ended() < digest.total(),
             Facts::Reply(_) | Facts::Summary(_) | Facts::Blind(_) | Facts::Admin(_) => false,
         }
     }

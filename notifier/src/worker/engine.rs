@@ -1,29 +1,33 @@
 //! The core with store and channel: commits what it claims before it calls, and what it learns after.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_domain::id::{SchedulerId, SchedulerKey};
 use ronda_queue::Token;
-use ronda_runtime::CancellationToken;
+use ronda_runtime::{CancellationToken, Component};
+use ronda_schemas::codec::{DecodeError, Versioned};
 use ronda_schemas::row::SchedulerRow;
-use ronda_store::error::StoreError;
-use ronda_store::port::{HistoryEntry, HistoryQuery, Store};
+use ronda_store::error::{StoreError, StoreErrorKind};
+use ronda_store::port::{HistoryEntry, HistoryQuery, Store, SurfaceWrite};
 use tokio::sync::{mpsc, watch};
 
-use super::NotifierError;
 use super::source::Batches;
-use crate::board::Window;
+use super::{NotifierError, is_newer};
+use crate::board::{Night, Window};
 use crate::channel::{Channel, ChannelError};
 use crate::config::Config;
-use crate::core::{Call, Core, LoadingNight, NightToLoad, Request};
+use crate::core::{Call, Core, NightToRead, Request};
 use crate::intake::Now;
-use crate::shard::Shard;
+use crate::shard::{INSTALLATION_ROW, Installation, Shard};
 use crate::status::NotifierStatus;
 use crate::surface::Outcome;
 
 /// Rows read at once.
 const PAGE: usize = 500;
+/// Schedulers read between two turns, each with its history: alerts don't wait for a night to be read.
+const SCHEDULERS_A_TURN: usize = 100;
 /// Most history entries of one scheduler read for one night.
 const MAX_HISTORY: usize = 10_000;
 /// Pause after a failed store call that may succeed later.
@@ -40,6 +44,12 @@ pub(super) enum Done {
     Check(Result<String, ChannelError>),
 }
 
+/// A night that is being read.
+struct Reading {
+    night: NightToRead,
+    after: Option<SchedulerId>,
+}
+
 struct Progress {
     /// Settles what was taken in since the last commit.
     taken_in: Option<Token>,
@@ -49,7 +59,10 @@ struct Progress {
 /// See the module.
 pub(super) struct Engine {
     core: Core,
+    config: Arc<Config>,
     store: Arc<dyn Store>,
+    patience: Patience,
+    reading: VecDeque<Reading>,
     channel: Arc<dyn Channel>,
     progress: Vec<Progress>,
     done: mpsc::Sender<Done>,
@@ -70,19 +83,41 @@ impl Engine {
         shards: u32,
         now: Now,
         done: mpsc::Sender<Done>,
-        cancel: &CancellationToken,
+        patience: Patience,
     ) -> Result<Option<Self>, NotifierError> {
         let mut loaded = Vec::new();
         for id in 0..shards {
-            let Some(shard) = patiently(cancel, || load_shard(store.as_ref(), id)).await? else { return Ok(None) };
+            let load = || load_shard(store.as_ref(), id);
+            let Some(shard) = patience.wait_for(load).await? else { return Ok(None) };
             loaded.push(shard?);
         }
+        let first = loaded.first().map(|shard| (shard.epoch, shard.installation.clone()));
+        let installation = match first {
+            Some((epoch, None)) => {
+                let made = new_installation()?;
+                let row = made.encode()?;
+                let save = || {
+                    let write = SurfaceWrite { key: INSTALLATION_ROW.to_owned(), row: Some(row.clone()) };
+                    store.commit_surfaces(0, epoch, vec![write])
+                };
+                if patience.wait_for(save).await?.is_none() {
+                    return Ok(None);
+                }
+                made.0
+            }
+            Some((_, Some(known))) => known,
+            None => String::new(),
+        };
         let progress = (0..shards).map(|_| Progress { taken_in: None, committed: watch::Sender::new(None) }).collect();
-        let mut core = Core::new(config, channel.kind(), channel.pacing(), loaded);
+        let mut core = Core::new(Arc::clone(&config), channel.kind(), installation, channel.pacing(), loaded);
         core.recover(now);
-        let mut engine = Self {
+        core.recover_nights(now);
+        Ok(Some(Self {
             core,
+            config,
             store,
+            patience,
+            reading: VecDeque::new(),
             channel,
             progress,
             done,
@@ -92,13 +127,7 @@ impl Engine {
             connected: None,
             identity: None,
             check_error: None,
-        };
-        for night in engine.core.nights_left(now) {
-            if engine.load_night(night, cancel).await?.is_none() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(engine))
+        }))
     }
 
     /// What each shard's reader needs: its number, where it goes on, and what it may settle.
@@ -128,7 +157,7 @@ impl Engine {
         for (position, batch) in &delivered.batches {
             match batch {
                 Some(batch) => self.core.ingest(delivered.shard, *position, batch, now),
-                None => self.core.skip(delivered.shard, *position),
+                None => self.core.skip(delivered.shard, *position, now),
             }
         }
         if let Some(progress) = self.progress.get_mut(delivered.shard) {
@@ -158,20 +187,21 @@ impl Engine {
     }
 
     /// One round: nights are opened, time is told, claims are committed and called.
-    pub(super) async fn turn(&mut self, now: Now, cancel: &CancellationToken) -> Result<(), NotifierError> {
-        for night in self.core.nights_to_open(now) {
-            self.load_night(night, cancel).await?;
-        }
+    pub(super) async fn turn(&mut self, now: Now) -> Result<(), NotifierError> {
+        self.core.open_nights(now);
+        let nights = self.core.take_nights_to_read();
+        self.reading.extend(nights.into_iter().map(|night| Reading { night, after: None }));
+        self.read_on().await?;
         for (board, key, window) in self.core.take_reloads() {
-            self.reload(board, &key, &window, cancel).await?;
+            self.reload(board, &key, &window).await?;
         }
         self.core.tick(now);
         let mut calls = Vec::new();
         while let Some(call) = self.core.next_call(now) {
             calls.push(call);
         }
-        self.commit(now, false, cancel).await?;
-        if cancel.is_cancelled() && !calls.is_empty() {
+        self.commit(now, false).await?;
+        if self.patience.cancel.is_cancelled() && !calls.is_empty() {
             // The claims may not be committed, so nothing is sent; the next start sorts it out.
             return Ok(());
         }
@@ -192,20 +222,16 @@ impl Engine {
         if self.next_check_ms.is_some_and(|at| now.mono_ms >= at) {
             self.next_check_ms = None;
             let (channel, done) = (Arc::clone(&self.channel), self.done.clone());
+            let channels = self.config.channels();
             tokio::spawn(async move {
-                let answer = channel.check().await;
+                let answer = channel.check(&channels).await;
                 let _ = done.send(Done::Check(answer)).await;
             });
         }
     }
 
     /// Makes everything durable that changed; cursor and clocks alone only now and then, unless `all`.
-    pub(super) async fn commit(
-        &mut self,
-        now: Now,
-        all: bool,
-        cancel: &CancellationToken,
-    ) -> Result<(), NotifierError> {
+    pub(super) async fn commit(&mut self, now: Now, all: bool) -> Result<(), NotifierError> {
         let meta_due = all || now.mono_ms >= self.next_meta_ms;
         if meta_due {
             self.next_meta_ms = now.mono_ms + META_INTERVAL_MS;
@@ -219,8 +245,9 @@ impl Engine {
             loop {
                 match self.store.commit_surfaces(id, epoch, writes.clone()).await {
                     Ok(()) => break,
-                    Err(error) if error.retryable && !cancel.is_cancelled() => {
+                    Err(error) if error.retryable && !self.patience.cancel.is_cancelled() => {
                         tracing::warn!(shard = id, error = %error, "the notifier's rows could not be committed; trying again");
+                        self.patience.health.beat();
                         tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)).await;
                     }
                     Err(error) => return Err(NotifierError::store(id, error)),
@@ -233,59 +260,69 @@ impl Engine {
         Ok(())
     }
 
-    async fn load_night(
-        &mut self,
-        night: NightToLoad,
-        cancel: &CancellationToken,
-    ) -> Result<Option<()>, NotifierError> {
-        let Some(board) = self.core.board(night.board).cloned() else { return Ok(Some(())) };
-        let query = query(&night.window);
-        let mut loading = LoadingNight::new(night);
-        let mut after: Option<SchedulerId> = None;
-        loop {
-            let store = self.store.as_ref();
-            let Some(page) = patiently(cancel, || store.schedulers(&board.tenant, after.as_ref(), PAGE)).await? else {
-                return Ok(None);
-            };
-            let full = page.len() >= PAGE;
-            after = page.last().map(|row| row.key.scheduler.clone());
-            for row in page {
-                let Some(history) = patiently(cancel, || store.history(&row.key, &query)).await? else {
-                    return Ok(None);
-                };
-                loading.take_in(&board, &row, &history);
-            }
-            if !full {
-                break;
-            }
-        }
-        self.core.begin_night(loading);
-        Ok(Some(()))
+    /// Whether there is something to read, so that the next turn need not wait.
+    pub(super) fn is_reading(&self) -> bool {
+        !self.reading.is_empty()
     }
 
-    async fn reload(
-        &mut self,
-        board: usize,
-        key: &SchedulerKey,
-        window: &Window,
-        cancel: &CancellationToken,
-    ) -> Result<(), NotifierError> {
-        let store = self.store.as_ref();
-        let read = || async {
-            let row = store.scheduler(key.tenant.as_str(), key.scheduler.as_str()).await?;
-            let history = store.history(key, &query(window)).await?;
-            Ok(row.map(|row| (row, history)))
-        };
-        let found: Option<Option<(SchedulerRow, Vec<HistoryEntry>)>> = patiently(cancel, read).await?;
-        if let Some(Some((row, history))) = found {
-            self.core.reload(board, window, &row, &history);
+    /// Reads the next schedulers of a night.
+    async fn read_on(&mut self) -> Result<(), NotifierError> {
+        let Some(mut reading) = self.reading.pop_front() else { return Ok(()) };
+        let Some(board) = self.core.board(reading.night.board) else { return Ok(()) };
+        let tenant = board.tenant.clone();
+        let store = Arc::clone(&self.store);
+        let next = || store.schedulers(&tenant, reading.after.as_ref(), SCHEDULERS_A_TURN);
+        let Some(page) = self.patience.wait_for(next).await? else { return Ok(()) };
+        let full = page.len() >= SCHEDULERS_A_TURN;
+        reading.after = page.last().map(|row| row.key.scheduler.clone());
+        for row in page {
+            let window = &reading.night.window;
+            let Some(history) = self.history(&row, window).await? else { return Ok(()) };
+            self.core.read(reading.night.board, window, &row, history.as_deref());
+            self.patience.health.beat();
         }
+        if full {
+            self.reading.push_front(reading);
+        } else {
+            self.core.all_read(&reading.night);
+        }
+        Ok(())
+    }
+
+    /// A scheduler's history of a night; `Some(None)`: it can't be read.
+    async fn history(
+        &self,
+        row: &SchedulerRow,
+        window: &Window,
+    ) -> Result<Option<Option<Vec<HistoryEntry>>>, NotifierError> {
+        let from = Night::history_from(window, row);
+        let query = HistoryQuery { from, until: window.end, after: None, limit: MAX_HISTORY };
+        match self.patience.wait_for(|| self.store.history(&row.key, &query)).await {
+            Ok(history) => Ok(history.map(Some)),
+            Err(NotifierError::Store(error)) if error.kind == StoreErrorKind::Unreadable && !is_newer(&error) => {
+                metrics::counter!("ronda_notifier_unreadable_rows_total").increment(1);
+                tracing::error!(scheduler = %row.key.scheduler, error = %error, "a history can't be read; its night will not be called clear");
+                Ok(Some(None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn reload(&mut self, board: usize, key: &SchedulerKey, window: &Window) -> Result<(), NotifierError> {
+        let read = || self.store.scheduler(key.tenant.as_str(), key.scheduler.as_str());
+        let Some(Some(row)) = self.patience.wait_for(read).await? else { return Ok(()) };
+        if let Some(history) = self.history(&row, window).await? {
+            self.core.read(board, window, &row, history.as_deref());
+        }
+        self.patience.health.beat();
         Ok(())
     }
 }
 
-fn query(window: &Window) -> HistoryQuery {
-    HistoryQuery { from: window.start, until: window.end, after: None, limit: MAX_HISTORY }
+fn new_installation() -> Result<Installation, NotifierError> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| NotifierError::Random { message: error.to_string() })?;
+    Ok(Installation(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 async fn load_shard(store: &dyn Store, id: u32) -> Result<Result<Shard, NotifierError>, StoreError> {
@@ -296,8 +333,14 @@ async fn load_shard(store: &dyn Store, id: u32) -> Result<Result<Shard, Notifier
         let page = store.surfaces(id, "", after.as_deref(), PAGE).await?;
         let full = page.len() >= PAGE;
         for (key, row) in &page {
-            if let Err(error) = shard.load_row(key, row) {
-                return Ok(Err(error.into()));
+            match shard.load_row(key, row) {
+                Ok(()) => {}
+                Err(error @ DecodeError::NewerVersion { .. }) => return Ok(Err(error.into())),
+                Err(error) => {
+                    metrics::counter!("ronda_notifier_unreadable_rows_total").increment(1);
+                    tracing::error!(shard = id, row = %key, error = %error, "a row can't be read and is passed over");
+                    shard.unread_rows += 1;
+                }
             }
         }
         after = page.into_iter().next_back().map(|(key, _)| key);
@@ -307,23 +350,34 @@ async fn load_shard(store: &dyn Store, id: u32) -> Result<Result<Shard, Notifier
     }
 }
 
-/// Tries until it succeeds, fails for good, or is cancelled (`None`).
-async fn patiently<T, F, Fut>(cancel: &CancellationToken, mut attempt: F) -> Result<Option<T>, NotifierError>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(Some(value)),
-            Err(error) if error.retryable => {
-                tracing::warn!(error = %error, "the store can't be asked; trying again");
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(None),
-                    () = tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)) => {}
+/// How the store is waited for: until it answers, fails for good, or we are cancelled.
+#[derive(Clone)]
+pub(super) struct Patience {
+    pub(super) cancel: CancellationToken,
+    /// Told that we make progress also while the store makes us wait: a restart would not cure that.
+    pub(super) health: Component,
+}
+
+impl Patience {
+    /// `None`: cancelled.
+    async fn wait_for<T, F, Fut>(&self, mut attempt: F) -> Result<Option<T>, NotifierError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(Some(value)),
+                Err(error) if error.retryable => {
+                    tracing::warn!(error = %error, "the store can't be asked; trying again");
+                    self.health.beat();
+                    tokio::select! {
+                        () = self.cancel.cancelled() => return Ok(None),
+                        () = tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)) => {}
+                    }
                 }
+                Err(error) => return Err(NotifierError::Store(error)),
             }
-            Err(error) => return Err(NotifierError::Store(error)),
         }
     }
 }

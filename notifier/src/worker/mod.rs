@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ronda_queue::Queue;
 use ronda_runtime::{CancellationToken, Clock, Component, Health};
+use ronda_schemas::codec::DecodeError;
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::Store;
 use thiserror::Error;
@@ -21,7 +22,7 @@ use crate::channel::Channel;
 use crate::config::{Config, ConfigError};
 use crate::intake::Now;
 use crate::status::NotifierStatus;
-use engine::{Done, Engine};
+use engine::{Done, Engine, Patience};
 
 /// How often time is looked at when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -53,10 +54,39 @@ pub enum NotifierError {
     },
     /// A stored row can't be read.
     #[error("a row of the notifier can't be used: {0}")]
-    Row(#[from] ronda_schemas::codec::DecodeError),
+    Row(#[from] DecodeError),
+    /// An event was written by a newer release. It is neither passed nor settled, so nothing is lost.
+    #[error("partition {shard} of the event queue can't be read on: {error}")]
+    Event {
+        /// Which partition.
+        shard: u32,
+        /// What was found.
+        #[source]
+        error: DecodeError,
+    },
+    /// The system gives no random numbers.
+    #[error("no name for this installation can be made: {message}")]
+    Random {
+        /// What happened.
+        message: String,
+    },
+}
+
+/// Whether an error comes of data that a newer release wrote.
+fn is_newer(error: &(dyn std::error::Error + 'static)) -> bool {
+    let newer = |error: &(dyn std::error::Error + 'static)| {
+        matches!(error.downcast_ref::<DecodeError>(), Some(DecodeError::NewerVersion { .. }))
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(newer)
 }
 
 impl NotifierError {
+    /// Whether a newer release is needed to go on.
+    #[must_use]
+    pub fn needs_newer_release(&self) -> bool {
+        is_newer(self)
+    }
+
     fn store(shard: u32, error: StoreError) -> Self {
         if error.kind == StoreErrorKind::Fenced { Self::Fenced { shard } } else { Self::Store(error) }
     }
@@ -137,7 +167,7 @@ impl Notifier {
             shards,
             self.now(),
             done_sender,
-            cancel,
+            Patience { cancel: cancel.clone(), health: health.clone() },
         )
         .await?;
         let Some(mut engine) = loaded else { return Ok(()) };
@@ -154,6 +184,8 @@ impl Notifier {
                 () = cancel.cancelled() => break,
                 Some(outcome) = done.recv() => engine.finish(outcome, self.now()),
                 Some(batch) = batches.recv() => engine.take_in(&batch?, self.now()),
+                // While a night is read there is no time to wait.
+                () = std::future::ready(()), if engine.is_reading() => {}
                 _ = ticker.tick() => {}
             }
             // Whatever else is there already shares the commit.
@@ -164,19 +196,14 @@ impl Notifier {
                 let Ok(batch) = batches.try_recv() else { break };
                 engine.take_in(&batch?, self.now());
             }
-            engine.turn(self.now(), cancel).await?;
+            engine.turn(self.now()).await?;
             health.beat();
-            self.publish_status(&engine);
+            self.publish_status(&engine, health);
         }
-        self.drain(&mut engine, &mut done, cancel).await
+        self.drain(&mut engine, &mut done).await
     }
 
-    async fn drain(
-        &self,
-        engine: &mut Engine,
-        done: &mut mpsc::Receiver<Done>,
-        cancel: &CancellationToken,
-    ) -> Result<(), NotifierError> {
+    async fn drain(&self, engine: &mut Engine, done: &mut mpsc::Receiver<Done>) -> Result<(), NotifierError> {
         let deadline = tokio::time::Instant::now() + self.config.drain();
         while engine.in_flight() > 0 {
             match tokio::time::timeout_at(deadline, done.recv()).await {
@@ -185,15 +212,17 @@ impl Notifier {
                 Ok(None) | Err(_) => break,
             }
         }
-        engine.commit(self.now(), true, cancel).await
+        engine.commit(self.now(), true).await
     }
 
-    fn publish_status(&self, engine: &Engine) {
+    fn publish_status(&self, engine: &Engine, health: &Component) {
         let status = engine.status();
         self.status.send_if_modified(|known| {
             let changed = *known != status;
             if changed {
                 metrics::gauge!("ronda_notifier_backlog_surfaces").set(gauge(status.backlog));
+                // A destination that refuses us is no reason to send traffic elsewhere, but one to look.
+                health.set_ready(true, status.last_error.clone().unwrap_or_default());
                 *known = status;
             }
             changed

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ronda_queue::{Delivery, Position, Queue, QueueErrorKind, ReceiveLimit, Receiver, Token};
 use ronda_runtime::CancellationToken;
-use ronda_schemas::codec::Versioned;
+use ronda_schemas::codec::{DecodeError, Versioned};
 use ronda_schemas::event::EventBatch;
 use tokio::sync::{mpsc, watch};
 
@@ -119,20 +119,35 @@ impl Reader {
     }
 
     async fn hand_on(&self, deliveries: &[Delivery]) -> Result<(), ()> {
-        let Some(last) = deliveries.last() else { return Ok(()) };
-        let decode = |delivery: &Delivery| match EventBatch::decode(&delivery.message) {
-            Ok(batch) => Some(batch),
-            Err(error) => {
-                metrics::counter!("ronda_notifier_unreadable_batches_total").increment(1);
-                tracing::error!(partition = self.shard, error = %error, "an event batch can't be read and is passed over");
-                None
+        let mut batches = Vec::with_capacity(deliveries.len());
+        let mut token = None;
+        let mut newer = None;
+        for delivery in deliveries {
+            let batch = match EventBatch::decode(&delivery.message) {
+                Ok(batch) => Some(batch),
+                Err(error @ DecodeError::NewerVersion { .. }) => {
+                    newer = Some(NotifierError::Event { shard: self.partition(), error });
+                    break;
+                }
+                Err(error) => {
+                    metrics::counter!("ronda_notifier_unreadable_batches_total").increment(1);
+                    tracing::error!(partition = self.shard, error = %error, "an event batch can't be read and is passed over");
+                    None
+                }
+            };
+            batches.push((delivery.position.map(|position| position.0), batch));
+            token = Some(delivery.token);
+        }
+        if let Some(token) = token {
+            self.sender.send(Ok(Batches { shard: self.shard, batches, token })).await.map_err(drop)?;
+        }
+        match newer {
+            // What comes from there on waits for the release that can read it.
+            Some(error) => {
+                let _ = self.sender.send(Err(error)).await;
+                Err(())
             }
-        };
-        let batches = deliveries
-            .iter()
-            .map(|delivery| (delivery.position.map(|position| position.0), decode(delivery)))
-            .collect();
-        let batches = Batches { shard: self.shard, batches, token: last.token };
-        self.sender.send(Ok(batches)).await.map_err(drop)
+            None => Ok(()),
+        }
     }
 }

@@ -96,6 +96,22 @@ fn a_slack_token_without_a_channel_is_a_mistake_and_never_shown() {
 }
 
 #[test]
+fn a_token_from_a_file_may_end_with_a_line_break_and_nothing_else_that_fits_into_no_header() {
+    let with = |token: &str| Sources {
+        environment: vec![
+            (String::from("SLACK_BOT_TOKEN"), token.to_owned()),
+            (String::from("SLACK_CHANNEL"), String::from("C1")),
+        ],
+        ..Sources::default()
+    };
+    assert_eq!(load(&with("xoxb-secret\n")).unwrap().settings.slack.bot_token.expose(), "xoxb-secret");
+    for token in ["xoxb-se\ncret", "xoxb-sécret"] {
+        let told = mistakes(&with(token)).join("\n");
+        assert!(told.contains("bot_token") && told.contains("visible ASCII") && !told.contains("xoxb"), "{told}");
+    }
+}
+
+#[test]
 fn the_file_that_config_init_writes_is_the_defaults_also_when_every_line_is_taken() {
     let example = example_file();
     let (_dir, sources) = file(&example);

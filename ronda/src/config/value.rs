@@ -138,6 +138,13 @@ impl Value for Secret {
     fn from_toml(value: &Toml) -> Result<Self, String> {
         // The value itself stays out of the message.
         let text = value.as_str().ok_or_else(|| format!("is {}, but must be a text", article(value.type_str())))?;
+        // The line break that a file or a here-document ends with is no part of it, and nothing else fits into a header.
+        let text = text.trim();
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(String::from(
+                "has a character that is no visible ASCII, but must be a secret as it was given out",
+            ));
+        }
         Ok(Self::new(text))
     }
 

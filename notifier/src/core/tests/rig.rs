@@ -7,15 +7,17 @@ use std::time::Duration;
 use ronda_domain::event::{Change, Event, EventKind, Lifecycle, Resolution};
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{Gap, Input};
-use ronda_domain::record::{OccurrenceStatus, Subject};
+use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus, Subject};
 use ronda_domain::spec::{Schedule, SchedulerSpec, Severity};
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{BlindNotice, BlindReason, EventBatch, EventEnvelope, SchedulerEvent, SchedulerSummary};
 use ronda_schemas::row::SchedulerRow;
+use ronda_store::port::HistoryEntry;
 
+use crate::board::{Night, Window};
 use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
 use crate::config::{Board, Config};
-use crate::core::{Core, LoadingNight, Request};
+use crate::core::{Core, Request};
 use crate::intake::Now;
 use crate::shard::Shard;
 use crate::surface::Outcome;
@@ -49,6 +51,8 @@ pub(super) struct Slack {
     pub(super) posts: u32,
     pub(super) edits: u32,
     pub(super) broken: Option<String>,
+    /// Where was posted.
+    pub(super) channels: Vec<String>,
     pub(super) refuses_removal: bool,
     /// The next call is carried out, and its answer is lost.
     pub(super) loses_answer: bool,
@@ -87,6 +91,7 @@ impl Slack {
                 if self.broken.as_ref() == Some(&post.channel) {
                     return failed(ChannelErrorKind::DestinationBroken { code: "is_archived".into() });
                 }
+                self.channels.push(post.channel.clone());
                 self.posts += 1;
                 self.last_ts += 1;
                 let ts = format!("{:010}", self.last_ts);
@@ -139,6 +144,7 @@ pub(super) struct Rig {
     now: Now,
     pub(super) slack: Slack,
     rows: Vec<SchedulerRow>,
+    records: Vec<(SchedulerKey, OccurrenceRecord)>,
     stored: Vec<(String, Vec<u8>)>,
     events: u64,
 }
@@ -148,7 +154,16 @@ impl Rig {
         let config = Arc::new(config);
         let core = core(&config, Shard::new(0, 1));
         let now = Now { wall_ms: EVENING, mono_ms: 0 };
-        Self { config, core, now, slack: Slack::default(), rows: Vec::new(), stored: Vec::new(), events: 0 }
+        Self {
+            config,
+            core,
+            now,
+            slack: Slack::default(),
+            rows: Vec::new(),
+            records: Vec::new(),
+            stored: Vec::new(),
+            events: 0,
+        }
     }
 
     /// With the default board.
@@ -158,28 +173,72 @@ impl Rig {
 
     /// Registers a scheduler in the store, without an event.
     pub(super) fn schedules(&mut self, id: &str, cron: &str) {
-        let key = key(id);
-        let spec = SchedulerSpec {
-            name: id.into(),
-            description: "".into(),
-            team: "".into(),
-            environment: "production".into(),
-            tags: Box::new([]),
-            schedule: Schedule::Cron { expression: cron.into(), timezone: "Asia/Jakarta".into() },
-            start_grace_seconds: 300,
-            early_window_seconds: 60,
-            max_run_seconds: None,
-            heartbeat_timeout_seconds: None,
-            alert_after: 1,
-            recover_after: 1,
-            severity: Severity::Warning,
-            runbook_url: "".into(),
+        let schedule = Schedule::Cron { expression: cron.into(), timezone: "Asia/Jakarta".into() };
+        self.register(id, spec(id, schedule));
+    }
+
+    /// Registers, in the store, a scheduler that only sends heartbeats, at least one in so many seconds.
+    pub(super) fn watches(&mut self, id: &str, heartbeat_timeout_seconds: u32) {
+        let spec = spec(id, Schedule::None);
+        self.register(id, SchedulerSpec { heartbeat_timeout_seconds: Some(heartbeat_timeout_seconds), ..spec });
+    }
+
+    /// Gives a scheduler a tag.
+    pub(super) fn tags(&mut self, id: &str) {
+        let row = self.rows.iter().find(|row| row.key == key(id)).unwrap();
+        let mut spec = row.state.as_ref().unwrap().spec().clone();
+        spec.tags = Box::new(["new".into()]);
+        self.register(id, spec);
+        self.lifecycle(id, Lifecycle::Updated);
+    }
+
+    /// Takes a scheduler away.
+    pub(super) fn deletes(&mut self, id: &str) {
+        self.rows.retain(|row| row.key != key(id));
+        self.lifecycle(id, Lifecycle::Deleted);
+    }
+
+    /// Puts a heartbeat's silence into the history and tells of it: the last one, and when it was overdue, in seconds after
+    /// midnight.
+    pub(super) fn falls_silent(&mut self, id: &str, since: i64, noticed: i64) {
+        let at = |seconds: i64| Timestamp::from_millis(MIDNIGHT + seconds * 1_000);
+        let subject = Subject::Silence { since: at(since) };
+        let change = Change {
+            subject: subject.clone(),
+            started_at: None,
+            ended_at: Some(at(noticed)),
+            ..self.change(at(0), OccurrenceStatus::Expected, OccurrenceStatus::Stale)
         };
-        let mut state = None;
+        self.records.push((
+            key(id),
+            OccurrenceRecord {
+                subject,
+                status: OccurrenceStatus::Stale,
+                started_at: None,
+                ended_at: change.ended_at,
+                late_start_ms: None,
+                stale: None,
+                runs: 0,
+                corrections: Vec::new(),
+            },
+        ));
+        self.event(id, "silent", EventKind::Changed(change));
+    }
+
+    /// A batch of events can't be read.
+    pub(super) fn garbles(&mut self) {
+        self.core.skip(0, Some(1_000_000), self.now);
+    }
+
+    fn register(&mut self, id: &str, spec: SchedulerSpec) {
+        let key = key(id);
+        let known = self.rows.iter().position(|row| row.key == key).map(|index| self.rows.remove(index));
+        let mut state = known.and_then(|row| row.state);
         let at = Timestamp::from_millis(self.now.wall_ms);
         let mut effects = ronda_domain::Effects::new();
         let input = Input::Register(Box::new(spec));
-        ronda_domain::apply(&mut state, &key, &input, at, MessageId::default(), &mut effects);
+        let message = MessageId { source: 0, sequence: self.events, index: 0 };
+        ronda_domain::apply(&mut state, &key, &input, at, message, &mut effects);
         self.rows.push(SchedulerRow { key, state, epoch: 1, position: 1, outbox: Vec::new() });
     }
 
@@ -195,12 +254,19 @@ impl Rig {
     }
 
     fn turn(&mut self) {
-        for night in self.core.nights_to_open(self.now) {
-            self.load(night);
+        self.core.open_nights(self.now);
+        for night in self.core.take_nights_to_read() {
+            let tenant = self.core.board(night.board).unwrap().tenant.clone();
+            for row in self.rows.iter().filter(|row| row.key.tenant == tenant) {
+                let history = self.history(row, &night.window);
+                self.core.read(night.board, &night.window, row, Some(&history));
+            }
+            self.core.all_read(&night);
         }
         for (board, key, window) in self.core.take_reloads() {
             if let Some(row) = self.rows.iter().find(|row| row.key == key) {
-                self.core.reload(board, &window, row, &[]);
+                let history = self.history(row, &window);
+                self.core.read(board, &window, row, Some(&history));
             }
         }
         self.core.tick(self.now);
@@ -212,13 +278,13 @@ impl Rig {
         self.commit();
     }
 
-    fn load(&mut self, night: crate::core::NightToLoad) {
-        let board = self.core.board(night.board).cloned().unwrap();
-        let mut loading = LoadingNight::new(night);
-        for row in self.rows.iter().filter(|row| row.key.tenant == board.tenant) {
-            loading.take_in(&board, row, &[]);
-        }
-        self.core.begin_night(loading);
+    /// As the store would answer.
+    fn history(&self, row: &SchedulerRow, window: &Window) -> Vec<HistoryEntry> {
+        let from = Night::history_from(window, row);
+        let records = self.records.iter().filter(|(key, record)| {
+            *key == row.key && from <= record.subject.time() && record.subject.time() < window.end
+        });
+        records.map(|(_, occurrence)| HistoryEntry { occurrence: occurrence.clone(), runs: Vec::new() }).collect()
     }
 
     fn commit(&mut self) {
@@ -231,6 +297,12 @@ impl Rig {
         }
     }
 
+    /// Kills the notifier and starts it again with other settings.
+    pub(super) fn restart_with(&mut self, config: Config) {
+        self.config = Arc::new(config);
+        self.restart();
+    }
+
     /// Kills the notifier and starts it again from what it committed.
     pub(super) fn restart(&mut self) {
         let mut shard = Shard::new(0, 2);
@@ -239,9 +311,7 @@ impl Rig {
         }
         self.core = core(&self.config, shard);
         self.core.recover(self.now);
-        for night in self.core.nights_left(self.now) {
-            self.load(night);
-        }
+        self.core.recover_nights(self.now);
     }
 
     /// Stands still for so long, then starts again.
@@ -386,9 +456,28 @@ impl Rig {
 
 fn core(config: &Arc<Config>, shard: Shard) -> Core {
     let pacing = Pacing { post_interval: Duration::from_secs(1), edit_interval: Duration::from_millis(1_250) };
-    Core::new(Arc::clone(config), "slack", pacing, vec![shard])
+    Core::new(Arc::clone(config), "slack", "here".to_owned(), pacing, vec![shard])
 }
 
 fn key(id: &str) -> SchedulerKey {
     SchedulerKey { tenant: tenant(), scheduler: SchedulerId::new(id).unwrap() }
+}
+
+fn spec(id: &str, schedule: Schedule) -> SchedulerSpec {
+    SchedulerSpec {
+        name: id.into(),
+        description: "".into(),
+        team: "".into(),
+        environment: "production".into(),
+        tags: Box::new([]),
+        schedule,
+        start_grace_seconds: 300,
+        early_window_seconds: 60,
+        max_run_seconds: None,
+        heartbeat_timeout_seconds: None,
+        alert_after: 1,
+        recover_after: 1,
+        severity: Severity::Warning,
+        runbook_url: "".into(),
+    }
 }
