@@ -46,15 +46,18 @@ impl Parts {
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let storage = &settings.storage;
         make_directory(&storage.data)?;
-        let queue = |name: &str, partitions: u32, max_bytes: u64| {
+        let queue = |name: &str, partitions: u32, max_bytes: u64, min_free_bytes: u64| {
             let dir = storage.data.join("queue").join(name);
-            let options = QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
+            let options = QueueOptions { partitions, max_bytes, min_free_bytes, ..QueueOptions::default() };
             EmbeddedQueue::open(dir, options).map(Arc::new).map_err(|error| Failure::new(Code::Data, chain(&error)))
         };
         // The commands first: their lock tells who owns the directory.
-        let commands = queue("commands", storage.partitions, storage.queue_max_bytes)?;
-        let events = queue("events", EVENT_PARTITIONS, SIDE_QUEUE_BYTES)?;
-        let dead_letters = queue("dead-letters", 1, SIDE_QUEUE_BYTES)?;
+        // They stop earlier than the store does, so that on a disk that fills up what was accepted is worked off, which gives room back. The
+        // side queues are on the way of that and go on.
+        let commands_free_bytes = storage.min_free_bytes.saturating_mul(2);
+        let commands = queue("commands", storage.partitions, storage.queue_max_bytes, commands_free_bytes)?;
+        let events = queue("events", EVENT_PARTITIONS, SIDE_QUEUE_BYTES, 0)?;
+        let dead_letters = queue("dead-letters", 1, SIDE_QUEUE_BYTES, 0)?;
         Ok(Self { commands, events, dead_letters, store: Arc::new(open_store(settings)?) })
     }
 
