@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::conformance::fixture::{Owner, everything, key, refusal, row};
-use crate::port::{PartitionStore as _, Retention as _, SchedulerReads as _};
+use crate::port::{PartitionStore as _, SchedulerReads as _};
 
 fn options() -> EmbeddedOptions {
     EmbeddedOptions { min_free_bytes: 16 * 1024 * 1024, ..EmbeddedOptions::default() }
