@@ -29,6 +29,9 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Largest body of a bulk write, in bytes.
     pub max_bulk_body_bytes: usize,
+    /// Most bytes of request bodies in memory at once, over all requests; beyond it a request is answered 503. At least as much as the largest
+    /// body.
+    pub max_inflight_body_bytes: usize,
     /// Most items in a bulk write.
     pub max_bulk_items: usize,
     /// How long a client may take to send a request's head, in seconds.
@@ -48,7 +51,8 @@ pub struct Config {
     pub key_ttl_ms: u64,
     /// How long a known key is trusted while the store can't be asked, in seconds.
     pub key_outage_ttl_seconds: u64,
-    /// How long a scheduler is taken to exist before the store is asked again, in seconds.
+    /// How long a scheduler is taken to exist before the store is asked again, in seconds. A report for one that was deleted through another
+    /// gateway meanwhile is accepted and refused later in the pipeline.
     pub known_scheduler_ttl_seconds: u64,
     /// Most schedulers remembered as existing.
     pub max_known_schedulers: usize,
@@ -71,6 +75,7 @@ impl Default for Config {
             progress_poll_ms: 10,
             max_body_bytes: 64 * 1024,
             max_bulk_body_bytes: 8 * 1024 * 1024,
+            max_inflight_body_bytes: 256 * 1024 * 1024,
             max_bulk_items: 10_000,
             header_read_timeout_seconds: 20,
             idle_timeout_seconds: 75,
@@ -80,7 +85,7 @@ impl Default for Config {
             drain_timeout_seconds: 20,
             key_ttl_ms: 2_000,
             key_outage_ttl_seconds: 300,
-            known_scheduler_ttl_seconds: 30,
+            known_scheduler_ttl_seconds: 300,
             max_known_schedulers: 1_000_000,
             idempotency_takeover_seconds: 60,
         }

@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::auth::Keys;
@@ -28,6 +29,8 @@ use crate::{keys_api, openapi, reads, writes};
 
 /// Least time for the last frames, however long the requests took to drain.
 const LEAVE_FOR: Duration = Duration::from_secs(2);
+/// Least time to keep the outcomes of writes with an `Idempotency-Key` after the last frame.
+const KEEP_FOR: Duration = Duration::from_millis(500);
 const GAUGE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Why a gateway could not be built or run.
@@ -68,6 +71,8 @@ impl Gateway {
             request_ids: RequestIds::new(gateway),
             http_metrics: HttpMetrics::new(),
             made_messages: writes::MadeMessages::default(),
+            tasks: TaskTracker::new(),
+            bodies: writes::BodyBudget::new(&config),
             publisher,
             config,
             store,
@@ -121,6 +126,11 @@ impl Gateway {
         if left.is_err() {
             warn!("the last frames were not confirmed before the time to drain was over");
             senders.shutdown().await;
+        }
+        // Writes with an Idempotency-Key, whose clients may be gone: each has its outcome by now and keeps it.
+        state.tasks.close();
+        if timeout_at(deadline.max(Instant::now() + KEEP_FOR), state.tasks.wait()).await.is_err() {
+            warn!("the outcome of some writes with an Idempotency-Key was not kept before the time to drain was over");
         }
         gauges.abort();
         component.set_ready(false, "stopped");

@@ -40,6 +40,12 @@ pub enum KeyError {
     /// The name is too long, or has control characters.
     #[error("a key's name must be at most {MAX_KEY_NAME_BYTES} bytes of text without control characters")]
     Name,
+    /// It may do nothing.
+    #[error("a key needs at least one of the scopes ingest, read and admin")]
+    Scopes,
+    /// It would have expired before it is made.
+    #[error("a key's expires_at must be in the future")]
+    Expired,
     /// No key of this id.
     #[error("no key has the id '{0}'; list the keys to see their ids")]
     Unknown(String),
@@ -54,7 +60,7 @@ pub enum KeyError {
 /// Makes a key: `rk_` and 32 random letters and digits. The text is told once; only its hash is stored.
 ///
 /// # Errors
-/// [`KeyError::Name`], [`KeyError::Random`], [`KeyError::Store`].
+/// [`KeyError::Name`], [`KeyError::Scopes`], [`KeyError::Expired`], [`KeyError::Random`], [`KeyError::Store`].
 pub async fn create<S: KeyStore + ?Sized>(
     store: &S,
     new: NewKey,
@@ -62,6 +68,12 @@ pub async fn create<S: KeyStore + ?Sized>(
 ) -> Result<(Secret, ApiKeyRow), KeyError> {
     if new.name.len() > MAX_KEY_NAME_BYTES || new.name.chars().any(char::is_control) {
         return Err(KeyError::Name);
+    }
+    if new.scopes == Scopes::default() {
+        return Err(KeyError::Scopes);
+    }
+    if new.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(KeyError::Expired);
     }
     let text = format!("{PREFIX}{}", random_text(KEY_CHARACTERS)?);
     let row = ApiKeyRow {

@@ -6,7 +6,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use ronda_domain::time::Timestamp;
 use ronda_schemas::api::resource::{KeyResource, Page};
 use ronda_schemas::api::{NewKeyBody, parse_new_key};
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::access::{AdminAccess, Principal};
 use crate::keys::{self, DEFAULT_RATE_LIMIT_PER_MINUTE, KeyError, NewKey};
 use crate::problem::{Kind, Problem};
+use crate::reads::no_query;
 use crate::state::AppState;
 use crate::{refusals, writes};
 
@@ -33,14 +34,19 @@ struct CreatedKey {
 
 fn problem(error: KeyError) -> Problem {
     match error {
-        KeyError::Name => Problem::new(Kind::InvalidBody, error.to_string()),
+        KeyError::Name | KeyError::Scopes | KeyError::Expired => Problem::new(Kind::InvalidBody, error.to_string()),
         KeyError::Unknown(_) => Problem::new(Kind::NotFound, error.to_string()),
         KeyError::Random(_) => refusals::internal(),
         KeyError::Store(error) => refusals::store(&error),
     }
 }
 
-async fn list(State(state): State<AppState>, AdminAccess(principal): AdminAccess) -> Result<Response, Problem> {
+async fn list(
+    State(state): State<AppState>,
+    AdminAccess(principal): AdminAccess,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    no_query(&uri)?;
     let rows = keys::list(&*state.store, Some(&principal.tenant)).await.map_err(problem)?;
     let items: Vec<KeyResource> = rows.iter().map(KeyResource::from).collect();
     Ok(Json(Page { items, next_cursor: None }).into_response())
@@ -54,7 +60,8 @@ async fn create(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let within = Duration::from_secs(state.config.body_read_timeout_seconds);
-    let body = writes::read_body(body, state.config.max_body_bytes, within).await?;
+    no_query(&parts.uri)?;
+    let (body, _share) = writes::read_body(&state.bodies, body, state.config.max_body_bytes, within).await?;
     require_json(&parts.headers, &body)?;
     let wanted = parse_new_key(&body).map_err(Problem::from)?;
     let now = Timestamp::from_millis(state.clock.wall_millis());
@@ -89,7 +96,9 @@ async fn revoke(
     State(state): State<AppState>,
     AdminAccess(principal): AdminAccess,
     id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    uri: Uri,
 ) -> Result<StatusCode, Problem> {
+    no_query(&uri)?;
     let Path(id) = id.map_err(|_| Problem::new(Kind::InvalidPath, "The key's id in the path can't be read."))?;
     let now = Timestamp::from_millis(state.clock.wall_millis());
     keys::revoke(&*state.store, Some(&principal.tenant), &id, now).await.map_err(problem)?;

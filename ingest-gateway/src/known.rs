@@ -2,6 +2,9 @@
 //!
 //! Only existing ones are remembered, for a bounded time and in bounded number: one that was registered through another gateway a moment ago must
 //! be found at once, and one that was deleted elsewhere is refused later in the pipeline.
+//!
+//! A look into the store that crosses a deletion here must not bring the deleted one back: deletions are counted, and what was looked up is
+//! remembered only when none was noted meanwhile.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use ronda_store::port::Store;
 use tracing::warn;
 
 use crate::config::Config;
+use crate::refusals::in_time;
 
 /// A scheduler's name as one text: tenant, a slash (which no id has), id.
 #[derive(PartialEq, Eq)]
@@ -69,8 +73,15 @@ pub(crate) struct KnownSchedulers {
     clock: Arc<dyn Clock>,
     ttl_ms: u64,
     max: usize,
+    remembered: RwLock<Remembered>,
+}
+
+#[derive(Default)]
+struct Remembered {
     /// Until when each is taken to exist, in milliseconds of the monotonic clock.
-    until: RwLock<HashMap<Name, u64>>,
+    until: HashMap<Name, u64>,
+    /// How many deletions were noted.
+    deletions: u64,
 }
 
 impl KnownSchedulers {
@@ -80,7 +91,7 @@ impl KnownSchedulers {
             clock,
             ttl_ms: config.known_scheduler_ttl_seconds.saturating_mul(1_000),
             max: config.max_known_schedulers,
-            until: RwLock::default(),
+            remembered: RwLock::default(),
         }
     }
 
@@ -89,12 +100,13 @@ impl KnownSchedulers {
         if self.is_known(tenant, scheduler) {
             return Existence::Known;
         }
-        match self.store.scheduler(tenant, scheduler).await {
-            Ok(Some(_)) => {
-                self.remember(tenant, scheduler);
+        let deletions = self.remembered.read().deletions;
+        match in_time(self.store.is_registered(tenant, scheduler)).await {
+            Ok(true) => {
+                self.keep(tenant, scheduler, Some(deletions));
                 Existence::Known
             }
-            Ok(None) => Existence::Unknown,
+            Ok(false) => Existence::Unknown,
             Err(error) => {
                 warn!(%error, "could not look a scheduler up; its report is accepted and judged later");
                 Existence::CantTell
@@ -104,14 +116,33 @@ impl KnownSchedulers {
 
     /// Whether it is remembered as existing: no read.
     pub(crate) fn is_known(&self, tenant: &str, scheduler: &str) -> bool {
-        let now_ms = self.clock.mono_millis();
-        self.until.read().get(&NameRef { tenant, scheduler }).is_some_and(|until| now_ms < *until)
+        self.is_known_at(self.now_ms(), tenant, scheduler)
+    }
+
+    /// The same for who asks for many at one moment of [`now_ms`](Self::now_ms).
+    pub(crate) fn is_known_at(&self, now_ms: u64, tenant: &str, scheduler: &str) -> bool {
+        let remembered = self.remembered.read();
+        remembered.until.get(&NameRef { tenant, scheduler }).is_some_and(|until| now_ms < *until)
+    }
+
+    /// The moment, in milliseconds of the monotonic clock.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.mono_millis()
     }
 
     /// It exists.
     pub(crate) fn remember(&self, tenant: &str, scheduler: &str) {
-        let now_ms = self.clock.mono_millis();
-        let mut until = self.until.write();
+        self.keep(tenant, scheduler, None);
+    }
+
+    /// Remembers it, unless a deletion was noted since `deletions` were.
+    fn keep(&self, tenant: &str, scheduler: &str, deletions: Option<u64>) {
+        let now_ms = self.now_ms();
+        let mut remembered = self.remembered.write();
+        if deletions.is_some_and(|deletions| deletions != remembered.deletions) {
+            return;
+        }
+        let until = &mut remembered.until;
         if until.len() >= self.max {
             until.retain(|_, until| now_ms < *until);
             if until.len() >= self.max {
@@ -123,7 +154,9 @@ impl KnownSchedulers {
 
     /// It was deleted.
     pub(crate) fn forget(&self, tenant: &str, scheduler: &str) {
-        self.until.write().remove(&NameRef { tenant, scheduler });
+        let mut remembered = self.remembered.write();
+        remembered.deletions += 1;
+        remembered.until.remove(&NameRef { tenant, scheduler });
     }
 }
 
@@ -141,5 +174,20 @@ mod tests {
         assert_eq!(map.hasher().hash_one(name), map.hasher().hash_one(Name("acme/nightly".into())));
         assert_eq!(map.get(&name), Some(&1));
         assert_eq!(map.get(&NameRef { tenant: "acm", scheduler: "enightly" }), None);
+    }
+
+    #[tokio::test]
+    async fn a_look_that_crosses_a_deletion_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ronda_store::embedded::EmbeddedStore::open(dir.path(), Default::default()).unwrap();
+        let known =
+            KnownSchedulers::new(&Config::default(), Arc::new(store), Arc::new(ronda_runtime::SystemClock::new()));
+        known.keep("acme", "other", Some(0));
+        known.forget("acme", "nightly");
+        // It was looked up when it was still there.
+        known.keep("acme", "nightly", Some(0));
+        assert!(!known.is_known("acme", "nightly") && known.is_known("acme", "other"));
+        known.remember("acme", "nightly");
+        assert!(known.is_known("acme", "nightly"));
     }
 }

@@ -273,8 +273,40 @@ impl Problem {
     /// The store can't be read now.
     #[must_use]
     pub fn store_unavailable() -> Self {
-        Self::new(Kind::StoreUnavailable, "The store did not answer in time; try again. Reports are still taken.")
-            .retry_after(2)
+        Self::new(
+            Kind::StoreUnavailable,
+            "The store did not answer in time; try again. Reports without an Idempotency-Key are still taken.",
+        )
+        .retry_after(2)
+    }
+
+    /// The store's disk is full.
+    #[must_use]
+    pub fn store_full() -> Self {
+        Self::new(
+            Kind::StoreUnavailable,
+            "The store's disk is full, so nothing was written; it goes on by itself once somebody has made room.",
+        )
+        .retry_after(30)
+    }
+
+    /// What the store holds can't be read.
+    #[must_use]
+    pub fn store_unreadable() -> Self {
+        Self::new(
+            Kind::StoreUnavailable,
+            "What is stored can't be read; trying again won't help before somebody has seen to it. The reason is in the log.",
+        )
+    }
+
+    /// More bodies are being read than can be held.
+    #[must_use]
+    pub fn too_many_bodies() -> Self {
+        Self::new(
+            Kind::Overloaded,
+            "More request bodies are being read than can be held in memory; nothing of this request was taken.",
+        )
+        .retry_after(1)
     }
 
     /// More is waiting than can be held.

@@ -1,11 +1,15 @@
 //! Problems that only the way in answers with, and what errors of the ports become.
 
-use ronda_store::error::StoreError;
+use std::time::Duration;
+
+use ronda_store::error::{StoreError, StoreErrorKind};
 use tracing::{error, warn};
 
 use crate::problem::{Kind, Problem};
 use crate::publisher::SubmitError;
 
+/// How long one request may wait for the store.
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// When to try again a write that the queue did not take, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -45,10 +49,23 @@ pub(crate) fn submit(error: &SubmitError) -> Problem {
     }
 }
 
-/// The store could not be asked.
+/// The store could not do what was asked.
 pub(crate) fn store(error: &StoreError) -> Problem {
     warn!(%error, "a request could not be answered because the store failed");
-    Problem::store_unavailable()
+    match error.kind {
+        StoreErrorKind::Full => Problem::store_full(),
+        StoreErrorKind::Unreadable => Problem::store_unreadable(),
+        StoreErrorKind::Invalid => internal(),
+        _ => Problem::store_unavailable(),
+    }
+}
+
+/// One question to the store, in bounded time. A write that took longer may be carried out all the same.
+pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(STORE_TIMEOUT, asked).await.unwrap_or_else(|_| {
+        let message = format!("the store did not answer within {} s", STORE_TIMEOUT.as_secs());
+        Err(StoreError::new(StoreErrorKind::Unavailable, message))
+    })
 }
 
 /// Our own mistake.

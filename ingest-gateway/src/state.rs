@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ronda_runtime::Clock;
 use ronda_store::port::Store;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::Keys;
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::http_metrics::HttpMetrics;
 use crate::known::KnownSchedulers;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
-use crate::writes::MadeMessages;
+use crate::writes::{BodyBudget, MadeMessages};
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -34,6 +35,9 @@ pub struct Shared {
     pub(crate) request_ids: RequestIds,
     pub(crate) http_metrics: HttpMetrics,
     pub(crate) made_messages: MadeMessages,
+    /// Work that goes on when its client hangs up, and that leaving waits for.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) bodies: BodyBudget,
 }
 
 impl AppState {

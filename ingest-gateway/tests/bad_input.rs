@@ -112,3 +112,38 @@ async fn every_answer_has_a_request_id_and_only_a_harmless_one_is_taken_over() {
     let made = made.header("x-request-id").unwrap();
     assert!(made.len() == 20 && made.bytes().all(|byte| byte.is_ascii_hexdigit()));
 }
+
+#[tokio::test]
+async fn a_bulk_of_mistakes_is_told_of_in_bounded_size() {
+    let gateway = TestGateway::start().await.ready().await;
+    let fields: Vec<String> = (0..60).map(|number| format!("\"nonsense_{number}\":1")).collect();
+    let item = format!("{{\"type\":\"heartbeat\",{}}}", fields.join(","));
+    let body = format!("[{}]", vec![item; 2_000].join(","));
+    let reply = gateway.send("POST", "/api/v1/events", &[("Content-Type", "application/json")], body.as_bytes()).await;
+    assert_eq!(reply.status, 202);
+    let json = reply.json();
+    let rejected = json["rejected"].as_array().unwrap();
+    assert_eq!(rejected.len(), 2_000);
+    let listed: usize = rejected.iter().map(|item| item["errors"].as_array().map_or(0, Vec::len)).sum();
+    assert_eq!((rejected[0]["errors"].as_array().unwrap().len(), listed), (10, 1_000));
+    assert!(rejected[1_999]["code"] == "invalid_body" && reply.body.len() < 2 * body.len());
+}
+
+#[tokio::test]
+async fn writes_and_keys_take_no_query() {
+    let gateway = TestGateway::start().await.ready().await;
+    gateway.register("nightly").await;
+    let json = [("Content-Type", "application/json")];
+    for (method, path) in [
+        ("PUT", "/api/v1/schedulers/nightly/status?dry_run=1"),
+        ("POST", "/api/v1/events?dry_run=1"),
+        ("DELETE", "/api/v1/schedulers/nightly?dry_run=1"),
+        ("GET", "/api/v1/keys?dry_run=1"),
+        ("POST", "/api/v1/keys?dry_run=1"),
+        ("DELETE", "/api/v1/keys/abc?dry_run=1"),
+    ] {
+        let reply = gateway.send(method, path, &json, b"{}").await;
+        reply.is_problem(400, "invalid_query");
+        assert_eq!(reply.json()["errors"][0]["pointer"], "dry_run", "{method} {path}");
+    }
+}

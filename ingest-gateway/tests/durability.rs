@@ -156,6 +156,55 @@ async fn a_register_that_is_not_applied_in_time_is_accepted() {
     let gateway = TestGateway::with(Setup { config, processor: false, ..Setup::default() }).await.ready().await;
     let reply = gateway.json("POST", "/api/v1/schedulers/register", &json!({"id": "nightly"})).await;
     assert_eq!((reply.status, reply.header("location")), (202, Some("/api/v1/schedulers/nightly")));
+    // It is durable, so it will exist before anything that is sent from now on is applied.
+    assert_eq!(gateway.json("PUT", STATUS, &json!({"status": "running"})).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_run_without_a_name_stays_unnamed_under_an_idempotency_key() {
+    let gateway = TestGateway::start().await.ready().await;
+    gateway.register("nightly").await;
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k-1")];
+    let reply = gateway.send("PUT", STATUS, &headers, br#"{"status":"running"}"#).await;
+    let message = stored(&gateway, "k-1").await.message;
+    assert_eq!(reply.json()["run_id"], message.made_run_id().as_str());
+    let wanted = format!("message: Some({message:?})");
+    let commands = queued(&gateway).await;
+    let command = commands.iter().find(|command| command.contains(&wanted)).unwrap();
+    assert!(command.contains("run_id: None"), "{command}");
+}
+
+#[tokio::test]
+async fn a_bulk_that_was_taken_in_part_is_sent_again_as_a_whole() {
+    let (gateway, switch) = with_switch().await;
+    let partition = |id: &str| ronda_domain::id::partition_of("acme", id, common::PARTITIONS);
+    let ids: Vec<String> = (0..50).map(|number| format!("job-{number}")).collect();
+    let (here, there) = (&ids[0], ids.iter().find(|id| partition(id) != partition(&ids[0])).unwrap());
+    gateway.register(here).await;
+    gateway.register(there).await;
+    switch.only_in(partition(there));
+    switch.fails();
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k-1")];
+    let body = json!([{"type": "heartbeat", "scheduler_id": here}, {"type": "heartbeat", "scheduler_id": there}]);
+    let body = body.to_string();
+    let reply = gateway.send("POST", "/api/v1/events", &headers, body.as_bytes()).await;
+    assert_eq!((reply.status, &reply.json()["accepted"]), (202, &json!(1)), "{reply:?}");
+    assert_eq!(reply.json()["rejected"][0]["status"], 503);
+    switch.works();
+    let begun = tokio::time::Instant::now();
+    loop {
+        let reply = gateway.send("POST", "/api/v1/events", &headers, body.as_bytes()).await;
+        if reply.json()["accepted"] == 2 {
+            break;
+        }
+        assert!(begun.elapsed() < common::DEADLINE, "the refused part is frozen: {reply:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let message = stored(&gateway, "k-1").await.message;
+    for index in 0..2 {
+        let wanted = format!("message: Some({:?})", MessageId { index, ..message });
+        assert!(queued(&gateway).await.iter().any(|command| command.contains(&wanted)), "{wanted}");
+    }
 }
 
 #[tokio::test]

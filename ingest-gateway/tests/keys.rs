@@ -50,3 +50,14 @@ async fn a_method_that_is_not_taken_is_answered_with_those_that_are() {
         assert_eq!((reply.header("allow"), &reply.json()["detail"]), (Some(allow), &json!(detail)), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_could_do_nothing_is_not_made() {
+    let gateway = TestGateway::start().await.ready().await;
+    for body in [
+        json!({"name": "batch", "scopes": []}),
+        json!({"name": "batch", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}),
+    ] {
+        gateway.json("POST", "/api/v1/keys", &body).await.is_problem(400, "invalid_body");
+    }
+}

@@ -118,6 +118,14 @@ pub trait SchedulerReads: Send + Sync {
     /// Any [`StoreError`].
     async fn scheduler(&self, tenant: &str, scheduler: &str) -> Result<Option<SchedulerRow>, StoreError>;
 
+    /// Whether a scheduler has a row and is not deleted: what [`scheduler`](Self::scheduler) would find, without reading the row.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn is_registered(&self, tenant: &str, scheduler: &str) -> Result<bool, StoreError> {
+        Ok(self.scheduler(tenant, scheduler).await?.is_some())
+    }
+
     /// A tenant's schedulers by id, ascending, after the given one; deleted ones are left out. Fewer than `limit`: the end.
     ///
     /// # Errors

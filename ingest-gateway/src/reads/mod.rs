@@ -8,7 +8,6 @@ mod query;
 mod watermark;
 
 use std::future::Future;
-use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -27,14 +26,13 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::problem::Problem;
+use crate::refusals::{self, STORE_TIMEOUT};
 use crate::{AppState, ReadAccess};
 use cursor::Binding;
 use filter::ListRequest;
 use query::Query;
 use watermark::Watermarks;
 
-/// How long one request may wait for the store.
-const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most rows looked at for one page; with narrow filters a page may have few items, or none, and still a next one.
 const MAX_SCANNED: usize = 5_000;
 /// Rows asked for at once.
@@ -59,8 +57,18 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T,
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn store_failed(error: StoreError) -> Problem {
-    warn!(%error, "the store could not be read");
-    Problem::store_unavailable()
+    refusals::store(&error)
+}
+
+/// Refuses every parameter at an address that takes none.
+///
+/// # Errors
+/// A problem that names them.
+pub(crate) fn no_query(uri: &Uri) -> Result<(), Problem> {
+    match uri.query() {
+        None => Ok(()),
+        some => Query::new(some).end(&[]),
+    }
 }
 
 /// The id in a path.
@@ -100,7 +108,7 @@ async fn detail(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let id = scheduler_id(path)?;
-    Query::new(uri.query()).end(&[])?;
+    no_query(&uri)?;
     let resource = scheduler_resource(&state, &principal.tenant, &id).await?;
     resource.map(|resource| Json(resource).into_response()).ok_or_else(|| Problem::unknown_scheduler(id.as_str()))
 }

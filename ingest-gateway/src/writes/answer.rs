@@ -18,11 +18,13 @@ pub(super) struct Answer {
     pub(super) location: Option<HeaderValue>,
     /// The wait that was asked for and granted, in seconds.
     pub(super) waited_seconds: Option<u64>,
+    /// Whether a part of it was not taken just now: the same request again is to be carried out, not answered with this.
+    pub(super) undecided: bool,
 }
 
 impl Answer {
     pub(super) fn new(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, body: body.into(), location: None, waited_seconds: None }
+        Self { status, body: body.into(), location: None, waited_seconds: None, undecided: false }
     }
 
     /// 202: durable, not applied yet. The JSON of [`AcceptedResource`](ronda_schemas::api::resource::AcceptedResource), whose ids have no
@@ -64,6 +66,7 @@ impl Answer {
             body: stored.body.into(),
             location: stored.location.and_then(|location| HeaderValue::try_from(&*location).ok()),
             waited_seconds: None,
+            undecided: false,
         }
     }
 }

@@ -15,14 +15,22 @@ use crate::publisher::{Bulk, SubmitError};
 use crate::refusals;
 use crate::state::AppState;
 
+/// Most wrong fields told of one item.
+const MAX_LISTED_ERRORS_PER_ITEM: usize = 10;
+/// Most wrong fields told of all items together; beyond it an item has its kind and how many are wrong.
+const MAX_LISTED_ERRORS: usize = 1_000;
+/// Most items that come with an example of how to do it right.
+const MAX_EXAMPLES: usize = 100;
+
 /// What is known so far of the ids in one request that are not in the cache.
 type Asked = HashMap<Box<str>, bool>;
 
 pub(super) async fn events(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let mut events = if write.ndjson { BulkEvents::ndjson(&write.body) } else { BulkEvents::array(&write.body) };
     let mut bulk = state.publisher.bulk();
-    let mut rejected: Vec<RejectedEvent> = Vec::new();
+    let mut rejections = Rejections::default();
     let mut asked = Asked::new();
+    let now_ms = state.known.now_ms();
     let mut index: u32 = 0;
     while let Some(event) = events.next_event().map_err(Problem::from)? {
         if index as usize >= state.config.max_bulk_items {
@@ -31,25 +39,61 @@ pub(super) async fn events(state: &AppState, write: &Write, made: Option<Message
         match event {
             Ok(event) => {
                 let scheduler = &*event.scheduler_id;
-                if state.known.is_known(write.tenant(), scheduler) || exists(state, write, scheduler, &mut asked).await
-                {
+                let is_known = state.known.is_known_at(now_ms, write.tenant(), scheduler);
+                if is_known || exists(state, write, scheduler, &mut asked).await {
                     let message = made.map(|made| MessageId { index, ..made });
                     let input = event.body.input();
                     let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input, message };
                     if let Err(error) = bulk.push(index, &command) {
-                        rejected.push(refusals::submit(&error).rejected(index as usize));
+                        rejections.not_taken(index, &error);
                     }
                 } else {
-                    rejected.push(Problem::unknown_scheduler(scheduler).rejected(index as usize));
+                    rejections.refuse(index, Problem::unknown_scheduler(scheduler));
                 }
             }
-            Err(invalid) => rejected.push(Problem::from(invalid).rejected(index as usize)),
+            Err(invalid) => rejections.refuse(index, Problem::from(invalid)),
         }
         index += 1;
     }
-    let accepted = commit(bulk, &mut rejected).await?;
-    let body = serde_json::to_vec(&BulkAnswer { accepted, rejected }).map_err(|_| refusals::internal())?;
-    Ok(Answer::new(StatusCode::ACCEPTED, body))
+    let accepted = commit(bulk, &mut rejections).await?;
+    let undecided = rejections.undecided;
+    let body = serde_json::to_vec(&BulkAnswer { accepted, rejected: rejections.in_order() });
+    let answer = Answer::new(StatusCode::ACCEPTED, body.map_err(|_| refusals::internal())?);
+    Ok(Answer { undecided, ..answer })
+}
+
+/// The refused items, told with less and less detail: a body of nothing but mistakes must not become an answer many times its size.
+#[derive(Default)]
+struct Rejections {
+    items: Vec<RejectedEvent>,
+    /// Wrong fields listed so far.
+    listed: usize,
+    /// Whether an item was not taken for no fault of its own.
+    undecided: bool,
+}
+
+impl Rejections {
+    fn refuse(&mut self, index: u32, problem: Problem) {
+        let mut item = problem.rejected(index as usize);
+        let room = MAX_LISTED_ERRORS.saturating_sub(self.listed).min(MAX_LISTED_ERRORS_PER_ITEM);
+        item.problem.errors.truncate(room);
+        self.listed += item.problem.errors.len();
+        if self.items.len() >= MAX_EXAMPLES {
+            item.problem.example = None;
+        }
+        self.items.push(item);
+    }
+
+    /// The queue did not take it: it may be sent again as it is.
+    fn not_taken(&mut self, index: u32, error: &SubmitError) {
+        self.undecided = true;
+        self.refuse(index, refusals::submit(error));
+    }
+
+    fn in_order(mut self) -> Vec<RejectedEvent> {
+        self.items.sort_unstable_by_key(|item| item.index);
+        self.items
+    }
 }
 
 /// Asks for a scheduler once a request, also when the store can't answer.
@@ -63,7 +107,7 @@ async fn exists(state: &AppState, write: &Write, scheduler: &str, asked: &mut As
 }
 
 /// How many became durable; the others join the rejected ones. When the queue took none at all, that is the answer.
-async fn commit(bulk: Bulk<'_>, rejected: &mut Vec<RejectedEvent>) -> Result<usize, Problem> {
+async fn commit(bulk: Bulk<'_>, rejections: &mut Rejections) -> Result<usize, Problem> {
     let outcome = bulk.commit().await;
     if outcome.accepted == 0
         && let Some((_, error)) = outcome.refused.first()
@@ -71,13 +115,7 @@ async fn commit(bulk: Bulk<'_>, rejected: &mut Vec<RejectedEvent>) -> Result<usi
         return Err(refusals::submit(error));
     }
     for (items, error) in outcome.refused {
-        reject_all(rejected, items, &error);
+        items.into_iter().for_each(|index| rejections.not_taken(index, &error));
     }
-    rejected.sort_unstable_by_key(|item| item.index);
     Ok(outcome.accepted)
-}
-
-fn reject_all(rejected: &mut Vec<RejectedEvent>, items: Vec<u32>, error: &SubmitError) {
-    let problem = refusals::submit(error);
-    rejected.extend(items.into_iter().map(|index| problem.clone().rejected(index as usize)));
 }

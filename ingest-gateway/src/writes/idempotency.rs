@@ -1,9 +1,10 @@
 //! `Idempotency-Key`: the same request again gets the same answer and has no second effect.
 //!
 //! A key is claimed before anything else happens. What is refused without effect gives the key back. A request that ended in 503 may have
-//! reached the queue all the same: its key is kept, with the message that its reports are sent as, and the next attempt sends them as the same
-//! message. A second heartbeat is told from the first by its message only while both came at the same time: it is a sign of life
-//! more, and nothing else. Registering, deleting, pausing and resuming twice is the same as once.
+//! reached the queue all the same, and so may the refused part of a bulk write: its key is kept, with the message that its commands are sent as,
+//! and the next attempt sends all of them again as the same messages. Of a report that makes one. A second heartbeat is told from the first by
+//! its message only while both came at the same time: it is a sign of life more, and nothing else. Registering, deleting, pausing and resuming
+//! twice is the same as once, unless somebody said otherwise in between: an attempt after a 503 takes effect when it arrives.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +20,7 @@ use super::answer::Answer;
 use super::perform;
 use super::request::Write;
 use crate::problem::Problem;
-use crate::refusals;
+use crate::refusals::{self, in_time};
 use crate::state::AppState;
 
 /// Set in the sequence of messages made here, so that they are never taken for a frame's.
@@ -37,10 +38,11 @@ impl MadeMessages {
     }
 }
 
-/// Carries a write out once for its key. Goes on when the client hangs up, so that the key gets its answer.
+/// Carries a write out once for its key. Goes on when the client hangs up, so that the key gets its answer; a gateway that leaves waits for it.
 pub(super) async fn once(state: &AppState, write: Write) -> Result<Answer, Problem> {
     let state = state.clone();
-    let task = tokio::spawn(async move {
+    let tasks = state.tasks.clone();
+    let task = tasks.spawn(async move {
         let key = write.idempotency_key()?.unwrap_or_default().to_owned();
         let message = match claim(&state, &write, &key).await? {
             Claim::Mine(message) => message,
@@ -67,7 +69,7 @@ async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Prob
     let message = state.made_messages.next(state.publisher.gateway());
     let row = IdempotencyRow { fingerprint: fingerprint(write), created_at: now, answer: None, message };
     let expected = row.fingerprint;
-    let claimed = state.store.claim(&write.principal.tenant, key, row).await;
+    let claimed = in_time(state.store.claim(&write.principal.tenant, key, row)).await;
     let found = match claimed.map_err(|error| refusals::store(&error))? {
         IdempotencyClaim::Claimed => return Ok(Claim::Mine(message)),
         IdempotencyClaim::Existing(found) => found,
@@ -84,7 +86,7 @@ async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Prob
     }
     // Others may be about to do the same: one of them carries on.
     let row = IdempotencyRow { created_at: now, answer: None, ..found.clone() };
-    match state.store.take_over(&write.principal.tenant, key, &found, row).await {
+    match in_time(state.store.take_over(&write.principal.tenant, key, &found, row)).await {
         Ok(true) => Ok(Claim::Mine(found.message)),
         Ok(false) => Err(Problem::idempotency_in_progress()),
         Err(error) => Err(refusals::store(&error)),
@@ -93,13 +95,14 @@ async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Prob
 
 /// Keeps the answer, or gives the key back. When the store fails, the claim stays and is taken over once it is old.
 async fn settle(state: &AppState, tenant: &TenantId, key: &str, outcome: &Result<Answer, Problem>) {
+    let undecided = || IdempotentAnswer { status: UNDECIDED, body: Vec::new(), location: None };
     let kept = match outcome {
-        Ok(answer) => state.store.answer(tenant, key, answer.to_stored()).await,
+        Ok(answer) if answer.undecided => in_time(state.store.answer(tenant, key, undecided())).await,
+        Ok(answer) => in_time(state.store.answer(tenant, key, answer.to_stored())).await,
         Err(problem) if problem.status().is_server_error() => {
-            let undecided = IdempotentAnswer { status: UNDECIDED, body: Vec::new(), location: None };
-            state.store.answer(tenant, key, undecided).await
+            in_time(state.store.answer(tenant, key, undecided())).await
         }
-        Err(_) => state.store.release(tenant, key).await,
+        Err(_) => in_time(state.store.release(tenant, key)).await,
     };
     if let Err(error) = kept {
         warn!(%error, "the outcome of a request with an Idempotency-Key could not be kept; a repetition is refused for a while");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use ronda_domain::id::partition_of;
+use ronda_domain::id::{MessageId, partition_of};
 use ronda_domain::input::Input;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::api::parse_register;
@@ -15,32 +15,37 @@ use super::answer::Answer;
 use super::report::{applied_within, must_exist};
 use super::request::Write;
 use crate::problem::Problem;
-use crate::refusals;
+use crate::publisher::Accepted;
+use crate::refusals::{self, in_time};
 use crate::state::AppState;
 
-pub(super) async fn register(state: &AppState, write: &Write) -> Result<Answer, Problem> {
+pub(super) async fn register(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let registration = parse_register(&write.body).map_err(Problem::from)?;
     let scheduler = registration.id.as_str();
-    let existed = match state.store.scheduler(write.tenant(), scheduler).await {
-        Ok(row) => row.is_some(),
+    let existed = match in_time(state.store.is_registered(write.tenant(), scheduler)).await {
+        Ok(existed) => existed,
         Err(error) => {
             warn!(%error, "could not tell whether a scheduler is new; its registration is taken all the same");
             false
         }
     };
-    let applied = submit(state, write, scheduler, Input::Register(Box::new(registration.spec))).await?;
-    if applied && let Ok(Some(body)) = resource(state, write, scheduler).await {
-        state.known.remember(write.tenant(), scheduler);
+    let accepted = submit(state, write, scheduler, Input::Register(Box::new(registration.spec)), made).await?;
+    // From here on it will exist: a report that comes before it is applied is taken, and applied after it.
+    state.known.remember(write.tenant(), scheduler);
+    if applied(state, write, accepted).await
+        && let Ok(Some(body)) = resource(state, write, scheduler).await
+    {
         let status = if existed { StatusCode::OK } else { StatusCode::CREATED };
         return Ok(waited(write, Answer::new(status, body).at(scheduler)));
     }
     Ok(Answer::accepted(scheduler, None))
 }
 
-pub(super) async fn delete(state: &AppState, write: &Write) -> Result<Answer, Problem> {
+pub(super) async fn delete(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let scheduler = write.scheduler()?;
     must_exist(state, write, &scheduler).await?;
-    let applied = submit(state, write, &scheduler, Input::Delete).await?;
+    let accepted = submit(state, write, &scheduler, Input::Delete, made).await?;
+    let applied = applied(state, write, accepted).await;
     state.known.forget(write.tenant(), &scheduler);
     Ok(if applied {
         waited(write, Answer::new(StatusCode::NO_CONTENT, Vec::new()))
@@ -49,11 +54,17 @@ pub(super) async fn delete(state: &AppState, write: &Write) -> Result<Answer, Pr
     })
 }
 
-pub(super) async fn set_paused(state: &AppState, write: &Write, paused: bool) -> Result<Answer, Problem> {
+pub(super) async fn set_paused(
+    state: &AppState,
+    write: &Write,
+    paused: bool,
+    made: Option<MessageId>,
+) -> Result<Answer, Problem> {
     let scheduler = write.scheduler()?;
     must_exist(state, write, &scheduler).await?;
     let input = if paused { Input::Pause } else { Input::Resume };
-    if !submit(state, write, &scheduler, input).await? {
+    let accepted = submit(state, write, &scheduler, input, made).await?;
+    if !applied(state, write, accepted).await {
         return Ok(Answer::accepted(&scheduler, None));
     }
     match resource(state, write, &scheduler).await {
@@ -64,18 +75,28 @@ pub(super) async fn set_paused(state: &AppState, write: &Write, paused: bool) ->
     }
 }
 
-/// Makes a command durable and waits until it is applied; `false`: that takes longer.
-async fn submit(state: &AppState, write: &Write, scheduler: &str, input: Input<'_>) -> Result<bool, Problem> {
+/// Makes a command durable.
+async fn submit(
+    state: &AppState,
+    write: &Write,
+    scheduler: &str,
+    input: Input<'_>,
+    made: Option<MessageId>,
+) -> Result<Accepted, Problem> {
     let ticket = {
-        let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input, message: None };
+        let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input, message: made };
         state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
     };
-    let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;
+    state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))
+}
+
+/// Waits until a durable command is applied; `false`: that takes longer.
+async fn applied(state: &AppState, write: &Write, accepted: Accepted) -> bool {
     let within = match write.prefer_wait_seconds {
         Some(seconds) => Duration::from_secs(seconds),
         None => Duration::from_millis(state.config.apply_wait_ms),
     };
-    Ok(applied_within(state, accepted, within).await)
+    applied_within(state, accepted, within).await
 }
 
 fn waited(write: &Write, mut answer: Answer) -> Answer {
@@ -85,10 +106,11 @@ fn waited(write: &Write, mut answer: Answer) -> Answer {
 
 /// The scheduler as it is read, in JSON; `None`: there is none.
 pub(super) async fn resource(state: &AppState, write: &Write, scheduler: &str) -> Result<Option<Vec<u8>>, Problem> {
-    let row = state.store.scheduler(write.tenant(), scheduler).await.map_err(|error| refusals::store(&error))?;
+    let row =
+        in_time(state.store.scheduler(write.tenant(), scheduler)).await.map_err(|error| refusals::store(&error))?;
     let Some(scheduler_state) = row.and_then(|row| row.state) else { return Ok(None) };
     let partition = partition_of(write.tenant(), scheduler, state.publisher.partitions());
-    let partition = state.store.partition(partition).await.map_err(|error| refusals::store(&error))?;
+    let partition = in_time(state.store.partition(partition)).await.map_err(|error| refusals::store(&error))?;
     let watermark = partition.map_or(Timestamp::MIN, |row| row.watermark);
     let resource = SchedulerResource::new(scheduler, &scheduler_state, watermark);
     serde_json::to_vec(&resource).map(Some).map_err(|_| refusals::internal())

@@ -1,6 +1,7 @@
 //! Everything that changes something: reports, bulk, and the life of a scheduler.
 
 mod answer;
+mod budget;
 mod bulk;
 mod idempotency;
 mod manage;
@@ -17,6 +18,7 @@ use http::request::Parts;
 use ronda_domain::id::MessageId;
 
 use self::answer::Answer;
+pub(crate) use self::budget::BodyBudget;
 pub(crate) use self::idempotency::MadeMessages;
 use self::request::Write;
 pub(crate) use self::request::{Operation, read_body};
@@ -102,10 +104,10 @@ async fn perform(state: &AppState, write: &Write, made: Option<MessageId>) -> Re
     match write.operation {
         Operation::Status => report::status(state, write, made).await,
         Operation::Heartbeat => report::heartbeat(state, write, made).await,
-        Operation::Register => Box::pin(manage::register(state, write)).await,
+        Operation::Register => Box::pin(manage::register(state, write, made)).await,
         Operation::Events => Box::pin(bulk::events(state, write, made)).await,
-        Operation::Delete => Box::pin(manage::delete(state, write)).await,
-        Operation::Pause => Box::pin(manage::set_paused(state, write, true)).await,
-        Operation::Resume => Box::pin(manage::set_paused(state, write, false)).await,
+        Operation::Delete => Box::pin(manage::delete(state, write, made)).await,
+        Operation::Pause => Box::pin(manage::set_paused(state, write, true, made)).await,
+        Operation::Resume => Box::pin(manage::set_paused(state, write, false, made)).await,
     }
 }

@@ -22,21 +22,16 @@ pub(super) async fn status(state: &AppState, write: &Write, made: Option<Message
     let body = parse_status(&write.body).map_err(Problem::from)?;
     must_exist(state, write, &scheduler).await?;
     let starts = body.run_id.is_none() && !body.status.is_terminal();
-    // A write that may be repeated names its run itself, so that a second attempt is the same run.
-    let named: Option<RunId> = made.filter(|_| starts).map(MessageId::made_run_id);
     let ticket = {
-        let mut report = body.report();
-        report.run_id = report.run_id.or(named.as_ref().map(RunId::as_str));
-        let input = Input::Status(report);
+        let input = Input::Status(body.report());
         let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input, message: made };
         state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
     };
     let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;
-    let run = match (&body.run_id, named) {
-        (None, None) if starts => Some(accepted.message.made_run_id()),
-        (_, named) => named,
-    };
-    let run = body.run_id.as_deref().or(run.as_ref().map(RunId::as_str));
+    // The run stays unnamed in the command: a name here would be one that the client gave. Its id is made of the message, here as where it
+    // is applied, so a second attempt, which is the same message, is the same run.
+    let made_run = starts.then(|| made.unwrap_or(accepted.message).made_run_id());
+    let run = body.run_id.as_deref().or(made_run.as_ref().map(RunId::as_str));
     finish(state, write, &scheduler, run, accepted).await
 }
 

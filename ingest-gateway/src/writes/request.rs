@@ -11,8 +11,10 @@ use http_body_util::BodyExt;
 use ronda_domain::id::check_id;
 use tokio::time::timeout;
 
+use super::budget::{BodyBudget, BodyShare};
 use crate::access::Principal;
 use crate::problem::Problem;
+use crate::reads::no_query;
 use crate::refusals;
 use crate::state::AppState;
 
@@ -60,6 +62,8 @@ pub(super) struct Write {
     pub(super) principal: Principal,
     pub(super) parts: Parts,
     pub(super) body: Bytes,
+    /// Held for as long as the body is.
+    _share: BodyShare,
     /// Whether the body is one event a line.
     pub(super) ndjson: bool,
     /// How long the client wants to wait for the result, in seconds.
@@ -88,11 +92,12 @@ impl Write {
         let bulk = operation == Operation::Events;
         let limit = if bulk { state.config.max_bulk_body_bytes } else { state.config.max_body_bytes };
         let within = Duration::from_secs(state.config.body_read_timeout_seconds);
-        let body = read_body(body, limit, within).await?;
+        no_query(&parts.uri)?;
+        let (body, share) = read_body(&state.bodies, body, limit, within).await?;
         let ndjson = content_type(&parts.headers, operation, body.is_empty())?;
         let prefer_wait_seconds =
             prefer_wait(&parts.headers).map(|seconds| seconds.min(state.config.max_prefer_wait_seconds));
-        Ok(Self { operation, principal, parts, body, ndjson, prefer_wait_seconds })
+        Ok(Self { operation, principal, parts, body, _share: share, ndjson, prefer_wait_seconds })
     }
 
     /// The scheduler that the path names.
@@ -175,7 +180,12 @@ fn prefer_wait(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads a body of bounded size within a bounded time.
-pub(crate) async fn read_body<B>(body: B, max_bytes: usize, within: Duration) -> Result<Bytes, Problem>
+pub(crate) async fn read_body<B>(
+    budget: &BodyBudget,
+    body: B,
+    max_bytes: usize,
+    within: Duration,
+) -> Result<(Bytes, BodyShare), Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -184,22 +194,27 @@ where
         discard(&mut body).await;
         return Err(Problem::body_too_large(max_bytes));
     }
-    match timeout(within, collect(body, max_bytes)).await {
+    match timeout(within, collect(budget, body, max_bytes)).await {
         Ok(read) => read,
         Err(_) => Err(refusals::body_timeout()),
     }
 }
 
-async fn collect<B>(mut body: B, max_bytes: usize) -> Result<Bytes, Problem>
+async fn collect<B>(budget: &BodyBudget, mut body: B, max_bytes: usize) -> Result<(Bytes, BodyShare), Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let mut share = BodyShare::default();
+    // What is announced is reserved before any of it is read; of a body that announces nothing, what has come.
+    budget.grow(&mut share, usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX))?;
     // Nearly every body comes in one piece, which is then used as it is.
     let mut whole = Bytes::new();
     let mut pieces: Vec<u8> = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| refusals::body_broken())?.into_data() else { continue };
-        if whole.len() + pieces.len() + data.len() > max_bytes {
+        let length = whole.len() + pieces.len() + data.len();
+        budget.grow(&mut share, length)?;
+        if length > max_bytes {
             discard(&mut body).await;
             return Err(Problem::body_too_large(max_bytes));
         }
@@ -210,7 +225,7 @@ where
             pieces.extend_from_slice(&data);
         }
     }
-    Ok(if pieces.is_empty() { whole } else { pieces.into() })
+    Ok((if pieces.is_empty() { whole } else { pieces.into() }, share))
 }
 
 async fn discard<B>(body: &mut B)

@@ -1,7 +1,7 @@
 //! A queue and a store that fail while they are told to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,28 +26,45 @@ const FAILS: u8 = 2;
 /// A queue that stops confirming while told to.
 pub(crate) struct FaultyQueue {
     inner: Arc<EmbeddedQueue>,
-    mode: Arc<AtomicU8>,
+    switch: QueueSwitch,
 }
 
 /// Tells a [`FaultyQueue`] what to do.
 #[derive(Clone, Default)]
-pub(crate) struct QueueSwitch(Arc<AtomicU8>);
+pub(crate) struct QueueSwitch {
+    mode: Arc<AtomicU8>,
+    /// The only partition that does as told, counted from 1; 0: all do.
+    only: Arc<AtomicU32>,
+}
 
 impl QueueSwitch {
     pub(crate) fn works(&self) {
-        self.0.store(WORKS, Ordering::SeqCst);
+        self.mode.store(WORKS, Ordering::SeqCst);
     }
 
     pub(crate) fn hangs(&self) {
-        self.0.store(HANGS, Ordering::SeqCst);
+        self.mode.store(HANGS, Ordering::SeqCst);
     }
 
     pub(crate) fn fails(&self) {
-        self.0.store(FAILS, Ordering::SeqCst);
+        self.mode.store(FAILS, Ordering::SeqCst);
+    }
+
+    /// The other partitions work from now on.
+    pub(crate) fn only_in(&self, partition: Partition) {
+        self.only.store(partition + 1, Ordering::SeqCst);
+    }
+
+    fn mode_of(&self, partition: Partition) -> u8 {
+        match self.only.load(Ordering::SeqCst) {
+            0 => self.mode.load(Ordering::SeqCst),
+            only if only == partition + 1 => self.mode.load(Ordering::SeqCst),
+            _ => WORKS,
+        }
     }
 
     pub(crate) fn wrap(&self, inner: Arc<EmbeddedQueue>) -> Arc<dyn Queue> {
-        Arc::new(FaultyQueue { inner, mode: Arc::clone(&self.0) })
+        Arc::new(FaultyQueue { inner, switch: self.clone() })
     }
 }
 
@@ -62,7 +79,7 @@ impl Queue for FaultyQueue {
     }
 
     async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError> {
-        match self.mode.load(Ordering::SeqCst) {
+        match self.switch.mode_of(partition) {
             HANGS => std::future::pending().await,
             FAILS => Err(QueueError::transient(QueueErrorKind::Unavailable, Duration::from_millis(20), "told to fail")),
             _ => self.inner.publish(partition, message).await,

@@ -56,7 +56,11 @@ impl Parts {
             EmbeddedQueue::open(dir, options).map(Arc::new).map_err(|error| Failure::new(Code::Data, chain(&error)))
         };
         // The commands first: their lock tells who owns the directory.
-        let commands = queue("commands", options(storage.partitions, storage.queue_max_bytes))?;
+        // They stop earlier than the store does, so that on a disk that fills up what was accepted is worked off, which gives room back. The
+        // side queues are on the way of that and go on.
+        let min_free_bytes = storage.min_free_bytes.saturating_mul(2);
+        let commands =
+            queue("commands", QueueOptions { min_free_bytes, ..options(storage.partitions, storage.queue_max_bytes) })?;
         let events = queue("events", options(EVENT_PARTITIONS, EVENTS_MAX_BYTES))?;
         let tail_bytes = DEAD_LETTERS_TAIL_BYTES;
         let dead_letters = queue("dead-letters", QueueOptions { tail_bytes, ..options(1, DEAD_LETTERS_MAX_BYTES) })?;

@@ -8,7 +8,8 @@ use ronda_ingest_gateway::{Config as GatewayConfig, Gateway};
 use ronda_notifier::{Channel, Config as NotifierConfig, Notifier, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_processor::{Config as ProcessorConfig, Processor};
 use ronda_runtime::telemetry::MetricsHandle;
-use ronda_runtime::{CancellationToken, Clock, Health, admin};
+use ronda_runtime::{CancellationToken, Clock, Component, Health, admin};
+use ronda_store::embedded::EmbeddedStore;
 use ronda_store::port::Store;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -24,6 +25,8 @@ use crate::keys::socket;
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// How often histograms are folded when nobody scrapes them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How often it is looked whether the store takes commits.
+const STORE_WATCH: Duration = Duration::from_millis(500);
 
 /// One service under way.
 struct Service {
@@ -119,11 +122,14 @@ impl Running {
 
     pub(super) fn start_admin(&mut self, listener: TcpListener, admin_socket: Option<UnixListener>) {
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
+        let watched = watch_store(Arc::clone(&self.parts.store), health.component("store"));
         self.start("admin", |stop| {
             tokio::spawn(async move {
+                let watched = tokio::spawn(watched);
                 let upkeep = tokio::spawn(upkeep(metrics.clone()));
                 let served = admin::serve(listener, health, metrics, stop).await;
                 upkeep.abort();
+                watched.abort();
                 served.map_err(|error| chain(&error))
             })
         });
@@ -164,6 +170,18 @@ impl Running {
             Ok(())
         } else {
             Err(Failure::other(failures.join("; ")))
+        }
+    }
+}
+
+/// Keeps readiness to whether commits are taken.
+async fn watch_store(store: Arc<EmbeddedStore>, component: Component) {
+    let mut every = tokio::time::interval(STORE_WATCH);
+    loop {
+        every.tick().await;
+        match store.check() {
+            Ok(()) => component.set_ready(true, ""),
+            Err(error) => component.set_ready(false, error.message),
         }
     }
 }

@@ -164,6 +164,10 @@ impl<'f> Fields<'f> {
             if known.contains(&name.as_str()) {
                 continue;
             }
+            if self.findings.is_full() {
+                self.findings.count();
+                continue;
+            }
             let nearest = known
                 .iter()
                 .map(|candidate| {

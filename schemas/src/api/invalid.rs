@@ -32,8 +32,13 @@ impl Invalid {
 
     /// A body with wrong fields. Beyond [`MAX_LISTED_ERRORS`] they are only counted.
     #[must_use]
-    pub fn fields(mut fields: Vec<FieldError>) -> Self {
+    pub fn fields(fields: Vec<FieldError>) -> Self {
         let count = fields.len();
+        Self::counted(fields, count)
+    }
+
+    /// The same when only the first of `count` wrong fields were kept.
+    fn counted(mut fields: Vec<FieldError>, count: usize) -> Self {
         let detail = match fields.as_slice() {
             [only] if only.pointer.is_empty() => format!("The body {}.", only.message),
             [only] => format!("{}: {}.", only.pointer, only.message),
@@ -61,11 +66,29 @@ impl std::error::Error for Invalid {}
 
 /// Collects what is wrong while a body is read.
 #[derive(Debug, Default)]
-pub(super) struct Findings(Vec<FieldError>);
+pub(super) struct Findings {
+    listed: Vec<FieldError>,
+    /// How many more there were than are listed.
+    more: usize,
+}
 
 impl Findings {
     pub(super) fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        self.0.push(FieldError { pointer: pointer.into(), code, message: message.into() });
+        if self.is_full() {
+            self.more += 1;
+        } else {
+            self.listed.push(FieldError { pointer: pointer.into(), code, message: message.into() });
+        }
+    }
+
+    /// Whether what is found from now on is only counted: nobody needs to write a message for it.
+    pub(super) fn is_full(&self) -> bool {
+        self.listed.len() >= MAX_LISTED_ERRORS
+    }
+
+    /// Counts one whose message nobody will see.
+    pub(super) fn count(&mut self) {
+        self.more += 1;
     }
 
     pub(super) fn add_id(&mut self, pointer: &str, error: IdError) {
@@ -79,20 +102,25 @@ impl Findings {
 
     /// Adds what was found by somebody else, unless something is known about that field, or about one inside it, already.
     pub(super) fn merge(&mut self, others: Vec<FieldError>) {
-        let known: Vec<String> = self.0.iter().map(|error| error.pointer.clone()).collect();
+        let known: Vec<String> = self.listed.iter().map(|error| error.pointer.clone()).collect();
         let is_known = |pointer: &str| {
             known.iter().any(|known| {
                 known.strip_prefix(pointer).is_some_and(|inner| inner.is_empty() || inner.starts_with('/'))
             })
         };
-        self.0.extend(others.into_iter().filter(|error| !is_known(&error.pointer)));
+        for error in others.into_iter().filter(|error| !is_known(&error.pointer)) {
+            self.add(error.pointer, error.code, error.message);
+        }
     }
 
     /// The value when nothing was found.
     pub(super) fn or<T>(self, value: Option<T>) -> Result<T, Invalid> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Invalid::fields(self.0)),
+            Some(value) if self.listed.is_empty() => Ok(value),
+            _ => {
+                let count = self.listed.len() + self.more;
+                Err(Invalid::counted(self.listed, count))
+            }
         }
     }
 }

@@ -58,6 +58,10 @@ fn scopes(fields: &mut Fields<'_>) -> Option<Scopes> {
             return None;
         }
     };
+    if items.is_empty() {
+        fields.findings().add(at, "empty", "must name at least one of ingest, read, admin");
+        return None;
+    }
     let mut scopes = Scopes::default();
     for (index, item) in items.iter().enumerate() {
         match item {
@@ -83,6 +87,8 @@ mod tests {
         let wrong =
             parse_new_key(br#"{"scopes":["write",1],"rate_limit_per_minute":-1,"expires_at":"never","note":""}"#)
                 .unwrap_err();
+        let idle = parse_new_key(br#"{"name":"batch","scopes":[]}"#).unwrap_err();
+        assert_eq!((&*idle.fields[0].pointer, idle.fields[0].code), ("/scopes", "empty"));
         let pointers: Vec<&str> = wrong.fields.iter().map(|field| field.pointer.as_str()).collect();
         assert_eq!(pointers, ["/name", "/scopes/0", "/scopes/1", "/rate_limit_per_minute", "/expires_at", "/note"]);
     }

@@ -115,6 +115,7 @@ impl EmbeddedQueue {
             disk,
             dir: dir.to_owned(),
             segment_bytes: options.segment_bytes,
+            min_free_bytes: options.min_free_bytes,
             file,
             segment,
             salt,
@@ -200,11 +201,16 @@ impl Drop for EmbeddedQueue {
 }
 
 fn make_dir(dir: &Path) -> Result<(), OpenError> {
-    if !dir.is_dir() {
-        std::fs::create_dir_all(dir).map_err(OpenError::io("can't make", dir))?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_dir(parent).map_err(OpenError::io("can't sync", parent))?;
-        }
+    // From the directory up: all that have to be made, and then the one that they are made in. An entry is durable once its own directory
+    // was synced.
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir).map_err(OpenError::io("can't make", dir))?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_dir(parent).map_err(OpenError::io("can't sync", parent))?;
     }
     Ok(())
 }

@@ -22,6 +22,9 @@ pub struct EmbeddedOptions {
     pub partitions: u32,
     /// Most bytes on disk. A publish beyond it is refused with `Full`; the log never grows past it.
     pub max_bytes: u64,
+    /// A publish is refused with `Full` while the disk has less room than this, in bytes; 0: that is not looked at. Where others need the
+    /// disk to work off what is in the queue, this keeps room for them.
+    pub min_free_bytes: u64,
     /// Size at which a segment file is closed and the next one begun. Space comes back by whole segments. Kept between
     /// 1/256 and 1/4 of `max_bytes`.
     pub segment_bytes: u64,
@@ -40,6 +43,7 @@ impl Default for EmbeddedOptions {
         Self {
             partitions: 16,
             max_bytes: 4 << 30,
+            min_free_bytes: 0,
             segment_bytes: 64 << 20,
             max_message_bytes: 1 << 20,
             max_pending_bytes: 64 << 20,

@@ -118,6 +118,9 @@ impl<'a> Walk<'a> {
     /// Checks a segment and takes it over; cuts a torn end off the newest one.
     fn enter(&mut self, number: u64, newest: bool, notes: Option<&Notes>) -> Result<(), OpenError> {
         let path = segment_path(self.dir, number);
+        if newest {
+            forget_cached(&path)?;
+        }
         let bytes = std::fs::read(&path).map_err(OpenError::io("can't read", &path))?;
         let header = SegmentHeader::decode(&path, &bytes)?;
         self.check_header(&path, number, &header)?;
@@ -173,6 +176,18 @@ fn cut(file: &File, path: &PathBuf, good: u64, length: u64) -> Result<(), OpenEr
     file.sync_all().map_err(OpenError::io("can't sync", path))?;
     if let Some(dir) = path.parent() {
         sync_dir(dir).map_err(OpenError::io("can't sync", dir))?;
+    }
+    Ok(())
+}
+
+/// Has the newest segment read from the disk: after a failed fsync, which only it can have had, the system's cache may hold what the disk does
+/// not. Pages that wait to be written can't be dropped, so they are written first. A system that keeps the file cached all the same is no
+/// worse than without it.
+fn forget_cached(path: &Path) -> Result<(), OpenError> {
+    let file = File::open(path).map_err(OpenError::io("can't open", path))?;
+    file.sync_all().map_err(OpenError::io("can't sync", path))?;
+    if let Err(error) = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed) {
+        tracing::warn!(%error, queue.file = %path.display(), "the newest segment could not be made to be read from the disk");
     }
     Ok(())
 }

@@ -35,6 +35,8 @@ pub(super) struct Writer<D> {
     pub(super) disk: D,
     pub(super) dir: PathBuf,
     pub(super) segment_bytes: u64,
+    /// Nothing is written while the disk has less room than this.
+    pub(super) min_free_bytes: u64,
     pub(super) file: Arc<File>,
     pub(super) segment: u64,
     pub(super) salt: u32,
@@ -103,8 +105,10 @@ impl<D: Disk> Writer<D> {
 
     /// Encodes, writes and syncs. Positions are given out in any case; the caller takes them back on failure.
     fn store(&mut self, group: &[Pending]) -> Result<(), Failure> {
-        let rolled = if self.length >= self.segment_bytes { self.roll() } else { Ok(()) };
+        let room = self.check_room();
+        let rolled = if room.is_ok() && self.length >= self.segment_bytes { self.roll() } else { Ok(()) };
         self.encode(group);
+        room?;
         rolled?;
         if let Err(error) = self.disk.write(&self.file, self.length, &self.buffer) {
             // Part of it may be there: without the cut, the next group would follow a torn one.
@@ -116,6 +120,18 @@ impl<D: Disk> Writer<D> {
         self.disk.sync(&self.file).map_err(Failure::Fatal)?;
         self.next_group += 1;
         Ok(())
+    }
+
+    /// Refuses to write when others would be left without room.
+    fn check_room(&mut self) -> Result<(), Failure> {
+        if self.min_free_bytes == 0 {
+            return Ok(());
+        }
+        match self.disk.free(&self.dir) {
+            Ok(free) if free < self.min_free_bytes => Err(Failure::Passing(io::ErrorKind::StorageFull.into())),
+            // Not knowing is no reason to stop: the disk says itself when it is full.
+            _ => Ok(()),
+        }
     }
 
     fn encode(&mut self, group: &[Pending]) {

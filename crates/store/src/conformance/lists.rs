@@ -48,6 +48,10 @@ pub async fn deleted_schedulers_are_hidden_and_still_loaded(harness: &dyn StoreH
     owner.put(&*store, vec![row(&gone, 1), row(&key("acme", "stays"), 1)]).await;
     owner.put(&*store, vec![deleted(&gone, 2)]).await;
     assert_eq!(store.scheduler("acme", "gone").await.expect("scheduler"), None);
+    for (tenant, scheduler, expected) in [("acme", "stays", true), ("acme", "gone", false), ("acme", "never", false)] {
+        assert_eq!(store.is_registered(tenant, scheduler).await.expect("is_registered"), expected, "{scheduler}");
+    }
+    assert!(!store.is_registered("no/tenant", "stays").await.expect("is_registered"), "what is no id is nobody's");
     assert_eq!(ids(&store.schedulers(&tenant("acme"), None, 1).await.expect("schedulers")), ["stays"]);
     assert_eq!(store.load(0, 1, None, 10).await.expect("load").len(), 2);
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::engine::Engine;
 use super::fault::Failure;
 use super::tables::Tables;
-use super::transaction::{Changes, Transaction};
+use super::transaction::{Changes, Seen, Transaction, WriteFailure};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// Calls that may wait for the committer; more wait before it.
@@ -124,6 +124,7 @@ fn ended() -> StoreError {
 
 fn run(engine: &Engine, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
     let mut broken: Option<Breakage> = None;
+    let mut indexed = Seen::default();
     while let Some(first) = waiting.blocking_recv() {
         let mut group = vec![first];
         fill(&mut group, &mut waiting);
@@ -134,8 +135,8 @@ fn run(engine: &Engine, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
                 continue;
             }
         };
-        if let Err(failure) = write(engine, &tables, group) {
-            broken = Some(Breakage { failure, tried_at: None });
+        if let Err(breakage) = write(engine, &tables, group, &mut indexed) {
+            broken = Some(breakage);
         }
     }
 }
@@ -152,6 +153,8 @@ fn fill(group: &mut Vec<Box<dyn Job>>, waiting: &mut mpsc::Receiver<Box<dyn Job>
 /// A write failed: the engine is not used until it has been opened anew.
 struct Breakage {
     failure: Failure,
+    /// Whether it may be opened anew in this process.
+    for_good: bool,
     tried_at: Option<Instant>,
 }
 
@@ -160,6 +163,9 @@ fn ready(engine: &Engine, broken: &mut Option<Breakage>) -> Result<Arc<Tables>, 
     let Some(breakage) = broken else {
         return engine.tables().map_err(|error| Failure::from(&error));
     };
+    if breakage.for_good {
+        return Err(breakage.failure.clone());
+    }
     engine.check_room(false)?;
     if breakage.tried_at.is_some_and(|at| at.elapsed() < REOPEN_EVERY) {
         return Err(breakage.failure.clone());
@@ -179,50 +185,61 @@ fn ready(engine: &Engine, broken: &mut Option<Breakage>) -> Result<Arc<Tables>, 
 }
 
 /// Runs the group's work and makes it durable in one batch. Everybody is told; an error is the engine's.
-fn write(engine: &Engine, tables: &Tables, group: Vec<Box<dyn Job>>) -> Result<(), Failure> {
+fn write(engine: &Engine, tables: &Tables, group: Vec<Box<dyn Job>>, indexed: &mut Seen) -> Result<(), Breakage> {
     let mut changes = Changes::new();
-    let mut frees_space = true;
+    let (mut room, mut reserve) = (None, None);
     let mut done = Vec::with_capacity(group.len());
     for mut job in group {
-        let mut transaction = Transaction::new(tables, &changes);
+        let mut transaction = Transaction::new(tables, &changes, indexed);
         if job.run(&mut transaction) {
             let own = transaction.into_changes();
-            frees_space &= own.is_empty() || job.frees_space();
-            changes.absorb(own);
+            if !own.is_empty() {
+                let frees = job.frees_space();
+                let known = if frees { &mut reserve } else { &mut room };
+                // Each for itself: what takes room must not hold up what gives some back.
+                if let Err(failure) = known.get_or_insert_with(|| engine.check_room(frees)) {
+                    engine.set_refusing(true);
+                    job.finish(Err(failure));
+                    continue;
+                }
+                changes.absorb(own);
+            }
         }
         done.push(job);
     }
-    let outcome = settle(engine, tables, changes, frees_space);
-    let told = outcome.as_ref().map_err(|(failure, _)| failure).copied();
-    done.into_iter().for_each(|job| job.finish(told));
-    match outcome {
-        Err((failure, Engines::Broken)) => Err(failure),
-        Ok(()) | Err((_, Engines::Whole)) => Ok(()),
+    if matches!(room, Some(Ok(()))) {
+        engine.set_refusing(false);
     }
+    let outcome = settle(engine, tables, changes);
+    let told = outcome.as_ref().map_err(|breakage| &breakage.failure).copied();
+    done.into_iter().for_each(|job| job.finish(told));
+    outcome
 }
 
-/// Whether the engine can go on after a refusal.
-enum Engines {
-    Whole,
-    Broken,
-}
-
-fn settle(engine: &Engine, tables: &Tables, changes: Changes, frees_space: bool) -> Result<(), (Failure, Engines)> {
+fn settle(engine: &Engine, tables: &Tables, changes: Changes) -> Result<(), Breakage> {
     if changes.is_empty() {
         return Ok(());
     }
-    engine.check_room(frees_space).map_err(|failure| (failure, Engines::Whole))?;
-    match changes.write(tables) {
+    let WriteFailure { error, spoils_cache } = match changes.write(tables) {
         Ok(sequence) => {
             engine.note(sequence);
-            Ok(())
+            return Ok(());
         }
-        Err(error) => {
-            tracing::error!(%error, "a commit failed; the store will be opened anew");
-            // Whether it became durable is not known before the journal has been read again, so it is not `Full`, which says that
-            // nothing was written.
-            let message = format!("the commit may or may not have been written: {}", error.message);
-            Err((Failure::new(StoreErrorKind::Unavailable, message), Engines::Broken))
-        }
+        Err(failure) => failure,
+    };
+    engine.set_refusing(true);
+    if spoils_cache {
+        tracing::error!(%error, "the store's disk failed; nothing more is written until a restart");
+        let message = format!(
+            "the store's disk failed to make a commit durable, so it may or may not be there and nothing more is written; check the disk and \
+             restart ronda, which reads back what is there: {}",
+            error.message
+        );
+        return Err(Breakage { failure: Failure::for_good(message), for_good: true, tried_at: None });
     }
+    tracing::error!(%error, "a commit failed; the store will be opened anew");
+    // Whether it became durable is not known before the journal has been read again, so it is not `Full`, which says that nothing was
+    // written.
+    let message = format!("the commit may or may not have been written: {}", error.message);
+    Err(Breakage { failure: Failure::new(StoreErrorKind::Unavailable, message), for_good: false, tried_at: None })
 }

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
+use rustix::fs::Advice;
 
 use super::fault::Failure;
 use super::options::EmbeddedOptions;
@@ -24,6 +26,8 @@ pub(super) struct Engine {
     tables: RwLock<Option<Arc<Tables>>>,
     witness: Witness,
     free_space: FreeSpace,
+    /// Whether the last commit was refused or failed.
+    refusing: AtomicBool,
 }
 
 impl Engine {
@@ -35,7 +39,7 @@ impl Engine {
         let witness = Witness::open(dir)?;
         witness.check(tables.number(SEQUENCE_KEY)?.unwrap_or(0))?;
         let tables = RwLock::new(Some(Arc::new(tables)));
-        Ok(Self { dir: dir.to_owned(), options, tables, witness, free_space })
+        Ok(Self { dir: dir.to_owned(), options, tables, witness, free_space, refusing: AtomicBool::new(false) })
     }
 
     /// The tables, for as long as the answer is held.
@@ -48,6 +52,14 @@ impl Engine {
 
     pub(super) fn note(&self, sequence: u64) {
         self.witness.note(sequence);
+    }
+
+    pub(super) fn set_refusing(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
     }
 
     /// Refuses a write for which there is no room. What frees space may use half of what is held back.
@@ -87,7 +99,22 @@ impl Engine {
 }
 
 fn open_tables(dir: &Path, options: &EmbeddedOptions) -> Result<Tables, StoreError> {
-    Tables::open(&dir.join("engine"), options)
+    let engine = dir.join("engine");
+    forget_cached(&engine);
+    Tables::open(&engine, options)
+}
+
+/// Has the journals read from the disk: after a failed fsync the system's cache may hold what the disk does not, and the process that saw it
+/// fail may be gone. Best effort: a system that keeps them cached is no worse than without it.
+fn forget_cached(engine: &Path) {
+    let Ok(entries) = std::fs::read_dir(engine) else { return };
+    let journals = entries.flatten().filter(|entry| entry.path().extension().is_some_and(|ext| ext == "jnl"));
+    for file in journals.filter_map(|entry| std::fs::File::open(entry.path()).ok()) {
+        // Pages that wait to be written can't be dropped; if they can't be written either, it is better known now.
+        if let Err(error) = file.sync_all().and_then(|()| Ok(rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?)) {
+            tracing::warn!(%error, dir = %engine.display(), "a journal could not be made to be read from the disk");
+        }
+    }
 }
 
 /// What the file system says.

@@ -9,24 +9,41 @@ use crate::error::{StoreError, StoreErrorKind};
 pub(super) struct Failure {
     pub(super) kind: StoreErrorKind,
     pub(super) message: String,
+    retryable: bool,
 }
 
 impl Failure {
     pub(super) fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        let StoreError { kind, message, retryable, .. } = StoreError::new(kind, message);
+        Self { kind, message, retryable }
+    }
+
+    /// One that only a restart of the process can help.
+    pub(super) fn for_good(message: impl Into<String>) -> Self {
+        Self { retryable: false, ..Self::new(StoreErrorKind::Unavailable, message) }
     }
 }
 
 impl From<&Failure> for StoreError {
     fn from(failure: &Failure) -> Self {
-        Self::new(failure.kind, failure.message.clone())
+        let mut error = Self::new(failure.kind, failure.message.clone());
+        error.retryable = failure.retryable;
+        error
     }
 }
 
 impl From<&StoreError> for Failure {
     fn from(error: &StoreError) -> Self {
-        Self::new(error.kind, error.message.clone())
+        Self { kind: error.kind, message: error.message.clone(), retryable: error.retryable }
     }
+}
+
+/// Whether a write failed in such a way that the system's cache may hold what the disk does not: anything but a write for which there was no
+/// room, above all a failed fsync. After that the system counts the pages as written, so reading them back proves nothing.
+pub(super) fn spoils_cache(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
+    let (fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io))) = error else { return false };
+    !matches!(io.kind(), StorageFull | QuotaExceeded | WriteZero)
 }
 
 /// What an engine's error means. `place`: the file or folder that was being read or written.

@@ -5,8 +5,12 @@
 //! are made in that thread, so they are atomic with what they guard. What a reader sees is durable.
 //!
 //! - A full disk: a commit is refused as `Full`, nothing changed, while less than `min_free_bytes` is free; it goes on by itself when
-//!   there is room. Should a write fail all the same, callers are told `Unavailable` (the commit may or may not be there; repeating it
-//!   is harmless), and the engine is closed and opened anew before the next write.
+//!   there is room. Each call is judged for itself, and what only removes may use half of what is held back. Should a write find no room all
+//!   the same, callers are told `Unavailable` (the commit may or may not be there; repeating it is harmless), and the engine is closed and
+//!   opened anew before the next write.
+//! - A disk that fails to make a commit durable: callers are told `Unavailable`, not to be tried again, and nothing more is written before the
+//!   process is started anew, because the system's cache can't be trusted from then on. Opening has the journals read from the disk. What
+//!   remains is a disk that fails and then reads back, from a cache of its own, what it did not keep.
 //! - A deleted scheduler: its row is hidden from reads at once and stays, for the partition's owner only, until it is removed. Its history is
 //!   kept until retention takes it, and a scheduler that is registered again under the same id continues it: what ran under a name stays
 //!   findable under it.
@@ -65,6 +69,20 @@ impl EmbeddedStore {
     /// Writes what waits and closes the store; what dropping it does, by name.
     pub fn close(self) {
         drop(self);
+    }
+
+    /// Whether commits are being taken; for readiness.
+    ///
+    /// # Errors
+    /// `Unavailable` while the last commit was refused for want of room, or failed.
+    pub fn check(&self) -> Result<(), StoreError> {
+        if self.engine.is_refusing() {
+            return Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                "the store takes no commits: its disk is full or failed",
+            ));
+        }
+        Ok(())
     }
 
     /// Reads that may touch many entries: on a thread that may block.

@@ -3,7 +3,7 @@
 /// Sizes of an embedded store. The defaults suit a machine with a gibibyte of memory and 100,000 schedulers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
-    /// Memory for blocks read from disk, in bytes.
+    /// Memory for blocks read from disk, in bytes. Loading fills it, so it is a part of what the process takes from its start on.
     pub cache_bytes: u64,
     /// How much of one table's newest writes is kept in memory before it is written out as a sorted file, in bytes. There are nine
     /// tables; only history and scheduler rows grow enough to reach it.
@@ -18,6 +18,6 @@ pub struct EmbeddedOptions {
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self { cache_bytes: 64 * MIB, memtable_bytes: 16 * MIB, journal_bytes: 128 * MIB, min_free_bytes: 256 * MIB }
+        Self { cache_bytes: 16 * MIB, memtable_bytes: 16 * MIB, journal_bytes: 128 * MIB, min_free_bytes: 256 * MIB }
     }
 }

@@ -242,6 +242,13 @@ impl SchedulerReads for EmbeddedStore {
         Ok(row.filter(|row| row.state.is_some()))
     }
 
+    async fn is_registered(&self, tenant: &str, scheduler: &str) -> Result<bool, StoreError> {
+        let (Ok(tenant), Ok(scheduler)) = (TenantId::new(tenant), SchedulerId::new(scheduler)) else {
+            return Ok(false);
+        };
+        self.engine.tables()?.contains(Table::Index, &key::index(&SchedulerKey { tenant, scheduler }))
+    }
+
     async fn schedulers(
         &self,
         tenant: &TenantId,

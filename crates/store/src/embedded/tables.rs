@@ -1,6 +1,7 @@
 //! The engine's tables, opened and checked.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Slice};
 use ronda_schemas::codec::{DecodeError, Versioned};
@@ -8,6 +9,11 @@ use ronda_schemas::codec::{DecodeError, Versioned};
 use super::fault::{RESTORE, explain};
 use super::options::EmbeddedOptions;
 use crate::error::{StoreError, StoreErrorKind};
+
+/// How much may stay in memory of what was replayed, in bytes.
+const REPLAYED_BYTES: u64 = 2 * 1024 * 1024;
+/// How long opening waits for the rest to be written out; it goes on behind.
+const WRITE_OUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// Version of the layout of keys and tables; raised when an older release could not read them.
 const FORMAT: u32 = 1;
@@ -90,7 +96,26 @@ impl Tables {
             Err(StoreError::new(StoreErrorKind::Unreadable, message))
         })?;
         tables.check_format()?;
+        tables.write_out_replayed();
         Ok(tables)
+    }
+
+    /// Has what was replayed from the journals written out as sorted files. A killed process leaves a full journal, and what is replayed
+    /// from it takes several times its size in memory until the tables have grown enough to be written out, which may be days.
+    fn write_out_replayed(&self) {
+        if self.db.write_buffer_size() < REPLAYED_BYTES {
+            return;
+        }
+        for table in Table::ALL {
+            // A failure poisons the engine: the first write tells, and nothing is lost, since the journals stay.
+            if let Err(error) = self.keyspace(table).rotate_memtable() {
+                tracing::warn!(%error, "what was replayed could not be written out");
+            }
+        }
+        let deadline = Instant::now() + WRITE_OUT_WITHIN;
+        while self.keyspaces.iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn open_engine(dir: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {

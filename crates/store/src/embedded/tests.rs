@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::conformance::fixture::{Owner, everything, key, refusal, row};
-use crate::port::{PartitionStore as _, Retention as _, SchedulerReads as _};
+use crate::port::{PartitionStore as _, SchedulerReads as _};
 
 fn options() -> EmbeddedOptions {
     EmbeddedOptions { min_free_bytes: 16 * 1024 * 1024, ..EmbeddedOptions::default() }
@@ -177,13 +177,71 @@ async fn without_room_nothing_is_written_until_there_is_room_again() {
     let kept = store.scheduler("acme", "job").await.unwrap();
     assert_eq!(kept.map(|row| row.position), Some(1));
     assert!(store.history(&scheduler, &everything()).await.unwrap().is_empty());
-    // Retention goes on: it is what makes room.
-    store.purge(crate::conformance::fixture::at(5), None, 10).await.unwrap();
+    assert_eq!(store.check().expect_err("not ready").kind, StoreErrorKind::Unavailable);
+    // Retention goes on, and is not held up by what is refused in the same group: it is what makes room.
+    commit_beside_a_removal(&store, commit.clone()).await;
 
     free.store(u64::MAX, Ordering::Relaxed);
     store.commit(commit).await.unwrap();
+    store.check().unwrap();
     let kept = store.scheduler("acme", "job").await.unwrap();
     assert_eq!(kept.map(|row| row.position), Some(2));
+}
+
+/// Has a commit that is refused and a removal written in one group.
+async fn commit_beside_a_removal(store: &EmbeddedStore, commit: crate::port::Commit) {
+    let (began, begin) = std::sync::mpsc::channel::<()>();
+    // Holds the committer up until both wait.
+    let hold = store.committer.submit(0, move |_| {
+        let _ = begin.recv();
+        Ok(())
+    });
+    let remove = |transaction: &mut transaction::Transaction<'_>| {
+        transaction.remove(tables::Table::Keys, b"a key that is gone".to_vec());
+        Ok(())
+    };
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        began.send(()).unwrap();
+    };
+    let (held, refused, removed, ()) =
+        tokio::join!(hold, store.commit(commit), store.committer.submit_removal(8, remove), release);
+    held.unwrap();
+    assert_eq!(refused.expect_err("no room").kind, StoreErrorKind::Full);
+    removed.unwrap();
+}
+
+#[tokio::test]
+async fn the_index_is_kept_right_while_schedulers_come_go_and_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let mut owner = Owner::acquire(&store, 0, 1).await;
+    let scheduler = key("acme", "job");
+    for _ in 0..3 {
+        for position in 0..3 {
+            owner.put(&store, vec![row(&scheduler, position)]).await;
+            assert!(store.is_registered("acme", "job").await.unwrap());
+        }
+        let removal = crate::port::Commit { removed: vec![scheduler.clone()], ..owner.next_commit() };
+        store.commit(removal).await.unwrap();
+        assert!(!store.is_registered("acme", "job").await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_is_replayed_is_written_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let mut owner = Owner::acquire(&store, 0, 1).await;
+    for commit in 0..20 {
+        let rows = (0..500).map(|number| row(&key("acme", &format!("job-{commit}-{number}")), 1));
+        owner.put(&store, rows.collect()).await;
+    }
+    store.close();
+    let tables = Tables::open(&dir.path().join("engine"), &options()).unwrap();
+    assert!(tables.db.write_buffer_size() < 2 * 1024 * 1024, "{}", tables.db.write_buffer_size());
+    drop(tables);
+    assert_eq!(open(dir.path()).unwrap().load(0, 1, None, 20_000).await.unwrap().len(), 10_000);
 }
 
 /// A disk of a few mebibytes, where the machine lets a test make one.

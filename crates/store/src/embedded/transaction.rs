@@ -1,10 +1,11 @@
 //! One caller's changes on their way into a group commit.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
 use fjall::{PersistMode, Slice};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
-use super::fault::explain;
+use super::fault::{explain, spoils_cache};
 use super::tables::{SEQUENCE_KEY, Table, Tables, read_number};
 use crate::error::{StoreError, StoreErrorKind};
 
@@ -34,12 +35,16 @@ impl Changes {
     /// Takes over later changes.
     pub(super) fn absorb(&mut self, later: Self) {
         for (own, more) in self.tables.iter_mut().zip(later.tables) {
-            own.extend(more);
+            if own.is_empty() {
+                *own = more;
+            } else {
+                own.extend(more);
+            }
         }
     }
 
     /// Makes all of it durable, or none. Answers the commit's number.
-    pub(super) fn write(self, tables: &Tables) -> Result<u64, StoreError> {
+    pub(super) fn write(self, tables: &Tables) -> Result<u64, WriteFailure> {
         let sequence = tables.number(SEQUENCE_KEY)?.unwrap_or(0).saturating_add(1);
         let count = self.tables.iter().map(HashMap::len).sum::<usize>();
         let mut batch =
@@ -54,8 +59,52 @@ impl Changes {
             }
         }
         batch.insert(tables.keyspace(Table::Meta), SEQUENCE_KEY, sequence.to_be_bytes());
-        batch.commit().map_err(|error| explain(error, tables.dir()))?;
+        batch.commit().map_err(|error| WriteFailure {
+            spoils_cache: spoils_cache(&error),
+            error: explain(error, tables.dir()),
+        })?;
         Ok(sequence)
+    }
+}
+
+/// Why a group could not be written.
+pub(super) struct WriteFailure {
+    pub(super) error: StoreError,
+    /// Whether what is read back in this process can't be trusted any more.
+    pub(super) spoils_cache: bool,
+}
+
+impl From<StoreError> for WriteFailure {
+    fn from(error: StoreError) -> Self {
+        Self { error, spoils_cache: false }
+    }
+}
+
+/// Which keys were seen in the engine: nearly every row that is put belongs to a scheduler that has long been in the index, and asking the
+/// engine for each would be most of what the committer does. Keys are told apart by 64 bits of a hash with a seed of this process.
+#[derive(Default)]
+pub(super) struct Seen {
+    hasher: DefaultHashBuilder,
+    keys: HashSet<u64>,
+}
+
+impl Seen {
+    /// Most keys; then it begins anew.
+    const MAX: usize = 1 << 20;
+
+    fn contains(&self, key: &[u8]) -> bool {
+        self.keys.contains(&self.hasher.hash_one(key))
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        if self.keys.len() >= Self::MAX {
+            self.keys.clear();
+        }
+        self.keys.insert(self.hasher.hash_one(key));
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.keys.remove(&self.hasher.hash_one(key));
     }
 }
 
@@ -64,11 +113,13 @@ pub(super) struct Transaction<'a> {
     tables: &'a Tables,
     group: &'a Changes,
     own: Changes,
+    /// Keys of the index that are in the engine.
+    indexed: &'a mut Seen,
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(tables: &'a Tables, group: &'a Changes) -> Self {
-        Self { tables, group, own: Changes::new() }
+    pub(super) fn new(tables: &'a Tables, group: &'a Changes, indexed: &'a mut Seen) -> Self {
+        Self { tables, group, own: Changes::new(), indexed }
     }
 
     pub(super) fn into_changes(self) -> Changes {
@@ -86,11 +137,30 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    pub(super) fn contains(&self, table: Table, key: &[u8]) -> Result<bool, StoreError> {
-        match self.changed(table, key) {
-            Some(value) => Ok(value.is_some()),
-            None => self.tables.contains(table, key),
+    /// Sees to it that a scheduler is in the index, or is not.
+    pub(super) fn set_indexed(&mut self, key: Vec<u8>, shown: bool) -> Result<(), StoreError> {
+        // A removal forgets the key before anything else, even if it comes to nothing: what was seen is in the engine and stays there.
+        if !shown {
+            self.indexed.remove(&key);
+        } else if self.indexed.contains(&key) {
+            return Ok(());
         }
+        let is_there = match self.changed(Table::Index, &key) {
+            Some(value) => value.is_some(),
+            None => {
+                let is_there = self.tables.contains(Table::Index, &key)?;
+                if is_there && shown {
+                    self.indexed.add(&key);
+                }
+                is_there
+            }
+        };
+        match (shown, is_there) {
+            (true, false) => self.put(Table::Index, key, Vec::new()),
+            (false, true) => self.remove(Table::Index, key),
+            _ => {}
+        }
+        Ok(())
     }
 
     pub(super) fn number(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {

@@ -93,14 +93,7 @@ impl Prepared {
         let what = format!("partition {}", self.partition);
         transaction.fence(&key::partition_epoch(self.partition), self.epoch, &what)?;
         for PreparedRow { place, row, index, shown } in self.rows {
-            // Most rows are there already: the index is only touched when a scheduler comes or goes.
-            if shown != transaction.contains(Table::Index, &index)? {
-                if shown {
-                    transaction.put(Table::Index, index, Vec::new());
-                } else {
-                    transaction.remove(Table::Index, index);
-                }
-            }
+            transaction.set_indexed(index, shown)?;
             match row {
                 Some(row) => transaction.put(Table::Rows, place, row),
                 None => transaction.remove(Table::Rows, place),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ struct Faults {
     full: Arc<AtomicBool>,
     sync_fails: Arc<AtomicBool>,
     truncate_fails: Arc<AtomicBool>,
+    crowded: Arc<AtomicBool>,
 }
 
 impl Disk for Faults {
@@ -41,6 +43,10 @@ impl Disk for Faults {
             return Err(io::Error::other("input/output error"));
         }
         RealDisk.truncate(file, length)
+    }
+
+    fn free(&mut self, dir: &Path) -> io::Result<u64> {
+        if self.crowded.load(Ordering::SeqCst) { Ok(999) } else { RealDisk.free(dir) }
     }
 }
 
@@ -156,4 +162,20 @@ async fn a_segment_that_can_not_be_removed_keeps_those_after_it() {
     assert_eq!(queue.depth(0).await.expect("depth").messages, 0);
     publish(&queue, 0, [b"after".to_vec()]).await;
     assert_eq!(read_all(&queue, 0).await, [(9, b"after".to_vec())]);
+}
+
+#[tokio::test]
+async fn room_that_others_need_is_left_to_them() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let faults = Faults::default();
+    let options = crate::embedded::EmbeddedOptions { min_free_bytes: 1_000, ..small() };
+    let queue = EmbeddedQueue::open_on(dir.path(), options, faults.clone()).expect("open");
+    publish(&queue, 0, [b"before".to_vec()]).await;
+    faults.crowded.store(true, Ordering::SeqCst);
+    let error = queue.publish(0, b"refused".to_vec().into()).await.expect_err("too little room");
+    assert!(error.kind == QueueErrorKind::Full && error.retryable, "{error:?}");
+    assert_eq!(read_all(&queue, 0).await, [(1, b"before".to_vec())], "what is there is worked off");
+    faults.crowded.store(false, Ordering::SeqCst);
+    publish(&queue, 0, [b"after".to_vec()]).await;
+    assert_eq!(read_all(&queue, 0).await, [(1, b"before".to_vec()), (2, b"after".to_vec())]);
 }
