@@ -98,6 +98,11 @@ impl Committer {
         self.enqueue(size, true, Box::new(work)).await
     }
 
+    /// Whether the thread is still there.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) { Err(ended()) } else { Ok(()) }
+    }
+
     async fn enqueue<T: Send + 'static>(&self, size: usize, frees_space: bool, work: Work<T>) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let call = Call { size, frees_space, work: Some(work), result: None, reply };

@@ -62,6 +62,14 @@ impl EmbeddedStore {
         Ok(Self { committer, engine })
     }
 
+    /// Whether the store can still write at all. A full disk or a write that failed is no reason to say no: it goes on after those.
+    ///
+    /// # Errors
+    /// `Unavailable` once the thread that writes is gone; only a restart brings it back.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.committer.check()
+    }
+
     /// Writes what waits and closes the store; what dropping it does, by name.
     pub fn close(self) {
         drop(self);
