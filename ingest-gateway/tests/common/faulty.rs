@@ -22,6 +22,7 @@ use ronda_store::port::{
 const WORKS: u8 = 0;
 const HANGS: u8 = 1;
 const FAILS: u8 = 2;
+const PANICS: u8 = 3;
 
 /// A queue that stops confirming while told to.
 pub(crate) struct FaultyQueue {
@@ -46,6 +47,10 @@ impl QueueSwitch {
         self.0.store(FAILS, Ordering::SeqCst);
     }
 
+    pub(crate) fn panics(&self) {
+        self.0.store(PANICS, Ordering::SeqCst);
+    }
+
     pub(crate) fn wrap(&self, inner: Arc<EmbeddedQueue>) -> Arc<dyn Queue> {
         Arc::new(FaultyQueue { inner, mode: Arc::clone(&self.0) })
     }
@@ -65,6 +70,7 @@ impl Queue for FaultyQueue {
         match self.mode.load(Ordering::SeqCst) {
             HANGS => std::future::pending().await,
             FAILS => Err(QueueError::transient(QueueErrorKind::Unavailable, Duration::from_millis(20), "told to fail")),
+            PANICS => panic!("told to panic"),
             _ => self.inner.publish(partition, message).await,
         }
     }
