@@ -1,6 +1,6 @@
 //! Format, lints and tests.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -76,7 +76,7 @@ pub(crate) fn tests(root: &Path) -> anyhow::Result<Outcome> {
 fn echo(errors: impl Read) -> Vec<String> {
     let mut skipped = Vec::new();
     for line in BufReader::new(errors).lines().map_while(Result::ok) {
-        eprintln!("{line}");
+        let _ = writeln!(std::io::stderr(), "{line}");
         skipped.extend(skip(&line));
     }
     skipped
