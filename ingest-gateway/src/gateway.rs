@@ -1,5 +1,6 @@
 //! The service: built from its ports, run until told to stop.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::auth::Keys;
 use crate::config::Config;
@@ -39,6 +40,9 @@ pub enum GatewayError {
     /// The machine gives no random numbers, which a gateway's name is made of.
     #[error("the machine gives no random numbers: {0}")]
     Random(getrandom::Error),
+    /// A partition's sender ended while the gateway ran: writes to that partition would have waited for ever.
+    #[error("a sender of frames ended by itself: {0}")]
+    Sender(String),
 }
 
 /// One gateway, from its first frame to its last.
@@ -102,7 +106,7 @@ impl Gateway {
     /// leaves, all within the drain time.
     ///
     /// # Errors
-    /// None after [`build`](Self::build) so far; a listener that fails is tried again.
+    /// [`GatewayError::Sender`], after an end in the same order. A listener that fails is tried again.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), GatewayError> {
         let entrance = Entrance::new(self.state.clone(), self.router());
         let Self { state, component } = self;
@@ -110,6 +114,8 @@ impl Gateway {
         let drain = Duration::from_secs(state.config.drain_timeout_seconds);
         let mut senders = state.publisher.start();
         let gauges = tokio::spawn(gauges(state.clone()));
+        // Its own, because a sender's end stops this gateway and nothing else.
+        let stop = stop.child_token();
         let unready = {
             let (component, stop) = (component.clone(), stop.clone());
             tokio::spawn(async move {
@@ -118,7 +124,18 @@ impl Gateway {
                 Instant::now()
             })
         };
-        Box::pin(crate::serve::serve(listener, entrance, &state.config, stop, drain.saturating_sub(LEAVE_FOR))).await;
+        let requests = drain.saturating_sub(LEAVE_FOR);
+        let mut serving = pin!(crate::serve::serve(listener, entrance, &state.config, stop.clone(), requests));
+        let lost = tokio::select! {
+            () = &mut serving => None,
+            // Senders end only once they are told to, below.
+            Some(ended) = senders.join_next() => Some(ended.map_or_else(|error| error.to_string(), |()| String::from("it returned"))),
+        };
+        if let Some(reason) = &lost {
+            error!(reason, "a sender of frames ended by itself: the gateway stops");
+            stop.cancel();
+            serving.await;
+        }
         let stopped_at = unready.await.unwrap_or_else(|_| Instant::now());
         state.publisher.close();
         let deadline = (stopped_at + drain).max(Instant::now() + LEAVE_FOR);
@@ -135,7 +152,7 @@ impl Gateway {
         gauges.abort();
         component.set_ready(false, "stopped");
         info!("the gateway has left");
-        Ok(())
+        lost.map_or(Ok(()), |reason| Err(GatewayError::Sender(reason)))
     }
 }
 

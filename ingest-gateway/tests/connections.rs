@@ -94,7 +94,7 @@ async fn going_ends_what_is_under_way_says_goodbye_and_takes_nothing_more() {
     closed(&mut idle).await;
     busy.write_all(br#"{"status":"running"}"#).await.unwrap();
     assert_eq!(parse(&closed(&mut busy).await).status, 202, "a request under way is finished");
-    tokio::time::timeout(DEADLINE, gateway.running).await.unwrap().unwrap();
+    tokio::time::timeout(DEADLINE, gateway.running).await.unwrap().unwrap().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(10));
     assert!(TcpStream::connect(gateway.address).await.is_err());
     for partition in 0..common::PARTITIONS {

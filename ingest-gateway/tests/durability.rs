@@ -89,6 +89,16 @@ async fn a_queue_that_never_confirms_gets_nobody_a_2xx_and_takes_writes_again_on
 }
 
 #[tokio::test]
+async fn a_sender_that_panics_ends_the_gateway_with_an_error() {
+    let (gateway, switch) = with_switch().await;
+    switch.panics();
+    let ended = tokio::time::timeout(common::DEADLINE, gateway.running).await.expect("it ends by itself").unwrap();
+    let told = ended.expect_err("it must not look like an end in order").to_string();
+    assert!(told.contains("a sender of frames ended by itself") && told.contains("told to panic"), "{told}");
+    assert!(!gateway.stop.is_cancelled(), "only the gateway was stopped");
+}
+
+#[tokio::test]
 async fn a_gateway_that_has_not_joined_takes_no_writes() {
     let switch = QueueSwitch::default();
     switch.fails();

@@ -73,7 +73,7 @@ pub struct UpArguments {
     /// Address of health and metrics [default: 127.0.0.1:3001]
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
-    /// Partitions of the command queue, a power of two; fixed when the directory is made [default: 8]
+    /// Partitions of the command queue, a power of two; fixed when the directory is made [default: 4]
     #[arg(long)]
     pub partitions: Option<u32>,
     /// Where the data is, and the configuration.

@@ -11,7 +11,7 @@ pub enum Code {
     Usage = 2,
     /// The configuration has mistakes.
     Configuration = 3,
-    /// The data directory can't be used: another process owns it, it is damaged, or made by a newer release.
+    /// The data directory can't be used: another process owns it, it is damaged, made by a newer release, or its disk failed.
     Data = 4,
     /// An address can't be listened on.
     Address = 5,
@@ -30,7 +30,7 @@ Exit codes:
   1    failed, in a way that has no code of its own
   2    the command line is wrong
   3    the configuration has mistakes (all of them are listed)
-  4    the data directory can't be used: another process owns it, or it is damaged
+  4    the data directory can't be used: another process owns it, it is damaged, or its disk failed
   5    an address can't be listened on
   6    the server can't be reached
   7    the server refused the request

@@ -1,6 +1,6 @@
 //! Format, lints and tests.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,14 +42,20 @@ pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {
     Ok(if status.success() { Outcome::passed() } else { Outcome::failed("clippy has something to say, see above") })
 }
 
-/// All tests of the workspace, counted from what the harness prints.
+/// What a test prints, past its harness, when it could not do what it is for.
+const SKIPPED: &str = "!! SKIPPED ";
+
+/// All tests of the workspace, counted from what the harness and the tests print.
 pub(crate) fn tests(root: &Path) -> anyhow::Result<Outcome> {
     let mut child = cargo(root)
         .args(["test", "--workspace", "--no-fail-fast"])
         .env("CARGO_TERM_COLOR", "never")
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
     let output = child.stdout.take().context("the output is piped")?;
+    let errors = child.stderr.take().context("the errors are piped")?;
+    let errors = std::thread::spawn(move || echo(errors));
     let mut outcome = Outcome::default();
     for line in BufReader::new(output).lines() {
         let line = line?;
@@ -59,13 +65,29 @@ pub(crate) fn tests(root: &Path) -> anyhow::Result<Outcome> {
         }
         read(&line, &mut outcome);
     }
+    outcome.skipped.extend(errors.join().unwrap_or_default());
     if !child.wait()?.success() && outcome.failures.is_empty() {
         outcome.failures.push(String::from("cargo test failed before or beside its tests, see above"));
     }
     Ok(outcome)
 }
 
+/// Passes lines on to standard error, and answers what was skipped.
+fn echo(errors: impl Read) -> Vec<String> {
+    let mut skipped = Vec::new();
+    for line in BufReader::new(errors).lines().map_while(Result::ok) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+        skipped.extend(skip(&line));
+    }
+    skipped
+}
+
+fn skip(line: &str) -> Option<String> {
+    line.split_once(SKIPPED).map(|(_, what)| what.to_owned())
+}
+
 fn read(line: &str, outcome: &mut Outcome) {
+    outcome.skipped.extend(skip(line));
     let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) else { return };
     match verdict {
         "ok" => outcome.passed += 1,
@@ -91,6 +113,8 @@ mod tests {
             "test a::works ... ok",
             "test a::breaks ... FAILED",
             "test a::slow ... ignored, needs ten minutes",
+            "test a::tool ... !! SKIPPED the page's examples: there is no node",
+            "ok",
             "test src/lib.rs - (line 3) ... ok",
             "test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out",
         ] {
@@ -98,6 +122,7 @@ mod tests {
         }
         assert_eq!(outcome.passed, 2);
         assert_eq!(outcome.failures, ["test a::breaks"]);
-        assert_eq!(outcome.skipped, ["test a::slow: needs ten minutes"]);
+        assert_eq!(outcome.skipped, ["test a::slow: needs ten minutes", "the page's examples: there is no node"]);
+        assert_eq!(echo(&b"Compiling\n!! SKIPPED it: no curl\n"[..]), ["it: no curl"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -104,8 +105,19 @@ fn target(against: &Against) -> Result<Target> {
     Ok(Target { address: against.address.to_string(), key: against.key.clone() })
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+#[allow(clippy::print_stderr, reason = "why it failed is for whoever started it")]
+fn main() -> ExitCode {
+    match start(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // On one line; as `main`'s own result it would bring a backtrace with RUST_BACKTRACE=1.
+            eprintln!("ronda-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> Result<()> {
     let threads = if let Command::Run(run) = &arguments.command { run.threads } else { 2 };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(carry_out(arguments.command))

@@ -22,6 +22,7 @@ use ronda_store::port::{
 const WORKS: u8 = 0;
 const HANGS: u8 = 1;
 const FAILS: u8 = 2;
+const PANICS: u8 = 3;
 
 /// A queue that stops confirming while told to.
 pub(crate) struct FaultyQueue {
@@ -63,6 +64,10 @@ impl QueueSwitch {
         }
     }
 
+    pub(crate) fn panics(&self) {
+        self.0.store(PANICS, Ordering::SeqCst);
+    }
+
     pub(crate) fn wrap(&self, inner: Arc<EmbeddedQueue>) -> Arc<dyn Queue> {
         Arc::new(FaultyQueue { inner, switch: self.clone() })
     }
@@ -82,6 +87,7 @@ impl Queue for FaultyQueue {
         match self.switch.mode_of(partition) {
             HANGS => std::future::pending().await,
             FAILS => Err(QueueError::transient(QueueErrorKind::Unavailable, Duration::from_millis(20), "told to fail")),
+            PANICS => panic!("told to panic"),
             _ => self.inner.publish(partition, message).await,
         }
     }

@@ -13,7 +13,7 @@ use ronda_domain::input::Input;
 use ronda_domain::time::Timestamp;
 use ronda_domain::{Effects, apply};
 use ronda_ingest_gateway::keys::{self, NewKey};
-use ronda_ingest_gateway::{Config, Gateway};
+use ronda_ingest_gateway::{Config, Gateway, GatewayError};
 use ronda_queue::{EmbeddedQueue, Queue, ReceiveLimit};
 use ronda_runtime::{Clock, Health, SystemClock};
 use ronda_schemas::frame::Frame;
@@ -62,7 +62,7 @@ pub(crate) struct TestGateway {
     pub(crate) queue: Arc<EmbeddedQueue>,
     pub(crate) health: Health,
     pub(crate) stop: CancellationToken,
-    pub(crate) running: JoinHandle<()>,
+    pub(crate) running: JoinHandle<Result<(), GatewayError>>,
     _data: TempDir,
 }
 
@@ -124,7 +124,7 @@ impl TestGateway {
         let address = listener.local_addr().unwrap();
         let running = {
             let stop = stop.clone();
-            tokio::spawn(async move { gateway.run(listener, stop).await.unwrap() })
+            tokio::spawn(async move { gateway.run(listener, stop).await })
         };
         Self { address, key, key_row, store, queue, health, stop, running, _data: data }
     }

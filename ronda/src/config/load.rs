@@ -154,9 +154,9 @@ impl Loading {
             }
         }
         let known: Vec<String> = SETTINGS.iter().map(Setting::environment).collect();
-        for (name, _) in environment.iter().filter(|(name, _)| name.starts_with("RONDA_")) {
+        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("RONDA_")) {
             let expected = known.contains(name) || COMMAND_VARIABLES.contains(&name.as_str());
-            if expected || is_service_link(name) {
+            if expected || is_service_link(name, value, environment) {
                 continue;
             }
             let names = known.iter().map(String::as_str).chain(COMMAND_VARIABLES);
@@ -202,30 +202,50 @@ impl Loading {
             );
             self.add(&from, "slack.api_url", what);
         }
-        let slack = &self.settings.slack;
-        if !slack.bot_token.is_empty()
-            && slack.channel.is_empty()
-            && self.settings.boards.iter().all(|b| b.channel.is_empty())
-        {
-            let from = origin(self, "slack.bot_token");
-            self.add(
-                &from,
-                "slack.channel",
-                "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)",
-            );
-        }
+        self.check_channels();
         if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
             self.settings.boards.push(Board::default());
         }
     }
+
+    /// A token without a channel, and a channel without a token: in both cases nobody would be told anything in Slack.
+    fn check_channels(&mut self) {
+        let (slack, boards) = (&self.settings.slack, &self.settings.boards);
+        let mut channels = vec![(String::from("slack.channel"), "slack.channel", slack.channel.as_str())];
+        channels.extend(
+            (0..).zip(boards).map(|(at, board): (usize, &Board)| {
+                (format!("boards[{at}].channel"), "boards", board.channel.as_str())
+            }),
+        );
+        let has_token = !slack.bot_token.is_empty();
+        if has_token {
+            if channels.iter().all(|(_, _, channel)| channel.is_empty()) {
+                let from = self.origins.get("slack.bot_token").cloned().unwrap_or(Origin::Default);
+                let what = "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)";
+                self.add(&from, "slack.channel", what);
+            }
+            return;
+        }
+        let admin = self.settings.notifier.admin_channel.as_str();
+        channels.push((String::from("notifier.admin_channel"), "notifier.admin_channel", admin));
+        if let Some((key, origin, _)) = channels.iter().find(|(_, _, channel)| !channel.is_empty()) {
+            let from = self.origins.get(*origin).cloned().unwrap_or(Origin::Default);
+            let what =
+                format!("is missing while {key} is set, so nothing would go to Slack; give it (SLACK_BOT_TOKEN)");
+            self.add(&from, "slack.bot_token", what);
+        }
+    }
 }
 
-/// Kubernetes puts such variables into every pod next to a service whose name begins with `ronda-`.
-fn is_service_link(name: &str) -> bool {
-    name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
-        || name.contains("_TCP")
+/// Kubernetes puts such variables into every pod next to a service whose name begins with `ronda-`: for a service `ronda-x` there are
+/// `RONDA_X_SERVICE_HOST`, and `RONDA_X_SERVICE_PORT…` and `RONDA_X_PORT…` beside it.
+fn is_service_link(name: &str, value: &str, environment: &[(String, String)]) -> bool {
+    let hosts = environment.iter().filter_map(|(given, _)| given.strip_suffix("_SERVICE_HOST"));
+    let rests = hosts.filter_map(|service| name.strip_prefix(service));
+    let beside_a_host = |rest: &str| {
+        rest == "_SERVICE_HOST" || rest.starts_with("_SERVICE_PORT") || rest == "_PORT" || rest.starts_with("_PORT_")
+    };
+    rests.into_iter().any(beside_a_host) || (name.contains("_PORT") && value.starts_with("tcp://"))
 }
 
 fn unknown_key(section: &str, key: &str) -> String {

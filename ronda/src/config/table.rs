@@ -241,11 +241,11 @@ settings! {
         purge_entries: usize = 1_000, from 1 to 100_000;
     }
 
-    /// Slack. Without a token and a channel the same messages are shown on the terminal.
+    /// Slack. A token and a channel are given together; without both the same messages are shown on the terminal.
     slack: SlackSettings {
         /// Bot token, `xoxb-…`. Better given by the environment than written into a file.
         bot_token: Secret = Secret::default(), also "SLACK_BOT_TOKEN";
-        /// Channel for alerts and boards: its id (`C0123456789`).
+        /// Channel for alerts and boards: its id (`C0123456789`). Empty while a board has a channel of its own: the first such board's.
         channel: String = String::new(), also "SLACK_CHANNEL";
         /// Base address of the Web API. For tests and proxies.
         api_url: String = String::from("https://slack.com/api"), also "SLACK_API_URL";

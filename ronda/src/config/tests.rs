@@ -82,6 +82,33 @@ fn what_kubernetes_puts_into_pods_is_no_mistake() {
 }
 
 #[test]
+fn a_setting_that_only_looks_like_what_kubernetes_makes_is_a_mistake() {
+    let environment = vec![(String::from("RONDA_SERVER_PORT"), String::from("8080"))];
+    let told = mistakes(&Sources { environment, ..Sources::default() }).join("\n");
+    assert!(told.contains("environment variable RONDA_SERVER_PORT: is not a setting"), "{told}");
+    let names = ["RONDA_SERVER_PORT", "RONDA_SERVER_SERVICE_HOST", "RONDA_SERVER_SERVICE_PORT"];
+    let environment = names.iter().map(|name| ((*name).to_owned(), String::from("10.0.0.1"))).collect();
+    load(&Sources { environment, ..Sources::default() }).unwrap();
+}
+
+#[test]
+fn a_slack_channel_without_a_token_is_a_mistake_wherever_it_is_given() {
+    let environment = vec![(String::from("SLACK_CHANNEL"), String::from("C1"))];
+    let told = mistakes(&Sources { environment, ..Sources::default() });
+    let wanted = "environment variable SLACK_CHANNEL: slack.bot_token is missing while slack.channel is set, so nothing \
+                  would go to Slack; give it (SLACK_BOT_TOKEN)";
+    assert_eq!(told, [wanted]);
+    for (text, key) in [
+        ("[notifier]\nadmin_channel = \"C1\"\n", "notifier.admin_channel"),
+        ("[[boards]]\nname = \"a\"\n[[boards]]\nname = \"b\"\nchannel = \"C1\"\n", "boards[1].channel"),
+    ] {
+        let (_dir, sources) = file(text);
+        let told = mistakes(&sources).join("\n");
+        assert!(told.contains(&format!("slack.bot_token is missing while {key} is set")), "{told}");
+    }
+}
+
+#[test]
 fn a_slack_token_without_a_channel_is_a_mistake_and_never_shown() {
     let environment = vec![(String::from("SLACK_BOT_TOKEN"), String::from("xoxb-very-secret"))];
     let told = mistakes(&Sources { environment: environment.clone(), ..Sources::default() }).join("\n");

@@ -53,6 +53,12 @@ async fn carry_out(place: &Place, operation: Operation) -> Result<Answer, Failur
     if let Some(answer) = socket::ask(data, &operation).await? {
         return Ok(answer);
     }
+    // Only a new key makes a store: a mistyped directory must not look like one without keys.
+    if !matches!(operation, Operation::Create { .. }) && !data.join("store").is_dir() {
+        let what =
+            format!("there is no data of Ronda in {}; give the directory of 'ronda up' (--data)", data.display());
+        return Err(Failure::new(Code::Data, what));
+    }
     parts::make_directory(data)?;
     let store = parts::open_store(&settings)?;
     let now = Timestamp::from_millis(SystemClock::new().wall_millis());

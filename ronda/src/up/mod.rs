@@ -4,10 +4,11 @@ pub mod parts;
 mod running;
 mod screen;
 mod signals;
+mod watch;
 mod wiring;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ronda_domain::id::TenantId;
@@ -61,12 +62,13 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     };
     let health = Health::new();
     let mut running = Running::new(parts, clock, health, metrics, settings.storage.data.clone());
+    let destinations = wiring::slack_is_on(&settings).then(|| wiring::destinations(&notifier));
     running.start_processor(wiring::processor(&settings))?;
     running.start_notifier(notifier, &settings)?;
     running.start_gateway(wiring::gateway(&settings), api)?;
     running.start_admin(admin, admin_socket);
-    show(&settings, addresses, key.as_ref());
-    running.until(stop).await
+    let greeting = greeting(&settings, addresses, key.as_ref(), destinations.as_deref());
+    running.until(stop, &greeting).await
 }
 
 fn settings(arguments: &UpArguments) -> Result<Settings, Failure> {
@@ -120,16 +122,21 @@ async fn first_key<S: KeyStore + ?Sized>(store: &S, clock: &dyn Clock) -> Result
     Ok(Some(secret))
 }
 
-fn show(settings: &Settings, (api, admin): (SocketAddr, SocketAddr), key: Option<&Secret>) {
+fn greeting(
+    settings: &Settings,
+    (api, admin): (SocketAddr, SocketAddr),
+    key: Option<&Secret>,
+    slack: Option<&str>,
+) -> String {
     let data =
         std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| Path::new(&settings.storage.data).to_owned());
-    let screen = Screen {
-        api,
-        admin,
-        data: &data,
-        partitions: settings.storage.partitions,
-        key,
-        slack: wiring::slack_is_on(settings).then_some(settings.slack.channel.as_str()),
-    };
-    crate::print(&screen.text());
+    let program = program();
+    let partitions = settings.storage.partitions;
+    Screen { api, admin, data: &data, partitions, key, slack, program: program.as_deref() }.text()
+}
+
+/// This program's file when it was started by a path, as `cargo run` does; none when the shell found it by its name.
+fn program() -> Option<PathBuf> {
+    let by_path = std::env::args_os().next().is_some_and(|name| Path::new(&name).components().count() > 1);
+    by_path.then(std::env::current_exe).and_then(Result::ok)
 }

@@ -67,6 +67,18 @@ impl Parts {
         Ok(Self { commands, events, dead_letters, store: Arc::new(open_store(settings)?) })
     }
 
+    /// Whether everything that accepted data passes through can still be written. A full disk is no reason to say no: what is
+    /// refused then is taken again once there is room.
+    ///
+    /// # Errors
+    /// Which part it is, and its own words.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, queue) in [("commands", &self.commands), ("events", &self.events)] {
+            queue.check().map_err(|error| format!("the queue of {name}: {}", chain(&error)))?;
+        }
+        self.store.check().map_err(|error| format!("the store: {}", chain(&error)))
+    }
+
     /// Writes what waits and lets the directory go.
     pub async fn close(self) {
         for queue in [&self.commands, &self.events, &self.dead_letters] {

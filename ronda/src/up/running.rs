@@ -13,12 +13,13 @@ use ronda_store::embedded::EmbeddedStore;
 use ronda_store::port::Store;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::parts::Parts;
+use super::watch;
 use super::wiring::slack_is_on;
 use crate::config::Settings;
-use crate::exit::{Failure, chain};
+use crate::exit::{Code, Failure, chain};
 use crate::keys::socket;
 
 /// Longest wait for one service to end, beyond what it was configured to take.
@@ -27,12 +28,17 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How often it is looked whether the store takes commits.
 const STORE_WATCH: Duration = Duration::from_millis(500);
+/// The gateway's name, as a service and in the health.
+const GATEWAY: &str = "ingest-gateway";
+/// How often it is looked whether the gateway takes requests, and after how long the screen is shown all the same: it holds the key.
+const GREETING_POLL: Duration = Duration::from_millis(20);
+const GREETING_WITHIN: Duration = Duration::from_secs(10);
 
 /// One service under way.
 struct Service {
     name: &'static str,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), String>>,
+    task: JoinHandle<Result<(), Failure>>,
 }
 
 /// All of them.
@@ -64,12 +70,12 @@ impl Running {
         Arc::clone(&self.parts.store) as Arc<dyn Store>
     }
 
-    fn start(&mut self, name: &'static str, work: impl FnOnce(CancellationToken) -> JoinHandle<Result<(), String>>) {
+    fn start(&mut self, name: &'static str, work: impl FnOnce(CancellationToken) -> JoinHandle<Result<(), Failure>>) {
         let stop = CancellationToken::new();
         let inner = work(stop.clone());
         let ended = self.ended.clone();
         let task = tokio::spawn(async move {
-            let outcome = inner.await.unwrap_or_else(|error| Err(chain(&error)));
+            let outcome = inner.await.unwrap_or_else(|error| Err(other(&error)));
             ended.cancel();
             outcome
         });
@@ -80,7 +86,7 @@ impl Running {
         let parts = &self.parts;
         let (commands, events, dead) = (parts.commands.clone(), parts.events.clone(), parts.dead_letters.clone());
         let processor = Processor::build(config, commands, events, dead, self.store(), &self.health)
-            .map_err(|error| Failure::other(chain(&error)))?;
+            .map_err(|error| other(&error))?;
         self.start("processor", |stop| {
             tokio::spawn(async move {
                 processor.run(stop).await;
@@ -96,15 +102,19 @@ impl Running {
                 api_url: settings.slack.api_url.clone(),
                 ..SlackConfig::new(settings.slack.bot_token.clone())
             };
-            Arc::new(SlackChannel::new(slack).map_err(|error| Failure::other(chain(&error)))?)
+            Arc::new(SlackChannel::new(slack).map_err(|error| other(&error))?)
         } else {
             Arc::new(TerminalChannel::stdout())
         };
         let (events, clock) = (self.parts.events.clone(), self.clock.clone());
         let notifier = Notifier::build(config, events, self.store(), clock, channel, &self.health)
-            .map_err(|error| Failure::other(chain(&error)))?;
+            .map_err(|error| other(&error))?;
         self.start("notifier", |stop| {
-            tokio::spawn(async move { notifier.run(stop).await.map_err(|error| chain(&error)) })
+            tokio::spawn(async move {
+                notifier.run(stop).await.map_err(|error| {
+                    if error.needs_newer_release() { Failure::new(Code::Data, chain(&error)) } else { other(&error) }
+                })
+            })
         });
         Ok(())
     }
@@ -113,9 +123,9 @@ impl Running {
         self.gateway_drain = Duration::from_secs(config.drain_timeout_seconds);
         let gateway =
             Gateway::build(config, self.parts.commands.clone(), self.store(), self.clock.clone(), &self.health)
-                .map_err(|error| Failure::other(chain(&error)))?;
-        self.start("ingest-gateway", |stop| {
-            tokio::spawn(async move { gateway.run(listener, stop).await.map_err(|error| chain(&error)) })
+                .map_err(|error| other(&error))?;
+        self.start(GATEWAY, |stop| {
+            tokio::spawn(async move { gateway.run(listener, stop).await.map_err(|error| other(&error)) })
         });
         Ok(())
     }
@@ -130,48 +140,75 @@ impl Running {
                 let served = admin::serve(listener, health, metrics, stop).await;
                 upkeep.abort();
                 watched.abort();
-                served.map_err(|error| chain(&error))
+                served.map_err(|error| other(&error))
             })
         });
         if let Some(listener) = admin_socket {
             let (data, store, clock) = (self.data.clone(), self.store(), self.clock.clone());
             self.start("admin socket", |stop| {
                 tokio::spawn(async move {
-                    socket::serve(listener, data, store, clock, stop).await.map_err(|error| chain(&error))
+                    socket::serve(listener, data, store, clock, stop).await.map_err(|error| other(&error))
                 })
             });
         }
     }
 
-    /// Waits for the signal, or for a service that ends by itself, and then ends all in order.
-    pub(super) async fn until(mut self, stop: CancellationToken) -> Result<(), Failure> {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = self.ended.cancelled() => tracing::error!("a service ended by itself: the others are stopped in order"),
-        }
-        let asked = stop.is_cancelled();
-        let mut failures = Vec::new();
-        for name in ["ingest-gateway", "processor", "notifier", "admin socket", "admin"] {
+    /// Shows the greeting once requests are taken, and waits for the signal, for a service that ends by itself, or for a part that is
+    /// dead. Then ends all in order.
+    pub(super) async fn until(mut self, stop: CancellationToken, greeting: &str) -> Result<(), Failure> {
+        let dead = tokio::select! {
+            () = stop.cancelled() => None,
+            () = self.ended.cancelled() => {
+                tracing::error!("a service ended by itself: the others are stopped in order");
+                None
+            }
+            what = watch::until_dead(&self.parts, &self.health) => {
+                tracing::error!(reason = what, "a part is dead until the next start: everything is stopped in order");
+                Some(Failure::new(Code::Data, what))
+            }
+            () = self.greet(greeting) => None,
+        };
+        let asked = stop.is_cancelled() || dead.is_some();
+        let mut failures: Vec<Failure> = dead.into_iter().collect();
+        for name in [GATEWAY, "processor", "notifier", "admin socket", "admin"] {
             let Some(at) = self.services.iter().position(|service| service.name == name) else { continue };
             let service = self.services.swap_remove(at);
             let by_itself = service.task.is_finished() && !asked;
             service.stop.cancel();
+            let other = |what: &str| Failure::other(format!("{name} {what}"));
             match timeout(self.gateway_drain + END_WITHIN, service.task).await {
-                Ok(Ok(Ok(()))) if by_itself => failures.push(format!("{name} ended by itself")),
+                Ok(Ok(Ok(()))) if by_itself => failures.push(other("ended by itself")),
                 Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => failures.push(format!("{name}: {error}")),
-                Ok(Err(error)) => failures.push(format!("{name}: {error}")),
-                Err(_) => failures.push(format!("{name} did not end in time")),
+                Ok(Ok(Err(failure))) => failures.push(Failure::new(failure.code, format!("{name}: {failure}"))),
+                Ok(Err(error)) => failures.push(other(&format!("broke: {error}"))),
+                Err(_) => failures.push(other("did not end in time")),
             }
         }
         self.parts.close().await;
-        if failures.is_empty() {
+        let Some(first) = failures.first() else {
             tracing::info!("stopped in order");
-            Ok(())
-        } else {
-            Err(Failure::other(failures.join("; ")))
-        }
+            return Ok(());
+        };
+        let told: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+        Err(Failure::new(first.code, told.join("; ")))
     }
+
+    /// Prints the greeting as soon as the gateway takes requests; never ends.
+    async fn greet(&self, greeting: &str) {
+        let takes_requests = async {
+            while !self.health.readiness().components.iter().any(|part| part.name == GATEWAY && part.ok) {
+                sleep(GREETING_POLL).await;
+            }
+        };
+        // Late or not, it is shown: nobody will see the key otherwise.
+        let _ = timeout(GREETING_WITHIN, takes_requests).await;
+        crate::print(greeting);
+        std::future::pending::<()>().await;
+    }
+}
+
+fn other(error: &dyn std::error::Error) -> Failure {
+    Failure::other(chain(error))
 }
 
 /// Keeps readiness to whether commits are taken.
@@ -179,7 +216,7 @@ async fn watch_store(store: Arc<EmbeddedStore>, component: Component) {
     let mut every = tokio::time::interval(STORE_WATCH);
     loop {
         every.tick().await;
-        match store.check() {
+        match store.takes_commits() {
             Ok(()) => component.set_ready(true, ""),
             Err(error) => component.set_ready(false, error.message),
         }
@@ -191,5 +228,62 @@ async fn upkeep(metrics: MetricsHandle) {
     loop {
         every.tick().await;
         metrics.upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ronda_runtime::SystemClock;
+
+    use super::*;
+
+    /// Running parts without a service.
+    fn bare() -> (tempfile::TempDir, Running) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.storage.data = dir.path().join("data");
+        let parts = Parts::open(&settings).unwrap();
+        let data = settings.storage.data.clone();
+        let running = Running::new(parts, Arc::new(SystemClock::new()), Health::new(), MetricsHandle::detached(), data);
+        (dir, running)
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_takes_no_more_ends_everything_with_its_own_words_and_the_code_of_the_data() {
+        let (_dir, running) = bare();
+        // What a failed fsync does to it, as far as anybody outside can tell.
+        running.parts.events.close().await;
+        let failure = timeout(END_WITHIN, running.until(CancellationToken::new(), "")).await.unwrap().unwrap_err();
+        assert_eq!(failure.code, Code::Data);
+        assert_eq!(failure.message, "the queue of events: the queue is closed");
+    }
+
+    #[tokio::test]
+    async fn without_the_queue_of_dead_letters_it_goes_on_and_says_so() {
+        let (_dir, running) = bare();
+        running.parts.dead_letters.close().await;
+        let (health, stop) = (running.health.clone(), CancellationToken::new());
+        let until = tokio::spawn(running.until(stop.clone(), ""));
+        let told = || health.readiness().components.iter().any(|part| part.ok && part.reason == "the queue is closed");
+        while !told() {
+            assert!(!until.is_finished());
+            sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+        until.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_service_that_fails_ends_the_others_with_its_code() {
+        let (_dir, mut running) = bare();
+        running.start("notifier", |_| tokio::spawn(async { Err(Failure::new(Code::Data, "too new")) }));
+        running.start("processor", |stop| {
+            tokio::spawn(async move {
+                stop.cancelled().await;
+                Ok(())
+            })
+        });
+        let failure = timeout(END_WITHIN, running.until(CancellationToken::new(), "")).await.unwrap().unwrap_err();
+        assert_eq!((failure.code, failure.message.as_str()), (Code::Data, "notifier: too new"));
     }
 }

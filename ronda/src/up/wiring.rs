@@ -90,6 +90,21 @@ pub(super) fn notifier(settings: &Settings) -> Result<NotifierConfig, Failure> {
     Ok(config)
 }
 
+/// Which channels messages go to, for people.
+#[must_use]
+pub(super) fn destinations(config: &NotifierConfig) -> String {
+    let alerts = config.channel.as_str();
+    let mut tables: Vec<&str> = config.boards.iter().map(|board| board.channel.as_deref().unwrap_or(alerts)).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let notices = config.admin_channel.as_deref().unwrap_or(alerts);
+    if notices == alerts && tables.iter().all(|channel| *channel == alerts) {
+        return alerts.to_owned();
+    }
+    let tables = if tables.is_empty() { String::new() } else { format!(", tables to {}", tables.join(" and ")) };
+    format!("alerts to {alerts}{tables}, notices to {notices}")
+}
+
 fn board(board: &config::Board) -> Result<Board, Failure> {
     let tenant = TenantId::new(&board.tenant)
         .map_err(|error| Failure::new(Code::Configuration, format!("board {}: tenant: {error}", board.name)))?;
@@ -129,5 +144,21 @@ mod tests {
         assert_eq!(processor(&settings), ProcessorConfig::default());
         assert_eq!(gateway(&settings), GatewayConfig { alone: true, ..GatewayConfig::default() });
         assert_eq!(notifier(&settings).unwrap().boards.len(), 1);
+    }
+
+    #[test]
+    fn without_a_channel_of_its_own_alerts_go_to_the_first_board_that_has_one_and_it_is_said_so() {
+        let mut settings = Settings::default();
+        settings.slack.bot_token = ronda_runtime::Secret::new("xoxb-1");
+        let board = |name: &str, channel: &str| config::Board {
+            name: name.into(),
+            channel: channel.into(),
+            ..config::Board::default()
+        };
+        settings.boards = vec![board("night", ""), board("day", "C1")];
+        assert_eq!(destinations(&notifier(&settings).unwrap()), "C1");
+        settings.boards.push(board("edge", "C2"));
+        settings.notifier.admin_channel = String::from("C3");
+        assert_eq!(destinations(&notifier(&settings).unwrap()), "alerts to C1, tables to C1 and C2, notices to C3");
     }
 }

@@ -145,12 +145,19 @@ impl EmbeddedQueue {
         self.shared.inbox.used_bytes()
     }
 
-    /// Whether the queue can still take messages; for readiness.
+    /// Whether the queue can still take messages. When not, only opening it anew helps.
     ///
     /// # Errors
-    /// `Closed`, or `Unavailable` once the disk failed to make a write durable.
+    /// `Closed`, or `Unavailable` once the disk failed to make a write durable or the thread that writes is gone.
     pub fn check(&self) -> Result<(), QueueError> {
-        self.shared.inbox.phase().refusal().map_or(Ok(()), Err)
+        if let Some(refusal) = self.shared.inbox.phase().refusal() {
+            return Err(refusal);
+        }
+        if self.running.lock().as_ref().is_some_and(|running| running.writer.is_finished()) {
+            let what = "the queue's writer ended by itself; restart ronda, which reads back what is there";
+            return Err(QueueError::permanent(QueueErrorKind::Unavailable, what));
+        }
+        Ok(())
     }
 
     /// Closes the queue: publishes that wait are stored and answered, later ones are refused, receivers end. The

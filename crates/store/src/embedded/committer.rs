@@ -98,6 +98,11 @@ impl Committer {
         self.enqueue(size, true, Box::new(work)).await
     }
 
+    /// Whether the thread is still there.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) { Err(ended()) } else { Ok(()) }
+    }
+
     async fn enqueue<T: Send + 'static>(&self, size: usize, frees_space: bool, work: Work<T>) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let call = Call { size, frees_space, work: Some(work), result: None, reply };
@@ -235,6 +240,7 @@ fn settle(engine: &Engine, tables: &Tables, changes: Changes) -> Result<(), Brea
              restart ronda, which reads back what is there: {}",
             error.message
         );
+        engine.give_up(&message);
         return Err(Breakage { failure: Failure::for_good(message), for_good: true, tried_at: None });
     }
     tracing::error!(%error, "a commit failed; the store will be opened anew");

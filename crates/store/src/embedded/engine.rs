@@ -1,7 +1,7 @@
 //! The open engine, shared by readers and the committer, and opened anew after a failed write.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(super) struct Engine {
     free_space: FreeSpace,
     /// Whether the last commit was refused or failed.
     refusing: AtomicBool,
+    /// Why nothing is written before a restart.
+    dead: OnceLock<String>,
 }
 
 impl Engine {
@@ -39,7 +41,7 @@ impl Engine {
         let witness = Witness::open(dir)?;
         witness.check(tables.number(SEQUENCE_KEY)?.unwrap_or(0))?;
         let tables = RwLock::new(Some(Arc::new(tables)));
-        Ok(Self { dir: dir.to_owned(), options, tables, witness, free_space, refusing: AtomicBool::new(false) })
+        Ok(Self { dir: dir.to_owned(), options, tables, witness, free_space, refusing: AtomicBool::new(false), dead: OnceLock::new() })
     }
 
     /// The tables, for as long as the answer is held.
@@ -60,6 +62,16 @@ impl Engine {
 
     pub(super) fn is_refusing(&self) -> bool {
         self.refusing.load(Ordering::Relaxed)
+    }
+
+    /// Nothing more is written before a restart.
+    pub(super) fn give_up(&self, why: &str) {
+        let _ = self.dead.set(why.to_owned());
+    }
+
+    /// Why nothing is written before a restart, if that is so.
+    pub(super) fn dead(&self) -> Option<&str> {
+        self.dead.get().map(String::as_str)
     }
 
     /// Refuses a write for which there is no room. What frees space may use half of what is held back.

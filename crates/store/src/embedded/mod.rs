@@ -66,6 +66,18 @@ impl EmbeddedStore {
         Ok(Self { committer, engine })
     }
 
+    /// Whether the store can still write at all. A full disk is no reason to say no: it goes on after that.
+    ///
+    /// # Errors
+    /// `Unavailable` once the thread that writes is gone or the disk failed to make a write durable; only a restart helps.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.committer.check()?;
+        match self.engine.dead() {
+            Some(why) => Err(StoreError::new(StoreErrorKind::Unavailable, why)),
+            None => Ok(()),
+        }
+    }
+
     /// Writes what waits and closes the store; what dropping it does, by name.
     pub fn close(self) {
         drop(self);
@@ -75,7 +87,7 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// `Unavailable` while the last commit was refused for want of room, or failed.
-    pub fn check(&self) -> Result<(), StoreError> {
+    pub fn takes_commits(&self) -> Result<(), StoreError> {
         if self.engine.is_refusing() {
             return Err(StoreError::new(
                 StoreErrorKind::Unavailable,

@@ -312,3 +312,21 @@ async fn a_write_that_fails_on_a_full_disk_is_recovered_from() {
     let store = EmbeddedStore::open(dir.join("store"), EmbeddedOptions { min_free_bytes: 0, ..options() }).unwrap();
     assert_eq!(store.load(0, 1, None, 1_000).await.unwrap().len(), 101);
 }
+
+#[tokio::test]
+async fn a_committer_that_panicked_shows_in_the_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    store.check().unwrap();
+    store.committer.submit::<()>(0, |_| panic!("told to panic")).await.unwrap_err();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let error = loop {
+        // The call is answered while the thread still unwinds.
+        match store.check() {
+            Err(error) => break error,
+            Ok(()) => assert!(Instant::now() < deadline, "the check says nothing"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    assert!(error.to_string().contains("restart the process"), "{error}");
+}

@@ -19,6 +19,7 @@ struct Faults {
     sync_fails: Arc<AtomicBool>,
     truncate_fails: Arc<AtomicBool>,
     crowded: Arc<AtomicBool>,
+    panics: Arc<AtomicBool>,
 }
 
 impl Disk for Faults {
@@ -32,6 +33,7 @@ impl Disk for Faults {
     }
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
+        assert!(!self.panics.load(Ordering::SeqCst), "told to panic");
         if self.sync_fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("input/output error"));
         }
@@ -137,6 +139,24 @@ async fn a_segment_that_can_not_be_made_is_made_for_a_later_publish() {
     assert_eq!(read_all(&queue, 0).await, expected);
     queue.close().await;
     assert_eq!(read_all(&open(dir.path()), 0).await, expected);
+}
+
+#[tokio::test]
+async fn a_writer_that_panicked_shows_in_the_check() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let faults = Faults::default();
+    let queue = EmbeddedQueue::open_on(dir.path(), small(), faults.clone()).expect("open");
+    faults.panics.store(true, Ordering::SeqCst);
+    queue.publish(0, b"lost".to_vec().into()).await.expect_err("nobody wrote it");
+    let error = loop {
+        // The publish is answered while the thread still unwinds.
+        match queue.check() {
+            Ok(()) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.kind == QueueErrorKind::Unavailable && !error.retryable, "{error}");
+    assert!(error.to_string().contains("restart ronda"), "{error}");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! A night in real time: real shell scripts report with curl, Slack is the stand-in, and everything that a person would have seen is
-//! written down at the end.
+//! written down at the end and held against what must have been seen.
+
+mod judge;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use crate::rust;
 use crate::server::{free_port, unlimited_key};
@@ -28,14 +30,20 @@ impl Drop for Started {
     }
 }
 
-/// Runs the night for so many minutes, on release binaries that are made first unless they are `built`, and writes its report; answers
-/// the report's path.
-pub(crate) fn run(root: &Path, minutes: u64, built: bool) -> anyhow::Result<PathBuf> {
+/// Where a night is written down, and what is wrong with it.
+pub(crate) struct Outcome {
+    pub(crate) report: PathBuf,
+    pub(crate) wrong: Vec<String>,
+}
+
+/// Runs the night for so many minutes, on release binaries that are made first unless they are `built`, writes its report and judges it.
+pub(crate) fn run(root: &Path, minutes: u64, built: bool) -> anyhow::Result<Outcome> {
     if !built {
         let packages = ["build", "--release", "-p", "ronda", "-p", "ronda-slack-standin"];
         ensure!(rust::cargo(root).args(packages).status()?.success(), "the binaries do not build");
     }
-    let folder = root.join("target").join("night");
+    let target = rust::target_dir(root)?;
+    let folder = target.join("night");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder)?;
     let (slack, api, admin) = (free_port()?, free_port()?, free_port()?);
@@ -43,12 +51,12 @@ pub(crate) fn run(root: &Path, minutes: u64, built: bool) -> anyhow::Result<Path
     let began = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     std::fs::write(folder.join("ronda.toml"), configuration(began, minutes))?;
     let mut started = Started(Vec::new());
-    let release = root.join("target").join("release");
-    let stand_in = Command::new(release.join("ronda-slack-standin"))
+    let release = target.join("release");
+    let slack_stand_in = Command::new(release.join("ronda-slack-standin"))
         .arg(format!("127.0.0.1:{slack}"))
         .stdout(std::fs::File::create(folder.join("slack.txt"))?)
         .spawn()?;
-    started.0.push(stand_in);
+    started.0.push(slack_stand_in);
     let ronda = Command::new(release.join("ronda"))
         .args(["up", "--config", "ronda.toml", "--data", "data"])
         .args(["--listen", &format!("127.0.0.1:{api}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
@@ -74,9 +82,12 @@ pub(crate) fn run(root: &Path, minutes: u64, built: bool) -> anyhow::Result<Path
     }
     println!("the night is on for {minutes} minutes; messages: {}", folder.join("slack.txt").display());
     std::thread::sleep(Duration::from_secs(minutes * 60) + AFTERMATH);
+    let seen: Vec<judge::Seen> =
+        serde_json::from_str(&stand_in(slack, "seen")?).context("the stand-in tells what it saw as JSON")?;
+    let wrong = judge::judge(&seen, minutes);
     let report = folder.join("report.txt");
     std::fs::write(&report, tell(&folder, &release.join("ronda"), &url, &key, slack)?)?;
-    Ok(report)
+    Ok(Outcome { report, wrong })
 }
 
 /// The window is the night itself, on the minute, in the default zone.
@@ -86,7 +97,8 @@ fn configuration(began: u64, minutes: u64) -> String {
         format!("{:02}:{:02}", minute / 60, minute % 60)
     };
     format!(
-        "[[boards]]\nname = \"night\"\ntitle = \"Night watch\"\nstart = \"{}\"\nend = \"{}\"\n",
+        "[[boards]]\nname = \"night\"\ntitle = \"{}\"\nstart = \"{}\"\nend = \"{}\"\n",
+        judge::TITLE,
         wib(began),
         wib(began + minutes * 60)
     )
@@ -109,12 +121,18 @@ fn key(folder: &Path, ronda: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// What the stand-in answers under a name of its own.
+fn stand_in(port: u16, what: &str) -> anyhow::Result<String> {
+    let url = format!("http://127.0.0.1:{port}/stand-in/{what}");
+    let output = Command::new("curl").args(["--silent", "--show-error", "--fail", "--noproxy", "*", &url]).output()?;
+    ensure!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// What was seen in Slack, then what the command line says at the end.
 fn tell(folder: &Path, ronda: &Path, url: &str, key: &str, slack: u16) -> anyhow::Result<String> {
     let mut report = String::from("# What was seen in Slack, in order\n\n");
-    let transcript =
-        Command::new("curl").args(["-sS", &format!("http://127.0.0.1:{slack}/stand-in/transcript")]).output()?;
-    report.push_str(&String::from_utf8_lossy(&transcript.stdout));
+    report.push_str(&stand_in(slack, "transcript")?);
     let mut ask = |title: &str, arguments: &[&str]| -> anyhow::Result<()> {
         let output = Command::new(ronda)
             .arg("schedulers")
