@@ -2,7 +2,8 @@
 # Registers the six jobs of the night; the sixth never starts.
 . "$(dirname "$0")/common.sh"
 register() {
-    curl --silent --show-error --fail-with-body -o /dev/null -X POST "$RONDA_URL/api/v1/schedulers/register" \
+    # Until the server has started.
+    curl --silent --show-error --fail-with-body --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null -X POST "$RONDA_URL/api/v1/schedulers/register" \
         -H "X-API-Key: $RONDA_API_KEY" -H 'Content-Type: application/json' -d "$1" && echo "registered: $1"
 }
 common='"environment":"production","schedule":{"cron":"* * * * *","timezone":"Asia/Jakarta"},"early_window_seconds":5'

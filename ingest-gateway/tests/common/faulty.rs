@@ -65,7 +65,7 @@ impl QueueSwitch {
     }
 
     pub(crate) fn panics(&self) {
-        self.0.store(PANICS, Ordering::SeqCst);
+        self.mode.store(PANICS, Ordering::SeqCst);
     }
 
     pub(crate) fn wrap(&self, inner: Arc<EmbeddedQueue>) -> Arc<dyn Queue> {

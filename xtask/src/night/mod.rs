@@ -5,7 +5,7 @@ mod judge;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 
@@ -57,6 +57,8 @@ pub(crate) fn run(root: &Path, minutes: u64, built: bool) -> anyhow::Result<Outc
         .stdout(std::fs::File::create(folder.join("slack.txt"))?)
         .spawn()?;
     started.0.push(slack_stand_in);
+    // Made before the server owns the directory: opening it at the same time would keep the server out.
+    let key = unlimited_key(&release.join("ronda"), &folder, Path::new("data"), "night")?;
     let ronda = Command::new(release.join("ronda"))
         .args(["up", "--config", "ronda.toml", "--data", "data"])
         .args(["--listen", &format!("127.0.0.1:{api}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
@@ -69,7 +71,6 @@ pub(crate) fn run(root: &Path, minutes: u64, built: bool) -> anyhow::Result<Outc
         .spawn()?;
     started.0.push(ronda);
     let url = format!("http://127.0.0.1:{api}");
-    let key = key(&folder, &release.join("ronda"))?;
     let job = |name: &str| {
         let mut command = Command::new("bash");
         command.arg(root.join("xtask/night").join(name)).stdin(Stdio::null());
@@ -108,17 +109,6 @@ fn wait_for_the_minute() -> anyhow::Result<()> {
     let into = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() % 60;
     std::thread::sleep(Duration::from_secs(60 - into));
     Ok(())
-}
-
-/// A key for the jobs of the night, as soon as the server can be asked.
-fn key(folder: &Path, ronda: &Path) -> anyhow::Result<String> {
-    let began = Instant::now();
-    loop {
-        match unlimited_key(ronda, folder, Path::new("data"), "night") {
-            Err(_) if began.elapsed() < Duration::from_secs(20) => std::thread::sleep(Duration::from_millis(200)),
-            outcome => return outcome,
-        }
-    }
 }
 
 /// What the stand-in answers under a name of its own.

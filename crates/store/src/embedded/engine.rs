@@ -1,8 +1,8 @@
 //! The open engine, shared by readers and the committer, and opened anew after a failed write.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
@@ -41,7 +41,15 @@ impl Engine {
         let witness = Witness::open(dir)?;
         witness.check(tables.number(SEQUENCE_KEY)?.unwrap_or(0))?;
         let tables = RwLock::new(Some(Arc::new(tables)));
-        Ok(Self { dir: dir.to_owned(), options, tables, witness, free_space, refusing: AtomicBool::new(false), dead: OnceLock::new() })
+        Ok(Self {
+            dir: dir.to_owned(),
+            options,
+            tables,
+            witness,
+            free_space,
+            refusing: AtomicBool::new(false),
+            dead: OnceLock::new(),
+        })
     }
 
     /// The tables, for as long as the answer is held.
