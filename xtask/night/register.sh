@@ -3,8 +3,8 @@
 . "$(dirname "$0")/common.sh"
 register() {
     # Until the server has started.
-    curl --silent --show-error --fail-with-body --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null -X POST "$RONDA_URL/api/v1/schedulers/register" \
-        -H "X-API-Key: $RONDA_API_KEY" -H 'Content-Type: application/json' -d "$1" && echo "registered: $1"
+    curl --silent --show-error --fail-with-body --retry 20 --retry-all-errors --retry-delay 1 -X POST "$RONDA_URL/api/v1/schedulers/register" \
+        -H "X-API-Key: $RONDA_API_KEY" -H 'Content-Type: application/json' -d "$1" >/dev/null && echo "registered: $1"
 }
 common='"environment":"production","schedule":{"cron":"* * * * *","timezone":"Asia/Jakarta"},"early_window_seconds":5'
 register "{\"id\":\"good\",\"name\":\"Good job\",\"team\":\"payments\",\"start_grace_seconds\":20,$common}"

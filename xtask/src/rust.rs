@@ -123,6 +123,8 @@ mod tests {
         assert_eq!(outcome.passed, 2);
         assert_eq!(outcome.failures, ["test a::breaks"]);
         assert_eq!(outcome.skipped, ["test a::slow: needs ten minutes", "the page's examples: there is no node"]);
-        assert_eq!(echo(&b"Compiling\n!! SKIPPED it: no curl\n"[..]), ["it: no curl"]);
+        // Not through `echo`, whose output a run of these tests would count.
+        assert_eq!(skip("!! SKIPPED it: no curl").as_deref(), Some("it: no curl"));
+        assert_eq!(skip("Compiling"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What must have been seen in the night's channel, and nothing else: one table, each trouble's alert, no false alarm.
+//! What must have been seen in the night's channel, and nothing else: one table, one summary, each trouble's alert, no false alarm.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,14 @@ pub(super) fn judge(seen: &[Seen], minutes: u64) -> Vec<String> {
     // A message as it was posted, and as it looked last.
     let posted: Vec<&Seen> = seen.iter().filter(|seen| seen.kind == "posted").collect();
     let last: BTreeMap<&str, &str> = seen.iter().map(|seen| (seen.ts.as_str(), seen.text.as_str())).collect();
-    let (tables, alerts): (Vec<&Seen>, Vec<&Seen>) = posted.into_iter().partition(|seen| seen.text.contains(TITLE));
+    let (boards, alerts): (Vec<&Seen>, Vec<&Seen>) = posted.into_iter().partition(|seen| seen.text.contains(TITLE));
+    // The table has its title as a heading; the summary names it in a sentence.
+    let heading = format!("# {TITLE}");
+    let (tables, summaries): (Vec<&Seen>, Vec<&Seen>) =
+        boards.into_iter().partition(|seen| seen.text.contains(&heading));
+    if summaries.len() != 1 {
+        wrong.push(format!("{} summaries were posted instead of one", summaries.len()));
+    }
     if tables.len() != 1 {
         wrong.push(format!("{} tables were posted instead of one", tables.len()));
     }
@@ -91,7 +98,7 @@ mod tests {
                 }
             }
         }
-        night.push(seen("replied", 100, format!("{TITLE}, 2026-11-25: 5 problems")));
+        night.push(seen("posted", 100, format!("*{TITLE}, 2026-11-25*: ended with 5 problems")));
         night.push(seen("edited", 0, format!("# {TITLE}, 2026-11-25: 5 problems (closed)")));
         night
     }
@@ -108,11 +115,13 @@ mod tests {
         night.push(seen("posted", 101, "▌ red\nGood job failed"));
         night.push(seen("posted", 102, "▌ red\nSomething else"));
         night.push(seen("posted", 103, format!("# {TITLE} again")));
+        night.push(seen("posted", 104, format!("*{TITLE}*: ended again")));
         night.retain(|seen| !seen.text.contains("Flaky job recovered"));
         let told = judge(&night, 15);
         assert_eq!(
             told,
             [
+                "2 summaries were posted instead of one",
                 "2 tables were posted instead of one",
                 "the table was never closed",
                 "Good job: 1 alerts instead of 0",
