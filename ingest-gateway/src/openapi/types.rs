@@ -18,12 +18,14 @@ pub(super) struct CreateKeyRequest {
     /// What to call it.
     #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
     name: String,
-    /// What it may do.
+    /// What it may do; at least one of them.
+    #[schema(min_items = 1)]
     scopes: Vec<ScopeWord>,
     /// Requests a minute; 100 when absent.
     #[schema(value_type = Option<u64>, maximum = 4_294_967_295_u64)]
     rate_limit_per_minute: Option<u32>,
-    /// When it stops working; absent: never.
+    /// When it stops working, which lies ahead; absent: never.
+    #[schema(value_type = Option<String>, format = DateTime, examples("2099-12-31T17:00:00.000Z"))]
     expires_at: Option<Time>,
 }
 
