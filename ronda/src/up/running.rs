@@ -8,8 +8,7 @@ use ronda_ingest_gateway::{Config as GatewayConfig, Gateway};
 use ronda_notifier::{Channel, Config as NotifierConfig, Notifier, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_processor::{Config as ProcessorConfig, Processor};
 use ronda_runtime::telemetry::MetricsHandle;
-use ronda_runtime::{CancellationToken, Clock, Component, Health, admin};
-use ronda_store::embedded::EmbeddedStore;
+use ronda_runtime::{CancellationToken, Clock, Health, admin};
 use ronda_store::port::Store;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -26,8 +25,6 @@ use crate::keys::socket;
 const END_WITHIN: Duration = Duration::from_secs(30);
 /// How often histograms are folded when nobody scrapes them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-/// How often it is looked whether the store takes commits.
-const STORE_WATCH: Duration = Duration::from_millis(500);
 /// The gateway's name, as a service and in the health.
 const GATEWAY: &str = "ingest-gateway";
 /// How often it is looked whether the gateway takes requests, and after how long the screen is shown all the same: it holds the key.
@@ -132,14 +129,11 @@ impl Running {
 
     pub(super) fn start_admin(&mut self, listener: TcpListener, admin_socket: Option<UnixListener>) {
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        let watched = watch_store(Arc::clone(&self.parts.store), health.component("store"));
         self.start("admin", |stop| {
             tokio::spawn(async move {
-                let watched = tokio::spawn(watched);
                 let upkeep = tokio::spawn(upkeep(metrics.clone()));
                 let served = admin::serve(listener, health, metrics, stop).await;
                 upkeep.abort();
-                watched.abort();
                 served.map_err(|error| other(&error))
             })
         });
@@ -209,18 +203,6 @@ impl Running {
 
 fn other(error: &dyn std::error::Error) -> Failure {
     Failure::other(chain(error))
-}
-
-/// Keeps readiness to whether commits are taken.
-async fn watch_store(store: Arc<EmbeddedStore>, component: Component) {
-    let mut every = tokio::time::interval(STORE_WATCH);
-    loop {
-        every.tick().await;
-        match store.takes_commits() {
-            Ok(()) => component.set_ready(true, ""),
-            Err(error) => component.set_ready(false, error.message),
-        }
-    }
 }
 
 async fn upkeep(metrics: MetricsHandle) {

@@ -10,7 +10,7 @@ use super::parts::Parts;
 use crate::exit::chain;
 
 /// How often the parts are asked.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(500);
 const DEAD_LETTER_FAILURES: &str = "ronda_dead_letter_queue_failures_total";
 
 /// Answers once a part is dead, with what it said.
@@ -20,6 +20,7 @@ pub(super) async fn until_dead(parts: &Parts, health: &Health) -> String {
     describe_counter!(DEAD_LETTER_FAILURES, "Times that the queue of dead letters could not be written any more");
     counter!(DEAD_LETTER_FAILURES).absolute(0);
     let mut dead_letters = DeadLetters { component: health.component("dead-letters"), failed: false };
+    let store = health.component("store");
     let mut every = tokio::time::interval(EVERY);
     loop {
         every.tick().await;
@@ -27,6 +28,11 @@ pub(super) async fn until_dead(parts: &Parts, health: &Health) -> String {
             return what;
         }
         dead_letters.look(parts);
+        // A store without room is not dead: it goes on when there is some, and is not ready until then.
+        match parts.store.takes_commits() {
+            Ok(()) => store.set_ready(true, ""),
+            Err(error) => store.set_ready(false, error.message),
+        }
     }
 }
 
