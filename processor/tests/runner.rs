@@ -18,9 +18,10 @@ use ronda_queue::{EmbeddedQueue, Queue, ReceiveLimit};
 use ronda_runtime::{CancellationToken, Health};
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::event::EventBatch;
+use ronda_schemas::frame::FrameKind;
 use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
 use ronda_store::port::Store;
-use stage::{Gateway, heartbeat, register, spec, status};
+use stage::{Gateway, frame, heartbeat, register, spec, status};
 use tokio::task::JoinHandle;
 
 struct Rig {
@@ -135,6 +136,24 @@ async fn what_is_published_is_committed_told_and_trimmed_and_a_restart_goes_on()
     assert!(ids.len() >= 4 && ids.iter().all(|id| id.starts_with("acme/job/")), "{ids:?}");
     assert_eq!(rig.store.partition(0).await.unwrap().unwrap().applied, 3);
     assert!(rig.dir.path().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_waits_for_is_committed_at_once_however_far_apart_commits_are() {
+    let rig = Rig::new();
+    let running = rig.start(Config { commit_interval_ms: 10_000, ..Config::default() });
+    let mut gateway = Gateway::new(1);
+    rig.publish(gateway.frame(0, &[register("job", spec(None, None))])).await;
+    let ten_in_a_row = async {
+        for _ in 0..10 {
+            let header = gateway.header(1, FrameKind::Awaited);
+            let position = rig.publish(frame(&header, &[heartbeat("job", None)])).await;
+            rig.committed(position).await;
+        }
+    };
+    // One that waits for its turn takes ten seconds.
+    tokio::time::timeout(Duration::from_secs(20), ten_in_a_row).await.expect("none waited for its turn");
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,10 +24,13 @@ pub enum FrameKind {
     Leave,
     /// As [`Join`](Self::Join), of a gateway that knows that it is the only one: every earlier gateway start has sent its last frame.
     JoinAlone,
+    /// As [`Normal`](Self::Normal), and somebody waits until its commands are applied: a processor does not hold its commit back.
+    Awaited,
 }
 
 impl FrameKind {
-    const ALL: [(u8, Self); 4] = [(0, Self::Normal), (1, Self::Join), (2, Self::Leave), (3, Self::JoinAlone)];
+    const ALL: [(u8, Self); 5] =
+        [(0, Self::Normal), (1, Self::Join), (2, Self::Leave), (3, Self::JoinAlone), (4, Self::Awaited)];
 
     fn code(self) -> u8 {
         Self::ALL.into_iter().find_map(|(code, kind)| (kind == self).then_some(code)).unwrap_or_default()

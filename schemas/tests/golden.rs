@@ -71,7 +71,7 @@ fn check_frame(name: &str, what: &str, header: &FrameHeader, commands: &[Command
 
 #[test]
 fn frames_keep_their_bytes() {
-    let [normal, join, leave, join_alone] = samples::headers();
+    let [normal, join, leave, join_alone, awaited] = samples::headers();
     check_frame("frame-v1-pulse-join", "frame, version 1: a pulse of a gateway that joins", &join, &[]);
     check_frame(
         "frame-v1-pulse-join-alone",
@@ -80,6 +80,7 @@ fn frames_keep_their_bytes() {
         &[],
     );
     check_frame("frame-v1-pulse-leave", "frame, version 1: the last of a gateway", &leave, &[]);
+    check_frame("frame-v1-pulse-awaited", "frame, version 1: one that somebody waits for", &awaited, &[]);
     for (name, command) in samples::commands() {
         let what = format!("frame, version 1: one command, {name}");
         check_frame(&format!("frame-v1-{name}"), &what, &normal, &[command]);

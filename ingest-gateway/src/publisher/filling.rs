@@ -11,6 +11,7 @@ use ronda_schemas::codec::DecodeError;
 use ronda_schemas::command::Command;
 use ronda_schemas::frame::{CommandBuffer, Frame, FrameHeader, FrameKind};
 
+use super::Until;
 use super::completion::FrameCompletion;
 
 /// Within this a frame's commands count as received at once, in milliseconds.
@@ -42,6 +43,8 @@ pub(super) struct Filling {
     opened: Moment,
     sealed: Option<Moment>,
     marks: Vec<Mark>,
+    /// Whether somebody waits until it is applied.
+    awaited: bool,
 }
 
 impl Filling {
@@ -53,7 +56,13 @@ impl Filling {
             opened: now,
             sealed: None,
             marks: vec![Mark { first: 0, mono: now.mono }],
+            awaited: false,
         }
+    }
+
+    /// Says what who put a command into it waits for.
+    pub(super) fn wanted(&mut self, until: Until) {
+        self.awaited |= until == Until::Applied;
     }
 
     /// Appends a command that was received now; answers its index.
@@ -91,7 +100,8 @@ impl Filling {
         let end = self.sealed.unwrap_or(now);
         let span = end.mono.saturating_sub(self.opened.mono);
         let quick = span <= EXACT_WITHIN_MS;
-        let header = numbering.header(if quick { self.opened } else { end }, FrameKind::Normal);
+        let kind = if self.awaited { FrameKind::Awaited } else { FrameKind::Normal };
+        let header = numbering.header(if quick { self.opened } else { end }, kind);
         let plain = self.buffer.into_frame(&header);
         let bytes = if quick { None } else { with_ages(&plain, &header, &self.marks, end.mono) };
         (bytes.unwrap_or(plain), self.completion)

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::completion::FrameCompletion;
 use super::filling::{Filling, Moment};
-use super::{SubmitError, Ticket};
+use super::{SubmitError, Ticket, Until};
 
 /// Whether a lane takes commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +72,18 @@ impl Lane {
 
     /// Takes a command into the frame that fills. The clock is read while the lane is locked, so that no frame and no pulse with a
     /// later time gets ahead of it.
-    pub(super) fn push(&self, command: &Command<'_>, clock: impl FnOnce() -> Moment) -> Result<Ticket, SubmitError> {
+    pub(super) fn push(
+        &self,
+        command: &Command<'_>,
+        until: Until,
+        clock: impl FnOnce() -> Moment,
+    ) -> Result<Ticket, SubmitError> {
         let mut inner = self.inner.lock();
         let now = clock();
         let limits = self.limits;
         let (filling, before) = inner.filling(limits, 0, now)?;
         let index = filling.push(command, now).map_err(SubmitError::Encoding)?;
+        filling.wanted(until);
         let ticket = Ticket { partition: self.partition, index, completion: Arc::clone(&filling.completion) };
         inner.took(limits, before, now);
         self.rouse(inner);

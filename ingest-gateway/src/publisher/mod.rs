@@ -54,6 +54,15 @@ pub(crate) enum SubmitError {
     Encoding(DecodeError),
 }
 
+/// What who sends a command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Its frame is in the queue.
+    Durable,
+    /// Its effects are in the store: the processor is told not to hold its commit back.
+    Applied,
+}
+
 /// A command's place in a frame that is not confirmed yet.
 #[derive(Debug)]
 #[must_use = "nothing is accepted before the frame is confirmed"]
@@ -197,10 +206,10 @@ impl Publisher {
     ///
     /// # Errors
     /// [`SubmitError`]: nothing was taken.
-    pub(crate) fn submit(&self, command: &Command<'_>) -> Result<Ticket, SubmitError> {
+    pub(crate) fn submit(&self, command: &Command<'_>, until: Until) -> Result<Ticket, SubmitError> {
         self.ready()?;
         let partition = partition_of(command.tenant, command.scheduler, self.partitions());
-        self.lane(partition)?.push(command, || self.shared.now())
+        self.lane(partition)?.push(command, until, || self.shared.now())
     }
 
     fn lane(&self, partition: u32) -> Result<&Lane, SubmitError> {

@@ -134,7 +134,7 @@ async fn nothing_is_taken_before_every_partition_is_joined() {
     eventually(|| queue.frames().len() == 1).await;
     sleep(Duration::from_secs(2)).await;
     assert!(!running.publisher.is_joined() && !running.health.readiness().ok);
-    assert!(matches!(running.publisher.submit(&command()), Err(SubmitError::Starting)));
+    assert!(matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Starting)));
     queue.permits.add_permits(1);
     eventually(|| running.publisher.is_joined()).await;
     assert!(running.health.readiness().ok);
@@ -150,9 +150,9 @@ async fn a_gateway_that_is_alone_says_so_in_its_first_frames() {
 #[tokio::test(start_paused = true)]
 async fn what_comes_while_a_frame_is_in_flight_shares_the_next_one() {
     let running = joined(&Told::new(1, 0), &quiet()).await;
-    let first = running.publisher.submit(&command()).unwrap();
+    let first = running.publisher.submit(&command(), Until::Durable).unwrap();
     eventually(|| running.queue.in_flight.load(Ordering::SeqCst) == 1).await;
-    let others: Vec<_> = (0..99).map(|_| running.publisher.submit(&command()).unwrap()).collect();
+    let others: Vec<_> = (0..99).map(|_| running.publisher.submit(&command(), Until::Durable).unwrap()).collect();
     running.queue.permits.add_permits(2);
     let accepted = running.publisher.confirmed(first).await.unwrap();
     assert_eq!(accepted.message, MessageId { source: 7, sequence: 2, index: 0 });
@@ -170,11 +170,25 @@ async fn what_comes_while_a_frame_is_in_flight_shares_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_a_frame_that_somebody_waits_for_says_so() {
+    let running = joined(&Told::new(1, 100), &quiet()).await;
+    for until in [Until::Durable, Until::Applied, Until::Durable] {
+        let ticket = running.publisher.submit(&command(), until).unwrap();
+        running.publisher.confirmed(ticket).await.unwrap();
+    }
+    let kinds: Vec<FrameKind> = running.queue.frames().iter().map(|(_, header, _)| header.kind).collect();
+    assert_eq!(kinds, [FrameKind::Join, FrameKind::Normal, FrameKind::Awaited, FrameKind::Normal]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_is_confirmed_by_a_queue_that_never_confirms() {
     let running = joined(&Told::new(1, 0), &quiet()).await;
-    let ticket = running.publisher.submit(&command()).unwrap();
+    let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
     assert!(matches!(running.publisher.confirmed(ticket).await, Err(SubmitError::Unavailable)));
-    assert!(matches!(running.publisher.submit(&command()), Err(SubmitError::Unavailable)), "refused at once meanwhile");
+    assert!(
+        matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Unavailable)),
+        "refused at once meanwhile"
+    );
     assert!(!running.health.readiness().ok);
 }
 
@@ -182,7 +196,7 @@ async fn nobody_is_confirmed_by_a_queue_that_never_confirms() {
 async fn a_failed_frame_is_sent_again_under_its_number_and_confirmed() {
     let running = joined(&Told::new(1, 0), &quiet()).await;
     running.queue.failing.store(true, Ordering::SeqCst);
-    let ticket = running.publisher.submit(&command()).unwrap();
+    let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
     eventually(|| running.queue.attempts.load(Ordering::SeqCst) >= 3).await;
     running.queue.failing.store(false, Ordering::SeqCst);
     running.queue.permits.add_permits(1);
@@ -194,13 +208,13 @@ async fn a_failed_frame_is_sent_again_under_its_number_and_confirmed() {
 async fn a_number_that_was_given_up_is_declared_in_the_next_frame() {
     let running = joined(&Told::new(1, 0), &quiet()).await;
     running.queue.failing.store(true, Ordering::SeqCst);
-    let ticket = running.publisher.submit(&command()).unwrap();
+    let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
     assert!(running.publisher.confirmed(ticket).await.is_err());
     sleep(Duration::from_secs(600)).await;
     running.queue.failing.store(false, Ordering::SeqCst);
     running.queue.permits.add_permits(2);
     eventually(|| running.health.readiness().ok).await;
-    let ticket = running.publisher.submit(&command()).unwrap();
+    let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
     assert_eq!(running.publisher.confirmed(ticket).await.unwrap().message.sequence, 4);
     let frames = running.queue.frames();
     assert_eq!(running.queue.numbers(), [1, 3, 4], "a long outage uses up one number");
@@ -216,7 +230,7 @@ async fn a_partition_that_sends_nothing_pulses_and_a_frame_is_a_pulse() {
     assert_eq!(frames.len(), 11, "one to join, one a second");
     assert!(frames.iter().skip(1).all(|(_, header, count)| header.kind == FrameKind::Normal && *count == 0));
     for _ in 0..20 {
-        let ticket = running.publisher.submit(&command()).unwrap();
+        let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
         running.publisher.confirmed(ticket).await.unwrap();
         sleep(Duration::from_millis(500)).await;
     }
@@ -226,9 +240,9 @@ async fn a_partition_that_sends_nothing_pulses_and_a_frame_is_a_pulse() {
 #[tokio::test(start_paused = true)]
 async fn leaving_comes_after_everything_that_was_taken() {
     let mut running = joined(&Told::new(2, 0), &quiet()).await;
-    let tickets: Vec<_> = (0..10).map(|_| running.publisher.submit(&command()).unwrap()).collect();
+    let tickets: Vec<_> = (0..10).map(|_| running.publisher.submit(&command(), Until::Durable).unwrap()).collect();
     running.publisher.close();
-    assert!(matches!(running.publisher.submit(&command()), Err(SubmitError::Closed)));
+    assert!(matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Closed)));
     running.queue.permits.add_permits(100);
     for ticket in tickets {
         running.publisher.confirmed(ticket).await.unwrap();
@@ -248,7 +262,7 @@ async fn a_slow_queue_fills_a_bounded_buffer_and_then_refuses() {
     let running = joined(&Told::new(1, 0), &config).await;
     let mut tickets = Vec::new();
     let refused = loop {
-        match running.publisher.submit(&command()) {
+        match running.publisher.submit(&command(), Until::Durable) {
             Ok(ticket) => tickets.push(ticket),
             Err(error) => break error,
         }
@@ -262,7 +276,7 @@ async fn a_slow_queue_fills_a_bounded_buffer_and_then_refuses() {
     }
     assert_eq!(running.publisher.buffered_bytes(), 0);
     assert!(running.queue.published.lock().iter().all(|(_, frame)| frame.len() < 1_200), "frames are bounded too");
-    assert!(running.publisher.submit(&command()).is_ok());
+    assert!(running.publisher.submit(&command(), Until::Durable).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,10 +303,10 @@ async fn a_pulse_that_does_not_get_through_closes_the_partition_until_one_does()
     let running = joined(&Told::new(1, 5), &Config::default()).await;
     running.queue.failing.store(true, Ordering::SeqCst);
     eventually(|| !running.health.readiness().ok).await;
-    assert!(matches!(running.publisher.submit(&command()), Err(SubmitError::Unavailable)));
+    assert!(matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Unavailable)));
     running.queue.failing.store(false, Ordering::SeqCst);
     running.queue.permits.add_permits(10);
     eventually(|| running.health.readiness().ok).await;
-    assert!(running.publisher.submit(&command()).is_ok());
+    assert!(running.publisher.submit(&command(), Until::Durable).is_ok());
     advance(Duration::from_millis(1)).await;
 }

@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::report::{applied_within, must_exist};
 use super::request::Write;
 use crate::problem::Problem;
-use crate::publisher::Accepted;
+use crate::publisher::{Accepted, Until};
 use crate::refusals::{self, in_time};
 use crate::state::AppState;
 
@@ -85,7 +85,7 @@ async fn submit(
 ) -> Result<Accepted, Problem> {
     let ticket = {
         let command = Command { tenant: write.tenant(), scheduler, age_ms: 0, input, message: made };
-        state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
+        state.publisher.submit(&command, Until::Applied).map_err(|error| refusals::submit(&error))?
     };
     state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))
 }

@@ -25,7 +25,7 @@ pub(super) async fn status(state: &AppState, write: &Write, made: Option<Message
     let ticket = {
         let input = Input::Status(body.report());
         let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input, message: made };
-        state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
+        state.publisher.submit(&command, write.wants()).map_err(|error| refusals::submit(&error))?
     };
     let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;
     // The run stays unnamed in the command: a name here would be one that the client gave. Its id is made of the message, here as where it
@@ -42,7 +42,7 @@ pub(super) async fn heartbeat(state: &AppState, write: &Write, made: Option<Mess
     let ticket = {
         let input = Input::Heartbeat(body.report());
         let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input, message: made };
-        state.publisher.submit(&command).map_err(|error| refusals::submit(&error))?
+        state.publisher.submit(&command, write.wants()).map_err(|error| refusals::submit(&error))?
     };
     let accepted = state.publisher.confirmed(ticket).await.map_err(|error| refusals::submit(&error))?;
     finish(state, write, &scheduler, body.run_id.as_deref(), accepted).await

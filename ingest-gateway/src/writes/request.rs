@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::budget::{BodyBudget, BodyShare};
 use crate::access::Principal;
 use crate::problem::Problem;
+use crate::publisher::Until;
 use crate::reads::no_query;
 use crate::refusals;
 use crate::state::AppState;
@@ -98,6 +99,11 @@ impl Write {
         let prefer_wait_seconds =
             prefer_wait(&parts.headers).map(|seconds| seconds.min(state.config.max_prefer_wait_seconds));
         Ok(Self { operation, principal, parts, body, _share: share, ndjson, prefer_wait_seconds })
+    }
+
+    /// What the client waits for.
+    pub(super) fn wants(&self) -> Until {
+        if self.prefer_wait_seconds.is_some() { Until::Applied } else { Until::Durable }
     }
 
     /// The scheduler that the path names.

@@ -1,6 +1,5 @@
 //! The owner of one partition: acquires it, loads it, and then receives, steps, commits, publishes and settles.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use bytes::Bytes;
 use ronda_domain::time::Timestamp;
 use ronda_queue::{Delivery, Position, QueueError, ReceiveLimit, Receiver, Token};
 use ronda_runtime::CancellationToken;
+use ronda_schemas::frame::{Frame, FrameKind};
 use ronda_store::error::StoreErrorKind;
 use ronda_store::port::{Commit, PartitionStore, Retention};
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ use crate::core::{PartitionCore, Step};
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 /// How long a receive may wait before the loop shows that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
+/// Commits are this far apart where somebody waits for one.
+const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
 /// Steps over fewer message bytes run on the loop's own thread: they take less time than the way to another.
 const INLINE_BYTES: usize = 32 * 1024;
 
@@ -113,35 +115,38 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
                 _ = pause(BEAT, &self.cancel) => {}
             }
         };
-        let interval = Duration::from_millis(u64::from(config.commit_interval_ms));
-        let left = interval.saturating_sub(self.since_commit.elapsed());
-        if !left.is_zero() {
-            self.collect(receiver, limit, left, &mut deliveries).await?;
-        }
+        self.collect(receiver, limit, &mut deliveries).await?;
         Ok(Some(deliveries))
     }
 
-    /// Collects more until the time is over or the commit is full.
+    /// Collects more until the next commit is due, or full.
     async fn collect(
         &self,
         receiver: &mut dyn Receiver,
         limit: ReceiveLimit,
-        time: Duration,
         deliveries: &mut Vec<Delivery>,
     ) -> Result<(), ProcessorError> {
-        let mut over = pin!(pause(time, &self.cancel));
+        let mut interval = Duration::from_millis(u64::from(self.shared.config.commit_interval_ms));
+        let (mut looked_at, mut bytes) = (0, 0);
         loop {
-            let bytes: usize = deliveries.iter().map(|delivery| delivery.message.len()).sum();
+            for delivery in deliveries.iter().skip(looked_at) {
+                bytes += delivery.message.len();
+                if is_awaited(&delivery.message) {
+                    interval = interval.min(AWAITED_INTERVAL);
+                }
+            }
+            looked_at = deliveries.len();
+            let left = interval.saturating_sub(self.since_commit.elapsed());
             let room = ReceiveLimit {
                 messages: limit.messages.saturating_sub(deliveries.len()),
                 bytes: limit.bytes.saturating_sub(bytes),
             };
-            if room.messages == 0 || room.bytes == 0 {
+            if left.is_zero() || room.messages == 0 || room.bytes == 0 {
                 return Ok(());
             }
             tokio::select! {
                 biased;
-                _ = &mut over => return Ok(()),
+                _ = pause(left, &self.cancel) => return Ok(()),
                 more = receiver.receive(room) => deliveries.extend(more.map_err(commands)?),
             }
         }
@@ -219,6 +224,11 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
     fn beat(&self) {
         self.shared.vitals.beat_of(self.partition);
     }
+}
+
+/// Whether somebody waits for what is in a frame.
+fn is_awaited(message: &[u8]) -> bool {
+    Frame::decode(message).is_ok_and(|frame| frame.header.kind == FrameKind::Awaited)
 }
 
 type Messages = Vec<(u64, Bytes)>;

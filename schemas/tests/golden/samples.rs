@@ -30,7 +30,7 @@ fn key() -> SchedulerKey {
 
 const MESSAGE: MessageId = MessageId { source: 0xFEDC_BA98_7654_3210, sequence: 42, index: 7 };
 
-pub(crate) fn headers() -> [FrameHeader; 4] {
+pub(crate) fn headers() -> [FrameHeader; 5] {
     let header = |number, kind, abandoned| FrameHeader {
         gateway: 0xFEDC_BA98_7654_3210,
         number,
@@ -44,6 +44,7 @@ pub(crate) fn headers() -> [FrameHeader; 4] {
         header(1, FrameKind::Join, Vec::new()),
         header(u64::MAX, FrameKind::Leave, Vec::new()),
         header(1, FrameKind::JoinAlone, Vec::new()),
+        header(43, FrameKind::Awaited, Vec::new()),
     ]
 }
 
