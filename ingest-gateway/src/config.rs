@@ -8,8 +8,8 @@ pub struct Config {
     pub alone: bool,
     /// How long a partition may send nothing before an empty frame (a pulse) goes out, in milliseconds.
     pub pulse_period_ms: u64,
-    /// Frames of a partition are at least this far apart, in milliseconds, so that under load fewer and larger ones go out; the first after a
-    /// pause goes at once. 0: as soon as the one before is confirmed.
+    /// How long a frame may fill while commands keep coming in, in milliseconds, so that under load fewer and larger ones go out; it
+    /// goes at once when nothing comes. 0: as soon as the one before is confirmed.
     pub linger_ms: u64,
     /// Most encoded commands in one frame, in bytes; capped by what the queue takes.
     pub max_frame_bytes: usize,
@@ -65,7 +65,7 @@ impl Default for Config {
         Self {
             alone: false,
             pulse_period_ms: 1_000,
-            linger_ms: 2,
+            linger_ms: 4,
             max_frame_bytes: 512 * 1024,
             max_buffered_bytes: 16 * 1024 * 1024,
             publish_attempt_timeout_ms: 5_000,

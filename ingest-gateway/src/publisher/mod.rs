@@ -1,11 +1,10 @@
 //! From commands to confirmed frames: group commit per partition.
 //!
-//! While one frame of a partition is in flight the next one fills; whoever put a command into it waits for its confirmation. Frames are
-//! numbered from 1 per partition, one in flight at a time. A frame that can't be published within
+//! While one frame of a partition is in flight the next one fills, and a moment longer if commands keep coming in; whoever put a command
+//! into it waits for its confirmation. Frames are numbered from 1 per partition, one in flight at a time. A frame that can't be published within
 //! [`publish_retry_ms`](crate::Config::publish_retry_ms) is given up: its requests are answered 503, its number is declared in the next frame,
 //! and the partition refuses writes until an empty frame gets through. Memory is bounded all the while.
 
-mod beat;
 mod completion;
 mod filling;
 mod lane;
@@ -13,7 +12,7 @@ mod metrics;
 mod sender;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ronda_domain::id::{MessageId, partition_of};
@@ -26,7 +25,6 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::beat::Beat;
 use self::completion::FrameCompletion;
 use self::filling::Moment;
 use self::lane::{Lane, LaneLimits};
@@ -92,7 +90,9 @@ struct Shared {
     down: AtomicUsize,
     stopping: CancellationToken,
     pulse_period: Duration,
-    beat: Beat,
+    linger: Duration,
+    /// How many times commands were taken, over all partitions.
+    taken: AtomicU64,
     attempt_timeout: Duration,
     retry_for: Duration,
     metrics: PublisherMetrics,
@@ -156,7 +156,8 @@ impl Publisher {
             down: AtomicUsize::new(0),
             stopping: CancellationToken::new(),
             pulse_period: Duration::from_millis(config.pulse_period_ms.max(1)),
-            beat: Beat::new(Duration::from_millis(config.linger_ms)),
+            linger: Duration::from_millis(config.linger_ms),
+            taken: AtomicU64::new(0),
             attempt_timeout: Duration::from_millis(config.publish_attempt_timeout_ms.max(1)),
             retry_for: Duration::from_millis(config.publish_retry_ms),
             metrics: PublisherMetrics::new(),
@@ -209,7 +210,9 @@ impl Publisher {
     pub(crate) fn submit(&self, command: &Command<'_>, until: Until) -> Result<Ticket, SubmitError> {
         self.ready()?;
         let partition = partition_of(command.tenant, command.scheduler, self.partitions());
-        self.lane(partition)?.push(command, until, || self.shared.now())
+        let ticket = self.lane(partition)?.push(command, until, || self.shared.now())?;
+        self.shared.taken.fetch_add(1, Ordering::Relaxed);
+        Ok(ticket)
     }
 
     fn lane(&self, partition: u32) -> Result<&Lane, SubmitError> {
@@ -290,7 +293,10 @@ impl Bulk<'_> {
                 Err(SubmitError::Starting)
             };
             match taken {
-                Ok(ticket) => tickets.push((ticket, part.items)),
+                Ok(ticket) => {
+                    self.publisher.shared.taken.fetch_add(1, Ordering::Relaxed);
+                    tickets.push((ticket, part.items));
+                }
                 Err(error) => outcome.refused.push((part.items, error)),
             }
         }

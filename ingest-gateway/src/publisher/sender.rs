@@ -1,11 +1,13 @@
 //! One task a partition: closes frames, numbers them, and has one in flight at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ronda_queue::QueueError;
 use ronda_schemas::frame::FrameKind;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
@@ -16,6 +18,8 @@ use super::lane::{Lane, LaneState, Work};
 /// Shortest and longest pause between two attempts to publish the same frame.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// So many turns of the runtime without a command are a moment with nothing to take.
+const QUIET_TURNS: u32 = 2;
 
 pub(super) struct Sender {
     lane: Arc<Lane>,
@@ -24,8 +28,6 @@ pub(super) struct Sender {
     /// Numbers given up since the last confirmed frame; at most one, because nothing but empty frames is sent until one is confirmed.
     abandoned: Vec<u64>,
     next_pulse: Instant,
-    /// When the last frame of commands was closed.
-    last_closed: Instant,
 }
 
 /// Why a frame was given up.
@@ -38,14 +40,7 @@ enum GivenUp {
 
 impl Sender {
     pub(super) fn new(lane: Arc<Lane>, shared: Arc<Shared>) -> Self {
-        Self {
-            lane,
-            shared,
-            next_number: 1,
-            abandoned: Vec::new(),
-            next_pulse: Instant::now(),
-            last_closed: Instant::now(),
-        }
+        Self { lane, shared, next_number: 1, abandoned: Vec::new(), next_pulse: Instant::now() }
     }
 
     /// Joins, sends until the lane is closed and empty, and leaves.
@@ -57,7 +52,7 @@ impl Sender {
         self.lane.set_state(LaneState::Open);
         self.shared.joined();
         loop {
-            self.keep_apart().await;
+            self.gather().await;
             match self.lane.next(|| self.shared.now()) {
                 Work::Frame(filling, at) => self.send(filling, at).await,
                 // Only now is it certain that the pulse gets ahead of nothing.
@@ -76,11 +71,17 @@ impl Sender {
         self.leave().await;
     }
 
-    /// Under load the next frame fills until the beat, so that fewer and larger ones share the cost of a publish. After a pause the
-    /// first goes at once.
-    async fn keep_apart(&self) {
-        if let Some(next) = self.shared.beat.after(self.last_closed, Instant::now()) {
-            sleep_until(next).await;
+    /// The next frame fills while commands come in, for a bounded time, so that fewer and larger ones share the cost of a publish. Once
+    /// the whole gateway has had nothing to take for a moment, waiting would only cost time.
+    async fn gather(&self) {
+        let until = Instant::now() + self.shared.linger;
+        let mut taken = self.shared.taken.load(Ordering::Relaxed);
+        let mut quiet = 0;
+        while quiet < QUIET_TURNS && Instant::now() < until {
+            yield_now().await;
+            let now = self.shared.taken.load(Ordering::Relaxed);
+            quiet = if now == taken { quiet + 1 } else { 0 };
+            taken = now;
         }
     }
 
@@ -103,7 +104,6 @@ impl Sender {
         let number = numbering.number;
         let declared = numbering.abandoned.clone();
         self.pulsed();
-        self.last_closed = Instant::now();
         let (frame, completion) = filling.close(numbering, at);
         let deadline = Instant::now() + self.shared.retry_for;
         let outcome = self.publish(&frame, Some(deadline)).await;

@@ -10,7 +10,7 @@ use ronda_queue::{Capabilities, Depth, Partition, Position, Published, QueueErro
 use ronda_runtime::{Health, ManualClock};
 use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
 use tokio::sync::Semaphore;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 
@@ -178,6 +178,30 @@ async fn only_a_frame_that_somebody_waits_for_says_so() {
     }
     let kinds: Vec<FrameKind> = running.queue.frames().iter().map(|(_, header, _)| header.kind).collect();
     assert_eq!(kinds, [FrameKind::Join, FrameKind::Normal, FrameKind::Awaited, FrameKind::Normal]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_fills_while_commands_come_in_and_goes_at_once_when_none_does() {
+    let running = joined(&Told::new(1, 100), &Config { linger_ms: 10, ..quiet() }).await;
+    let began = Instant::now();
+    let mut tickets = Vec::new();
+    for _ in 0..100 {
+        tickets.push(running.publisher.submit(&command(), Until::Durable).unwrap());
+        // One turn of the runtime, in a tenth of the longest time that a frame may fill.
+        tokio::task::yield_now().await;
+        if tickets.len() % 10 == 0 {
+            advance(Duration::from_millis(10)).await;
+        }
+    }
+    for ticket in tickets {
+        running.publisher.confirmed(ticket).await.unwrap();
+    }
+    let frames = running.queue.frames().len() - 1;
+    assert!((2..=20).contains(&frames), "neither one a command nor one for all: {frames}");
+    let lone = running.publisher.submit(&command(), Until::Durable).unwrap();
+    let asked = Instant::now();
+    running.publisher.confirmed(lone).await.unwrap();
+    assert_eq!((asked.elapsed(), asked - began), (Duration::ZERO, Duration::from_millis(100)), "it did not linger");
 }
 
 #[tokio::test(start_paused = true)]

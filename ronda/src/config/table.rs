@@ -182,8 +182,8 @@ settings! {
         drain_timeout_seconds: u64 = 20, from 0 to 600;
         /// How often a partition hears from this gateway at least, in milliseconds. It is also how finely deadlines are judged.
         pulse_period_ms: u32 = 1_000, from 50 to 10_000;
-        /// Frames of a partition are at least this far apart, in milliseconds, so that under load fewer and larger ones go out; the first after a pause goes at once. 0: as soon as the one before is confirmed.
-        linger_ms: u64 = 2, from 0 to 1_000;
+        /// How long a frame may fill while reports keep coming in, in milliseconds, so that under load fewer and larger ones go out; it goes at once when nothing comes. 0: as soon as the one before is confirmed.
+        linger_ms: u64 = 4, from 0 to 1_000;
         /// How long a key is trusted before the store is asked again, in milliseconds: how fast a revocation works.
         key_ttl_ms: u64 = 2_000, from 0 to 600_000;
     }
@@ -206,7 +206,7 @@ settings! {
     processor: ProcessorSettings {
         /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
         gateway_silent_periods: u32 = 10, from 5 to 3_600;
-        /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause is made at once. 0: commit what is there.
+        /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause, and what somebody waits for, is committed at once. 0: commit what is there.
         commit_interval_ms: u32 = 400, from 0 to 10_000;
         /// Most queue messages (frames) in one commit.
         receive_messages: usize = 512, from 1 to 4_096;
