@@ -19,6 +19,7 @@
 mod committer;
 mod engine;
 mod fault;
+mod history;
 mod key;
 mod options;
 mod purge;
