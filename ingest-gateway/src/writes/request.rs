@@ -56,6 +56,15 @@ impl Operation {
     }
 }
 
+/// A write request whose body is still to be read.
+pub(crate) struct Incoming<B> {
+    pub(crate) operation: Operation,
+    /// Who asks.
+    pub(crate) principal: Principal,
+    pub(crate) parts: Parts,
+    pub(crate) body: B,
+}
+
 /// A write request whose body has been read.
 pub(super) struct Write {
     pub(super) operation: Operation,
@@ -70,18 +79,10 @@ pub(super) struct Write {
     pub(super) prefer_wait_seconds: Option<u64>,
 }
 
-impl Write {
+impl<B: HttpBody<Data = Bytes> + Unpin> Incoming<B> {
     /// Checks who asks and how, and reads the body.
-    pub(super) async fn read<B>(
-        state: &AppState,
-        operation: Operation,
-        principal: Principal,
-        parts: Parts,
-        body: B,
-    ) -> Result<Self, Problem>
-    where
-        B: HttpBody<Data = Bytes> + Unpin,
-    {
+    pub(super) async fn read(self, state: &AppState) -> Result<Write, Problem> {
+        let Self { operation, principal, parts, body } = self;
         let (allowed, scope) = match operation {
             Operation::Delete | Operation::Pause | Operation::Resume => (principal.scopes.admin, "admin"),
             _ => (principal.scopes.ingest, "ingest"),
@@ -97,9 +98,11 @@ impl Write {
         let ndjson = content_type(&parts.headers, operation, body.is_empty())?;
         let prefer_wait_seconds =
             prefer_wait(&parts.headers).map(|seconds| seconds.min(state.config.max_prefer_wait_seconds));
-        Ok(Self { operation, principal, parts, body, _share: share, ndjson, prefer_wait_seconds })
+        Ok(Write { operation, principal, parts, body, _share: share, ndjson, prefer_wait_seconds })
     }
+}
 
+impl Write {
     /// The scheduler that the path names.
     pub(super) fn scheduler(&self) -> Result<Cow<'_, str>, Problem> {
         scheduler_in(self.parts.uri.path())
