@@ -42,7 +42,7 @@ async fn a_second_opening_is_refused_until_the_first_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
     let error = refused(dir.path());
-    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert_eq!(error.kind, StoreErrorKind::Locked);
     assert!(error.message.contains("another process") && error.message.contains(dir.path().to_str().unwrap()));
     store.close();
     open(dir.path()).unwrap();
