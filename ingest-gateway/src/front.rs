@@ -24,7 +24,7 @@ use crate::access::Principal;
 use crate::auth::{ActiveKey, AuthError};
 use crate::problem::{Kind, Problem, with_request};
 use crate::state::AppState;
-use crate::writes::{self, Operation};
+use crate::writes::{self, Incoming, Operation};
 use crate::{openapi, refusals};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -87,7 +87,7 @@ where
     let passage = Passage::direct(state, operation, &request);
     let (parts, body) = request.into_parts();
     let key = state.keys.check(&parts.headers).await;
-    let work = |principal| writes::handle(state, operation, principal, parts, body);
+    let work = |principal| writes::handle(state, Incoming { operation, principal, parts, body });
     let response = admitted(state, key, work).await;
     passage.end(state, response)
 }

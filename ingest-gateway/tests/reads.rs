@@ -6,7 +6,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::TestGateway;
+use common::{PARTITIONS, Setup, TestGateway};
+use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus};
+use ronda_store::conformance::fixture::{Owner, due, key, occurrence, run};
+use ronda_store::port::{Commit, PartitionStore};
 use serde_json::{Value, json};
 
 async fn register(gateway: &TestGateway, body: Value) {
@@ -117,6 +120,35 @@ async fn a_scheduler_shows_what_was_registered_and_when() {
             .await;
     assert_eq!(history, json!({"items": [], "next_cursor": null}));
     assert_eq!(get(&gateway, "/api/v1/errors").await, json!({"items": [], "next_cursor": null}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_with_thousands_of_runs_comes_in_pieces() {
+    let gateway = TestGateway::with(Setup { processor: false, ..Setup::default() }).await.ready().await;
+    let job = key("acme", "retried");
+    let mut owner = Owner::acquire(&*gateway.store, 0, PARTITIONS).await;
+    for number in 0..30_u32 {
+        let subject = due(i64::from(number));
+        let runs = (0..250).map(|run_number| (job.clone(), run(&subject, &format!("run-{run_number}"), run_number)));
+        let entry = OccurrenceRecord { runs: 250, ..occurrence(&subject, OccurrenceStatus::Failed) };
+        let commit = Commit { occurrences: vec![(job.clone(), entry)], runs: runs.collect(), ..owner.next_commit() };
+        gateway.store.commit(commit).await.unwrap();
+    }
+    let mut sizes = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = get(&gateway, &format!("/api/v1/schedulers/retried/history?limit=500&cursor={cursor}")).await;
+        for entry in page["items"].as_array().unwrap() {
+            let runs = entry["runs"].as_array().unwrap();
+            assert_eq!((runs.len(), &entry["runs_total"]), (100, &json!(250)));
+            let (first, last) = (&runs[0]["started_at"], &runs[99]["started_at"]);
+            assert_eq!((first, last), (&json!("1970-01-01T00:02:30.000Z"), &json!("1970-01-01T00:04:09.000Z")));
+        }
+        sizes.push(page["items"].as_array().unwrap().len());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = next.to_owned();
+    }
+    assert_eq!(sizes, [19, 11], "a page looks at 5,000 entries and runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

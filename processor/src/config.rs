@@ -10,7 +10,7 @@ pub struct Config {
     /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
     pub gateway_silent_periods: u32,
     /// Commits of a partition are at least this far apart, in milliseconds: under load more is collected, while the first commit
-    /// after a pause is made at once. 0: commit what is there.
+    /// after a pause, and what somebody waits for, is committed at once. 0: commit what is there.
     pub commit_interval_ms: u32,
     /// Most messages in one commit.
     pub receive_messages: usize,

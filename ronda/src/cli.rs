@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 use crate::exit::CODES_HELP;
@@ -34,6 +34,9 @@ pub enum Command {
     /// Make, list and revoke API keys; works while 'up' is running, and when nothing is
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Look at messages that could not be read; works while 'up' is running, and when nothing is
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Look at schedulers
     #[command(subcommand)]
     Schedulers(SchedulersCommand),
@@ -153,6 +156,23 @@ pub enum Scope {
     Read,
     /// Delete, pause and resume schedulers, and manage keys.
     Admin,
+}
+
+/// `dead-letters …`
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersCommand {
+    /// List messages that could not be read and were put aside, newest first; what is in them is not shown
+    List {
+        /// At most so many.
+        #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=1_000))]
+        limit: u32,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Which server to talk to.

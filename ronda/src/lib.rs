@@ -2,9 +2,11 @@
 //!
 //! It holds no logic of its own: what the services do is theirs, what the API answers is the gateway's.
 
+pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod dead_letters;
 pub mod exit;
 pub mod keys;
 pub mod settings_command;
@@ -42,6 +44,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Processor => Err(split::refusal("processor")),
         Command::Notifier => Err(split::refusal("notifier")),
         Command::Keys(command) => keys::run(command).await,
+        Command::DeadLetters(command) => dead_letters::run(command).await,
         Command::Schedulers(command) => client::schedulers(command).await,
         Command::Register(arguments) => client::register(*arguments).await,
         Command::Status(arguments) => client::status(arguments).await,

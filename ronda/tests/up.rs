@@ -188,6 +188,63 @@ fn keys_are_managed_while_it_runs_and_when_nothing_runs() {
 }
 
 #[test]
+fn dead_letters_are_listed_while_it_runs_and_when_nothing_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = |arguments: &[&str]| ronda(dir.path()).args(["dead-letters", "list"]).args(arguments).output().unwrap();
+    let mistyped = list(&["--data", "no-such"]);
+    assert_eq!(mistyped.status.code(), Some(4), "{}", text(&mistyped.stdout));
+    assert!(text(&mistyped.stderr).contains("there is no data of Ronda in no-such"), "{}", text(&mistyped.stderr));
+    let up = Up::start(dir.path());
+    assert!(done(&list(&[])).contains("There are no dead letters"));
+    assert_eq!(up.stop(), Some(0));
+    publish_rubbish(dir.path());
+    assert!(done(&list(&[])).contains("There are no dead letters"), "nothing has read it yet");
+    let up = Up::start(dir.path());
+    let started = Instant::now();
+    let while_it_runs = loop {
+        let listed = done(&list(&["--json"]));
+        if listed.contains("not_a_frame") {
+            break listed;
+        }
+        assert!(started.elapsed() < DEADLINE, "{listed}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(up.stop(), Some(0));
+    assert_eq!(done(&list(&["--json"])), while_it_runs);
+    let table = done(&list(&[]));
+    assert!(table.contains("not_a_frame") && !table.contains("rubbish"), "{table}");
+}
+
+/// Puts a message that nobody can read into the command queue.
+fn publish_rubbish(dir: &Path) {
+    let options = ronda_queue::EmbeddedOptions { partitions: 4, ..Default::default() };
+    let queue = ronda_queue::EmbeddedQueue::open(dir.join("ronda-data/queue/commands"), options).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(ronda_queue::Queue::publish(&queue, 0, "rubbish".into())).unwrap();
+}
+
+/// A deployment may make a key while `up` starts: each waits for the other, and neither is refused.
+#[test]
+fn up_waits_for_a_short_command_that_has_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    done(&ronda(dir.path()).args(["keys", "create", "--name", "first"]).output().unwrap());
+    // A command that takes long: the store is open for a second after `up` was started.
+    let store = ronda_store::embedded::EmbeddedStore::open(dir.path().join("ronda-data/store"), Default::default());
+    let store = store.unwrap();
+    let closing = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        store.close();
+    });
+    let (directory, creating) = (dir.path().to_owned(), ["keys", "create", "--name", "meanwhile"]);
+    let created = std::thread::spawn(move || ronda(&directory).args(creating).output().unwrap());
+    let up = Up::start(dir.path());
+    closing.join().unwrap();
+    done(&created.join().unwrap());
+    assert!(done(&ronda(dir.path()).args(["keys", "list"]).output().unwrap()).contains("meanwhile"));
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
 fn each_way_not_to_start_has_one_clear_message_and_its_own_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     let up = Up::start(dir.path());

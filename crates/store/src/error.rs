@@ -33,6 +33,9 @@ pub enum StoreErrorKind {
     /// The store can't be asked now.
     #[error("unavailable")]
     Unavailable,
+    /// Another process has it open.
+    #[error("locked")]
+    Locked,
     /// No room.
     #[error("full")]
     Full,

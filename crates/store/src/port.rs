@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
-use ronda_domain::record::{OccurrenceRecord, RunRecord};
+use ronda_domain::record::{OccurrenceRecord, RunRecord, Subject};
 use ronda_domain::time::Timestamp;
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 
@@ -80,9 +80,23 @@ pub struct HistoryQuery {
     /// Only entries whose subject's time is before this.
     pub until: Timestamp,
     /// Only entries after this one, in the answer's order.
-    pub after: Option<ronda_domain::record::Subject>,
-    /// At most so many.
+    pub after: Option<Subject>,
+    /// At most so many entries.
     pub limit: usize,
+    /// At most so many runs with each entry: the newest.
+    pub runs_each: usize,
+    /// At most so many entries and runs are looked at; a page that would need more ends early. One entry that has more alone than that
+    /// comes with the newest of the runs that were looked at.
+    pub max_rows: usize,
+}
+
+/// A page of a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// Newest first.
+    pub entries: Vec<HistoryEntry>,
+    /// After which entry to go on; `None`: this is the end.
+    pub next: Option<Subject>,
 }
 
 /// One entry of a history with its runs, oldest run first.
@@ -90,8 +104,10 @@ pub struct HistoryQuery {
 pub struct HistoryEntry {
     /// The occurrence, unscheduled run or silence.
     pub occurrence: OccurrenceRecord,
-    /// Its runs.
+    /// Its newest runs, as many as were asked for.
     pub runs: Vec<RunRecord>,
+    /// How many runs it has in all.
+    pub runs_total: u64,
 }
 
 /// A place in a tenant's error feed: receive time, then message.
@@ -137,11 +153,11 @@ pub trait SchedulerReads: Send + Sync {
         limit: usize,
     ) -> Result<Vec<SchedulerRow>, StoreError>;
 
-    /// One scheduler's history, newest first.
+    /// A page of one scheduler's history.
     ///
     /// # Errors
     /// Any [`StoreError`].
-    async fn history(&self, key: &SchedulerKey, query: &HistoryQuery) -> Result<Vec<HistoryEntry>, StoreError>;
+    async fn history(&self, key: &SchedulerKey, query: &HistoryQuery) -> Result<HistoryPage, StoreError>;
 
     /// A tenant's error feed, newest first, after the given entry.
     ///

@@ -124,7 +124,7 @@ async fn check_whole(store: &EmbeddedStore, partition: u32, cursor: u64) {
         assert_eq!(found.map(|row| row.position), Some(cursor), "row {number} of partition {partition}");
     }
     let scheduler = key("acme", &format!("job-{partition}-0"));
-    let history = store.history(&scheduler, &everything()).await.expect("history");
+    let history = store.history(&scheduler, &everything()).await.expect("history").entries;
     assert_eq!(history.len() as u64, cursor, "every commit's history entry is there");
     assert!(history.iter().all(|entry| entry.runs.len() == 1), "with its run");
     assert!(store.load(partition, PARTITIONS, None, 1).await.is_ok());

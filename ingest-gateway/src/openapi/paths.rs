@@ -108,7 +108,8 @@ fn detail() {}
 
 /// Show a scheduler's history
 ///
-/// Occurrences, unscheduled runs and silences with their runs, newest first. A deleted scheduler's history can be read for as long as it is kept.
+/// Occurrences, unscheduled runs and silences with their runs, newest first. A page may have fewer items than `limit`, and still a next one:
+/// where entries have many runs it ends early. A deleted scheduler's history can be read for as long as it is kept.
 #[utoipa::path(
     get, path = "/api/v1/schedulers/{id}/history", tag = "schedulers", operation_id = "getHistory",
     params(

@@ -21,7 +21,7 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::api::resource::{ErrorResource, HistoryResource, Page, SchedulerResource};
 use ronda_schemas::row::SchedulerRow;
 use ronda_store::error::StoreError;
-use ronda_store::port::{ErrorCursor, HistoryQuery};
+use ronda_store::port::{ErrorCursor, HistoryEntry, HistoryQuery};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -35,6 +35,8 @@ use watermark::Watermarks;
 
 /// Most rows looked at for one page; with narrow filters a page may have few items, or none, and still a next one.
 const MAX_SCANNED: usize = 5_000;
+/// Most runs shown of one history entry. The API's document tells it.
+const MAX_RUNS: usize = 100;
 /// Rows asked for at once.
 const BATCH: usize = 500;
 
@@ -176,24 +178,22 @@ async fn history(
     let binding = Binding::of([principal.tenant.as_str(), "history", id.as_str(), &range]);
     let after = cursor.map(|cursor| cursor::read::<Subject>(binding, &cursor)).transpose()?;
     let key = SchedulerKey { tenant: principal.tenant, scheduler: id };
-    let query = HistoryQuery { from, until, after, limit: limit + 1 };
-    let mut entries = in_time(async {
-        let entries = state.store.history(&key, &query).await.map_err(store_failed)?;
+    let query = HistoryQuery { from, until, after, limit, runs_each: MAX_RUNS, max_rows: MAX_SCANNED };
+    let found = in_time(async {
+        let found = state.store.history(&key, &query).await.map_err(store_failed)?;
         // A deleted scheduler's history can be read for as long as it is kept.
-        if entries.is_empty() {
+        if found.entries.is_empty() {
             let row = state.store.scheduler(key.tenant.as_str(), key.scheduler.as_str()).await.map_err(store_failed)?;
             if row.is_none_or(|row| row.state.is_none()) {
                 return Err(Problem::unknown_scheduler(key.scheduler.as_str()));
             }
         }
-        Ok(entries)
+        Ok(found)
     })
     .await?;
-    let more = entries.len() > limit;
-    entries.truncate(limit);
-    let last = entries.last().map(|entry| entry.occurrence.subject.clone()).filter(|_| more);
-    let next = last.map(|last| cursor::write(binding, &last)).transpose()?;
-    page(&uri, entries.into_iter().map(|entry| HistoryResource::new(entry.occurrence, entry.runs)).collect(), next)
+    let next = found.next.map(|last| cursor::write(binding, &last)).transpose()?;
+    let item = |entry: HistoryEntry| HistoryResource::new(entry.occurrence, entry.runs, entry.runs_total);
+    page(&uri, found.entries.into_iter().map(item).collect(), next)
 }
 
 /// An [`ErrorCursor`] as it is written.

@@ -14,14 +14,13 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post, put};
 use bytes::Bytes;
-use http::request::Parts;
 use ronda_domain::id::MessageId;
 
 use self::answer::Answer;
 pub(crate) use self::budget::BodyBudget;
 pub(crate) use self::idempotency::MadeMessages;
 use self::request::Write;
-pub(crate) use self::request::{Operation, read_body};
+pub(crate) use self::request::{Incoming, Operation, read_body};
 use crate::access::Principal;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -60,39 +59,27 @@ handlers!(
 async fn routed(state: &AppState, operation: Operation, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     match parts.extensions.remove::<Principal>() {
-        Some(principal) => handle(state, operation, principal, parts, body).await,
+        Some(principal) => handle(state, Incoming { operation, principal, parts, body }).await,
         None => Problem::unauthorized().into_response(),
     }
 }
 
 /// Carries a write out and answers it.
-pub(crate) async fn handle<B>(
-    state: &AppState,
-    operation: Operation,
-    principal: Principal,
-    parts: Parts,
-    body: B,
-) -> Response
+pub(crate) async fn handle<B>(state: &AppState, incoming: Incoming<B>) -> Response
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    match answered(state, operation, principal, parts, body).await {
+    match answered(state, incoming).await {
         Ok(answer) => answer.into_response(),
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn answered<B>(
-    state: &AppState,
-    operation: Operation,
-    principal: Principal,
-    parts: Parts,
-    body: B,
-) -> Result<Answer, Problem>
+async fn answered<B>(state: &AppState, incoming: Incoming<B>) -> Result<Answer, Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let write = Write::read(state, operation, principal, parts, body).await?;
+    let write = incoming.read(state).await?;
     if write.idempotency_key()?.is_some() {
         return Box::pin(idempotency::once(state, write)).await;
     }

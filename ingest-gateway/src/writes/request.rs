@@ -57,6 +57,15 @@ impl Operation {
     }
 }
 
+/// A write request whose body is still to be read.
+pub(crate) struct Incoming<B> {
+    pub(crate) operation: Operation,
+    /// Who asks.
+    pub(crate) principal: Principal,
+    pub(crate) parts: Parts,
+    pub(crate) body: B,
+}
+
 /// A write request whose body has been read.
 pub(super) struct Write {
     pub(super) operation: Operation,
@@ -71,18 +80,10 @@ pub(super) struct Write {
     pub(super) prefer_wait_seconds: Option<u64>,
 }
 
-impl Write {
+impl<B: HttpBody<Data = Bytes> + Unpin> Incoming<B> {
     /// Checks who asks and how, and reads the body.
-    pub(super) async fn read<B>(
-        state: &AppState,
-        operation: Operation,
-        principal: Principal,
-        parts: Parts,
-        body: B,
-    ) -> Result<Self, Problem>
-    where
-        B: HttpBody<Data = Bytes> + Unpin,
-    {
+    pub(super) async fn read(self, state: &AppState) -> Result<Write, Problem> {
+        let Self { operation, principal, parts, body } = self;
         let (allowed, scope) = match operation {
             Operation::Delete | Operation::Pause | Operation::Resume => (principal.scopes.admin, "admin"),
             _ => (principal.scopes.ingest, "ingest"),
@@ -98,9 +99,11 @@ impl Write {
         let ndjson = content_type(&parts.headers, operation, body.is_empty())?;
         let prefer_wait_seconds =
             prefer_wait(&parts.headers).map(|seconds| seconds.min(state.config.max_prefer_wait_seconds));
-        Ok(Self { operation, principal, parts, body, _share: share, ndjson, prefer_wait_seconds })
+        Ok(Write { operation, principal, parts, body, _share: share, ndjson, prefer_wait_seconds })
     }
+}
 
+impl Write {
     /// What the client waits for.
     pub(super) fn wants(&self) -> Until {
         if self.prefer_wait_seconds.is_some() { Until::Applied } else { Until::Durable }

@@ -15,7 +15,7 @@ use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, 
 use ronda_store::embedded::EmbeddedStore;
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{
-    Commit, ErrorCursor, HistoryEntry, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore,
+    Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore,
     PurgeCursor, Purged, Retention, SchedulerReads, SurfaceStore, SurfaceWrite,
 };
 
@@ -161,7 +161,7 @@ impl SchedulerReads for FaultyStore {
         self.up()?.schedulers(tenant, after, limit).await
     }
 
-    async fn history(&self, key: &SchedulerKey, query: &HistoryQuery) -> Result<Vec<HistoryEntry>, StoreError> {
+    async fn history(&self, key: &SchedulerKey, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
         self.up()?.history(key, query).await
     }
 

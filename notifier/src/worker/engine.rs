@@ -30,6 +30,8 @@ const PAGE: usize = 500;
 const SCHEDULERS_A_TURN: usize = 100;
 /// Most history entries of one scheduler read for one night.
 const MAX_HISTORY: usize = 10_000;
+/// Most entries and runs that the store looks at for one page of them.
+const HISTORY_ROWS: usize = 5_000;
 /// Pause after a failed store call that may succeed later.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long cursor and clocks alone may stay uncommitted, in milliseconds.
@@ -295,16 +297,35 @@ impl Engine {
         row: &SchedulerRow,
         window: &Window,
     ) -> Result<Option<Option<Vec<HistoryEntry>>>, NotifierError> {
-        let from = Night::history_from(window, row);
-        let query = HistoryQuery { from, until: window.end, after: None, limit: MAX_HISTORY };
-        match self.patience.wait_for(|| self.store.history(&row.key, &query)).await {
-            Ok(history) => Ok(history.map(Some)),
-            Err(NotifierError::Store(error)) if error.kind == StoreErrorKind::Unreadable && !is_newer(&error) => {
-                metrics::counter!("ronda_notifier_unreadable_rows_total").increment(1);
-                tracing::error!(scheduler = %row.key.scheduler, error = %error, "a history can't be read; its night will not be called clear");
-                Ok(Some(None))
+        // A table shows the last run of each entry.
+        let mut query = HistoryQuery {
+            from: Night::history_from(window, row),
+            until: window.end,
+            after: None,
+            limit: MAX_HISTORY,
+            runs_each: 1,
+            max_rows: HISTORY_ROWS,
+        };
+        let mut entries = Vec::new();
+        loop {
+            match self.patience.wait_for(|| self.store.history(&row.key, &query)).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(page)) => {
+                    query.limit = query.limit.saturating_sub(page.entries.len());
+                    entries.extend(page.entries);
+                    query.after = page.next;
+                }
+                Err(NotifierError::Store(error)) if error.kind == StoreErrorKind::Unreadable && !is_newer(&error) => {
+                    metrics::counter!("ronda_notifier_unreadable_rows_total").increment(1);
+                    tracing::error!(scheduler = %row.key.scheduler, error = %error, "a history can't be read; its night will not be called clear");
+                    return Ok(Some(None));
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
+            if query.after.is_none() || query.limit == 0 {
+                return Ok(Some(Some(entries)));
+            }
+            self.patience.health.beat();
         }
     }
 

@@ -161,13 +161,18 @@ fn history(items: &[Value]) -> String {
             corrections.map(|one| format!("was {} until {}", text(&one["from"]), time(&one["at"]))).collect();
         let runs: Vec<&Value> = item["runs"].as_array().into_iter().flatten().collect();
         notes.extend(runs.iter().filter(|run| run["error"].is_string()).map(|run| text(&run["error"])));
+        let total = item["runs_total"].as_u64().unwrap_or(0).max(runs.len() as u64);
+        let more = total - runs.len() as u64;
+        if more > 0 {
+            notes.push(format!("… and {more} more runs"));
+        }
         vec![
             time(&item["time"]),
             text(&item["kind"]),
             text(&item["status"]),
             time(&item["started_at"]),
             time(&item["ended_at"]),
-            runs.len().to_string(),
+            total.to_string(),
             notes.join("; "),
         ]
     }));
@@ -195,9 +200,10 @@ mod tests {
         let items = [json!({"kind": "occurrence", "time": "2026-11-23T18:00:00.000Z", "status": "failed",
             "started_at": "2026-11-23T18:00:01.250Z", "ended_at": null,
             "corrections": [{"at": "2026-11-23T18:05:00.000Z", "from": "missed", "to": "running"}],
-            "runs": [{"error": "disk full"}]})];
+            "runs": [{"error": "disk full"}], "runs_total": 251})];
         let told = history(&items);
         assert!(told.contains("2026-11-23T18:00:01Z"), "{told}");
-        assert!(told.contains("was missed until 2026-11-23T18:05:00Z; disk full"), "{told}");
+        let notes = "251   was missed until 2026-11-23T18:05:00Z; disk full; … and 250 more runs";
+        assert!(told.contains(notes), "{told}");
     }
 }

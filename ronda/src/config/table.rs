@@ -172,12 +172,16 @@ settings! {
         max_body_bytes: usize = 65_536, from 1_024 to 1_048_576;
         /// Largest body of `POST /api/v1/events`, in bytes.
         max_bulk_body_bytes: usize = 8_388_608, from 1_024 to 134_217_728;
+        /// Most bytes of request bodies in memory at once, over all requests; beyond it a request is answered 503. At least as much as the largest body is taken.
+        max_inflight_body_bytes: usize = 268_435_456, from 1_048_576 to 68_719_476_736;
         /// Most items in one `POST /api/v1/events`.
         max_bulk_items: usize = 10_000, from 1 to 1_000_000;
         /// How long a register, delete, pause or resume waits until it is applied before it is answered 202, in milliseconds.
         apply_wait_ms: u64 = 5_000, from 0 to 60_000;
         /// Longest wait that a client gets with `Prefer: wait`, in seconds.
         max_prefer_wait_seconds: u64 = 30, from 0 to 300;
+        /// How long a connection may be idle between two requests, in seconds. Longer than the load balancer in front keeps one (60 s is usual), which else may send a request onto a connection that is being closed.
+        idle_timeout_seconds: u64 = 75, from 1 to 3_600;
         /// How long requests in flight may take to end after a signal to stop, in seconds.
         drain_timeout_seconds: u64 = 20, from 0 to 600;
         /// How often a partition hears from this gateway at least, in milliseconds. It is also how finely deadlines are judged.

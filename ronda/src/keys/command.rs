@@ -4,7 +4,7 @@ use ronda_domain::time::Timestamp;
 use ronda_runtime::{Clock, SystemClock};
 
 use super::operation::{Answer, Operation, perform};
-use super::socket;
+use crate::admin::{self, Reached, socket};
 use crate::cli::{KeysCommand, Place, Scope};
 use crate::exit::{Code, Failure};
 use crate::settings_command::load;
@@ -50,21 +50,23 @@ fn operation(command: KeysCommand) -> (Operation, Place, bool) {
 async fn carry_out(place: &Place, operation: Operation) -> Result<Answer, Failure> {
     let settings = load(place, Vec::new())?.settings;
     let data = &settings.storage.data;
-    if let Some(answer) = socket::ask(data, &operation).await? {
-        return Ok(answer);
+    let open = || {
+        // Only a new key makes a store: a mistyped directory must not look like one without keys.
+        if !matches!(operation, Operation::Create { .. }) && !data.join("store").is_dir() {
+            return Err(admin::no_data(data));
+        }
+        parts::make_directory(data)?;
+        parts::open_store(&settings)
+    };
+    match admin::reach(data, socket::KEYS, &operation, open).await? {
+        Reached::Running(answer) => Ok(answer),
+        Reached::Opened(store) => {
+            let now = Timestamp::from_millis(SystemClock::new().wall_millis());
+            let answer = perform(&store, operation, now).await.map_err(|what| Failure::new(Code::Refused, what));
+            store.close();
+            answer
+        }
     }
-    // Only a new key makes a store: a mistyped directory must not look like one without keys.
-    if !matches!(operation, Operation::Create { .. }) && !data.join("store").is_dir() {
-        let what =
-            format!("there is no data of Ronda in {}; give the directory of 'ronda up' (--data)", data.display());
-        return Err(Failure::new(Code::Data, what));
-    }
-    parts::make_directory(data)?;
-    let store = parts::open_store(&settings)?;
-    let now = Timestamp::from_millis(SystemClock::new().wall_millis());
-    let answer = perform(&store, operation, now).await.map_err(|what| Failure::new(Code::Refused, what));
-    store.close();
-    answer
 }
 
 fn told(answer: &Answer) -> String {

@@ -20,10 +20,11 @@ use ronda_schemas::row::Scopes;
 use ronda_store::port::KeyStore;
 use tokio::net::TcpListener;
 
+use crate::admin::socket;
 use crate::cli::UpArguments;
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
-use crate::keys::{DEFAULT_TENANT, socket};
+use crate::keys::DEFAULT_TENANT;
 use crate::settings_command::load;
 use parts::Parts;
 use running::Running;
@@ -56,7 +57,7 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     let admin_socket = match socket::bind(&settings.storage.data) {
         Ok(listener) => Some(listener),
         Err(error) => {
-            tracing::warn!(%error, "the admin socket can't be made: 'ronda keys' will not work while this runs");
+            tracing::warn!(%error, "the admin socket can't be made: 'ronda keys' and 'ronda dead-letters' will not work while this runs");
             None
         }
     };

@@ -17,9 +17,9 @@ use tokio::time::{sleep, timeout};
 use super::parts::Parts;
 use super::watch;
 use super::wiring::slack_is_on;
+use crate::admin::socket::{self, Owned};
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
-use crate::keys::socket;
 
 /// Longest wait for one service to end, beyond what it was configured to take.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -138,11 +138,13 @@ impl Running {
             })
         });
         if let Some(listener) = admin_socket {
-            let (data, store, clock) = (self.data.clone(), self.store(), self.clock.clone());
+            let dead_letters = Arc::clone(&self.parts.dead_letters);
+            let owned = Owned { store: self.store(), dead_letters, clock: self.clock.clone() };
+            let data = self.data.clone();
             self.start("admin socket", |stop| {
-                tokio::spawn(async move {
-                    socket::serve(listener, data, store, clock, stop).await.map_err(|error| other(&error))
-                })
+                tokio::spawn(
+                    async move { socket::serve(listener, data, owned, stop).await.map_err(|error| other(&error)) },
+                )
             });
         }
     }

@@ -12,6 +12,7 @@ use crate::exit::chain;
 /// How often the parts are asked.
 const EVERY: Duration = Duration::from_millis(500);
 const DEAD_LETTER_FAILURES: &str = "ronda_dead_letter_queue_failures_total";
+const DEAD_LETTERS_TRIMMED: &str = "ronda_dead_letter_queue_trimmed_total";
 
 /// Answers once a part is dead, with what it said.
 ///
@@ -19,6 +20,7 @@ const DEAD_LETTER_FAILURES: &str = "ronda_dead_letter_queue_failures_total";
 pub(super) async fn until_dead(parts: &Parts, health: &Health) -> String {
     describe_counter!(DEAD_LETTER_FAILURES, "Times that the queue of dead letters could not be written any more");
     counter!(DEAD_LETTER_FAILURES).absolute(0);
+    describe_counter!(DEAD_LETTERS_TRIMMED, "Dead letters that had to make room for newer ones");
     let mut dead_letters = DeadLetters { component: health.component("dead-letters"), failed: false };
     let store = health.component("store");
     let mut every = tokio::time::interval(EVERY);
@@ -43,6 +45,7 @@ struct DeadLetters {
 
 impl DeadLetters {
     fn look(&mut self, parts: &Parts) {
+        counter!(DEAD_LETTERS_TRIMMED).absolute(parts.dead_letters.shed_messages());
         match parts.dead_letters.check() {
             Ok(()) => self.component.set_ready(true, ""),
             Err(_) if self.failed => {}

@@ -130,7 +130,7 @@ impl From<Correction> for CorrectionResource {
 impl HistoryResource {
     /// An entry with its runs, oldest first.
     #[must_use]
-    pub fn new(record: OccurrenceRecord, runs: Vec<RunRecord>) -> Self {
+    pub fn new(record: OccurrenceRecord, runs: Vec<RunRecord>, runs_total: u64) -> Self {
         Self {
             kind: kind(&record.subject),
             time: Time(record.subject.time()),
@@ -141,6 +141,7 @@ impl HistoryResource {
             stale_reason: record.stale,
             corrections: record.corrections.into_iter().map(Into::into).collect(),
             runs: runs.into_iter().map(Into::into).collect(),
+            runs_total,
         }
     }
 }

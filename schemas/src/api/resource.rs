@@ -224,8 +224,11 @@ pub struct HistoryResource {
     pub stale_reason: Option<StaleReason>,
     /// Judgements that turned out otherwise, oldest first.
     pub corrections: Vec<CorrectionResource>,
-    /// Its runs, oldest first.
+    /// Its newest runs, at most 100, oldest first. Of an entry with thousands these may not be the very newest.
+    #[cfg_attr(feature = "openapi", schema(max_items = 100))]
     pub runs: Vec<RunResource>,
+    /// How many runs it has in all.
+    pub runs_total: u64,
 }
 
 /// A judgement that turned out otherwise.

@@ -107,7 +107,7 @@ impl Housekeeper {
 
     /// Removes what is settled, oldest first. `false`: one could not be removed; it and all after it stay, because a log that misses a
     /// segment in between is refused at the next opening.
-    fn remove_settled(&self, removed: &mut bool) -> bool {
+    pub(super) fn remove_settled(&self, removed: &mut bool) -> bool {
         while let Some((path, length)) = self.oldest_settled() {
             if let Err(error) = self.remove(&path) {
                 tracing::error!(

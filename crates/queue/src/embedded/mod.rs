@@ -29,7 +29,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -57,9 +57,21 @@ struct Shared {
     log: Mutex<LogState>,
     housekeeping: Housekeeping,
     closed: AtomicBool,
+    /// How many messages had to make room for newer ones.
+    shed: AtomicU64,
 }
 
 impl Shared {
+    /// Lets go of the oldest messages until the rest has no more than so many bytes.
+    fn shed(&self, most_bytes: u64) {
+        let messages = self.log.lock().shed(most_bytes);
+        if messages > 0 {
+            self.shed.fetch_add(messages, Ordering::Relaxed);
+            tracing::warn!(messages, "the queue let go of its oldest messages to make room for newer ones");
+            self.housekeeping.note();
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -109,6 +121,7 @@ impl EmbeddedQueue {
             log: Mutex::new(LogState::new(recovered.segments, &recovered.next, &recovered.settled, options.tail_bytes)),
             housekeeping: Housekeeping::default(),
             closed: AtomicBool::new(false),
+            shed: AtomicU64::new(0),
         });
         let writer = Writer {
             shared: Arc::clone(&shared),
@@ -116,6 +129,7 @@ impl EmbeddedQueue {
             dir: dir.to_owned(),
             segment_bytes: options.segment_bytes,
             min_free_bytes: options.min_free_bytes,
+            kept_bytes: options.kept_bytes(),
             file,
             segment,
             salt,
@@ -128,6 +142,11 @@ impl EmbeddedQueue {
         };
         let keeper =
             Housekeeper { shared: Arc::clone(&shared), dir: dir.to_owned(), interval: options.settle_interval };
+        if let Some(most_bytes) = options.kept_bytes() {
+            // A log that is full already takes no message that could begin a segment. The newest one may have begun with as much before it.
+            shared.shed(most_bytes + options.segment_bytes);
+            keeper.remove_settled(&mut false);
+        }
         let running = start(dir, lock, writer, keeper)?;
         shared.housekeeping.look();
         Ok(Self { shared, options, dir: dir.to_owned(), running: Mutex::new(Some(running)) })
@@ -143,6 +162,13 @@ impl EmbeddedQueue {
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.shared.inbox.used_bytes()
+    }
+
+    /// How many messages that nobody had settled were let go since this was opened, to make room for newer ones. Only with
+    /// [`drops_oldest`](EmbeddedOptions::drops_oldest).
+    #[must_use]
+    pub fn shed_messages(&self) -> u64 {
+        self.shared.shed.load(Ordering::Relaxed)
     }
 
     /// Whether the queue can still take messages. When not, only opening it anew helps.
@@ -246,7 +272,7 @@ impl Queue for EmbeddedQueue {
             max_message_bytes: self.options.max_message_bytes,
             positions: true,
             log: true,
-            refuses_when_full: true,
+            refuses_when_full: !self.options.drops_oldest,
         }
     }
 

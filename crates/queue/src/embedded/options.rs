@@ -25,6 +25,9 @@ pub struct EmbeddedOptions {
     /// A publish is refused with `Full` while the disk has less room than this, in bytes; 0: that is not looked at. Where others need the
     /// disk to work off what is in the queue, this keeps room for them.
     pub min_free_bytes: u64,
+    /// When it is full, let go of the oldest messages, settled or not, in place of refusing publishes: for what is kept to be looked at
+    /// and not to be worked off. Whole segments go, and before the last two segments' room is taken.
+    pub drops_oldest: bool,
     /// Size at which a segment file is closed and the next one begun. Space comes back by whole segments. Kept between
     /// 1/256 and 1/4 of `max_bytes`.
     pub segment_bytes: u64,
@@ -44,6 +47,7 @@ impl Default for EmbeddedOptions {
             partitions: 16,
             max_bytes: 4 << 30,
             min_free_bytes: 0,
+            drops_oldest: false,
             segment_bytes: 64 << 20,
             max_message_bytes: 1 << 20,
             max_pending_bytes: 64 << 20,
@@ -88,6 +92,13 @@ impl EmbeddedOptions {
             self.segment_bytes = MAX_SEGMENT_BYTES;
         }
         Ok(self)
+    }
+
+    /// How many bytes of messages may be kept when a segment begins, if older ones are to go: what is left takes that segment, and what
+    /// comes while files are being removed.
+    pub(super) fn kept_bytes(&self) -> Option<u64> {
+        let record = self.max_message_bytes.saturating_add(RECORD_HEADER_BYTES) as u64;
+        self.drops_oldest.then(|| self.max_bytes.saturating_sub(2 * self.segment_bytes + record))
     }
 }
 

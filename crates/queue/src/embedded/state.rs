@@ -45,6 +45,16 @@ impl PartitionState {
         self.next - self.tail.len() as u64
     }
 
+    /// Notes that everything up to there is done with. Answers how many messages are so from now on.
+    fn settle(&mut self, through: u64) -> u64 {
+        let before = self.settled;
+        self.settled = before.max(through);
+        while !self.tail.is_empty() && self.tail_first() <= self.settled {
+            self.drop_oldest();
+        }
+        self.settled - before
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(message) = self.tail.pop_front() {
             self.tail_bytes -= message.len() + TAIL_ENTRY_BYTES;
@@ -206,11 +216,26 @@ impl LogState {
         if through >= state.next {
             return None;
         }
-        state.settled = state.settled.max(through);
-        while !state.tail.is_empty() && state.tail_first() <= state.settled {
-            state.drop_oldest();
-        }
+        state.settle(through);
         Some(self.oldest_is_settled())
+    }
+
+    /// Lets go of the oldest segments, settled or not, until the rest has no more than so many bytes. Answers how many messages went that
+    /// were not settled.
+    pub(super) fn shed(&mut self, most_bytes: u64) -> u64 {
+        let mut left: u64 = self.segments.iter().map(|segment| segment.length).sum();
+        let mut shed = 0;
+        // The newest stays.
+        for segment in self.segments.iter().take(self.segments.len().saturating_sub(1)) {
+            if left <= most_bytes {
+                break;
+            }
+            left -= segment.length;
+            for (index, partition) in segment.index.iter().zip(&mut self.partitions) {
+                shed += partition.settle(index.next() - 1);
+            }
+        }
+        shed
     }
 
     /// Where the oldest segment lies and how long it is, if nobody needs it any more. The newest one always stays: its header

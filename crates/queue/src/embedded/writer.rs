@@ -37,6 +37,8 @@ pub(super) struct Writer<D> {
     pub(super) segment_bytes: u64,
     /// Nothing is written while the disk has less room than this.
     pub(super) min_free_bytes: u64,
+    /// Older messages go until no more than this is left, when a segment begins.
+    pub(super) kept_bytes: Option<u64>,
     pub(super) file: Arc<File>,
     pub(super) segment: u64,
     pub(super) salt: u32,
@@ -164,6 +166,9 @@ impl<D: Disk> Writer<D> {
         self.file = Arc::clone(&made.file);
         (self.segment, self.salt, self.length) = (made.id, made.salt, made.length);
         self.shared.log.lock().push_segment(made);
+        if let Some(most_bytes) = self.kept_bytes {
+            self.shared.shed(most_bytes);
+        }
         self.shared.housekeeping.look();
         Ok(())
     }

@@ -28,7 +28,7 @@ fn full(owner: &mut Owner, scheduler: &SchedulerKey) -> Commit {
 async fn parts_seen(store: &dyn Store, scheduler: &SchedulerKey, cursor: u64) -> usize {
     let stored = store.scheduler(scheduler.tenant.as_str(), scheduler.scheduler.as_str()).await.expect("scheduler");
     let listed = store.schedulers(&scheduler.tenant, None, 10).await.expect("schedulers");
-    let history = store.history(scheduler, &everything()).await.expect("history");
+    let history = store.history(scheduler, &everything()).await.expect("history").entries;
     let errors = store.errors(&scheduler.tenant, None, 10).await.expect("errors");
     let partition = store.partition(0).await.expect("partition");
     let seen = [
@@ -202,6 +202,6 @@ pub async fn a_large_commit_is_kept_whole(harness: &dyn StoreHarness) {
     drop(store);
     let store = harness.open().await;
     assert_eq!(store.load(0, 1, None, 2_000).await.expect("load").len(), 1_000);
-    let history = store.history(&key("acme", "job-0"), &everything()).await.expect("history");
+    let history = store.history(&key("acme", "job-0"), &everything()).await.expect("history").entries;
     assert_eq!(history.first().map(|entry| entry.runs.as_slice()), Some([large].as_slice()));
 }

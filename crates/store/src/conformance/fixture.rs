@@ -164,7 +164,8 @@ pub fn claim(number: u8, created_at: Timestamp) -> IdempotencyRow {
 /// All of a history, in one page.
 #[must_use]
 pub fn everything() -> HistoryQuery {
-    HistoryQuery { from: Timestamp::MIN, until: Timestamp::MAX, after: None, limit: 10_000 }
+    let (from, until) = (Timestamp::MIN, Timestamp::MAX);
+    HistoryQuery { from, until, after: None, limit: 10_000, runs_each: 10_000, max_rows: 100_000 }
 }
 
 /// The owner of a partition.

@@ -107,7 +107,7 @@ pub async fn tenants_never_mix(harness: &dyn StoreHarness) {
         let expected: Vec<_> = pairs.iter().filter(|pair| pair.0 == *tenant_id).map(|pair| pair.1).collect();
         assert_eq!(listed.len(), expected.len());
         assert!(ids(&listed).iter().all(|listed| expected.contains(listed)));
-        let history = store.history(&key(tenant_id, scheduler), &everything()).await.expect("history");
+        let history = store.history(&key(tenant_id, scheduler), &everything()).await.expect("history").entries;
         assert_eq!(history.len(), 1);
         let errors = store.errors(&tenant(tenant_id), None, 100).await.expect("errors");
         assert_eq!(errors.len(), expected.len());

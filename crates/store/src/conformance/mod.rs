@@ -54,6 +54,8 @@ macro_rules! store_conformance_tests {
                 a_history_comes_newest_first_with_its_runs,
                 a_history_is_cut_by_time,
                 pages_of_a_history_lose_and_repeat_nothing,
+                an_entry_comes_with_its_newest_runs,
+                a_page_of_a_history_looks_at_no_more_than_it_may,
                 an_entry_written_again_replaces_the_first,
                 a_history_outlives_its_scheduler,
                 errors_come_newest_first_in_pages,

@@ -47,7 +47,7 @@ async fn purge_all(store: &dyn Store, before: Timestamp, limit: usize) -> (usize
 async fn check_kept(store: &dyn Store, from: i64) {
     for (tenant_id, scheduler) in SCHEDULERS {
         let scheduler = key(tenant_id, scheduler);
-        let history = store.history(&scheduler, &everything()).await.expect("history");
+        let history = store.history(&scheduler, &everything()).await.expect("history").entries;
         let times: Vec<_> = history.iter().map(|entry| entry.occurrence.subject.time()).collect();
         assert_eq!(times, (from..=ENTRIES).rev().map(at).collect::<Vec<_>>());
         assert!(history.iter().all(|entry| entry.runs.len() == 1), "runs go with their entries");
@@ -75,7 +75,7 @@ pub async fn a_purge_removes_the_old_and_spares_the_new(harness: &dyn StoreHarne
     assert!(removed > 0);
     drop(store);
     let store = harness.open().await;
-    assert!(store.history(&key("a", "b"), &everything()).await.expect("history").is_empty());
+    assert!(store.history(&key("a", "b"), &everything()).await.expect("history").entries.is_empty());
     assert!(store.errors(&tenant("ab"), None, 9).await.expect("errors").is_empty());
 }
 

@@ -34,11 +34,14 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn open(dir: &Path, options: EmbeddedOptions, free_space: FreeSpace) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|error| {
+        let failed = |error: std::io::Error| {
             StoreError::new(StoreErrorKind::Unavailable, format!("{}: {error}", dir.display())).caused_by(error)
-        })?;
+        };
+        make_dir(dir).map_err(failed)?;
         let tables = open_tables(dir, &options)?;
         let witness = Witness::open(dir)?;
+        // The engine's folder and the witness are new entries, too.
+        sync_dir(dir).map_err(failed)?;
         witness.check(tables.number(SEQUENCE_KEY)?.unwrap_or(0))?;
         let tables = RwLock::new(Some(Arc::new(tables)));
         Ok(Self {
@@ -116,6 +119,20 @@ impl Engine {
         tracing::info!(dir = %self.dir.display(), "the store was opened anew after a failed write");
         Ok(tables)
     }
+}
+
+/// Makes a folder and all above it that are missing. An entry is durable once its own folder was synced.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
+    std::fs::create_dir_all(dir)?;
+    for made in missing {
+        sync_dir(made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    std::fs::File::open(dir)?.sync_all()
 }
 
 fn open_tables(dir: &Path, options: &EmbeddedOptions) -> Result<Tables, StoreError> {

@@ -60,7 +60,7 @@ pub(super) fn explain(error: fjall::Error, place: &Path) -> StoreError {
             (kind, format!("{place}: {io}"))
         }
         Error::Locked => (
-            StoreErrorKind::Unavailable,
+            StoreErrorKind::Locked,
             format!("{place} is open in another process: stop that one, or use another data directory"),
         ),
         Error::Poisoned => (

@@ -123,16 +123,16 @@ pub(super) fn run(key: &SchedulerKey, subject: &Subject, run_id: &str) -> Vec<u8
     out
 }
 
-/// Whether a key of `history` is a run's rather than an entry's.
-pub(super) fn is_run(key: &[u8]) -> bool {
+/// The entry that a key of `history` is of: its own, or what a run's begins with.
+pub(super) fn entry_of(key: &[u8]) -> Option<&[u8]> {
     const TIME_BYTES: usize = 8;
-    let rest = history_owner(key).and_then(|owner| key.get(owner.len() + TIME_BYTES..)).unwrap_or_default();
-    match rest.split_first() {
-        // Its subject is a run, whose id ends with 0; an entry ends there.
-        Some((1, run_id)) => run_id.iter().position(|byte| *byte == END).is_some_and(|end| end + 1 < run_id.len()),
-        Some((_, more)) => !more.is_empty(),
-        None => false,
-    }
+    let kind = history_owner(key)?.len() + TIME_BYTES;
+    let end = match key.get(kind)? {
+        // Its subject is a run, whose id ends with 0.
+        1 => kind + 1 + key.get(kind + 1..)?.iter().position(|byte| *byte == END)?,
+        _ => kind,
+    };
+    key.get(..=end)
 }
 
 /// Which scheduler's history a key belongs to: the beginning that all of its keys share.

@@ -70,7 +70,8 @@ proptest! {
     ) {
         let run_key = run(&key, &left, &run_id);
         prop_assert!(run_key.starts_with(&entry(&key, &left)));
-        prop_assert!(is_run(&run_key) && !is_run(&entry(&key, &left)));
+        let entry_key = entry(&key, &left);
+        prop_assert_eq!((entry_of(&run_key), entry_of(&entry_key)), (Some(entry_key.as_slice()), Some(entry_key.as_slice())));
         prop_assert_eq!(run_key.starts_with(&entry(&other, &right)), key == other && left == right);
         if left != right {
             prop_assert_eq!(run_key.cmp(&entry(&key, &right)), documented(&left, &right));

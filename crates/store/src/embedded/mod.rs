@@ -19,6 +19,7 @@
 mod committer;
 mod engine;
 mod fault;
+mod history;
 mod key;
 mod options;
 mod purge;
@@ -52,7 +53,7 @@ impl EmbeddedStore {
     /// Opens the store in a directory, or makes it. Reads the journal of a process that was killed; blocks meanwhile.
     ///
     /// # Errors
-    /// `Unavailable` when another process has it open or the disk fails, `Full` when there is no room, `Unreadable` when it is damaged or
+    /// `Locked` when another process has it open, `Unavailable` when the disk fails, `Full` when there is no room, `Unreadable` when it is damaged or
     /// was written by a newer release; the message names the file or folder.
     pub fn open(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self, StoreError> {
         Self::open_with(dir.as_ref(), options, Box::new(engine::free_space))

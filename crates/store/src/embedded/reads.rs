@@ -6,24 +6,22 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use fjall::{Readable as _, Slice, Snapshot};
 use ronda_domain::id::{SLOTS, SchedulerId, SchedulerKey, TenantId, check_id};
-use ronda_domain::record::RunRecord;
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, PartitionRow, SchedulerRow};
 
 use super::fault::RESTORE;
 use super::tables::{Table, Tables, decode};
-use super::{EmbeddedStore, key};
+use super::{EmbeddedStore, history, key};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::history::{StoredOccurrence, StoredRun};
-use crate::port::{ErrorCursor, HistoryEntry, HistoryQuery, SchedulerReads};
+use crate::port::{ErrorCursor, HistoryPage, HistoryQuery, SchedulerReads};
 
 /// One moment of the tables, however long the reading takes.
-struct View<'a> {
+pub(super) struct View<'a> {
     tables: &'a Tables,
     snapshot: Snapshot,
 }
 
 impl<'a> View<'a> {
-    fn new(tables: &'a Tables) -> Self {
+    pub(super) fn new(tables: &'a Tables) -> Self {
         Self { tables, snapshot: tables.db.snapshot() }
     }
 
@@ -32,7 +30,7 @@ impl<'a> View<'a> {
     }
 
     /// A table's entries between two keys, in order.
-    fn range<'s>(
+    pub(super) fn range<'s>(
         &'s self,
         table: Table,
         from: Bound<&[u8]>,
@@ -110,59 +108,8 @@ fn list(
     Ok(rows)
 }
 
-fn damaged(table: &str) -> StoreError {
+pub(super) fn damaged(table: &str) -> StoreError {
     StoreError::new(StoreErrorKind::Unreadable, format!("an entry of table {table} is damaged; {RESTORE}"))
-}
-
-fn history(tables: &Tables, scheduler: &SchedulerKey, query: &HistoryQuery) -> Result<Vec<HistoryEntry>, StoreError> {
-    let view = View::new(tables);
-    let owner = key::history(scheduler);
-    let first = key::history_before(&owner, query.until);
-    let end = key::history_before(&owner, query.from);
-    let after = query.after.as_ref().map(|subject| key::entry(scheduler, subject));
-    // The runs of the last entry that was seen come after it too, and are passed over as they come.
-    let from = after.as_deref().map_or(first.as_slice(), |after| after.max(first.as_slice()));
-    let mut entries: Vec<HistoryEntry> = Vec::new();
-    let mut current: Option<Slice> = None;
-    if from >= end.as_slice() {
-        return Ok(entries);
-    }
-    for found in view.range(Table::History, Bound::Included(from), Bound::Excluded(&end)) {
-        let (place, bytes) = found?;
-        if after.as_deref().is_some_and(|after| place.starts_with(after)) {
-            continue;
-        }
-        match (&current, entries.last_mut()) {
-            (Some(entry), Some(last)) if place.starts_with(entry) => {
-                last.runs.push(decode::<StoredRun>(&bytes)?.0);
-                continue;
-            }
-            _ => {}
-        }
-        if entries.len() >= query.limit {
-            break;
-        }
-        if let Some(occurrence) = read_entry(&place, &bytes)? {
-            entries.push(HistoryEntry { occurrence, runs: Vec::new() });
-            current = Some(place);
-        }
-    }
-    for entry in &mut entries {
-        entry.runs.sort_by(oldest_first);
-    }
-    Ok(entries)
-}
-
-/// A history entry; `None`: a run whose entry retention has just taken.
-fn read_entry(place: &[u8], bytes: &[u8]) -> Result<Option<ronda_domain::record::OccurrenceRecord>, StoreError> {
-    if key::is_run(place) {
-        return Ok(None);
-    }
-    Ok(Some(decode::<StoredOccurrence>(bytes)?.0))
-}
-
-fn oldest_first(left: &RunRecord, right: &RunRecord) -> std::cmp::Ordering {
-    (left.started_at, &left.run_id).cmp(&(right.started_at, &right.run_id))
 }
 
 fn errors(
@@ -259,9 +206,9 @@ impl SchedulerReads for EmbeddedStore {
         self.scan(move |tables| list(tables, &tenant, after.as_ref(), limit)).await
     }
 
-    async fn history(&self, scheduler: &SchedulerKey, query: &HistoryQuery) -> Result<Vec<HistoryEntry>, StoreError> {
+    async fn history(&self, scheduler: &SchedulerKey, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
         let (scheduler, query) = (scheduler.clone(), query.clone());
-        self.scan(move |tables| history(tables, &scheduler, &query)).await
+        self.scan(move |tables| history::page(tables, &scheduler, &query)).await
     }
 
     async fn errors(

@@ -42,7 +42,7 @@ async fn a_second_opening_is_refused_until_the_first_is_closed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
     let error = refused(dir.path());
-    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert_eq!(error.kind, StoreErrorKind::Locked);
     assert!(error.message.contains("another process") && error.message.contains(dir.path().to_str().unwrap()));
     store.close();
     open(dir.path()).unwrap();
@@ -180,7 +180,7 @@ async fn without_room_nothing_is_written_until_there_is_room_again() {
     assert!(error.retryable && error.message.contains("make room"), "{error}");
     let kept = store.scheduler("acme", "job").await.unwrap();
     assert_eq!(kept.map(|row| row.position), Some(1));
-    assert!(store.history(&scheduler, &everything()).await.unwrap().is_empty());
+    assert!(store.history(&scheduler, &everything()).await.unwrap().entries.is_empty());
     assert_eq!(store.takes_commits().expect_err("not ready").kind, StoreErrorKind::Unavailable);
     store.check().expect("a full disk is no reason to end");
     // Retention goes on, and is not held up by what is refused in the same group: it is what makes room.

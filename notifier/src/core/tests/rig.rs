@@ -284,7 +284,9 @@ impl Rig {
         let records = self.records.iter().filter(|(key, record)| {
             *key == row.key && from <= record.subject.time() && record.subject.time() < window.end
         });
-        records.map(|(_, occurrence)| HistoryEntry { occurrence: occurrence.clone(), runs: Vec::new() }).collect()
+        records
+            .map(|(_, occurrence)| HistoryEntry { occurrence: occurrence.clone(), runs: Vec::new(), runs_total: 0 })
+            .collect()
     }
 
     fn commit(&mut self) {

@@ -105,6 +105,40 @@ async fn the_files_never_grow_past_the_limit() {
 }
 
 #[tokio::test]
+async fn a_ring_lets_the_oldest_go_and_counts_them() {
+    const ALL: u64 = 500;
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let refusing = EmbeddedOptions { max_bytes: 1 << 20, segment_bytes: 64 << 10, ..small() };
+    let ring = EmbeddedOptions { drops_oldest: true, ..refusing.clone() };
+    // One that filled up before it became a ring.
+    let queue = EmbeddedQueue::open(dir.path(), refusing).expect("open");
+    let mut published = 0;
+    while queue.publish(0, vec![1; 10_000].into()).await.is_ok() {
+        published += 1;
+    }
+    queue.close().await;
+    let queue = EmbeddedQueue::open(dir.path(), ring.clone()).expect("open");
+    while published < ALL {
+        queue.publish(0, vec![1; 10_000].into()).await.expect("a ring takes every message");
+        published += 1;
+        assert!(queue.used_bytes() <= ring.max_bytes);
+    }
+    let kept = read_all(&queue, 0).await.len() as u64;
+    assert!((60..ALL).contains(&kept), "{kept} of about 100 messages that have room are kept");
+    assert_eq!(queue.shed_messages() + kept, ALL);
+    let depth = queue.depth(0).await.expect("depth");
+    assert_eq!(
+        (depth.oldest, depth.newest),
+        (Some(Position(ALL + 1 - kept)), Some(Position(ALL))),
+        "the newest are kept"
+    );
+    queue.close().await;
+    let queue = EmbeddedQueue::open(dir.path(), ring).expect("open");
+    assert_eq!(queue.depth(0).await.expect("depth").oldest, depth.oldest);
+    assert_eq!(queue.shed_messages(), 0);
+}
+
+#[tokio::test]
 async fn a_token_that_was_never_handed_out_is_refused() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let queue = open(dir.path());

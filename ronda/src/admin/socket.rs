@@ -10,17 +10,23 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use ronda_domain::time::Timestamp;
+use ronda_queue::EmbeddedQueue;
 use ronda_runtime::{CancellationToken, Clock};
 use ronda_store::port::Store;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::net::UnixListener;
 
-use super::operation::{Answer, Operation, perform};
 use crate::client::{Client, Method};
+use crate::dead_letters::{self, Newest};
 use crate::exit::{Code, Failure};
+use crate::keys::{self, Operation};
 
-/// The path of the one operation.
-const PATH: &str = "/keys";
+/// What can be asked: the path of its operation.
+pub const KEYS: &str = "keys";
+/// See [`KEYS`].
+pub const DEAD_LETTERS: &str = "dead-letters";
 
 /// Where the socket of a data directory is.
 #[must_use]
@@ -42,10 +48,15 @@ pub fn bind(data: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// What the operations are carried out on.
 #[derive(Clone)]
-struct Shared {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+pub struct Owned {
+    /// Rows, with the keys.
+    pub store: Arc<dyn Store>,
+    /// What could not be read.
+    pub dead_letters: Arc<EmbeddedQueue>,
+    /// The time for what is made.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Serves until cancelled, then removes the socket.
@@ -55,19 +66,29 @@ struct Shared {
 pub async fn serve(
     listener: UnixListener,
     data: PathBuf,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    owned: Owned,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = Router::new().route(PATH, post(handle)).with_state(Shared { store, clock });
+    let router = Router::new()
+        .route(&format!("/{KEYS}"), post(manage_keys))
+        .route(&format!("/{DEAD_LETTERS}"), post(list_dead_letters))
+        .with_state(owned);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     let _ = std::fs::remove_file(path(&data));
     served
 }
 
-async fn handle(State(shared): State<Shared>, Json(operation): Json<Operation>) -> Response {
-    let now = Timestamp::from_millis(shared.clock.wall_millis());
-    match perform(&*shared.store, operation, now).await {
+async fn manage_keys(State(owned): State<Owned>, Json(operation): Json<Operation>) -> Response {
+    let now = Timestamp::from_millis(owned.clock.wall_millis());
+    answered(keys::perform(&*owned.store, operation, now).await)
+}
+
+async fn list_dead_letters(State(owned): State<Owned>, Json(newest): Json<Newest>) -> Response {
+    answered(dead_letters::list(&*owned.dead_letters, newest).await)
+}
+
+fn answered(done: Result<impl Serialize, String>) -> Response {
+    match done {
         Ok(answer) => Json(answer).into_response(),
         Err(what) => (StatusCode::BAD_REQUEST, Json(json!({"title": "Not done", "detail": what}))).into_response(),
     }
@@ -77,7 +98,11 @@ async fn handle(State(shared): State<Shared>, Json(operation): Json<Operation>) 
 ///
 /// # Errors
 /// What it has against the operation, or why it can't be asked.
-pub async fn ask(data: &Path, operation: &Operation) -> Result<Option<Answer>, Failure> {
+pub async fn ask<A: DeserializeOwned>(
+    data: &Path,
+    operation: &str,
+    request: &impl Serialize,
+) -> Result<Option<A>, Failure> {
     let socket = path(data);
     match tokio::net::UnixStream::connect(&socket).await {
         Ok(_) => {}
@@ -88,9 +113,9 @@ pub async fn ask(data: &Path, operation: &Operation) -> Result<Option<Answer>, F
         // Nobody there: it was never made, or its process was killed.
         Err(_) => return Ok(None),
     }
-    let body = serde_json::to_value(operation).map_err(|error| Failure::other(error.to_string()))?;
+    let body = serde_json::to_value(request).map_err(|error| Failure::other(error.to_string()))?;
     let client = Client::on_socket(&socket)?;
-    let sent = client.send(Method::POST, &[PATH.trim_start_matches('/')], &[], Some(&body), None).await?;
+    let sent = client.send(Method::POST, &[operation], &[], Some(&body), None).await?;
     let answer = serde_json::from_value(sent.body).map_err(|error| {
         Failure::other(format!("the running ronda answered something else ({error}); is it another release?"))
     })?;

@@ -1,0 +1,57 @@
+//! What the operator does to a data directory: through the process that owns it, or on its parts when nothing runs.
+//!
+//! While `up` runs, queues and store are its own, so it serves these operations on a Unix socket in the data directory
+//! ([`socket`]). Who may open that socket may do them all: the file's permission (0600) is the authorisation.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::exit::{Code, Failure};
+use crate::up::parts::NotOpened;
+
+pub mod socket;
+
+/// Pause between two attempts.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Who can do it.
+pub enum Reached<A, P> {
+    /// The process that owns the directory did, and gave this answer.
+    Running(A),
+    /// Nobody runs: this is the part, opened.
+    Opened(P),
+}
+
+/// Asks the process that owns a data directory, or opens the part. Waits a moment while neither is possible: another command has
+/// the part open, or `up` has and does not listen yet.
+///
+/// # Errors
+/// What the process has against it, or why the part can't be opened.
+pub async fn reach<A: DeserializeOwned, P>(
+    data: &Path,
+    operation: &str,
+    request: &impl Serialize,
+    open: impl Fn() -> Result<P, NotOpened>,
+) -> Result<Reached<A, P>, Failure> {
+    let deadline = Instant::now() + crate::up::parts::LOCK_WAIT;
+    loop {
+        if let Some(answer) = socket::ask(data, operation, request).await? {
+            return Ok(Reached::Running(answer));
+        }
+        match open() {
+            Ok(part) => return Ok(Reached::Opened(part)),
+            Err(refusal) if refusal.is_locked && Instant::now() < deadline => tokio::time::sleep(AGAIN).await,
+            Err(refusal) => return Err(refusal.failure),
+        }
+    }
+}
+
+/// The refusal of a directory in which nothing of Ronda's is.
+#[must_use]
+pub fn no_data(data: &Path) -> NotOpened {
+    let what = format!("there is no data of Ronda in {}; give the directory of 'ronda up' (--data)", data.display());
+    NotOpened { failure: Failure::new(Code::Data, what), is_locked: false }
+}
