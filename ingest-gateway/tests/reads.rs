@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use common::{PARTITIONS, Setup, TestGateway};
 use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus};
@@ -132,7 +133,7 @@ async fn a_history_with_thousands_of_runs_comes_in_pieces() {
         let runs = (0..250).map(|run_number| (job.clone(), run(&subject, &format!("run-{run_number}"), run_number)));
         let entry = OccurrenceRecord { runs: 250, ..occurrence(&subject, OccurrenceStatus::Failed) };
         let commit = Commit { occurrences: vec![(job.clone(), entry)], runs: runs.collect(), ..owner.next_commit() };
-        gateway.store.commit(commit).await.unwrap();
+        gateway.store.commit(Arc::new(commit)).await.unwrap();
     }
     let mut sizes = Vec::new();
     let mut cursor = String::new();

@@ -2,6 +2,7 @@
 
 use ronda_domain::Scheduler;
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::record::{OccurrenceRecord, RunRecord};
 use ronda_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +179,16 @@ pub struct IdempotentAnswer {
     pub body: Vec<u8>,
     /// `Location`, when there was one.
     pub location: Option<Box<str>>,
+}
+
+impl Versioned for OccurrenceRecord {
+    const WHAT: &'static str = "history entry";
+    const VERSION: u32 = 1;
+}
+
+impl Versioned for RunRecord {
+    const WHAT: &'static str = "run";
+    const VERSION: u32 = 1;
 }
 
 /// A scheduler id that a list page ends with: the next page begins after it.

@@ -3,5 +3,4 @@
 pub mod conformance;
 pub mod embedded;
 pub mod error;
-pub mod history;
 pub mod port;

@@ -2,6 +2,8 @@
 //!
 //! Every adapter passes the cases of [`conformance`]. Rows are typed here; how they are laid out is the adapter's.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::record::{OccurrenceRecord, RunRecord, Subject};
@@ -63,13 +65,13 @@ pub trait PartitionStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<SchedulerRow>, StoreError>;
 
-    /// Makes a commit durable.
+    /// Makes a commit durable. It is shared, because who tries it again needs it again, and a copy of thousands of rows is dear.
     ///
     /// # Errors
     /// [`Fenced`](crate::error::StoreErrorKind::Fenced) when the epoch is no longer the stored one: the caller owns the partition no more.
     /// Then, and after `Invalid` or `Full`, nothing was written. After `Unavailable` the commit may or may not be there; the same one may be
     /// tried again, or the partition acquired and loaded anew.
-    async fn commit(&self, commit: Commit) -> Result<(), StoreError>;
+    async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError>;
 }
 
 /// Which part of a history to read: newest first; entries of one moment by kind (occurrence, run, silence) and then by run id.

@@ -5,6 +5,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ async fn own(store: std::sync::Arc<EmbeddedStore>, partition: u32) {
     for _ in 0..1_000_000 {
         let commit = commit(&mut owner);
         let position = commit.partition.cursor;
-        store.commit(commit).await.expect("commit");
+        store.commit(Arc::new(commit)).await.expect("commit");
         println!("{MARK}{partition} {position}");
     }
 }

@@ -134,7 +134,7 @@ impl PartitionStore for FaultyStore {
         self.up()?.load(partition, partitions, after, limit).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+    async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError> {
         self.up()?.commit(commit).await
     }
 }

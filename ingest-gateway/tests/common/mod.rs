@@ -250,7 +250,7 @@ async fn process(queue: Arc<EmbeddedQueue>, store: Arc<EmbeddedStore>, partition
                 ahead: None,
             }];
             commit.partition = row.clone();
-            store.commit(commit).await.unwrap();
+            store.commit(Arc::new(commit)).await.unwrap();
         }
     }
 }

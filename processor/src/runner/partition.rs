@@ -205,8 +205,9 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
 
     async fn commit(&self, commit: Commit) -> Result<(), ProcessorError> {
         let watch = Stopwatch::start();
+        let commit = Arc::new(commit);
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        while let Err(error) = self.shared.store.commit(commit.clone()).await {
+        while let Err(error) = self.shared.store.commit(Arc::clone(&commit)).await {
             self.beat();
             if error.kind == StoreErrorKind::Fenced || !error.retryable {
                 return Err(error.into());

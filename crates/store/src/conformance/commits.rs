@@ -48,7 +48,7 @@ pub async fn a_commit_is_seen_and_survives_reopening(harness: &dyn StoreHarness)
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     owner.partition.watermark = at(3_700);
     owner.partition.applied = 17;
-    store.commit(full(&mut owner, &scheduler)).await.expect("commit");
+    store.commit(Arc::new(full(&mut owner, &scheduler))).await.expect("commit");
     assert_eq!(parts_seen(&*store, &scheduler, 1).await, 5);
     drop(store);
 
@@ -64,7 +64,7 @@ pub async fn a_refused_commit_leaves_nothing(harness: &dyn StoreHarness) {
     let store = harness.open().await;
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     owner.partition.epoch += 1;
-    assert_eq!(refusal(store.commit(full(&mut owner, &scheduler)).await), StoreErrorKind::Fenced);
+    assert_eq!(refusal(store.commit(Arc::new(full(&mut owner, &scheduler))).await), StoreErrorKind::Fenced);
     assert_eq!(parts_seen(&*store, &scheduler, 1).await, 0);
     drop(store);
     let store = harness.open().await;
@@ -81,7 +81,7 @@ pub async fn an_older_epoch_is_fenced_out_whole(harness: &dyn StoreHarness) {
     let mut other = Owner::acquire(&*store, 1, 2).await;
 
     let late = Commit { rows: vec![row(&scheduler, 2), row(&key("acme", "late"), 2)], ..stalled.next_commit() };
-    assert_eq!(refusal(store.commit(late).await), StoreErrorKind::Fenced);
+    assert_eq!(refusal(store.commit(Arc::new(late)).await), StoreErrorKind::Fenced);
     assert_eq!(store.scheduler("acme", "late").await.expect("scheduler"), None);
     let kept = store.scheduler("acme", "nightly-billing").await.expect("scheduler");
     assert_eq!(kept.map(|row| row.position), Some(1));
@@ -99,7 +99,7 @@ pub async fn nobody_commits_without_acquiring(harness: &dyn StoreHarness) {
         let mut commit = Commit::default();
         commit.partition.partitions = 1;
         commit.partition.epoch = epoch;
-        assert_eq!(refusal(store.commit(commit).await), StoreErrorKind::Fenced);
+        assert_eq!(refusal(store.commit(Arc::new(commit)).await), StoreErrorKind::Fenced);
     }
     assert_eq!(store.partition(0).await.expect("partition"), None);
 }
@@ -198,7 +198,7 @@ pub async fn a_large_commit_is_kept_whole(harness: &dyn StoreHarness) {
     large.error = Some("e".repeat(1 << 20).into());
     commit.occurrences = vec![(key("acme", "job-0"), occurrence(&due(1), OccurrenceStatus::Failed))];
     commit.runs = vec![(key("acme", "job-0"), large.clone())];
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     drop(store);
     let store = harness.open().await;
     assert_eq!(store.load(0, 1, None, 2_000).await.expect("load").len(), 1_000);

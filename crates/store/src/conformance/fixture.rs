@@ -1,5 +1,7 @@
 //! Rows and owners for the cases.
 
+use std::sync::Arc;
+
 use ronda_domain::id::{MessageId, RunId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::Input;
 use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus, RunRecord, Subject};
@@ -197,7 +199,7 @@ impl Owner {
     /// When the store refuses.
     pub async fn put(&mut self, store: &dyn Store, rows: Vec<SchedulerRow>) {
         let commit = Commit { rows, ..self.next_commit() };
-        store.commit(commit).await.expect("commit");
+        store.commit(Arc::new(commit)).await.expect("commit");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Histories and error feeds.
 
+use std::sync::Arc;
+
 use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus, Subject};
 use ronda_domain::time::Timestamp;
 
@@ -13,7 +15,7 @@ async fn put(store: &dyn Store, owner: &mut Owner, subjects: &[Subject]) {
     let scheduler = key("acme", "job");
     let entries = subjects.iter().map(|subject| (scheduler.clone(), occurrence(subject, SEEN)));
     let commit = Commit { occurrences: entries.collect(), ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
 }
 
 fn subjects(entries: &[HistoryEntry]) -> Vec<Subject> {
@@ -33,7 +35,7 @@ pub async fn a_history_comes_newest_first_with_its_runs(harness: &dyn StoreHarne
     let (retried, adhoc) = (due(6_000), unscheduled(7_000, "adhoc"));
     let runs = [run(&retried, "a-retry", 6_500), run(&retried, "z-first", 6_010), run(&adhoc, "adhoc", 7_000)];
     let commit = Commit { runs: runs.iter().cloned().map(|run| (job.clone(), run)).collect(), ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
 
     let history = store.history(&job, &everything()).await.expect("history").entries;
     assert_eq!(subjects(&history), newest_first);
@@ -88,7 +90,7 @@ pub async fn pages_of_a_history_lose_and_repeat_nothing(harness: &dyn StoreHarne
             put(&*store, &mut owner, &[due(100 + round)]).await;
             if let Some(subject) = after {
                 let commit = Commit { runs: vec![(job.clone(), run(&subject, "late", 1))], ..owner.next_commit() };
-                store.commit(commit).await.expect("commit");
+                store.commit(Arc::new(commit)).await.expect("commit");
             }
         }
         let mut found = subjects(&seen);
@@ -111,7 +113,7 @@ pub async fn an_entry_comes_with_its_newest_runs(harness: &dyn StoreHarness) {
     let others = [run(&due(70), "before", 71), run(&due(50), "after", 51)];
     let runs = runs.chain(others).map(|run| (job.clone(), run)).collect();
     let commit = Commit { runs, ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     for runs_each in [0, 1, 100, 1_000] {
         let query = HistoryQuery { runs_each, ..everything() };
         let page = store.history(&job, &query).await.expect("history");
@@ -139,7 +141,7 @@ pub async fn a_page_of_a_history_looks_at_no_more_than_it_may(harness: &dyn Stor
         (0..*runs).map(|number| (job.clone(), run(subject, &format!("run-{number}"), i64::from(number))))
     });
     let commit = Commit { occurrences: all.iter().map(entry).collect(), runs: runs.collect(), ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     for max_rows in [1, 2, 4, 10, 41, 60, 1_000] {
         let mut seen: Vec<HistoryEntry> = Vec::new();
         let mut after = None;
@@ -180,7 +182,7 @@ pub async fn an_entry_written_again_replaces_the_first(harness: &dyn StoreHarnes
             runs: vec![(job.clone(), written.clone())],
             ..owner.next_commit()
         };
-        store.commit(commit).await.expect("commit");
+        store.commit(Arc::new(commit)).await.expect("commit");
         let history = store.history(&job, &everything()).await.expect("history").entries;
         let expected = HistoryEntry { occurrence: occurrence(&subject, status), runs: vec![written], runs_total: 1 };
         assert_eq!(history, [expected]);
@@ -196,7 +198,7 @@ pub async fn a_history_outlives_its_scheduler(harness: &dyn StoreHarness) {
     put(&*store, &mut owner, &[due(1)]).await;
     owner.put(&*store, vec![deleted(&job, 2)]).await;
     let commit = Commit { removed: vec![job.clone()], ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     assert_eq!(subjects(&store.history(&job, &everything()).await.expect("history").entries), [due(1)]);
     owner.put(&*store, vec![row(&job, 3)]).await;
     put(&*store, &mut owner, &[due(2)]).await;
@@ -212,7 +214,7 @@ pub async fn errors_come_newest_first_in_pages(harness: &dyn StoreHarness) {
         (1..=9_u64).map(|number| error("acme", i64::try_from(number / 2).unwrap_or(0), number)).collect();
     newest_first.reverse();
     let commit = Commit { errors: newest_first.clone(), ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     for limit in [1, 2, 100] {
         let mut seen = Vec::new();
         let mut after = Some(ErrorCursor { at: at(5), message: error("acme", 0, 0).message });
@@ -222,7 +224,7 @@ pub async fn errors_come_newest_first_in_pages(harness: &dyn StoreHarness) {
             after = Some(ErrorCursor { at: last.at, message: last.message });
             seen.extend(page);
             let commit = Commit { errors: vec![error("acme", 100, 100), error("other", 0, 1)], ..owner.next_commit() };
-            store.commit(commit).await.expect("commit");
+            store.commit(Arc::new(commit)).await.expect("commit");
         }
         assert_eq!(seen, newest_first, "in pages of {limit}");
     }

@@ -1,5 +1,7 @@
 //! Schedulers and tenants.
 
+use std::sync::Arc;
+
 use ronda_domain::id::SchedulerId;
 use ronda_schemas::row::SchedulerRow;
 
@@ -56,7 +58,7 @@ pub async fn deleted_schedulers_are_hidden_and_still_loaded(harness: &dyn StoreH
     assert_eq!(store.load(0, 1, None, 10).await.expect("load").len(), 2);
 
     let commit = Commit { removed: vec![gone], ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     assert_eq!(ids(&store.load(0, 1, None, 10).await.expect("load")), ["stays"]);
 }
 
@@ -71,7 +73,7 @@ pub async fn a_scheduler_comes_back_after_deletion(harness: &dyn StoreHarness) {
         assert!(store.schedulers(&tenant("acme"), None, 9).await.expect("schedulers").is_empty());
         if is_removed {
             let commit = Commit { removed: vec![scheduler.clone()], ..owner.next_commit() };
-            store.commit(commit).await.expect("commit");
+            store.commit(Arc::new(commit)).await.expect("commit");
         }
         owner.put(&*store, vec![row(&scheduler, 3)]).await;
         let found = store.scheduler("acme", "phoenix").await.expect("scheduler");
@@ -99,7 +101,7 @@ pub async fn tenants_never_mix(harness: &dyn StoreHarness) {
         // "a" comes twice: its second claim finds the first.
         assert_eq!(claimed.expect("claim") == IdempotencyClaim::Claimed, index != 3);
     }
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     for (index, (tenant_id, scheduler)) in pairs.iter().enumerate() {
         let found = store.scheduler(tenant_id, scheduler).await.expect("scheduler").expect("a row");
         assert_eq!(found.position, index as u64 + 1);

@@ -1,5 +1,6 @@
 //! What is kept for a time only.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ronda_domain::record::OccurrenceStatus;
@@ -25,7 +26,7 @@ async fn fill(store: &dyn Store) {
             commit.runs.push((scheduler.clone(), run(&subject, "run-1", second)));
             commit.errors.push(error(tenant_id, second, second.unsigned_abs()));
         }
-        store.commit(commit).await.expect("commit");
+        store.commit(Arc::new(commit)).await.expect("commit");
     }
 }
 
@@ -88,7 +89,7 @@ pub async fn a_purge_goes_on_where_it_stopped(harness: &dyn StoreHarness) {
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     let late = (key("a", "b"), occurrence(&due(9), OccurrenceStatus::Failed));
     let commit = Commit { occurrences: vec![late], ..owner.next_commit() };
-    store.commit(commit).await.expect("commit");
+    store.commit(Arc::new(commit)).await.expect("commit");
     let (removed, calls) = purge_all(&*store, at(6), 3).await;
     assert!(calls > 1);
     assert_eq!(first.removed + removed, 5 * (2 * SCHEDULERS.len() + 3));

@@ -4,13 +4,12 @@ use std::ops::Bound;
 
 use fjall::Slice;
 use ronda_domain::id::SchedulerKey;
-use ronda_domain::record::RunRecord;
+use ronda_domain::record::{OccurrenceRecord, RunRecord};
 
 use super::key;
 use super::reads::{View, damaged};
 use super::tables::{Table, Tables, decode};
 use crate::error::StoreError;
-use crate::history::{StoredOccurrence, StoredRun};
 use crate::port::{HistoryEntry, HistoryPage, HistoryQuery};
 
 /// Reads a page.
@@ -81,7 +80,7 @@ impl Walk<'_> {
                 }
                 self.rows += 1;
                 last.runs_total += 1;
-                last.runs.push(decode::<StoredRun>(bytes)?.0);
+                last.runs.push(decode(bytes)?);
                 // Seldom enough that sorting costs little, often enough that few are held.
                 if last.runs.len() > 2 * self.query.runs_each {
                     keep_newest(&mut last.runs, self.query.runs_each);
@@ -99,7 +98,7 @@ impl Walk<'_> {
             return Ok(Go::PageIsFull);
         }
         self.rows += 1;
-        let occurrence = decode::<StoredOccurrence>(bytes)?.0;
+        let occurrence = decode::<OccurrenceRecord>(bytes)?;
         self.entries.push(HistoryEntry { occurrence, runs: Vec::new(), runs_total: 0 });
         self.current = entry.to_vec();
         Ok(Go::On)

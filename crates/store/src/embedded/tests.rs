@@ -175,7 +175,7 @@ async fn without_room_nothing_is_written_until_there_is_room_again() {
     free.store(15 * 1024 * 1024, Ordering::Relaxed);
     let mut commit = owner.next_commit();
     commit.rows.push(row(&scheduler, 2));
-    let error = store.commit(commit.clone()).await.expect_err("no room");
+    let error = store.commit(Arc::new(commit.clone())).await.expect_err("no room");
     assert_eq!(error.kind, StoreErrorKind::Full);
     assert!(error.retryable && error.message.contains("make room"), "{error}");
     let kept = store.scheduler("acme", "job").await.unwrap();
@@ -187,7 +187,7 @@ async fn without_room_nothing_is_written_until_there_is_room_again() {
     commit_beside_a_removal(&store, commit.clone()).await;
 
     free.store(u64::MAX, Ordering::Relaxed);
-    store.commit(commit).await.unwrap();
+    store.commit(Arc::new(commit)).await.unwrap();
     store.takes_commits().unwrap();
     let kept = store.scheduler("acme", "job").await.unwrap();
     assert_eq!(kept.map(|row| row.position), Some(2));
@@ -210,7 +210,7 @@ async fn commit_beside_a_removal(store: &EmbeddedStore, commit: crate::port::Com
         began.send(()).unwrap();
     };
     let (held, refused, removed, ()) =
-        tokio::join!(hold, store.commit(commit), store.committer.submit_removal(8, remove), release);
+        tokio::join!(hold, store.commit(Arc::new(commit)), store.committer.submit_removal(8, remove), release);
     held.unwrap();
     assert_eq!(refused.expect_err("no room").kind, StoreErrorKind::Full);
     removed.unwrap();
@@ -228,7 +228,7 @@ async fn the_index_is_kept_right_while_schedulers_come_go_and_come_back() {
             assert!(store.is_registered("acme", "job").await.unwrap());
         }
         let removal = crate::port::Commit { removed: vec![scheduler.clone()], ..owner.next_commit() };
-        store.commit(removal).await.unwrap();
+        store.commit(Arc::new(removal)).await.unwrap();
         assert!(!store.is_registered("acme", "job").await.unwrap());
     }
 }
@@ -292,7 +292,7 @@ async fn a_write_that_fails_on_a_full_disk_is_recovered_from() {
         let mut commit = owner.next_commit();
         let position = commit.partition.cursor;
         commit.rows.extend((0..100).map(|number| row(&key("acme", &format!("job-{number}")), position)));
-        match store.commit(commit).await {
+        match store.commit(Arc::new(commit)).await {
             Ok(()) => committed = position,
             Err(error) => break error,
         }

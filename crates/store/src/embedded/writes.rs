@@ -1,15 +1,17 @@
 //! The parts of the port that write.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use ronda_domain::id::{SLOTS, SchedulerKey, TenantId};
 use ronda_domain::time::Timestamp;
+use ronda_schemas::codec::Versioned;
 use ronda_schemas::row::{ApiKeyRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 
 use super::tables::{PARTITIONS_KEY, Table, decode, encode};
 use super::transaction::Transaction;
 use super::{EmbeddedStore, invalid, key, reads};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::history::{StoredOccurrence, StoredRun};
 use crate::port::{
     Commit, ErrorCursor, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore, SurfaceStore, SurfaceWrite,
 };
@@ -18,92 +20,48 @@ const MAX_SURFACE_KEY_BYTES: usize = 512;
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 1024;
 /// Largest single row, in bytes: anything larger is a mistake, and would hold up all that waits behind it.
 const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
+/// About what a scheduler's row takes with its history, in bytes.
+const USUAL_ROW_BYTES: usize = 1024;
 
-/// A commit whose rows are encoded, so that the committer only writes.
-struct Prepared {
-    partition: u32,
-    epoch: u64,
-    rows: Vec<PreparedRow>,
-    puts: Vec<(Table, Vec<u8>, Vec<u8>)>,
-    size: usize,
+/// Writes a commit, all or nothing of it: an error leaves the transaction to be thrown away.
+fn write(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+    let own = &commit.partition;
+    transaction.fence(&key::partition_epoch(own.partition), own.epoch, &format!("partition {}", own.partition))?;
+    for row in &commit.rows {
+        transaction.set_indexed(key::index(&row.key), row.state.is_some())?;
+        put(transaction, Table::Rows, place_of(&row.key), row)?;
+    }
+    for removed in &commit.removed {
+        transaction.set_indexed(key::index(removed), false)?;
+        transaction.remove(Table::Rows, place_of(removed));
+    }
+    for (scheduler, record) in &commit.occurrences {
+        put(transaction, Table::History, key::entry(scheduler, &record.subject), record)?;
+    }
+    for (scheduler, record) in &commit.runs {
+        put(transaction, Table::History, key::run(scheduler, &record.subject, record.run_id.as_str()), record)?;
+    }
+    for error in &commit.errors {
+        let place = key::error(&error.tenant, ErrorCursor { at: error.at, message: error.message });
+        put(transaction, Table::Errors, place, error)?;
+    }
+    put(transaction, Table::Partitions, key::partition(own.partition).to_vec(), own)
 }
 
-/// One scheduler row to put or remove.
-struct PreparedRow {
+fn place_of(scheduler: &SchedulerKey) -> Vec<u8> {
+    key::row(scheduler.tenant.as_str(), scheduler.scheduler.as_str())
+}
+
+fn put<T: Versioned>(
+    transaction: &mut Transaction<'_>,
+    table: Table,
     place: Vec<u8>,
-    row: Option<Vec<u8>>,
-    index: Vec<u8>,
-    /// Whether it is to be in the index: it is there, and not deleted.
-    shown: bool,
-}
-
-impl Prepared {
-    fn new(commit: Commit) -> Result<Self, StoreError> {
-        let mut prepared = Self {
-            partition: commit.partition.partition,
-            epoch: commit.partition.epoch,
-            rows: Vec::with_capacity(commit.rows.len() + commit.removed.len()),
-            puts: Vec::with_capacity(1 + commit.occurrences.len() + commit.runs.len() + commit.errors.len()),
-            size: 0,
-        };
-        for row in &commit.rows {
-            prepared.row(&row.key, Some(row))?;
-        }
-        for removed in &commit.removed {
-            prepared.row(removed, None)?;
-        }
-        for (scheduler, record) in commit.occurrences {
-            let place = key::entry(&scheduler, &record.subject);
-            prepared.put(Table::History, place, encode(&StoredOccurrence(record))?)?;
-        }
-        for (scheduler, record) in commit.runs {
-            let place = key::run(&scheduler, &record.subject, record.run_id.as_str());
-            prepared.put(Table::History, place, encode(&StoredRun(record))?)?;
-        }
-        for error in &commit.errors {
-            let place = key::error(&error.tenant, ErrorCursor { at: error.at, message: error.message });
-            prepared.put(Table::Errors, place, encode(error)?)?;
-        }
-        prepared.put(Table::Partitions, key::partition(prepared.partition).to_vec(), encode(&commit.partition)?)?;
-        Ok(prepared)
-    }
-
-    fn row(&mut self, scheduler: &SchedulerKey, row: Option<&SchedulerRow>) -> Result<(), StoreError> {
-        let place = key::row(scheduler.tenant.as_str(), scheduler.scheduler.as_str());
-        let bytes = row.map(encode).transpose()?;
-        self.count(place.len(), bytes.as_ref().map_or(0, Vec::len))?;
-        let shown = row.is_some_and(|row| row.state.is_some());
-        self.rows.push(PreparedRow { place, row: bytes, index: key::index(scheduler), shown });
-        Ok(())
-    }
-
-    fn put(&mut self, table: Table, place: Vec<u8>, bytes: Vec<u8>) -> Result<(), StoreError> {
-        self.count(place.len(), bytes.len())?;
-        self.puts.push((table, place, bytes));
-        Ok(())
-    }
-
-    fn count(&mut self, key_bytes: usize, row_bytes: usize) -> Result<(), StoreError> {
-        check_row_size(row_bytes)?;
-        self.size += key_bytes + row_bytes;
-        Ok(())
-    }
-
-    fn write(self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
-        let what = format!("partition {}", self.partition);
-        transaction.fence(&key::partition_epoch(self.partition), self.epoch, &what)?;
-        for PreparedRow { place, row, index, shown } in self.rows {
-            transaction.set_indexed(index, shown)?;
-            match row {
-                Some(row) => transaction.put(Table::Rows, place, row),
-                None => transaction.remove(Table::Rows, place),
-            }
-        }
-        for (table, place, bytes) in self.puts {
-            transaction.put(table, place, bytes);
-        }
-        Ok(())
-    }
+    value: &T,
+) -> Result<(), StoreError> {
+    let bytes = encode(value)?;
+    check_row_size(bytes.len())?;
+    transaction.put(table, place, bytes);
+    Ok(())
 }
 
 fn check_row_size(bytes: usize) -> Result<(), StoreError> {
@@ -168,9 +126,10 @@ impl PartitionStore for EmbeddedStore {
         self.scan(move |tables| reads::load(tables, partition, partitions, after.as_ref(), limit)).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let prepared = Prepared::new(commit)?;
-        self.committer.submit(prepared.size, move |transaction| prepared.write(transaction)).await
+    async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError> {
+        // Encoded by the committer: thousands of rows would hold up everything else that runs on the caller's thread.
+        let size = commit.rows.len().saturating_mul(USUAL_ROW_BYTES);
+        self.committer.submit(size, move |transaction| write(&commit, transaction)).await
     }
 }
 
