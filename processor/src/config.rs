@@ -25,7 +25,8 @@ pub struct Config {
     pub history_retention_seconds: u32,
     /// Most entries that one step of the clean-up looks at.
     pub purge_entries: usize,
-    /// Scheduler rows read at once when a partition is loaded.
+    /// Scheduler rows read at once when a partition is loaded. Few: what a page took is given back piece by piece, and seldom to the
+    /// system.
     pub load_rows: usize,
 }
 
@@ -41,7 +42,7 @@ impl Default for Config {
             commit_records: 20_000,
             history_retention_seconds: 90 * 86_400,
             purge_entries: 1_000,
-            load_rows: 1_000,
+            load_rows: 128,
         }
     }
 }

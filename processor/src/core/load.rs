@@ -14,8 +14,7 @@ impl PartitionCore {
         if position > self.published {
             self.work.recovered.extend(outbox.into_iter().map(|event| (position, event)));
         }
-        // Shares the tenant's name with its other schedulers.
-        let key = self.schedulers.key(key.tenant.as_str(), key.scheduler.as_str()).unwrap_or(key);
+        let key = self.schedulers.share_tenant(key);
         let id = self.schedulers.insert(key, state, position);
         if position > self.cursor {
             self.ahead.insert(id, position);

@@ -75,10 +75,18 @@ impl Schedulers {
             None => TenantId::new(tenant).map_err(BadKey::Tenant)?,
         };
         let scheduler = SchedulerId::new(scheduler).map_err(BadKey::Scheduler)?;
-        if !self.tenants.contains_key(tenant.as_str()) {
-            self.tenants.insert(tenant.as_str().into(), tenant.clone());
+        Ok(self.share_tenant(SchedulerKey { tenant, scheduler }))
+    }
+
+    /// The key with its tenant's name shared with all its other schedulers.
+    pub(crate) fn share_tenant(&mut self, key: SchedulerKey) -> SchedulerKey {
+        match self.tenants.get(key.tenant.as_str()) {
+            Some(known) => SchedulerKey { tenant: known.clone(), ..key },
+            None => {
+                self.tenants.insert(key.tenant.as_str().into(), key.tenant.clone());
+                key
+            }
         }
-        Ok(SchedulerKey { tenant, scheduler })
     }
 
     /// Adds a scheduler that [`find`](Self::find) did not find.

@@ -201,7 +201,7 @@ settings! {
         /// Most bytes that the command queue may have on disk. Writes are answered 503 beyond it.
         queue_max_bytes: u64 = 4_294_967_296, from 67_108_864 to 274_877_906_944;
         /// Memory for what is read from the store, in bytes.
-        store_cache_bytes: u64 = 16_777_216, from 1_048_576 to 68_719_476_736;
+        store_cache_bytes: u64 = 8_388_608, from 1_048_576 to 68_719_476_736;
         /// Commits are refused while the disk has less room than this, in bytes.
         min_free_bytes: u64 = 268_435_456, from 0 to 1_099_511_627_776;
     }

@@ -46,8 +46,10 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     let stop = signals::watch()?;
     let parts = {
         let settings = settings.clone();
-        let opened = tokio::task::spawn_blocking(move || Parts::open(&settings)).await;
-        opened.map_err(|error| Failure::other(chain(&error)))??
+        // On a thread of its own: when one ends, the allocator gives back what was needed for a moment only.
+        let open = move || std::thread::spawn(move || Parts::open(&settings)).join();
+        let opened = tokio::task::spawn_blocking(open).await.map_err(|error| Failure::other(chain(&error)))?;
+        opened.map_err(|_| Failure::other("opening the data directory ended in a panic"))??
     };
     let api = bind(settings.server.listen, "--listen", "server.listen").await?;
     let admin = bind(settings.server.admin_listen, "--admin-listen", "server.admin_listen").await?;

@@ -23,6 +23,7 @@ mod record;
 mod recovery;
 mod segment;
 mod state;
+mod stretch;
 #[cfg(test)]
 mod tests;
 mod writer;

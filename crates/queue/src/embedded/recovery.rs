@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::notes::{self, Notes};
 use super::options::{EmbeddedOptions, OpenError};
 use super::record::{RECORD_HEADER_BYTES, RecordHeader, is_intact};
 use super::segment::{self, Segment, SegmentHeader, create, fresh_salt, segment_number, segment_path, sync_dir};
+use super::stretch::{STRETCH_BYTES, Stretches};
 
 /// A log that is ready to be read and written.
 pub(super) struct Recovered {
@@ -121,26 +123,30 @@ impl<'a> Walk<'a> {
         if newest {
             forget_cached(&path)?;
         }
-        let bytes = std::fs::read(&path).map_err(OpenError::io("can't read", &path))?;
-        let header = SegmentHeader::decode(&path, &bytes)?;
-        self.check_header(&path, number, &header)?;
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(OpenError::io("can't open", &path))?;
-        let mut segment = Segment::empty(&header, path, Arc::new(file));
+        let file = Arc::new(file);
+        let unreadable = |error| OpenError::io("can't read", &path)(error);
+        let mut stretches = Stretches::new(&file).map_err(unreadable)?;
+        let header = SegmentHeader::decode(&path, stretches.at(0, STRETCH_BYTES).map_err(unreadable)?)?;
+        self.check_header(&path, number, &header)?;
+        let mut segment = Segment::empty(&header, path.clone(), Arc::clone(&file));
         let known = match notes {
             Some(notes) if notes.durable_segment == number => notes.durable_bytes,
             _ => 0,
         };
         let mut scan = Scan { segment: &mut segment, next_group: header.next_group, open_group: Vec::new() };
-        scan.run(&bytes);
-        let good = scan.segment.length;
-        if good < known.max(if newest { 0 } else { bytes.len() as u64 }) || scan.is_damage(&bytes) {
+        scan.run(&mut stretches).map_err(unreadable)?;
+        let (good, length) = (scan.segment.length, stretches.length());
+        // Only a bad place has anything behind it to be looked at, and then at each of its bytes.
+        let is_damaged = good < length && scan.is_damage(&std::fs::read(&path).map_err(unreadable)?);
+        if good < known.max(if newest { 0 } else { length }) || is_damaged {
             let what = "what follows is not what was written".to_owned();
-            return Err(OpenError::Corrupt { file: segment.path, offset: good, what });
+            return Err(OpenError::Corrupt { file: path, offset: good, what });
         }
         self.next_group = scan.next_group;
         self.next = segment.index.iter().map(segment::PartitionIndex::next).collect();
         if newest {
-            cut(&segment.file, &segment.path, good, bytes.len() as u64)?;
+            cut(&segment.file, &segment.path, good, length)?;
         }
         self.segments.push_back(segment);
         Ok(())
@@ -204,8 +210,8 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// Goes on until the end or the first record that isn't exactly what must come next. Only whole groups are kept:
     /// one without its end was never confirmed. `segment.length` tells where the last whole group ends.
-    fn run(&mut self, bytes: &[u8]) {
-        while let Some(record) = self.record_at(bytes, self.segment.length) {
+    fn run(&mut self, stretches: &mut Stretches<'_>) -> io::Result<()> {
+        while let Some(record) = self.next_record(stretches)? {
             let partition = usize::from(record.partition);
             let Some(index) = self.segment.index.get_mut(partition) else { break };
             let Ok(offset) = u32::try_from(self.segment.length) else { break };
@@ -228,6 +234,16 @@ impl Scan<'_> {
                 index.bytes -= bytes;
             }
         }
+        Ok(())
+    }
+
+    /// The intact record that comes next, if one does.
+    fn next_record(&self, stretches: &mut Stretches<'_>) -> io::Result<Option<RecordHeader>> {
+        let offset = self.segment.length;
+        let Some(record) = RecordHeader::decode(stretches.at(offset, RECORD_HEADER_BYTES)?) else { return Ok(None) };
+        let Ok(count) = usize::try_from(record.record_bytes()) else { return Ok(None) };
+        let whole = stretches.at(offset, count)?;
+        Ok((whole.len() == count && is_intact(self.segment.salt, whole)).then_some(record))
     }
 
     /// The intact record that begins at a place, if one does.

@@ -18,6 +18,6 @@ pub struct EmbeddedOptions {
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         const MIB: u64 = 1024 * 1024;
-        Self { cache_bytes: 16 * MIB, memtable_bytes: 16 * MIB, journal_bytes: 128 * MIB, min_free_bytes: 256 * MIB }
+        Self { cache_bytes: 8 * MIB, memtable_bytes: 16 * MIB, journal_bytes: 128 * MIB, min_free_bytes: 256 * MIB }
     }
 }

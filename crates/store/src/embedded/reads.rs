@@ -14,6 +14,9 @@ use super::{EmbeddedStore, history, key};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::port::{ErrorCursor, HistoryPage, HistoryQuery, SchedulerReads};
 
+/// Room for so many rows at most is made before they are read: a list that grows leaves a trail of outgrown memory.
+const MOST_RESERVED_ROWS: usize = 1_024;
+
 /// One moment of the tables, however long the reading takes.
 pub(super) struct View<'a> {
     tables: &'a Tables,
@@ -71,7 +74,7 @@ pub(super) fn load(
     let after_key = after.map(|after| key::row(after.tenant.as_str(), after.scheduler.as_str()));
     let first_slot = after.map_or(0, SchedulerKey::slot);
     let slots = (0..SLOTS).filter(|slot| slot % partitions == partition && *slot >= first_slot);
-    let mut rows = Vec::new();
+    let mut rows = Vec::with_capacity(limit.min(MOST_RESERVED_ROWS));
     for slot in slots {
         let start = key::slot_start(slot);
         let from = match &after_key {

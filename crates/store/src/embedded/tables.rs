@@ -106,16 +106,25 @@ impl Tables {
         if self.db.write_buffer_size() < REPLAYED_BYTES {
             return;
         }
-        for table in Table::ALL {
-            // A failure poisons the engine: the first write tells, and nothing is lost, since the journals stay.
-            if let Err(error) = self.keyspace(table).rotate_memtable() {
-                tracing::warn!(%error, "what was replayed could not be written out");
-            }
+        // A failure poisons the engine: the first write tells, and nothing is lost, since the journals stay.
+        if let Err(error) = self.write_out_all() {
+            tracing::warn!(%error, "what was replayed could not be written out");
+        }
+    }
+
+    fn write_out_all(&self) -> Result<(), fjall::Error> {
+        for keyspace in &self.keyspaces {
+            keyspace.rotate_memtable()?;
         }
         let deadline = Instant::now() + WRITE_OUT_WITHIN;
         while self.keyspaces.iter().any(|keyspace| keyspace.sealed_memtable_count() > 0) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
+        // The engine keeps what it has written out in memory as an older version, for readers that might have begun before. It lets
+        // such versions go when a table is turned over and something was written since they were made.
+        let meta = self.keyspace(Table::Meta);
+        meta.insert(FORMAT_KEY, u64::from(FORMAT).to_be_bytes())?;
+        meta.rotate_memtable().map(drop)
     }
 
     fn open_engine(dir: &Path, options: &EmbeddedOptions) -> Result<Self, StoreError> {
