@@ -3,7 +3,6 @@
 //! It holds no logic of its own: what the services do is theirs, what the API answers is the gateway's.
 
 pub mod admin;
-mod allocator;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -14,8 +13,6 @@ pub mod settings_command;
 pub mod split;
 pub mod text;
 pub mod up;
-
-pub use allocator::with_allocator_settings;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -5,6 +5,5 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    ronda::with_allocator_settings();
     ronda::main()
 }
