@@ -2,6 +2,7 @@
 
 mod stage;
 
+use ronda_domain::event::EventKind;
 use ronda_domain::input::ReportedStatus::{Running, Success};
 use ronda_domain::record::OccurrenceStatus as S;
 use ronda_processor::Config;
@@ -311,6 +312,27 @@ fn what_a_long_gap_brings_is_judged_in_bounded_commits_before_the_clock_goes_on(
     whole.pulse(&mut gateway, back..=back + 70);
     assert_eq!(stage.shadow.occurrences, whole.shadow.occurrences);
     assert_eq!(stage.ids(), whole.ids());
+}
+
+#[test]
+fn a_frame_that_takes_several_commits_comes_to_its_end_wherever_it_stands_among_those_received_together() {
+    for (records, jobs) in [(20, 100), (20_000, 7_000)] {
+        let mut stage = Stage::with(&Config { commit_records: records, ..Config::default() });
+        let mut gateway = Gateway::new(1);
+        let asked: Vec<_> = (0..jobs).map(|n| register(&format!("job-{n}"), spec(Some(60), None))).collect();
+        stage.take(gateway.frame(0, &asked));
+        stage.pulse(&mut gateway, 1..=69);
+        // All are due at 60 and may be ten seconds late: the second of the two has every miss in it.
+        let before = stage.commits.len();
+        stage.take_together([gateway.frame(70, &[]), gateway.frame(71, &[]), gateway.frame(72, &[])]);
+        assert!(stage.commits.len() > before + 1, "it took several commits");
+        let is_alert = |event: &&EventEnvelope| match event {
+            EventEnvelope::Scheduler(event) => matches!(event.event.kind, EventKind::AlertOpened { .. }),
+            _ => false,
+        };
+        assert_eq!(stage.events.iter().filter(is_alert).count(), jobs);
+        assert_eq!(stage.core.watermark(), second(72));
+    }
 }
 
 #[test]

@@ -96,21 +96,26 @@ fn told(batches: &[(u32, EventBatch)], ids: &mut BTreeSet<String>) {
     ids.extend(batches.iter().flat_map(|(_, batch)| batch.events.iter().map(EventEnvelope::id)));
 }
 
-/// Plays a log with an owner that is killed again and again: `kills` says for each step how many deliveries it takes and after how
-/// many writes it ends.
+/// Plays a log with an owner that is killed again and again: `kills` says for each step how many deliveries it takes, if it has none
+/// left, and after how many writes it ends. As the runner does it: what a step did not consume is given to the next one as it is.
 fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)], config: &Config) -> (Shadow, BTreeSet<String>) {
     let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
     let mut plan = kills.iter().copied();
     'owners: loop {
         let (mut core, recovered) = shadow.take_over(config);
         told(&recovered, &mut ids);
+        let mut queued = deliveries(log, shadow.partition.cursor);
+        let mut received = Vec::new();
         loop {
-            let left = deliveries(log, core.cursor());
-            if left.is_empty() {
+            let (size, writes, told_batches) = plan.next().unwrap_or((3, usize::MAX, usize::MAX));
+            if received.is_empty() {
+                received.extend(queued.drain(..size.min(queued.len())));
+            }
+            if received.is_empty() {
                 return (shadow, ids);
             }
-            let (size, writes, told_batches) = plan.next().unwrap_or((3, usize::MAX, usize::MAX));
-            let step = core.step(&left[..size.min(left.len())]);
+            let step = core.step(&received);
+            assert!(!step.is_idle(), "a step that comes no further comes no further for ever");
             if !shadow.write(&step.commit, writes) {
                 continue 'owners;
             }
@@ -121,6 +126,7 @@ fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)], config: &Conf
             }
             told(&step.publish, &mut ids);
             core.published();
+            received.drain(..step.consumed);
         }
     }
 }

@@ -190,3 +190,22 @@ async fn an_owner_that_was_fenced_commits_nothing_more_and_takes_the_partition_u
     assert_eq!(row.applied, 2);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_need_several_commits_each_are_all_applied_and_settled() {
+    const JOBS: usize = 100;
+    let rig = Rig::new();
+    let mut gateway = Gateway::new(1);
+    let asked: Vec<_> = (0..JOBS).map(|n| register(&format!("job-{n}"), spec(Some(60), None))).collect();
+    let mut position = rig.publish(gateway.frame(0, &asked)).await;
+    // All there before it starts, so that it receives them together; two of them bring every miss of a minute.
+    for at in 1..=131 {
+        position = rig.publish(gateway.frame(at, &[])).await;
+    }
+    let running = rig.start(Config { commit_records: 20, ..Config::default() });
+    rig.committed(position).await;
+    running.stop().await;
+    assert_eq!(rig.commands.depth(0).await.unwrap().messages, 0, "settled");
+    let ids = rig.event_ids().await;
+    assert_eq!(ids.iter().filter(|id| id.ends_with(":opened")).count(), JOBS, "{ids:?}");
+}

@@ -57,10 +57,13 @@ impl PartitionCore {
     pub fn step(&mut self, deliveries: &[(u64, Bytes)]) -> Step {
         let mut consumed = 0;
         for (position, message) in deliveries {
-            if *position > self.cursor {
-                self.deliver(*position, message);
+            if *position <= self.cursor {
+                consumed += 1;
+                continue;
             }
+            self.deliver(*position, message);
             if self.underway.is_some() {
+                // The stored cursor stays before this run of deliveries: those that are through come again, and are passed over.
                 consumed = 0;
                 break;
             }

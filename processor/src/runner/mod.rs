@@ -52,6 +52,12 @@ pub enum ProcessorError {
     /// It was told to stop while it was trying again.
     #[error("stopped before the backend came back; what is not committed will be read again")]
     Stopped,
+    /// A defect in the processor itself: it would go round for ever.
+    #[error("nothing came of the message at position {position}, and it is not through; it is started again from the last commit")]
+    NoProgress {
+        /// Where in the command queue.
+        position: u64,
+    },
     /// A defect in the processor itself.
     #[error("the partition's task panicked; it is started again from the last commit")]
     Panicked,

@@ -170,6 +170,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             let (step, rest);
             (core, step, rest) = compute(core, messages).await?;
             messages = rest;
+            if step.is_idle() {
+                let position = messages.first().map_or(0, |(position, _)| *position);
+                return Err(ProcessorError::NoProgress { position });
+            }
             let consumed = step.consumed;
             self.finish(&mut core, step).await?;
             if let Some(through) = tokens.drain(..consumed.min(tokens.len())).next_back()
