@@ -56,7 +56,13 @@ pub struct PartitionRow {
 
 impl Versioned for PartitionRow {
     const WHAT: &'static str = "partition row";
-    const VERSION: u32 = 1;
+    /// 2: a gateway whose clock isn't followed, or a clock that is held.
+    const VERSION: u32 = 2;
+
+    fn version(&self) -> u32 {
+        let is_doubted = self.gateways.iter().any(|gateway| gateway.ahead.is_some());
+        if is_doubted || self.outbox.iter().any(EventEnvelope::is_held) { 2 } else { 1 }
+    }
 }
 
 /// What a partition knows of one gateway start.
