@@ -290,8 +290,8 @@ fn what_a_long_gap_brings_is_judged_in_bounded_commits_before_the_clock_goes_on(
     stage.take(gateway.frame(0, &asked));
     let back = 3 * 86_400;
     stage.pulse(&mut gateway, back..=back + 70);
-    // A job's dues of the three days, each an entry and an event, may pass the bound.
-    let most = config.commit_records + 2 * 4_400;
+    // One judgement, of a thousand due times, each an entry and an event, may pass the bound.
+    let most = config.commit_records + 2 * 1_100;
     let sizes: Vec<_> = stage.commits.iter().map(|commit| commit.occurrences.len() + commit.runs.len()).collect();
     assert!(sizes.iter().all(|size| *size <= most), "{:?}", sizes.iter().max());
     let unknown = stage.shadow.occurrences.values().filter(|entry| entry.status == S::Unknown).count();
@@ -304,7 +304,7 @@ fn what_a_long_gap_brings_is_judged_in_bounded_commits_before_the_clock_goes_on(
         assert!(!late, "an event from before {told:?} came after that had been told");
         told = told.max(batch.watermark);
     }
-    assert!(sizes.iter().filter(|size| **size > 2_000).count() >= JOBS / 2, "it took several commits: {sizes:?}");
+    assert!(sizes.iter().filter(|size| **size > 0).count() >= JOBS, "it took several commits: {sizes:?}");
     assert_eq!(stage.core.watermark(), second(back + 70));
     let mut whole = Stage::new();
     let mut gateway = Gateway::new(1);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_domain::input::ReportedStatus;
+use ronda_domain::spec::SchedulerSpec;
 use ronda_processor::{Config, DeadLetter, Processor};
 use ronda_queue::embedded::EmbeddedOptions as QueueOptions;
 use ronda_queue::{EmbeddedQueue, Queue, ReceiveLimit};
@@ -80,9 +81,14 @@ impl Rig {
         wait_for("the commit", is_there).await;
     }
 
-    /// Every event published so far.
+    /// The ids of all events published so far.
     async fn event_ids(&self) -> Vec<String> {
-        let mut ids = Vec::new();
+        let batches = self.batches().await;
+        batches.iter().flat_map(|batch| batch.events.iter().map(ronda_schemas::event::EventEnvelope::id)).collect()
+    }
+
+    async fn batches(&self) -> Vec<EventBatch> {
+        let mut batches = Vec::new();
         for partition in 0..4 {
             let Some(newest) = self.events.depth(partition).await.unwrap().newest else { continue };
             let mut receiver = self.events.open(partition, None).await.unwrap();
@@ -90,12 +96,11 @@ impl Rig {
             while at < newest.0 {
                 for delivery in receiver.receive(ReceiveLimit::default()).await.unwrap() {
                     at = delivery.position.unwrap().0;
-                    let batch = EventBatch::decode(&delivery.message).unwrap();
-                    ids.extend(batch.events.iter().map(ronda_schemas::event::EventEnvelope::id));
+                    batches.push(EventBatch::decode(&delivery.message).unwrap());
                 }
             }
         }
-        ids
+        batches
     }
 }
 
@@ -208,4 +213,55 @@ async fn frames_that_need_several_commits_each_are_all_applied_and_settled() {
     assert_eq!(rig.commands.depth(0).await.unwrap().messages, 0, "settled");
     let ids = rig.event_ids().await;
     assert_eq!(ids.iter().filter(|id| id.ends_with(":opened")).count(), JOBS, "{ids:?}");
+}
+
+/// Everything about it as long as it may be.
+fn wordy(every_seconds: Option<u32>) -> SchedulerSpec {
+    SchedulerSpec {
+        name: "n".repeat(200).into(),
+        team: "t".repeat(100).into(),
+        environment: "e".repeat(100).into(),
+        tags: (0..20).map(|n| format!("{n:064}").into()).collect(),
+        runbook_url: format!("https://{}", "r".repeat(1_992)).into(),
+        ..spec(every_seconds, None)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_failures_of_one_scheduler_in_one_frame_are_stored_and_told() {
+    const FAILURES: usize = 8_000;
+    let rig = Rig::new();
+    let running = rig.start(Config::default());
+    let mut gateway = Gateway::new(1);
+    rig.publish(gateway.frame(0, &[register("job", wordy(None))])).await;
+    let failures: Vec<_> = (0..FAILURES).map(|_| status("job", ReportedStatus::Failed, None)).collect();
+    rig.publish(gateway.frame(1, &failures)).await;
+    let position = rig.publish(gateway.frame(2, &[])).await;
+    rig.committed(position).await;
+    running.stop().await;
+    let row = rig.store.scheduler("acme", "job").await.unwrap().unwrap();
+    assert!(row.encode().unwrap().len() < 8 << 20);
+    let ids = rig.event_ids().await;
+    assert_eq!(ids.iter().filter(|id| id.ends_with(":opened")).count(), 1);
+    assert!(ids.len() >= 2 * FAILURES, "each run's failure, and that the alert has changed: {}", ids.len());
+    assert_eq!(rig.store.partition(0).await.unwrap().unwrap().applied, 1 + FAILURES as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_without_ronda_of_a_scheduler_that_is_due_each_second_is_stored_and_told() {
+    let rig = Rig::new();
+    let running = rig.start(Config::default());
+    let mut gateway = Gateway::new(1);
+    rig.publish(gateway.frame(0, &[register("job", wordy(Some(1)))])).await;
+    let mut position = 0;
+    // Their grace of ten seconds, given again after the gap, ends in between.
+    for at in 86_400..86_415 {
+        position = rig.publish(gateway.frame(at, &[])).await;
+    }
+    rig.committed(position).await;
+    running.stop().await;
+    let ids: std::collections::BTreeSet<_> = rig.event_ids().await.into_iter().collect();
+    assert!(ids.iter().filter(|id| id.contains("unknown")).count() > 86_300, "{}", ids.len());
+    let batches = rig.batches().await;
+    assert!(batches.iter().all(|batch| batch.events.len() <= 1_000));
 }

@@ -12,6 +12,7 @@ use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
 use super::blindness::{self, Blind};
 use super::errors::{self, Reason};
 use super::gateways::{Arrival, News};
+use super::judging::Opened;
 use super::schedulers::{BadKey, SlotId};
 use super::watermark::Held;
 use super::{PartitionCore, watermark};
@@ -28,19 +29,36 @@ impl PartitionCore {
         };
         self.work.counts.frames += 1;
         // A clock that is in doubt counts nowhere.
-        let header = &FrameHeader { wall: news.wall, ..frame.header.clone() };
-        self.tell_lost(header, &news);
+        let header = FrameHeader { wall: news.wall, ..frame.header.clone() };
+        self.tell_lost(&header, &news);
         let reached = watermark::reached(self.gateways.entries(), self.watermark);
-        if let Some(blind) = blindness::find(&self.gateways, &news, header, self.watermark, reached) {
-            self.blind(position, header, blind);
+        if let Some(blind) = blindness::find(&self.gateways, &news, &header, self.watermark, reached) {
+            self.blind(position, &header, blind);
             self.watermark = self.watermark.max(blind.gap.until);
         }
-        self.commands(position, header, frame, message);
+        self.commands(Opened { position, header, reached, was_held }, 0, frame, message);
+    }
+
+    /// Applies the frame's commands from this one on, and then what its header says; as far as the commit has room.
+    pub(super) fn commands(&mut self, opened: Opened, next: u32, frame: &Frame<'_>, message: &Bytes) {
+        let (position, header) = (opened.position, &opened.header);
+        let skipped = usize::try_from(next).unwrap_or(usize::MAX);
+        for (index, command) in (0_u32..).zip(frame.commands()).skip(skipped) {
+            if self.is_full() {
+                return self.leave_off(opened, index, message);
+            }
+            match command {
+                Ok(command) => self.command(position, header, index, &command, message),
+                Err(error) => {
+                    self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
+                }
+            }
+        }
         if header.kind == FrameKind::Leave {
             self.gateways.leave(header.gateway);
         }
-        self.watermark = self.watermark.max(reached);
-        self.tell_held(was_held);
+        self.watermark = self.watermark.max(opened.reached);
+        self.tell_held(opened.was_held);
         self.tick(position, header);
     }
 
@@ -106,17 +124,6 @@ impl PartitionCore {
 
     fn notice(&self, tenant: &TenantId, gap: Gap, reason: BlindReason) -> BlindNotice {
         BlindNotice { tenant: tenant.clone(), partition: self.partition, gap, reason, schedulers: Vec::new(), total: 0 }
-    }
-
-    fn commands(&mut self, position: u64, header: &FrameHeader, frame: &Frame<'_>, message: &Bytes) {
-        for (index, command) in (0_u32..).zip(frame.commands()) {
-            match command {
-                Ok(command) => self.command(position, header, index, &command, message),
-                Err(error) => {
-                    self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
-                }
-            }
-        }
     }
 
     fn command(&mut self, position: u64, header: &FrameHeader, index: u32, command: &Command<'_>, bytes: &Bytes) {

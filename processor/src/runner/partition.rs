@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ronda_domain::time::Timestamp;
 use ronda_queue::{Delivery, Position, QueueError, ReceiveLimit, Receiver, Token};
 use ronda_runtime::CancellationToken;
+use ronda_schemas::event::EventBatch;
 use ronda_schemas::frame::{Frame, FrameKind};
 use ronda_store::error::StoreErrorKind;
 use ronda_store::port::{Commit, PartitionStore, Retention};
@@ -23,6 +24,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 const BEAT: Duration = Duration::from_secs(5);
 /// Commits are this far apart where somebody waits for one.
 const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
+/// Events that a former owner may have left unpublished are published while rows are loaded, so many at a time.
+const RECOVER_EVENTS: usize = 1_000;
 /// Steps over fewer message bytes run on the loop's own thread: they take less time than the way to another.
 const INLINE_BYTES: usize = 32 * 1024;
 
@@ -81,13 +84,15 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             after = Some(last.key.clone());
             for row in rows {
                 core.load(row);
+                // Never more in memory than that and one row's: a partition that is taken up again and again would not get further.
+                self.publish(core.recovered(RECOVER_EVENTS)).await?;
             }
             self.beat();
             if self.cancel.is_cancelled() {
                 return Err(ProcessorError::Stopped);
             }
         }
-        publish::events(&shared.events, core.recover(), &self.cancel, || self.beat()).await?;
+        self.publish(core.recover()).await?;
         telemetry::state(self.partition, &core);
         Ok((core, cursor))
     }
@@ -193,18 +198,23 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
 
     /// Makes a step durable and known.
     async fn finish(&self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
-        let Step { commit, publish: batches, dead_letters, consumed: _, counts } = step;
+        let Step { publish_first, commit, publish: batches, dead_letters, consumed: _, counts } = step;
         telemetry::stepped(&counts, dead_letters.len());
         let shared = &self.shared;
         publish::dead_letters(&shared.dead_letters, dead_letters, &self.cancel, || self.beat()).await?;
+        self.publish(publish_first).await?;
         self.commit(commit).await?;
         core.committed();
-        publish::events(&shared.events, batches, &self.cancel, || self.beat()).await?;
+        self.publish(batches).await?;
         core.published();
         telemetry::state(self.partition, core);
         shared.vitals.set_held(self.partition, core.held());
         self.clock.send_replace(core.watermark());
         Ok(())
+    }
+
+    async fn publish(&self, batches: Vec<(u32, EventBatch)>) -> Result<(), ProcessorError> {
+        publish::events(&self.shared.events, batches, &self.cancel, || self.beat()).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), ProcessorError> {

@@ -217,8 +217,10 @@ impl Stage {
         assert!(self.shadow.write(&step.commit, usize::MAX));
         self.core.committed();
         self.dead_letters.extend(step.dead_letters);
-        self.events.extend(step.publish.iter().flat_map(|(_, batch)| batch.events.clone()));
-        self.batches.extend(step.publish);
+        for published in [step.publish_first, step.publish] {
+            self.events.extend(published.iter().flat_map(|(_, batch)| batch.events.clone()));
+            self.batches.extend(published);
+        }
         self.core.published();
         self.commits.push(step.commit);
     }
