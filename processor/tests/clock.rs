@@ -5,6 +5,7 @@ mod stage;
 use ronda_domain::event::EventKind;
 use ronda_domain::input::ReportedStatus::{Running, Success};
 use ronda_domain::record::OccurrenceStatus as S;
+use ronda_domain::spec::SchedulerSpec;
 use ronda_processor::Config;
 use ronda_schemas::event::{BlindReason, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
@@ -84,6 +85,56 @@ fn after_a_restart_that_is_known_to_be_alone_judgement_goes_on_at_once() {
         assert_eq!(stage.said("job"), [S::Stale], "its time-out was heard whole, after {gone_seconds} s");
         assert_eq!(stage.core.live_gateways(), 1);
     }
+}
+
+#[test]
+fn what_was_refused_while_a_short_restart_lasted_is_waited_for_and_nobody_is_told() {
+    for down_ms in [500, 1_000, 2_900] {
+        let mut stage = Stage::new();
+        let (mut old, mut new) = (Gateway::new(1), Gateway::new(2));
+        let five = SchedulerSpec { start_grace_seconds: 1, early_window_seconds: 0, ..spec(Some(5), None) };
+        let asked =
+            [register("job", five), register("worker", spec(None, Some(14))), register("hung", spec(None, Some(14)))];
+        stage.take(old.frame(0, &asked));
+        stage.take(old.frame(1, &[heartbeat("worker", None), heartbeat("hung", None)]));
+        for at in 2..=14 {
+            let asked = if at % 5 == 0 { vec![status("job", Success, None)] } else { vec![] };
+            stage.take(old.frame(at, &asked));
+        }
+        // The last moment heard is at 14.9. What is due at 15, and may be a second late, is refused, and sent again once Ronda is back.
+        old.skew_ms = 900;
+        stage.take(frame(&old.header(14, FrameKind::Leave), &[]));
+        new.skew_ms = 900 + down_ms;
+        stage.take(frame(&new.header(14, FrameKind::JoinAlone), &[]));
+        new.skew_ms += 100;
+        stage.take(new.frame(14, &[status("job", Success, None), heartbeat("worker", None)]));
+        stage.pulse(&mut new, 15..=16);
+        assert_eq!(stage.said("job"), [S::Succeeded; 3], "down for {down_ms} ms");
+        assert!(stage.said("worker").is_empty(), "down for {down_ms} ms: {:?}", stage.said("worker"));
+        assert!(stage.notices().is_empty(), "down for {down_ms} ms");
+        // What stays silent is found, a time-out later.
+        stage.pulse(&mut new, 17..=32);
+        assert_eq!(stage.said("hung"), [S::Stale], "down for {down_ms} ms");
+        assert!(stage.said("job").contains(&S::Missed), "down for {down_ms} ms");
+    }
+}
+
+#[test]
+fn whoever_was_refused_because_a_frame_was_given_up_gets_its_time_again() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("worker", spec(None, Some(10)))]));
+    stage.take(gateway.frame(1, &[heartbeat("worker", None)]));
+    stage.pulse(&mut gateway, 2..=10);
+    // Its heartbeat was in frame 12, which the queue did not take.
+    gateway.number += 1;
+    let mut header = gateway.header(12, FrameKind::Normal);
+    header.abandoned = vec![12];
+    stage.take(frame(&header, &[]));
+    stage.pulse(&mut gateway, 13..=22);
+    assert!(stage.said("worker").is_empty() && stage.notices().is_empty());
+    stage.pulse(&mut gateway, 23..=23);
+    assert_eq!(stage.said("worker"), [S::Stale]);
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub struct GatewayRow {
     pub mono_ms: u64,
     /// Whether it holds the watermark back: it has neither left nor been dropped.
     pub live: bool,
-    /// Since when it has been heard without a hole, a clock step or a lost frame.
+    /// Since when it has been heard without a hole, a clock step, a lost frame or one that was given up.
     pub covered_from: Timestamp,
     /// Its wall clock was stepped far forward and isn't followed yet: `wall` goes on as if it had not been.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -82,10 +82,10 @@ impl PartitionCore {
         }
     }
 
-    /// Tells every scheduler of the partition that nothing could be heard, and every tenant once.
+    /// Tells every scheduler of the partition that nothing could be heard, and every tenant once, if it was for long enough.
     fn blind(&mut self, position: u64, header: &FrameHeader, blind: Blind) {
-        self.work.counts.blind_gaps += 1;
-        let Blind { gap, reason } = blind;
+        let Blind { gap, told, reason } = blind;
+        self.work.counts.blind_gaps += u64::from(told.is_some());
         let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
         let mut notices: Vec<(SlotId, BlindNotice)> = Vec::new();
         for id in self.schedulers.by_key() {
@@ -93,13 +93,15 @@ impl PartitionCore {
             let Some(state) = slot.state.as_ref().filter(|state| state.registered_at() < gap.until) else {
                 continue;
             };
-            if notices.last().is_none_or(|(_, notice)| notice.tenant != slot.key.tenant) {
-                notices.push((id, self.notice(&slot.key.tenant, gap, reason)));
-            }
-            if let Some((_, notice)) = notices.last_mut().filter(|_| blindness::concerns(state, gap)) {
-                notice.total = notice.total.saturating_add(1);
-                if notice.schedulers.len() < blindness::MAX_NAMED {
-                    notice.schedulers.push(slot.key.scheduler.clone());
+            if let Some(told) = told {
+                if notices.last().is_none_or(|(_, notice)| notice.tenant != slot.key.tenant) {
+                    notices.push((id, self.notice(&slot.key.tenant, told, reason)));
+                }
+                if let Some((_, notice)) = notices.last_mut().filter(|_| blindness::concerns(state, told)) {
+                    notice.total = notice.total.saturating_add(1);
+                    if notice.schedulers.len() < blindness::MAX_NAMED {
+                        notice.schedulers.push(slot.key.scheduler.clone());
+                    }
                 }
             }
             if !self.ahead.contains_key(&id) {
