@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::pause::{Backoff, Stopwatch, pause};
+use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
 use crate::core::{PartitionCore, Step};
 
@@ -112,12 +113,12 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         let config = &self.shared.config;
         let limit = ReceiveLimit { messages: config.receive_messages, bytes: config.receive_bytes };
         let mut deliveries = loop {
-            self.beat();
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(None),
                 received = receiver.receive(limit) => break received.map_err(commands)?,
-                _ = pause(BEAT, &self.cancel) => {}
+                // There is nothing to do.
+                _ = pause(BEAT, &self.cancel) => self.beat(),
             }
         };
         self.collect(receiver, limit, &mut deliveries).await?;
@@ -172,6 +173,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             tokens.push(delivery.token);
         }
         while !messages.is_empty() {
+            telemetry::unapplied(self.partition, oldest(&messages));
             let (step, rest);
             (core, step, rest) = compute(core, messages).await?;
             messages = rest;
@@ -190,9 +192,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             self.beat();
             if core.is_underway() && self.cancel.is_cancelled() {
                 // The next owner goes on: what is written of the frame is ahead of the cursor.
-                break;
+                return Ok(core);
             }
         }
+        telemetry::unapplied(self.partition, None);
         Ok(core)
     }
 
@@ -226,6 +229,8 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
                 return Err(error.into());
             }
             tracing::warn!(partition = self.partition, error = %error, "a commit failed; trying again");
+            let text = format!("the store takes no commits: {error}");
+            self.shared.vitals.set_trouble(self.partition, Trouble { text, is_lasting: false });
             if !backoff.wait(error.retry_after, &self.cancel).await {
                 return Err(ProcessorError::Stopped);
             }
@@ -246,6 +251,12 @@ fn is_awaited(message: &[u8]) -> bool {
 }
 
 type Messages = Vec<(u64, Bytes)>;
+
+/// When the oldest frame among them was closed.
+fn oldest(messages: &Messages) -> Option<Timestamp> {
+    let wall = |message: &Bytes| Some(Frame::decode(message).ok()?.header.wall);
+    messages.iter().find_map(|(_, message)| wall(message))
+}
 
 /// Runs a step, away from the loop's thread when it may take long. Answers the messages that are left for the next one.
 async fn compute(

@@ -71,7 +71,10 @@ impl Prepared {
     fn row(&mut self, scheduler: &SchedulerKey, row: Option<&SchedulerRow>) -> Result<(), StoreError> {
         let place = key::row(scheduler.tenant.as_str(), scheduler.scheduler.as_str());
         let bytes = row.map(encode).transpose()?;
-        self.count(place.len(), bytes.as_ref().map_or(0, Vec::len))?;
+        let size = bytes.as_ref().map_or(0, Vec::len);
+        let SchedulerKey { tenant, scheduler: id } = scheduler;
+        self.count(place.len(), size)
+            .map_err(|error| invalid(format!("scheduler {tenant}/{id}: {}", error.message)))?;
         let shown = row.is_some_and(|row| row.state.is_some());
         self.rows.push(PreparedRow { place, row: bytes, index: key::index(scheduler), shown });
         Ok(())
