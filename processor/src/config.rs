@@ -19,7 +19,7 @@ pub struct Config {
     /// A commit is closed after the frame with which it has changed so many rows.
     pub commit_rows: usize,
     /// A commit is closed once it holds so many history entries, runs, errors and derived events together, in the middle of a
-    /// frame if need be; one scheduler's judgement at one time of the clock may pass it.
+    /// frame if need be; one command's or one judgement's may pass it.
     pub commit_records: usize,
     /// How long history, error feeds and idempotency keys are kept, in seconds of the partitions' clock; 0: for ever.
     pub history_retention_seconds: u32,

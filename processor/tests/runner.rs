@@ -9,9 +9,14 @@
 mod stage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ronda_domain::input::ReportedStatus;
+use async_trait::async_trait;
+use ronda_domain::id::SchedulerKey;
+use ronda_domain::input::{Input, ReportedStatus, StatusReport};
+use ronda_domain::spec::SchedulerSpec;
+use ronda_domain::time::Timestamp;
 use ronda_processor::{Config, DeadLetter, Processor};
 use ronda_queue::embedded::EmbeddedOptions as QueueOptions;
 use ronda_queue::{EmbeddedQueue, Queue, ReceiveLimit};
@@ -19,9 +24,11 @@ use ronda_runtime::{CancellationToken, Health};
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::event::EventBatch;
 use ronda_schemas::frame::FrameKind;
+use ronda_schemas::row::{PartitionRow, SchedulerRow};
 use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
-use ronda_store::port::Store;
-use stage::{Gateway, frame, heartbeat, register, spec, status};
+use ronda_store::error::{StoreError, StoreErrorKind};
+use ronda_store::port::{Commit, PartitionStore, PurgeCursor, Purged, Retention, Store};
+use stage::{Gateway, Stage, frame, heartbeat, register, spec, status};
 use tokio::task::JoinHandle;
 
 struct Rig {
@@ -59,8 +66,12 @@ impl Rig {
     }
 
     fn start(&self, config: Config) -> Running {
+        self.start_on(Arc::clone(&self.store), config)
+    }
+
+    fn start_on<S: PartitionStore + Retention + ?Sized + 'static>(&self, store: Arc<S>, config: Config) -> Running {
         let (commands, events) = (Arc::clone(&self.commands), Arc::clone(&self.events));
-        let (letters, store) = (Arc::clone(&self.dead_letters), Arc::clone(&self.store));
+        let letters = Arc::clone(&self.dead_letters);
         let processor = Processor::build(config, commands, events, letters, store, &self.health).unwrap();
         let cancel = CancellationToken::new();
         let token = cancel.clone();
@@ -80,9 +91,14 @@ impl Rig {
         wait_for("the commit", is_there).await;
     }
 
-    /// Every event published so far.
+    /// The ids of all events published so far.
     async fn event_ids(&self) -> Vec<String> {
-        let mut ids = Vec::new();
+        let batches = self.batches().await;
+        batches.iter().flat_map(|batch| batch.events.iter().map(ronda_schemas::event::EventEnvelope::id)).collect()
+    }
+
+    async fn batches(&self) -> Vec<EventBatch> {
+        let mut batches = Vec::new();
         for partition in 0..4 {
             let Some(newest) = self.events.depth(partition).await.unwrap().newest else { continue };
             let mut receiver = self.events.open(partition, None).await.unwrap();
@@ -90,12 +106,11 @@ impl Rig {
             while at < newest.0 {
                 for delivery in receiver.receive(ReceiveLimit::default()).await.unwrap() {
                     at = delivery.position.unwrap().0;
-                    let batch = EventBatch::decode(&delivery.message).unwrap();
-                    ids.extend(batch.events.iter().map(ronda_schemas::event::EventEnvelope::id));
+                    batches.push(EventBatch::decode(&delivery.message).unwrap());
                 }
             }
         }
-        ids
+        batches
     }
 }
 
@@ -188,5 +203,155 @@ async fn an_owner_that_was_fenced_commits_nothing_more_and_takes_the_partition_u
     let row = rig.store.partition(0).await.unwrap().unwrap();
     assert!(row.epoch > epoch, "only a new owner could commit");
     assert_eq!(row.applied, 2);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_need_several_commits_each_are_all_applied_and_settled() {
+    const JOBS: usize = 100;
+    let rig = Rig::new();
+    let mut gateway = Gateway::new(1);
+    let asked: Vec<_> = (0..JOBS).map(|n| register(&format!("job-{n}"), spec(Some(60), None))).collect();
+    let mut position = rig.publish(gateway.frame(0, &asked)).await;
+    // All there before it starts, so that it receives them together; two of them bring every miss of a minute.
+    for at in 1..=131 {
+        position = rig.publish(gateway.frame(at, &[])).await;
+    }
+    let running = rig.start(Config { commit_records: 20, ..Config::default() });
+    rig.committed(position).await;
+    running.stop().await;
+    assert_eq!(rig.commands.depth(0).await.unwrap().messages, 0, "settled");
+    let ids = rig.event_ids().await;
+    assert_eq!(ids.iter().filter(|id| id.ends_with(":opened")).count(), JOBS, "{ids:?}");
+}
+
+/// Everything about it as long as it may be.
+fn wordy(every_seconds: Option<u32>) -> SchedulerSpec {
+    SchedulerSpec {
+        name: "n".repeat(200).into(),
+        team: "t".repeat(100).into(),
+        environment: "e".repeat(100).into(),
+        tags: (0..20).map(|n| format!("{n:064}").into()).collect(),
+        runbook_url: format!("https://{}", "r".repeat(1_992)).into(),
+        ..spec(every_seconds, None)
+    }
+}
+
+#[test]
+fn a_row_that_carries_all_it_may_is_far_from_what_a_store_refuses() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("job", wordy(None))]));
+    let error: &'static str = "x".repeat(4_096).leak();
+    let failures: Vec<_> = (0..480)
+        .map(|n| {
+            let run_id: &'static str = format!("{n:0128}").leak();
+            let (tenant, scheduler, input) = status("job", ReportedStatus::Failed, Some(run_id));
+            let Input::Status(report) = input else { panic!("a status") };
+            (tenant, scheduler, Input::Status(StatusReport { error: Some(error), ..report }))
+        })
+        .collect();
+    stage.take(gateway.frame(1, &failures));
+    let row = stage.row("job").unwrap();
+    assert!((900..=1_000).contains(&row.outbox.len()), "{}", row.outbox.len());
+    assert!(row.encode().unwrap().len() < 8 << 20, "{}", row.encode().unwrap().len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_failures_of_one_scheduler_in_one_frame_are_stored_and_told() {
+    const FAILURES: usize = 8_000;
+    let rig = Rig::new();
+    let running = rig.start(Config::default());
+    let mut gateway = Gateway::new(1);
+    rig.publish(gateway.frame(0, &[register("job", wordy(None))])).await;
+    let failures: Vec<_> = (0..FAILURES).map(|_| status("job", ReportedStatus::Failed, None)).collect();
+    rig.publish(gateway.frame(1, &failures)).await;
+    let position = rig.publish(gateway.frame(2, &[])).await;
+    rig.committed(position).await;
+    running.stop().await;
+    let row = rig.store.scheduler("acme", "job").await.unwrap().unwrap();
+    assert!(row.encode().unwrap().len() < 8 << 20);
+    let ids = rig.event_ids().await;
+    assert_eq!(ids.iter().filter(|id| id.ends_with(":opened")).count(), 1);
+    assert!(ids.len() >= 2 * FAILURES, "each run's failure, and that the alert has changed: {}", ids.len());
+    assert_eq!(rig.store.partition(0).await.unwrap().unwrap().applied, 1 + FAILURES as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_without_ronda_of_a_scheduler_that_is_due_each_second_is_stored_and_told() {
+    let rig = Rig::new();
+    let running = rig.start(Config::default());
+    let mut gateway = Gateway::new(1);
+    rig.publish(gateway.frame(0, &[register("job", wordy(Some(1)))])).await;
+    let mut position = 0;
+    // Their grace of ten seconds, given again after the gap, ends in between.
+    for at in 86_400..86_415 {
+        position = rig.publish(gateway.frame(at, &[])).await;
+    }
+    rig.committed(position).await;
+    running.stop().await;
+    let ids: std::collections::BTreeSet<_> = rig.event_ids().await.into_iter().collect();
+    assert!(ids.iter().filter(|id| id.contains("unknown")).count() > 86_300, "{}", ids.len());
+    let batches = rig.batches().await;
+    assert!(batches.iter().all(|batch| batch.events.len() <= 1_000));
+}
+
+/// A store that takes no commit for as long as it is told so.
+struct Refusing {
+    store: Arc<dyn Store>,
+    refuses: AtomicBool,
+}
+
+#[async_trait]
+impl PartitionStore for Refusing {
+    async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
+        self.store.acquire(partition, partitions).await
+    }
+
+    async fn load(
+        &self,
+        partition: u32,
+        partitions: u32,
+        after: Option<&SchedulerKey>,
+        limit: usize,
+    ) -> Result<Vec<SchedulerRow>, StoreError> {
+        self.store.load(partition, partitions, after, limit).await
+    }
+
+    async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(StoreError::new(StoreErrorKind::Invalid, "scheduler acme/job: too large"));
+        }
+        self.store.commit(commit).await
+    }
+}
+
+#[async_trait]
+impl Retention for Refusing {
+    async fn purge(&self, before: Timestamp, resume: Option<PurgeCursor>, limit: usize) -> Result<Purged, StoreError> {
+        self.store.purge(before, resume, limit).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_can_never_be_stored_is_told_in_readiness_until_one_is() {
+    let rig = Rig::new();
+    let store = Arc::new(Refusing { store: Arc::clone(&rig.store), refuses: AtomicBool::new(true) });
+    let running = rig.start_on(Arc::clone(&store), Config::default());
+    let mut gateway = Gateway::new(1);
+    let position = rig.publish(gateway.frame(0, &[register("job", spec(None, None))])).await;
+    let is_told = async || {
+        let readiness = rig.health.readiness();
+        !readiness.ok && readiness.components[0].reason.contains("acme/job")
+    };
+    wait_for("the reason", is_told).await;
+    // It stays so while the partition is up again and tries anew.
+    for _ in 0..100 {
+        assert!(is_told().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.refuses.store(false, Ordering::Relaxed);
+    rig.committed(position).await;
+    wait_for("readiness", async || rig.health.readiness().ok).await;
     running.stop().await;
 }

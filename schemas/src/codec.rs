@@ -2,7 +2,8 @@
 //!
 //! A value is written as the array `[version, value]`, its structs as arrays. Fields are only ever added at the end, with a
 //! default, so that a newer reader fills in what is not there. An older one can't skip what it does not know: each added field raises
-//! the version, which tells it to be upgraded.
+//! the version, which tells it to be upgraded. A value is written in the oldest version that has all of it, so that a release to
+//! which one goes back reads whatever it knows.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,15 +43,20 @@ impl DecodeError {
 pub trait Versioned: Serialize + DeserializeOwned {
     /// What it is called in errors.
     const WHAT: &'static str;
-    /// The version written by this release, and the newest that it reads.
+    /// The newest version that this release reads, and writes.
     const VERSION: u32;
+
+    /// The oldest version that has all of this value: the one that it is written in.
+    fn version(&self) -> u32 {
+        Self::VERSION
+    }
 
     /// Writes `[version, value]`.
     ///
     /// # Errors
     /// Only when a value can't be represented, such as a map key of a wrong type: a mistake in the type itself.
     fn encode(&self) -> Result<Vec<u8>, DecodeError> {
-        rmp_serde::to_vec(&(Self::VERSION, self)).map_err(|error| DecodeError::malformed(Self::WHAT, error))
+        rmp_serde::to_vec(&(self.version(), self)).map_err(|error| DecodeError::malformed(Self::WHAT, error))
     }
 
     /// Reads what [`encode`](Self::encode) wrote, in this release or an earlier one.

@@ -25,7 +25,12 @@ pub struct EventBatch {
 
 impl Versioned for EventBatch {
     const WHAT: &'static str = "event batch";
-    const VERSION: u32 = 1;
+    /// 2: a clock that is held.
+    const VERSION: u32 = 2;
+
+    fn version(&self) -> u32 {
+        if self.events.iter().any(EventEnvelope::is_held) { 2 } else { 1 }
+    }
 }
 
 /// One derived event with everything that is needed to tell people of it.
@@ -57,6 +62,11 @@ impl EventEnvelope {
             }
             Self::Held(held) => format!("held/{}/{}", held.partition, held.clock.as_millis()),
         }
+    }
+
+    /// Whether earlier releases don't know it.
+    pub(crate) const fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
     }
 
     /// Whose event it is; `None`: the operator's.

@@ -1,7 +1,8 @@
 //! Frames: many commands of one gateway and partition in one queue message, and the pulse that they are.
 //!
 //! Layout (MessagePack): `[version, gateway, number, wall_ms, mono_ms, kind, abandoned, commands]`. Commands are encoded one by one as
-//! they come in and only joined here, so a frame is built without a second pass over them.
+//! they come in and only joined here, so a frame is built without a second pass over them. Version 2 is the same with more kinds; a
+//! frame of a kind that version 1 has is written as version 1.
 
 use bytes::Bytes;
 use ronda_domain::time::Timestamp;
@@ -9,8 +10,8 @@ use ronda_domain::time::Timestamp;
 use crate::codec::DecodeError;
 use crate::command::Command;
 
-/// The version that this release writes, and the newest that it reads.
-pub const FRAME_VERSION: u32 = 1;
+/// The newest version that this release reads, and writes.
+pub const FRAME_VERSION: u32 = 2;
 const WHAT: &str = "frame";
 
 /// What a frame says about its gateway.
@@ -34,6 +35,14 @@ impl FrameKind {
 
     fn code(self) -> u8 {
         Self::ALL.into_iter().find_map(|(code, kind)| (kind == self).then_some(code)).unwrap_or_default()
+    }
+
+    /// The oldest version that has it.
+    const fn version(self) -> u32 {
+        match self {
+            Self::Normal | Self::Join | Self::Leave => 1,
+            Self::JoinAlone | Self::Awaited => 2,
+        }
     }
 
     fn of(code: u8) -> Option<Self> {
@@ -124,7 +133,7 @@ impl CommandBuffer {
 fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::encode::ValueWriteError> {
     use rmp::encode::{write_array_len, write_sint, write_uint};
     write_array_len(out, 8)?;
-    write_uint(out, u64::from(FRAME_VERSION))?;
+    write_uint(out, u64::from(header.kind.version()))?;
     write_uint(out, header.gateway)?;
     write_uint(out, header.number)?;
     write_sint(out, header.wall.as_millis())?;
@@ -337,7 +346,7 @@ mod tests {
             }
         }
         let mut newer = bytes.to_vec();
-        newer[1] = 2;
-        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 2, .. })));
+        newer[1] = 3;
+        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 3, .. })));
     }
 }

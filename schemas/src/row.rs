@@ -57,7 +57,13 @@ pub struct PartitionRow {
 
 impl Versioned for PartitionRow {
     const WHAT: &'static str = "partition row";
-    const VERSION: u32 = 1;
+    /// 2: a gateway whose clock isn't followed, or a clock that is held.
+    const VERSION: u32 = 2;
+
+    fn version(&self) -> u32 {
+        let is_doubted = self.gateways.iter().any(|gateway| gateway.ahead.is_some());
+        if is_doubted || self.outbox.iter().any(EventEnvelope::is_held) { 2 } else { 1 }
+    }
 }
 
 /// What a partition knows of one gateway start.
@@ -73,7 +79,7 @@ pub struct GatewayRow {
     pub mono_ms: u64,
     /// Whether it holds the watermark back: it has neither left nor been dropped.
     pub live: bool,
-    /// Since when it has been heard without a hole, a clock step or a lost frame.
+    /// Since when it has been heard without a hole, a clock step, a lost frame or one that was given up.
     pub covered_from: Timestamp,
     /// Its wall clock was stepped far forward and isn't followed yet: `wall` goes on as if it had not been.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -74,13 +74,13 @@ fn frames_keep_their_bytes() {
     let [normal, join, leave, join_alone, awaited] = samples::headers();
     check_frame("frame-v1-pulse-join", "frame, version 1: a pulse of a gateway that joins", &join, &[]);
     check_frame(
-        "frame-v1-pulse-join-alone",
-        "frame, version 1: a pulse of a gateway that joins alone",
+        "frame-v2-pulse-join-alone",
+        "frame, version 2: a pulse of a gateway that joins alone",
         &join_alone,
         &[],
     );
     check_frame("frame-v1-pulse-leave", "frame, version 1: the last of a gateway", &leave, &[]);
-    check_frame("frame-v1-pulse-awaited", "frame, version 1: one that somebody waits for", &awaited, &[]);
+    check_frame("frame-v2-pulse-awaited", "frame, version 2: one that somebody waits for", &awaited, &[]);
     for (name, command) in samples::commands() {
         let what = format!("frame, version 1: one command, {name}");
         check_frame(&format!("frame-v1-{name}"), &what, &normal, &[command]);
@@ -95,7 +95,7 @@ fn frames_keep_their_bytes() {
 #[test]
 fn event_batches_keep_their_bytes() {
     check("event-batch-v1-clock", "event batch, version 1: only the clock", &samples::empty_batch());
-    check("event-batch-v1-held", "event batch, version 1: a clock that is held", &samples::held_batch());
+    check("event-batch-v2-held", "event batch, version 2: a clock that is held", &samples::held_batch());
     check("event-batch-v1", "event batch, version 1: one of each event", &samples::event_batch());
 }
 
@@ -103,8 +103,8 @@ fn event_batches_keep_their_bytes() {
 fn rows_keep_their_bytes() {
     check("partition-row-v1", "partition row, version 1", &samples::partition_row());
     check(
-        "partition-row-v1-doubt",
-        "partition row, version 1: with a gateway whose clock isn't followed",
+        "partition-row-v2-doubt",
+        "partition row, version 2: with a gateway whose clock isn't followed",
         &samples::doubting_partition_row(),
     );
     check("error-row-v1", "error row, version 1", &samples::error_row());
@@ -132,6 +132,18 @@ fn scheduler_rows_keep_their_bytes() {
 fn earlier<T: Versioned>(name: &str) -> T {
     let text = std::fs::read_to_string(path(name)).expect("a golden file");
     T::decode(&parse(&text)).expect("decode")
+}
+
+/// For a while these were written with the version before.
+#[test]
+fn what_was_written_as_version_1_before_there_was_a_version_2_is_read() {
+    let [.., join_alone, awaited] = samples::headers();
+    for (name, header) in [("join-alone", join_alone), ("awaited", awaited)] {
+        let text = std::fs::read_to_string(path(&format!("frame-v1-pulse-{name}"))).expect("a golden file");
+        assert_eq!(Frame::decode(&parse(&text)).expect("decode").header, header);
+    }
+    assert_eq!(earlier::<EventBatch>("event-batch-v1-held"), samples::held_batch());
+    assert_eq!(earlier::<PartitionRow>("partition-row-v1-doubt"), samples::doubting_partition_row());
 }
 
 #[test]
@@ -196,7 +208,7 @@ proptest! {
         decode_all(&bytes);
         // With a version that is read, so that more than the first bytes are looked at.
         decode_all(&[&[0x92, 1][..], &bytes].concat());
-        decode_all(&[&[0x98, 1][..], &bytes].concat());
+        decode_all(&[&[0x98, 2][..], &bytes].concat());
     }
 
     #[test]

@@ -11,16 +11,19 @@ use super::gateways::{Gateways, News};
 /// Most schedulers that a notice names.
 pub(crate) const MAX_NAMED: usize = 50;
 
-/// A gap and why it is one.
+/// What could not be heard, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blind {
+    /// What nobody heard, however short: schedulers are not judged by it.
     pub(crate) gap: Gap,
+    /// What people are told of it; `None`: nothing, it is too short.
+    pub(crate) told: Option<Gap>,
     pub(crate) reason: BlindReason,
 }
 
 /// What nobody heard between the clock's last time and the one that it may now go to; with frames lost, all that they spanned.
 ///
-/// At most one gap a frame: several are told as the one that spans them.
+/// At most one gap a frame: several are taken for the one that spans them.
 pub(crate) fn find(
     gateways: &Gateways,
     news: &News,
@@ -31,21 +34,25 @@ pub(crate) fn find(
     if before == Timestamp::MIN {
         return None;
     }
-    let tolerance_ms = if news.is_stepped { 0 } else { gateways.hole_ms() };
-    let uncovered = uncovered(gateways, before, reached, tolerance_ms);
+    let unheard = uncovered(gateways, before, reached, 0);
     if news.lost.is_empty() {
-        let reason = if news.is_stepped { BlindReason::ClockStep } else { BlindReason::NoPulse };
-        return uncovered.map(|gap| Blind { gap, reason });
+        let (told, reason) = match news.is_stepped {
+            true => (unheard, BlindReason::ClockStep),
+            false => (uncovered(gateways, before, reached, gateways.hole_ms()), BlindReason::NoPulse),
+        };
+        return unheard.map(|gap| Blind { gap, told, reason });
     }
     let from = news.previous_wall.unwrap_or(before).min(before);
     // A gateway whose clock is far ahead of the others' must not take the partition's clock with it.
     let others = gateways.entries().iter().filter(|entry| entry.live && entry.gateway != header.gateway);
     let others = others.map(|entry| entry.wall.plus_millis(gateways.hole_ms())).max();
     let bound = others.map_or(header.wall, |others| others.min(header.wall));
-    let until = uncovered.map_or(bound, |gap| gap.until.max(bound)).max(before);
-    (until > from).then_some(Blind { gap: Gap { from, until }, reason: BlindReason::LostFrames })
+    let until = unheard.map_or(bound, |gap| gap.until.max(bound)).max(before);
+    let gap = Gap { from, until };
+    (until > from).then_some(Blind { gap, told: Some(gap), reason: BlindReason::LostFrames })
 }
 
+/// What lies between the two times and no gateway covers, pieces of no more than the tolerance left out.
 fn uncovered(gateways: &Gateways, before: Timestamp, reached: Timestamp, tolerance_ms: i64) -> Option<Gap> {
     let mut spans: Vec<_> = gateways.entries().iter().map(|entry| (entry.covered_from, entry.wall)).collect();
     spans.sort_unstable();

@@ -12,6 +12,7 @@ use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
 use super::blindness::{self, Blind};
 use super::errors::{self, Reason};
 use super::gateways::{Arrival, News};
+use super::judging::Opened;
 use super::schedulers::{BadKey, SlotId};
 use super::watermark::Held;
 use super::{PartitionCore, watermark};
@@ -28,19 +29,36 @@ impl PartitionCore {
         };
         self.work.counts.frames += 1;
         // A clock that is in doubt counts nowhere.
-        let header = &FrameHeader { wall: news.wall, ..frame.header.clone() };
-        self.tell_lost(header, &news);
+        let header = FrameHeader { wall: news.wall, ..frame.header.clone() };
+        self.tell_lost(&header, &news);
         let reached = watermark::reached(self.gateways.entries(), self.watermark);
-        if let Some(blind) = blindness::find(&self.gateways, &news, header, self.watermark, reached) {
-            self.blind(position, header, blind);
+        if let Some(blind) = blindness::find(&self.gateways, &news, &header, self.watermark, reached) {
+            self.blind(position, &header, blind);
             self.watermark = self.watermark.max(blind.gap.until);
         }
-        self.commands(position, header, frame, message);
+        self.commands(Opened { position, header, reached, was_held }, 0, frame, message);
+    }
+
+    /// Applies the frame's commands from this one on, and then what its header says; as far as the commit has room.
+    pub(super) fn commands(&mut self, opened: Opened, next: u32, frame: &Frame<'_>, message: &Bytes) {
+        let (position, header) = (opened.position, &opened.header);
+        let skipped = usize::try_from(next).unwrap_or(usize::MAX);
+        for (index, command) in (0_u32..).zip(frame.commands()).skip(skipped) {
+            if self.is_full() {
+                return self.leave_off(opened, index, message);
+            }
+            match command {
+                Ok(command) => self.command(position, header, index, &command, message),
+                Err(error) => {
+                    self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
+                }
+            }
+        }
         if header.kind == FrameKind::Leave {
             self.gateways.leave(header.gateway);
         }
-        self.watermark = self.watermark.max(reached);
-        self.tell_held(was_held);
+        self.watermark = self.watermark.max(opened.reached);
+        self.tell_held(opened.was_held);
         self.tick(position, header);
     }
 
@@ -64,10 +82,10 @@ impl PartitionCore {
         }
     }
 
-    /// Tells every scheduler of the partition that nothing could be heard, and every tenant once.
+    /// Tells every scheduler of the partition that nothing could be heard, and every tenant once, if it was for long enough.
     fn blind(&mut self, position: u64, header: &FrameHeader, blind: Blind) {
-        self.work.counts.blind_gaps += 1;
-        let Blind { gap, reason } = blind;
+        let Blind { gap, told, reason } = blind;
+        self.work.counts.blind_gaps += u64::from(told.is_some());
         let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
         let mut notices: Vec<(SlotId, BlindNotice)> = Vec::new();
         for id in self.schedulers.by_key() {
@@ -75,13 +93,15 @@ impl PartitionCore {
             let Some(state) = slot.state.as_ref().filter(|state| state.registered_at() < gap.until) else {
                 continue;
             };
-            if notices.last().is_none_or(|(_, notice)| notice.tenant != slot.key.tenant) {
-                notices.push((id, self.notice(&slot.key.tenant, gap, reason)));
-            }
-            if let Some((_, notice)) = notices.last_mut().filter(|_| blindness::concerns(state, gap)) {
-                notice.total = notice.total.saturating_add(1);
-                if notice.schedulers.len() < blindness::MAX_NAMED {
-                    notice.schedulers.push(slot.key.scheduler.clone());
+            if let Some(told) = told {
+                if notices.last().is_none_or(|(_, notice)| notice.tenant != slot.key.tenant) {
+                    notices.push((id, self.notice(&slot.key.tenant, told, reason)));
+                }
+                if let Some((_, notice)) = notices.last_mut().filter(|_| blindness::concerns(state, told)) {
+                    notice.total = notice.total.saturating_add(1);
+                    if notice.schedulers.len() < blindness::MAX_NAMED {
+                        notice.schedulers.push(slot.key.scheduler.clone());
+                    }
                 }
             }
             if !self.ahead.contains_key(&id) {
@@ -106,17 +126,6 @@ impl PartitionCore {
 
     fn notice(&self, tenant: &TenantId, gap: Gap, reason: BlindReason) -> BlindNotice {
         BlindNotice { tenant: tenant.clone(), partition: self.partition, gap, reason, schedulers: Vec::new(), total: 0 }
-    }
-
-    fn commands(&mut self, position: u64, header: &FrameHeader, frame: &Frame<'_>, message: &Bytes) {
-        for (index, command) in (0_u32..).zip(frame.commands()) {
-            match command {
-                Ok(command) => self.command(position, header, index, &command, message),
-                Err(error) => {
-                    self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
-                }
-            }
-        }
     }
 
     fn command(&mut self, position: u64, header: &FrameHeader, index: u32, command: &Command<'_>, bytes: &Bytes) {

@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) wall: Timestamp,
     pub(crate) mono_ms: u64,
     pub(crate) live: bool,
-    /// From here to `wall` it pulsed without a hole, a clock step or a lost frame.
+    /// From here to `wall` it pulsed without a hole, a clock step, a lost frame or one that was given up.
     pub(crate) covered_from: Timestamp,
     /// Its wall clock was stepped far forward and is in doubt.
     pub(crate) ahead: Option<ClockAhead>,
@@ -112,7 +112,9 @@ impl Gateways {
                 step_ms = 0;
             }
             news.is_stepped = step_ms.abs() > self.period_ms;
-            let is_whole = mono_ms <= self.hole_ms() && news.lost.is_empty();
+            // Whoever reported in a frame that was given up was told that it was not taken.
+            let gave_up = header.abandoned.iter().any(|given| *given > entry.number && *given < header.number);
+            let is_whole = mono_ms <= self.hole_ms() && news.lost.is_empty() && !gave_up;
             // A clock set back has not stopped its gateway from hearing: it covers again what it covered.
             if is_whole && (!news.is_stepped || step_ms < 0) {
                 covered_from = entry.covered_from.min(news.wall);

@@ -12,7 +12,7 @@ impl PartitionCore {
     pub fn load(&mut self, row: SchedulerRow) {
         let SchedulerRow { key, state, epoch: _, position, outbox } = row;
         if position > self.published {
-            self.work.recovered.extend(outbox.into_iter().map(|event| (position, event)));
+            self.work.recovered.extend(outbox);
         }
         let key = self.schedulers.share_tenant(key);
         let id = self.schedulers.insert(key, state, position);
@@ -25,25 +25,24 @@ impl PartitionCore {
         }
     }
 
+    /// What was found in the rows so far and may never have been published, once it is so many events: to be published before more
+    /// rows are loaded. With 0 whatever there is.
+    #[must_use]
+    pub fn recovered(&mut self, at_least: usize) -> Vec<(u32, EventBatch)> {
+        if self.work.recovered.len() < at_least {
+            return Vec::new();
+        }
+        self.announcer.events_alone(std::mem::take(&mut self.work.recovered))
+    }
+
     /// Ends the loading. What it returns has to be published before the first step: it may never have been.
     #[must_use]
     pub fn recover(&mut self) -> Vec<(u32, EventBatch)> {
-        let mut recovered = std::mem::take(&mut self.work.recovered);
-        let order = |event: &ronda_schemas::event::EventEnvelope| match event {
-            ronda_schemas::event::EventEnvelope::Scheduler(event) => Some(event.key.clone()),
-            _ => None,
-        };
-        // Stable: a row's own events stay in their order.
-        recovered.sort_by_cached_key(|(position, event)| (*position, order(event)));
         self.published = self.cursor;
-        self.work.dirty.sort_unstable();
         let mut dirty = std::mem::take(&mut self.work.dirty);
         self.schedulers.sort(&mut dirty);
         self.work.dirty = dirty;
-        if recovered.is_empty() {
-            return Vec::new();
-        }
-        self.announcer.batches(recovered.into_iter().map(|(_, event)| event).collect(), self.watermark)
+        self.recovered(0)
     }
 
     /// Rows that the cursor has now passed are like all others.

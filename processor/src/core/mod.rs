@@ -1,7 +1,7 @@
 //! The pure core of one partition: no clock, no I/O, no async.
 //!
-//! A commit holds what a run of deliveries changed. Its life: [`PartitionCore::step`], make the commit durable,
-//! [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. When one of
+//! A commit holds what a run of deliveries changed. Its life: [`PartitionCore::step`], publish what goes first, make the commit
+//! durable, [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. When one of
 //! these fails for good, the core is thrown away and built again from the store.
 
 mod blindness;
@@ -36,17 +36,34 @@ pub(crate) use watermark::Held;
 /// What came of some deliveries.
 #[derive(Debug)]
 pub struct Step {
-    /// To be made durable before anything else.
+    /// To be published before the commit, in this order, each with the event partition that it goes to: what rows can't carry.
+    pub publish_first: Vec<(u32, EventBatch)>,
+    /// To be made durable then.
     pub commit: Commit,
-    /// To be published after the commit, in this order, each with the event partition that it goes to.
+    /// To be published after the commit, as above.
     pub publish: Vec<(u32, EventBatch)>,
     /// To be published before the commit: messages that could not be read.
     pub dead_letters: Vec<DeadLetter>,
-    /// How many of the deliveries were taken; the rest is for the next step. 0: the commit became full in the middle of a frame,
-    /// and the next step, with the same deliveries, goes on with it.
+    /// How many of the deliveries are through, and in the commit; the rest is for the next step. 0: the commit became full in the
+    /// middle of a frame, and the next step, with the same deliveries, goes on with it.
     pub consumed: usize,
     /// What there was, counted.
     pub counts: Counts,
+}
+
+impl Step {
+    /// Whether nothing was consumed and nothing came of it: the next step would be no other. A defect.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let commit = &self.commit;
+        let is_empty = commit.rows.is_empty()
+            && commit.occurrences.is_empty()
+            && commit.runs.is_empty()
+            && commit.errors.is_empty()
+            && self.publish_first.is_empty()
+            && self.publish.is_empty();
+        self.consumed == 0 && is_empty
+    }
 }
 
 /// What there was in a step, counted.
@@ -109,7 +126,7 @@ impl PartitionCore {
         let gateways = Gateways::from_rows(&row.gateways, config.pulse_period_ms, config.gateway_silent_periods);
         let announcer = Announcer::new(row.partition, row.partitions, event_partitions, config.pulse_period_ms);
         let mut work = Work::default();
-        work.recovered.extend(row.outbox.iter().cloned().map(|event| (0, event)));
+        work.recovered.extend(row.outbox.iter().cloned());
         Self {
             config,
             partition: row.partition,

@@ -1,8 +1,50 @@
-//! Derived events on their way out: which event partition they go to, and how often each is told the clock.
+//! Derived events on their way out: when they are published, which event partition they go to, and how often each is told the clock.
+//!
+//! As a rule events are published after their commit, and the rows carry them until then. A row can't carry any number of them. What
+//! is too much is published before the commit. That is as safe: an owner that is killed between the two leaves a log of which the next
+//! derives the same events, with the same ids.
 
+use hashbrown::HashMap;
 use ronda_domain::id::hash_of;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{EventBatch, EventEnvelope};
+
+use super::schedulers::SlotId;
+
+/// Most events that one row carries. The largest has some 5 KB: a row of theirs is far from what a store may refuse.
+const MAX_CARRIED: usize = 1_000;
+/// Most events of one batch.
+const MAX_BATCHED: usize = 1_000;
+
+/// The events of one commit, by when they are published.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    /// Before the commit.
+    pub(crate) first: Vec<EventEnvelope>,
+    /// After it.
+    pub(crate) then: Vec<EventEnvelope>,
+    /// These once more, by the row that carries them; `None`: the partition's.
+    pub(crate) outboxes: HashMap<Option<SlotId>, Vec<EventEnvelope>>,
+}
+
+/// Sorts a commit's events. All of a row go the same way, so they stay in their order. A commit that ends in the middle of a frame
+/// has all of them published first: its rows would have to be published again until the frame is through.
+pub(crate) fn sort(events: Vec<(Option<SlotId>, EventEnvelope)>, is_underway: bool) -> Sorted {
+    let mut counts: HashMap<Option<SlotId>, usize> = HashMap::new();
+    for (id, _) in &events {
+        *counts.entry(*id).or_default() += 1;
+    }
+    let mut sorted = Sorted::default();
+    for (id, event) in events {
+        if is_underway || counts.get(&id).is_some_and(|count| *count > MAX_CARRIED) {
+            sorted.first.push(event);
+            continue;
+        }
+        sorted.outboxes.entry(id).or_default().push(event.clone());
+        sorted.then.push(event);
+    }
+    sorted
+}
 
 /// Sorts events into the event queue's partitions.
 #[derive(Debug)]
@@ -20,28 +62,51 @@ impl Announcer {
         Self { source_partition, source_partitions, period_ms: i64::from(period_ms), announced }
     }
 
-    /// The batches to publish: events in their order, and the clock alone where a period has passed since it was last told.
+    /// The batches to publish: events in their order, and the clock alone where a period has passed since it was last told. Of several
+    /// batches for one partition only the last tells the clock: what it says is judged has been told by then.
     pub(crate) fn batches(&mut self, events: Vec<EventEnvelope>, watermark: Timestamp) -> Vec<(u32, EventBatch)> {
+        let mut batches = Vec::new();
+        for (partition, mut events) in self.by_partition(events) {
+            let announced = &mut self.announced[partition];
+            if events.is_empty() && watermark.millis_since(*announced) < self.period_ms {
+                continue;
+            }
+            *announced = watermark;
+            let last = events.split_off(events.len().saturating_sub(MAX_BATCHED));
+            self.cut(partition, events, &mut batches);
+            batches.push(self.batch(partition, last, watermark));
+        }
+        batches
+    }
+
+    /// The batches to publish when there is more to come before the clock may be told.
+    pub(crate) fn events_alone(&self, events: Vec<EventEnvelope>) -> Vec<(u32, EventBatch)> {
+        let mut batches = Vec::new();
+        for (partition, events) in self.by_partition(events) {
+            self.cut(partition, events, &mut batches);
+        }
+        batches
+    }
+
+    fn by_partition(&self, events: Vec<EventEnvelope>) -> impl Iterator<Item = (usize, Vec<EventEnvelope>)> + use<> {
         let mut sorted: Vec<Vec<EventEnvelope>> = self.announced.iter().map(|_| Vec::new()).collect();
         for event in events {
             let partition = self.partition_of(&event);
             sorted[partition].push(event);
         }
-        let mut batches = Vec::new();
-        for (partition, (events, announced)) in sorted.into_iter().zip(&mut self.announced).enumerate() {
-            if events.is_empty() && watermark.millis_since(*announced) < self.period_ms {
-                continue;
-            }
-            *announced = watermark;
-            let batch = EventBatch {
-                source_partition: self.source_partition,
-                source_partitions: self.source_partitions,
-                watermark,
-                events,
-            };
-            batches.push((u32::try_from(partition).unwrap_or(0), batch));
+        sorted.into_iter().enumerate()
+    }
+
+    fn cut(&self, partition: usize, mut events: Vec<EventEnvelope>, batches: &mut Vec<(u32, EventBatch)>) {
+        while !events.is_empty() {
+            let rest = events.split_off(events.len().min(MAX_BATCHED));
+            batches.push(self.batch(partition, std::mem::replace(&mut events, rest), Timestamp::MIN));
         }
-        batches
+    }
+
+    fn batch(&self, partition: usize, events: Vec<EventEnvelope>, watermark: Timestamp) -> (u32, EventBatch) {
+        let (source_partition, source_partitions) = (self.source_partition, self.source_partitions);
+        (u32::try_from(partition).unwrap_or(0), EventBatch { source_partition, source_partitions, watermark, events })
     }
 
     /// A tenant's events all go through one partition; the operator's through the first.

@@ -1,7 +1,7 @@
 //! One step: deliveries in, one commit out.
 
 use bytes::Bytes;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use ronda_domain::record::{OccurrenceRecord, RunRecord};
 use ronda_schemas::codec::DecodeError;
 use ronda_schemas::event::{EventEnvelope, SchedulerEvent, SchedulerSummary};
@@ -10,6 +10,7 @@ use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow};
 use ronda_store::port::Commit;
 
 use super::errors::cut;
+use super::outbox::{self, Sorted};
 use super::schedulers::SlotId;
 use super::{Counts, PartitionCore, Step};
 use crate::dead_letter::DeadLetter;
@@ -28,8 +29,8 @@ pub(super) struct Work {
     pub(super) errors: Vec<ErrorRow>,
     pub(super) dead_letters: Vec<DeadLetter>,
     pub(super) counts: Counts,
-    /// Events that a former owner may not have published, with their rows' positions.
-    pub(super) recovered: Vec<(u64, EventEnvelope)>,
+    /// Events that a former owner may not have published.
+    pub(super) recovered: Vec<EventEnvelope>,
 }
 
 impl Work {
@@ -38,15 +39,11 @@ impl Work {
         self.events.len() + self.occurrences.len() + self.runs.len() + self.errors.len()
     }
 
-    /// Takes out what can't be in a commit that ends in the middle of a frame: all of the schedulers that are not through with
-    /// the frame, and what the partition's own row would carry.
+    /// Takes out what can't be in a commit that ends in the middle of a frame: the rows of schedulers that are not through with it.
     fn keep_back(&mut self, unfinished: &HashSet<SlotId>) -> Self {
-        let is_unfinished = |id: &SlotId| unfinished.contains(id);
         Self {
-            dirty: self.dirty.extract_if(.., |id| is_unfinished(id)).collect(),
-            events: self.events.extract_if(.., |(id, _)| id.as_ref().is_none_or(is_unfinished)).collect(),
-            occurrences: self.occurrences.extract_if(.., |(id, _)| is_unfinished(id)).collect(),
-            runs: self.runs.extract_if(.., |(id, _)| is_unfinished(id)).collect(),
+            dirty: self.dirty.extract_if(.., |id| unfinished.contains(id)).collect(),
+            touched: std::mem::take(&mut self.touched),
             ..Self::default()
         }
     }
@@ -57,10 +54,13 @@ impl PartitionCore {
     pub fn step(&mut self, deliveries: &[(u64, Bytes)]) -> Step {
         let mut consumed = 0;
         for (position, message) in deliveries {
-            if *position > self.cursor {
-                self.deliver(*position, message);
+            if *position <= self.cursor {
+                consumed += 1;
+                continue;
             }
+            self.deliver(*position, message);
             if self.underway.is_some() {
+                // The stored cursor stays before this run of deliveries: those that are through come again, and are passed over.
                 consumed = 0;
                 break;
             }
@@ -165,25 +165,20 @@ impl PartitionCore {
     fn close(&mut self) -> Step {
         let mut work = std::mem::take(&mut self.work);
         match &self.underway {
-            Some(underway) => self.work = work.keep_back(&underway.unfinished()),
+            Some(underway) => {
+                let unfinished = self.unfinished(underway, &work.dirty);
+                self.work = work.keep_back(&unfinished);
+            }
             None => self.gateways.forget(self.watermark),
         }
         work.counts.events = u64::try_from(work.events.len()).unwrap_or(u64::MAX);
-        let mut outboxes: HashMap<SlotId, Vec<EventEnvelope>> = HashMap::new();
-        let mut outbox = Vec::new();
-        let mut events = Vec::with_capacity(work.events.len());
-        for (id, event) in work.events {
-            match id {
-                Some(id) => outboxes.entry(id).or_default().push(event.clone()),
-                None => outbox.push(event.clone()),
-            }
-            events.push(event);
-        }
-        if events.is_empty() && self.underway.is_none() {
-            // Nothing to publish: a restart has nothing to publish again.
+        let Sorted { first, then, mut outboxes } = outbox::sort(work.events, self.underway.is_some());
+        if then.is_empty() && self.underway.is_none() {
+            // Nothing to publish after the commit: a restart has nothing to publish again.
             self.published = self.cursor;
         }
-        let rows = work.dirty.iter().map(|id| self.row(*id, outboxes.remove(id).unwrap_or_default())).collect();
+        let outbox = outboxes.remove(&None).unwrap_or_default();
+        let rows = work.dirty.iter().map(|id| self.row(*id, outboxes.remove(&Some(*id)).unwrap_or_default())).collect();
         let removed = self.remove_published();
         let partition = self.partition_row();
         self.last.clone_from(&partition);
@@ -201,8 +196,9 @@ impl PartitionCore {
             errors: work.errors,
         };
         self.note_deleted(&work.dirty);
-        let publish = self.announcer.batches(events, watermark);
-        Step { commit, publish, dead_letters: work.dead_letters, consumed: 0, counts: work.counts }
+        let publish_first = self.announcer.events_alone(first);
+        let publish = self.announcer.batches(then, watermark);
+        Step { publish_first, commit, publish, dead_letters: work.dead_letters, consumed: 0, counts: work.counts }
     }
 
     fn row(&self, id: SlotId, outbox: Vec<EventEnvelope>) -> SchedulerRow {

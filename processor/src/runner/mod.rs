@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ronda_queue::{Queue, QueueError};
 use ronda_runtime::{CancellationToken, Health};
-use ronda_store::error::StoreError;
+use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{PartitionStore, Retention};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::config::{Config, ConfigError};
 use partition::Owner;
 use pause::Backoff;
-use vitals::Vitals;
+use vitals::{Trouble, Vitals};
 
 /// First and longest wait before a partition is taken up again.
 const RESTART: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
@@ -52,9 +52,28 @@ pub enum ProcessorError {
     /// It was told to stop while it was trying again.
     #[error("stopped before the backend came back; what is not committed will be read again")]
     Stopped,
+    /// A defect in the processor itself: it would go round for ever.
+    #[error(
+        "nothing came of the message at position {position}, and it is not through; it is started again from the last commit"
+    )]
+    NoProgress {
+        /// Where in the command queue.
+        position: u64,
+    },
     /// A defect in the processor itself.
     #[error("the partition's task panicked; it is started again from the last commit")]
     Panicked,
+}
+
+impl ProcessorError {
+    /// Whether the same log leads to it again and again.
+    const fn is_defect(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error.kind, StoreErrorKind::Invalid),
+            Self::Encode(_) | Self::NoProgress { .. } | Self::Panicked => true,
+            Self::Config(_) | Self::Queue { .. } | Self::NoPositions | Self::Stopped => false,
+        }
+    }
 }
 
 /// A processor of all partitions of a command queue. `S` is the store, usually `dyn Store`.
@@ -123,11 +142,13 @@ where
             Err(_) => ProcessorError::Panicked,
         };
         shared.vitals.set_ready(partition, false);
+        shared.vitals.set_trouble(partition, Trouble { text: error.to_string(), is_lasting: error.is_defect() });
         telemetry::restarted(partition);
         tracing::error!(partition, error = %error, "a partition stopped; it will be taken up again");
         if shared.vitals.commits(partition) != commits {
             backoff.reset();
         }
+        // A restart of the process would do no better, and would stop the other partitions, too: readiness tells it.
         shared.vitals.beat_of(partition);
         if !backoff.wait(None, &cancel).await {
             return;

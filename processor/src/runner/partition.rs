@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ronda_domain::time::Timestamp;
 use ronda_queue::{Delivery, Position, QueueError, ReceiveLimit, Receiver, Token};
 use ronda_runtime::CancellationToken;
+use ronda_schemas::event::EventBatch;
 use ronda_schemas::frame::{Frame, FrameKind};
 use ronda_store::error::StoreErrorKind;
 use ronda_store::port::{Commit, PartitionStore, Retention};
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::pause::{Backoff, Stopwatch, pause};
+use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
 use crate::core::{PartitionCore, Step};
 
@@ -23,6 +25,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 const BEAT: Duration = Duration::from_secs(5);
 /// Commits are this far apart where somebody waits for one.
 const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
+/// Events that a former owner may have left unpublished are published while rows are loaded, so many at a time.
+const RECOVER_EVENTS: usize = 1_000;
 /// Steps over fewer message bytes run on the loop's own thread: they take less time than the way to another.
 const INLINE_BYTES: usize = 32 * 1024;
 
@@ -81,13 +85,15 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             after = Some(last.key.clone());
             for row in rows {
                 core.load(row);
+                // Never more in memory than that and one row's: a partition that is taken up again and again would not get further.
+                self.publish(core.recovered(RECOVER_EVENTS)).await?;
             }
             self.beat();
             if self.cancel.is_cancelled() {
                 return Err(ProcessorError::Stopped);
             }
         }
-        publish::events(&shared.events, core.recover(), &self.cancel, || self.beat()).await?;
+        self.publish(core.recover()).await?;
         telemetry::state(self.partition, &core);
         Ok((core, cursor))
     }
@@ -107,12 +113,12 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         let config = &self.shared.config;
         let limit = ReceiveLimit { messages: config.receive_messages, bytes: config.receive_bytes };
         let mut deliveries = loop {
-            self.beat();
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(None),
                 received = receiver.receive(limit) => break received.map_err(commands)?,
-                _ = pause(BEAT, &self.cancel) => {}
+                // There is nothing to do.
+                _ = pause(BEAT, &self.cancel) => self.beat(),
             }
         };
         self.collect(receiver, limit, &mut deliveries).await?;
@@ -167,9 +173,14 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             tokens.push(delivery.token);
         }
         while !messages.is_empty() {
+            telemetry::unapplied(self.partition, oldest(&messages));
             let (step, rest);
             (core, step, rest) = compute(core, messages).await?;
             messages = rest;
+            if step.is_idle() {
+                let position = messages.first().map_or(0, |(position, _)| *position);
+                return Err(ProcessorError::NoProgress { position });
+            }
             let consumed = step.consumed;
             self.finish(&mut core, step).await?;
             if let Some(through) = tokens.drain(..consumed.min(tokens.len())).next_back()
@@ -181,26 +192,32 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             self.beat();
             if core.is_underway() && self.cancel.is_cancelled() {
                 // The next owner goes on: what is written of the frame is ahead of the cursor.
-                break;
+                return Ok(core);
             }
         }
+        telemetry::unapplied(self.partition, None);
         Ok(core)
     }
 
     /// Makes a step durable and known.
     async fn finish(&self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
-        let Step { commit, publish: batches, dead_letters, consumed: _, counts } = step;
+        let Step { publish_first, commit, publish: batches, dead_letters, consumed: _, counts } = step;
         telemetry::stepped(&counts, dead_letters.len());
         let shared = &self.shared;
         publish::dead_letters(&shared.dead_letters, dead_letters, &self.cancel, || self.beat()).await?;
+        self.publish(publish_first).await?;
         self.commit(commit).await?;
         core.committed();
-        publish::events(&shared.events, batches, &self.cancel, || self.beat()).await?;
+        self.publish(batches).await?;
         core.published();
         telemetry::state(self.partition, core);
         shared.vitals.set_held(self.partition, core.held());
         self.clock.send_replace(core.watermark());
         Ok(())
+    }
+
+    async fn publish(&self, batches: Vec<(u32, EventBatch)>) -> Result<(), ProcessorError> {
+        publish::events(&self.shared.events, batches, &self.cancel, || self.beat()).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), ProcessorError> {
@@ -213,6 +230,8 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
                 return Err(error.into());
             }
             tracing::warn!(partition = self.partition, error = %error, "a commit failed; trying again");
+            let text = format!("the store takes no commits: {error}");
+            self.shared.vitals.set_trouble(self.partition, Trouble { text, is_lasting: false });
             if !backoff.wait(error.retry_after, &self.cancel).await {
                 return Err(ProcessorError::Stopped);
             }
@@ -233,6 +252,12 @@ fn is_awaited(message: &[u8]) -> bool {
 }
 
 type Messages = Vec<(u64, Bytes)>;
+
+/// When the oldest frame among them was closed.
+fn oldest(messages: &Messages) -> Option<Timestamp> {
+    let wall = |message: &Bytes| Some(Frame::decode(message).ok()?.header.wall);
+    messages.iter().find_map(|(_, message)| wall(message))
+}
 
 /// Runs a step, away from the loop's thread when it may take long. Answers the messages that are left for the next one.
 async fn compute(

@@ -35,6 +35,11 @@ pub(super) fn describe() {
         Unit::Seconds,
         "How far the partition's clock is ahead of its slowest gateway's, once that is more than a gap: nothing is judged so long"
     );
+    describe_gauge!(
+        "ronda_processor_oldest_unapplied_timestamp_seconds",
+        Unit::Seconds,
+        "When the oldest frame was closed that was received and is in no commit yet, in Unix time; 0: there is none"
+    );
     describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
     describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
 }
@@ -54,6 +59,12 @@ pub(super) fn stepped(counts: &Counts, dead_letters: usize) {
 pub(super) fn committed(seconds: f64) {
     counter!("ronda_processor_commits_total").increment(1);
     histogram!("ronda_processor_commit_seconds").record(seconds);
+}
+
+/// When the oldest frame was closed that waits to be applied.
+pub(super) fn unapplied(partition: u32, oldest: Option<Timestamp>) {
+    gauge!("ronda_processor_oldest_unapplied_timestamp_seconds", "partition" => partition.to_string())
+        .set(oldest.map_or(0.0, |oldest| as_f64(oldest.as_millis()) / 1_000.0));
 }
 
 pub(super) fn state(partition: u32, core: &PartitionCore) {

@@ -24,6 +24,16 @@ struct Partition {
     is_ready: AtomicBool,
     commits: AtomicU64,
     held: Mutex<Option<Held>>,
+    /// Until the next commit.
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What keeps a partition from committing.
+#[derive(Clone)]
+pub(super) struct Trouble {
+    pub(super) text: String,
+    /// Whether it comes again however often the partition is taken up.
+    pub(super) is_lasting: bool,
 }
 
 impl Vitals {
@@ -36,7 +46,7 @@ impl Vitals {
         self.partitions.get(usize::try_from(partition).ok()?)
     }
 
-    /// The partition's loop came round.
+    /// The partition has come further, waits for something outside, or has nothing to do.
     pub(super) fn beat_of(&self, partition: u32) {
         if let Some(one) = self.of(partition) {
             one.has_beaten.store(true, Ordering::Relaxed);
@@ -57,6 +67,13 @@ impl Vitals {
         self.tell()
     }
 
+    /// The partition's owner can't commit, or has stopped.
+    pub(super) fn set_trouble(&self, partition: u32, trouble: Trouble) {
+        let Some(one) = self.of(partition) else { return };
+        *one.trouble.lock() = Some(trouble);
+        self.tell();
+    }
+
     /// The partition's clock stands still because a gateway's is behind it, or no longer does.
     pub(super) fn set_held(&self, partition: u32, held: Option<Held>) {
         let Some(one) = self.of(partition) else { return };
@@ -66,8 +83,8 @@ impl Vitals {
         }
     }
 
-    /// Whether all are up. One whose clock is held goes on taking what comes in, so it is ready all the same, and says why it
-    /// judges nothing.
+    /// Whether all are up, and none is stopped by what only another release mends. One that waits for its store, or whose clock is held,
+    /// is ready all the same, because what comes in is kept; it says why it comes no further.
     fn tell(&self) -> bool {
         let numbered = || (0_u32..).zip(&self.partitions);
         let waiting: Vec<String> = numbered()
@@ -75,6 +92,13 @@ impl Vitals {
             .map(|(partition, _)| partition.to_string())
             .collect();
         let up = (!waiting.is_empty()).then(|| format!("not yet up: partitions {}", waiting.join(", ")));
+        let troubles: Vec<_> =
+            numbered().filter_map(|(partition, one)| Some((partition, one.trouble.lock().clone()?))).collect();
+        let is_ready = waiting.is_empty() && !troubles.iter().any(|(_, trouble)| trouble.is_lasting);
+        let troubles = troubles.into_iter().map(|(partition, Trouble { text, is_lasting })| match is_lasting {
+            true => format!("partition {partition} comes no further: {text}; see docs/operations.md"),
+            false => format!("partition {partition}: {text}"),
+        });
         let held = numbered().filter_map(|(partition, one)| Some((partition, (*one.held.lock())?)));
         let held = held.map(|(partition, held)| {
             let (clock, wall) = (format_rfc3339(held.clock), format_rfc3339(held.wall));
@@ -83,14 +107,17 @@ impl Vitals {
                  docs/operations.md"
             )
         });
-        let reasons: Vec<String> = up.into_iter().chain(held).collect();
-        self.component.set_ready(waiting.is_empty(), reasons.join("; "));
+        let reasons: Vec<String> = up.into_iter().chain(troubles).chain(held).collect();
+        self.component.set_ready(is_ready, reasons.join("; "));
         waiting.is_empty()
     }
 
     pub(super) fn committed(&self, partition: u32) {
-        if let Some(one) = self.of(partition) {
-            one.commits.fetch_add(1, Ordering::Relaxed);
+        let Some(one) = self.of(partition) else { return };
+        one.commits.fetch_add(1, Ordering::Relaxed);
+        let before = one.trouble.lock().take();
+        if before.is_some() {
+            self.tell();
         }
     }
 

@@ -198,15 +198,18 @@ impl Stage {
     }
 
     pub fn take(&mut self, message: Bytes) {
-        self.position += 1;
-        let deliveries = [(self.position, message)];
-        loop {
+        self.take_together([message]);
+    }
+
+    /// Takes messages that were received together, as the runner does.
+    pub fn take_together(&mut self, messages: impl IntoIterator<Item = Bytes>) {
+        let mut deliveries: Vec<_> = (self.position + 1..).zip(messages).collect();
+        self.position += u64::try_from(deliveries.len()).unwrap();
+        while !deliveries.is_empty() {
             let step = self.core.step(&deliveries);
-            let is_through = step.consumed == 1;
+            assert!(!step.is_idle(), "a step that comes no further comes no further for ever");
+            deliveries.drain(..step.consumed);
             self.finish(step);
-            if is_through {
-                return;
-            }
         }
     }
 
@@ -214,8 +217,10 @@ impl Stage {
         assert!(self.shadow.write(&step.commit, usize::MAX));
         self.core.committed();
         self.dead_letters.extend(step.dead_letters);
-        self.events.extend(step.publish.iter().flat_map(|(_, batch)| batch.events.clone()));
-        self.batches.extend(step.publish);
+        for published in [step.publish_first, step.publish] {
+            self.events.extend(published.iter().flat_map(|(_, batch)| batch.events.clone()));
+            self.batches.extend(published);
+        }
         self.core.published();
         self.commits.push(step.commit);
     }

@@ -29,7 +29,10 @@ fn write(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<(), Store
     transaction.fence(&key::partition_epoch(own.partition), own.epoch, &format!("partition {}", own.partition))?;
     for row in &commit.rows {
         transaction.set_indexed(key::index(&row.key), row.state.is_some())?;
-        put(transaction, Table::Rows, place_of(&row.key), row)?;
+        put(transaction, Table::Rows, place_of(&row.key), row).map_err(|error| {
+            let SchedulerKey { tenant, scheduler } = &row.key;
+            StoreError { message: format!("scheduler {tenant}/{scheduler}: {}", error.message), ..error }
+        })?;
     }
     for removed in &commit.removed {
         transaction.set_indexed(key::index(removed), false)?;
