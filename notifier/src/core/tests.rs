@@ -359,6 +359,24 @@ fn a_scheduler_that_changed_while_it_was_due_still_keeps_the_night_open() {
 }
 
 #[test]
+fn a_night_waits_for_schedulers_that_are_still_to_be_read_anew() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.pass(MINUTE);
+    rig.reads_nothing = true;
+    rig.tags("nightly");
+    rig.pass(MINUTE);
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(6, 1);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["Night watch, 2026-11-24: under way"]);
+    rig.reads_nothing = false;
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible()[1], "🟢 *Night watch, 2026-11-24*: all clear");
+}
+
+#[test]
 fn a_silence_that_began_before_the_night_is_still_its_problem_after_a_restart() {
     let mut rig = Rig::night();
     rig.watches("worker", 600);
@@ -491,7 +509,7 @@ fn another_kind_of_problem_is_a_reply_that_keeps_what_was_said_before() {
     let visible = rig.visible();
     assert_eq!(visible[0], "🟠 *billing* did not start (production)");
     assert!(visible[1].starts_with("↳ ↪️ *billing* did not start, due "), "{visible:?}");
-    assert!(visible[1].contains("; before that it was failed, "), "{visible:?}");
+    assert!(visible[1].contains("; before that it failed, "), "{visible:?}");
     for message in &rig.slack.messages {
         assert!(message.content.plain.contains("disk full"), "{}", message.content.plain);
     }

@@ -204,7 +204,7 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
             if let Subject::Occurrence { due } = change.subject {
                 line.extend([Span::text(", due "), Span::Time(due)]);
             }
-            line.push(Span::text(format!("; before that it was {}", word(before.to))));
+            line.push(Span::text(format!("; before that it{}", wrong(before))));
             line.extend(before.ended_at.into_iter().flat_map(|at| [Span::text(", "), Span::Time(at)]));
             line
         }

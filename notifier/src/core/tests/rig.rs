@@ -17,7 +17,7 @@ use ronda_store::port::HistoryEntry;
 use crate::board::{Night, Window};
 use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
 use crate::config::{Board, Config};
-use crate::core::{Core, Request};
+use crate::core::{Core, NightToRead, Request};
 use crate::intake::Now;
 use crate::shard::Shard;
 use crate::surface::Outcome;
@@ -147,6 +147,9 @@ pub(super) struct Rig {
     records: Vec<(SchedulerKey, OccurrenceRecord)>,
     stored: Vec<(String, Vec<u8>)>,
     events: u64,
+    /// The store has no time for schedulers that changed.
+    pub(super) reads_nothing: bool,
+    reloads: Vec<(NightToRead, Vec<SchedulerKey>)>,
 }
 
 impl Rig {
@@ -163,6 +166,8 @@ impl Rig {
             records: Vec::new(),
             stored: Vec::new(),
             events: 0,
+            reads_nothing: false,
+            reloads: Vec::new(),
         }
     }
 
@@ -263,7 +268,9 @@ impl Rig {
             }
             self.core.all_read(&night);
         }
-        for (night, keys) in self.core.take_reloads() {
+        self.reloads.extend(self.core.take_reloads());
+        let reloads = if self.reads_nothing { Vec::new() } else { std::mem::take(&mut self.reloads) };
+        for (night, keys) in reloads {
             for row in self.rows.iter().filter(|row| keys.contains(&row.key)) {
                 let history = self.history(row, &night.window);
                 self.core.read(night.board, &night.window, row, Some(&history));
