@@ -5,15 +5,15 @@ use ronda_domain::time::Timestamp;
 use crate::config::Config;
 use crate::hash::fnv64;
 use crate::intake::Now;
+use crate::render;
 use crate::shard::Shard;
 use crate::surface::{AlertFacts, DigestEntry, DigestFacts, Facts, Phase, ReplyFacts, ReplyWhat, Surface};
 
-/// Most alerts that a digest keeps by name; the others are counted, and their own rows stay.
+/// Most alerts that a digest follows; of the others it counts those that are over, and their own rows stay. All are named: those
+/// for which the digest has no room in replies below it.
 const MAX_ENTRIES: usize = 500;
-
-/// So many of them have room in the digest itself; further ones are named in replies below it, so many in each.
-const NAMED: usize = 50;
-const NAMES_A_REPLY: usize = 100;
+/// What the names in one reply may come to, in bytes as they are sent.
+const MAX_REPLY_BYTES: usize = 5_500;
 /// A digest takes in more for so many storm windows after it was first seen: what comes later is worth a new post, which
 /// somebody notices.
 const OPEN_WINDOWS: u64 = 3;
@@ -105,6 +105,8 @@ fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], 
     }
     let Some(Facts::Digest(before)) = shard.get(key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();
+    let known = facts.entries.len();
+    let mut unfollowed = Vec::new();
     for alert_key in waiting {
         let Some(Facts::Alert(alert)) = shard.get(alert_key).map(|surface| &surface.facts) else { continue };
         facts.opened_at = facts.opened_at.min(alert.opened_at);
@@ -113,43 +115,71 @@ fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], 
         } else {
             facts.more += 1;
             facts.more_ended += u32::from(alert.ended.is_some());
+            unfollowed.push(alert.summary.name.clone());
         }
         shard.change(alert_key, |surface| surface.folded_into = Some(key.to_owned()));
     }
-    name_the_others(shard, key, &facts, now);
+    let without_room = facts.entries.iter().skip(known.max(render::digest_room(&facts.entries)));
+    let below = without_room.map(|entry| entry.name.clone()).chain(unfollowed).collect();
+    name_below(shard, key, below, now);
     shard.change(key, |surface| surface.desire_with_others(Facts::Digest(facts), now.wall_ms, now.mono_ms));
 }
 
-/// Replies below a digest that name those for which it has no room.
-fn name_the_others(shard: &mut Shard, key: &str, facts: &DigestFacts, now: Now) {
-    let Some(channel) = shard.get(key).map(|surface| surface.channel.clone()) else { return };
-    let others: Vec<Box<str>> = facts.entries.iter().skip(NAMED).map(|entry| entry.name.clone()).collect();
-    for (number, names) in others.chunks(NAMES_A_REPLY).enumerate() {
-        let reply_key = format!("r/{:016x}/names-{number}", fnv64(key));
-        let what = ReplyWhat::Names { names: names.to_vec() };
-        let names = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what }));
-        if shard.get(&reply_key).is_some() {
-            shard.change(&reply_key, |surface| surface.desire_with_others(names, now.wall_ms, now.mono_ms));
-        } else {
-            let not_before = now.mono_ms + 1_000;
-            let mut reply = Surface::new(reply_key, channel.clone(), names, now.wall_ms, not_before);
-            reply.parent = Some(key.to_owned());
-            shard.insert(reply);
-        }
+/// Names alerts below a digest, after those that are named there.
+fn name_below(shard: &mut Shard, digest: &str, below: Vec<Box<str>>, now: Now) {
+    if below.is_empty() {
+        return;
     }
+    let reply_key = |number: usize| format!("r/{:016x}/names-{number}", fnv64(digest));
+    let mut number = 0;
+    while shard.get(&reply_key(number + 1)).is_some() {
+        number += 1;
+    }
+    let mut names = match shard.get(&reply_key(number)).map(|surface| &surface.facts) {
+        Some(Facts::Reply(reply)) => match &reply.what {
+            ReplyWhat::Names { names } => names.clone(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    let mut bytes: usize = names.iter().map(|name| render::name_bytes(name)).sum();
+    for name in below {
+        let size = render::name_bytes(&name);
+        if bytes + size > MAX_REPLY_BYTES {
+            put_names(shard, digest, reply_key(number), std::mem::take(&mut names), now);
+            number += 1;
+            bytes = 0;
+        }
+        bytes += size;
+        names.push(name);
+    }
+    put_names(shard, digest, reply_key(number), names, now);
+}
+
+fn put_names(shard: &mut Shard, digest: &str, key: String, names: Vec<Box<str>>, now: Now) {
+    let Some(channel) = shard.get(digest).map(|surface| surface.channel.clone()) else { return };
+    let facts = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what: ReplyWhat::Names { names } }));
+    if shard.get(&key).is_some() {
+        shard.change(&key, |surface| surface.desire_with_others(facts, now.wall_ms, now.mono_ms));
+        return;
+    }
+    let mut reply = Surface::new(key, channel, facts, now.wall_ms, now.mono_ms + 1_000);
+    reply.parent = Some(digest.to_owned());
+    shard.insert(reply);
 }
 
 /// Brings a digest up to date with one of its alerts.
 pub(crate) fn follow(shard: &mut Shard, alert_key: &str, now: Now) {
     let Some(surface) = shard.get(alert_key) else { return };
     let (Some(digest_key), Facts::Alert(alert)) = (surface.folded_into.clone(), &surface.facts) else { return };
-    let entry = entry(alert_key, alert);
+    let (status, subject, ended) = (alert.now.to, alert.now.subject.clone(), alert.ended.is_some());
     let Some(Facts::Digest(before)) = shard.get(&digest_key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();
     match facts.entries.iter_mut().find(|slot| slot.surface == alert_key) {
-        Some(slot) => *slot = entry,
+        // Names stay as they were: so does who has room.
+        Some(slot) => (slot.status, slot.subject, slot.ended) = (status, subject, ended),
         // An alert ends once, and nothing of it follows.
-        None => facts.more_ended = facts.more.min(facts.more_ended + u32::from(entry.ended)),
+        None => facts.more_ended = facts.more.min(facts.more_ended + u32::from(ended)),
     }
     shard.change(&digest_key, |surface| surface.desire_with_others(Facts::Digest(facts), now.wall_ms, now.mono_ms));
 }

@@ -199,7 +199,8 @@ async fn without_a_token_it_goes_to_the_terminal_and_once_there_is_one_to_slack(
     let dir = tempfile::tempdir().unwrap();
     let screen = Screen::default();
     let text = || String::from_utf8(screen.0.lock().clone()).unwrap();
-    let terminal = Arc::new(TerminalChannel::new(Box::new(screen.clone())));
+    let terminal =
+        Arc::new(TerminalChannel::new(Box::new(screen.clone()), Arc::new(SystemClock::new()), "Asia/Jakarta"));
     let running = Running::start_in(dir.path(), terminal, "the terminal");
     running.publish("opened", opened()).await;
     until("the alert on the terminal", || text().contains("Nightly billing failed")).await;

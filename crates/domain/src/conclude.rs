@@ -30,10 +30,17 @@ pub(crate) fn run_record(run: &Run, subject: Subject, verdict: Verdict) -> RunRe
     }
 }
 
-/// The beginning of a text, cut between characters.
-fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    end.and_then(|end| text.get(..end)).unwrap_or_default()
+/// What follows the beginning of a text that was cut.
+const ELLIPSIS: &str = "…";
+
+/// The beginning of a text, cut between characters, and marked as such.
+fn cut(text: &str, max: usize) -> Box<str> {
+    if text.len() <= max {
+        return text.into();
+    }
+    let end = (0..=max.saturating_sub(ELLIPSIS.len())).rev().find(|end| text.is_char_boundary(*end));
+    let head = end.and_then(|end| text.get(..end)).unwrap_or_default();
+    [head, ELLIPSIS].concat().into()
 }
 
 fn push(effects: &mut Effects, id: impl Into<Box<str>>, at: Timestamp, kind: EventKind) {
@@ -103,7 +110,7 @@ impl Scheduler {
             late_start_ms: entry.late_start_ms(),
             stale: entry.stale,
             run_id: run.map(|run| run.id.as_str().into()),
-            error: error.map(|error| cut(error, MAX_EVENT_ERROR_BYTES).into()),
+            error: error.map(|error| cut(error, MAX_EVENT_ERROR_BYTES)),
             exit_code: detail.and_then(|detail| detail.exit_code),
             duration_ms: end.and_then(|end| end.duration_ms).or(ours),
         }
@@ -227,9 +234,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_error_is_cut_between_characters() {
-        assert_eq!(cut("abc", 500), "abc");
-        assert_eq!(cut("aéé", 2), "a");
-        assert_eq!(cut("aéé", 3), "aé");
+    fn a_long_error_is_cut_between_characters_and_says_so() {
+        assert_eq!(&*cut("abc", 3), "abc");
+        assert_eq!(&*cut("abcdef", 5), "ab…");
+        assert_eq!(&*cut("aéééé", 7), "aé…");
     }
 }

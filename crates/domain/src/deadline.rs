@@ -21,10 +21,7 @@ pub fn next_deadline(state: &Scheduler) -> Option<Timestamp> {
     });
     let running = state.runs.iter().filter(|run| run.status() == Some(OccurrenceStatus::Running));
     let runs = running.filter_map(|run| state.run_deadline(run)).map(|(deadline, _)| after(deadline));
-    let silence = match state.open_silence() {
-        Some(_) => None,
-        None => state.silence_deadline().map(|(deadline, _)| after(deadline)),
-    };
+    let silence = state.silence_deadline().map(|(deadline, _)| after(deadline));
     facts.into_iter().chain(start).chain(runs).chain(silence).min()
 }
 

@@ -61,11 +61,6 @@ pub enum Refusal {
         "a run of this id has ended already; give every run an id of its own, such as a UUID or the time of its start"
     )]
     RunAlreadyEnded,
-    /// It is about a run that was given up because too many were open at once.
-    #[error(
-        "too many runs were open at once, and this one is forgotten; report the end of every run, or set max_run_seconds"
-    )]
-    RunForgotten,
 }
 
 impl Refusal {
@@ -76,7 +71,6 @@ impl Refusal {
             Self::UnknownScheduler => "unknown_scheduler",
             Self::InvalidRunId => "invalid_run_id",
             Self::RunAlreadyEnded => "run_already_ended",
-            Self::RunForgotten => "run_forgotten",
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::effects::{Effects, Refusal};
 use crate::forget::{has_ended, is_same};
 use crate::id::{MessageId, RunId, check_run_id};
-use crate::input::{HeartbeatReport, ReportedStatus, StatusReport};
+use crate::input::{HeartbeatReport, StatusReport};
 use crate::limits::{MAX_KEPT_RUNS, MAX_PENDING};
 use crate::record::{OccurrenceStatus, Progress};
 use crate::run::{End, Run, hash_message, hash_run};
@@ -31,7 +31,11 @@ impl Scheduler {
                 (made.as_str(), false)
             }
         };
-        let refusal = if named { self.refusal(id, report.status, at) } else { None };
+        if report.status.is_terminal() && at > self.horizon {
+            self.take_back(hash_run(id));
+        }
+        let is_reuse = named && !report.status.is_terminal() && self.is_reuse(id, at);
+        let refusal = is_reuse.then_some(Refusal::RunAlreadyEnded);
         let Some(run) = self.run_for(id, named, at, effects) else {
             effects.refused = effects.refused.or(refusal);
             return;
@@ -85,22 +89,23 @@ impl Scheduler {
         }
     }
 
-    /// Why nothing can come of a status, which its sender should know: the id is that of an earlier run, or the run was one of too
-    /// many. A mere copy is no reason.
-    fn refusal(&self, id: &str, status: ReportedStatus, at: Timestamp) -> Option<Refusal> {
-        let (last, has_ended) = match self.runs.binary_search_by(|run| run.id.as_str().cmp(id)) {
+    /// Whether nothing can come of a start, which its sender should know: the id is that of an earlier run. A mere copy is no reason.
+    fn is_reuse(&self, id: &str, at: Timestamp) -> bool {
+        let ended = match self.runs.binary_search_by(|run| run.id.as_str().cmp(id)) {
             Ok(index) => {
-                let run = self.runs.get(index).filter(|run| run.has_ended())?;
-                (run.verdict.and_then(|verdict| verdict.ended_at)?, true)
+                let run = self.runs.get(index).filter(|run| run.has_ended());
+                run.and_then(|run| run.verdict?.ended_at)
             }
-            Err(_) => self.forgotten(hash_run(id)).map(|(hash, last)| (*last, has_ended(*hash)))?,
+            Err(_) => self.forgotten(hash_run(id)).filter(|(hash, _)| has_ended(*hash)).map(|(_, last)| *last),
         };
-        if at <= last {
-            return None;
-        }
-        match status.is_terminal() {
-            true => (!has_ended).then_some(Refusal::RunForgotten),
-            false => (has_ended && self.has_come_due(last, at)).then_some(Refusal::RunAlreadyEnded),
+        ended.is_some_and(|ended| at > ended && self.has_come_due(ended, at))
+    }
+
+    /// An open run that was one of too many is forgotten, but its end counts: as that of a run of which nothing else is known.
+    fn take_back(&mut self, hash: u64) {
+        if self.forgotten(hash).is_some_and(|(known, _)| !has_ended(*known)) {
+            let others = self.forgotten.iter().filter(|(known, _)| !is_same(*known, hash));
+            self.forgotten = others.copied().collect();
         }
     }
 

@@ -142,9 +142,10 @@ impl Scheduler {
         };
         match deadline {
             Some((deadline, reason)) if watermark > deadline => {
-                // It may have ended while nobody heard. One that has to send heartbeats would have been heard since.
-                let is_blind = reason == StaleReason::OverMaxRun && run.is_unheard_since_blind();
-                let (status, stale) = match is_blind {
+                // One that has to send heartbeats would have been heard since.
+                let is_long = reason == StaleReason::OverMaxRun && run.is_unheard_since_blind();
+                let is_hidden = self.spec.max_run_seconds.is_some_and(|seconds| run.is_end_hidden(seconds));
+                let (status, stale) = match is_long && is_hidden {
                     true => (OccurrenceStatus::Unknown, None),
                     false => (OccurrenceStatus::Stale, Some(reason)),
                 };
@@ -265,8 +266,10 @@ impl Scheduler {
         self.drop_old_gaps();
     }
 
-    /// When the scheduler's own heartbeat is overdue, and the sign that this counts from. After a blind time it has its whole time-out
-    /// again; what is silent all through that is silent.
+    /// When the scheduler's own heartbeat is overdue, and since when it is silent; `None`: it is not waited for, or was found silent.
+    ///
+    /// After a blind time it has its whole time-out again; what is silent all through that is silent. After a pause it has that too,
+    /// and a silence from before it is not the one that begins then.
     pub(crate) fn silence_deadline(&self) -> Option<(Timestamp, Timestamp)> {
         let seconds = self.spec.heartbeat_timeout_seconds.filter(|_| self.spec.schedule == Schedule::None)?;
         let own = self.own_heartbeat_at?;
@@ -275,7 +278,13 @@ impl Scheduler {
             return None;
         }
         let last = self.runs.iter().filter(|run| run.placed.is_some()).map(Run::last_at).fold(own, Timestamp::max);
-        Some((last.max(self.rare().rearmed.at).plus_seconds(seconds), last))
+        let rearmed = self.rare().rearmed.at;
+        let since = match self.open_silence() {
+            None => last,
+            Some(known) if known.ended_at < Some(rearmed) => last.max(rearmed),
+            Some(_) => return None,
+        };
+        Some((last.max(rearmed).plus_seconds(seconds), since))
     }
 
     /// The silence that was found and has not been broken.
@@ -296,7 +305,7 @@ impl Scheduler {
             entry.go_to(OccurrenceStatus::Succeeded, now);
         }
         let Some((deadline, since)) = self.silence_deadline() else { return };
-        if watermark.is_none_or(|watermark| watermark <= deadline) || self.open_silence().is_some() {
+        if watermark.is_none_or(|watermark| watermark <= deadline) {
             return;
         }
         let entry = self.entry(&Subject::Silence { since });

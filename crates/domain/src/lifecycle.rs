@@ -2,12 +2,12 @@
 
 use crate::effects::{Effects, Refusal};
 use crate::event::{Event, EventKind, Lifecycle, Resolution};
-use crate::id::MessageId;
+use crate::id::{MessageId, RunId};
 use crate::input::Gap;
-use crate::record::OccurrenceStatus;
-use crate::run::Verdict;
+use crate::record::{OccurrenceStatus, StaleReason};
+use crate::run::{Run, Verdict};
 use crate::scheduler::Scheduler;
-use crate::spec::SchedulerSpec;
+use crate::spec::{Schedule, SchedulerSpec};
 use crate::time::Timestamp;
 
 /// Makes a scheduler, or changes it.
@@ -66,15 +66,20 @@ impl Scheduler {
         effects.changed = true;
     }
 
-    /// Registered again. The same content changes nothing; an older registration than the known one does neither.
+    /// Registered again. An older registration than the known one changes nothing; one of the same content only makes those between
+    /// them older.
     fn update(&mut self, spec: &SchedulerSpec, at: Timestamp, message: MessageId, effects: &mut Effects) {
-        if (at, message) <= self.spec_key || *spec == self.spec {
+        if (at, message) <= self.spec_key {
+            return;
+        }
+        self.spec_key = (at, message);
+        effects.changed = true;
+        if *spec == self.spec {
             return;
         }
         self.settle(at, effects);
         let is_rescheduled = spec.schedule != self.spec.schedule;
         self.spec = spec.clone();
-        self.spec_key = (at, message);
         if is_rescheduled {
             self.expect_from(at);
         }
@@ -96,11 +101,10 @@ impl Scheduler {
 
     /// Expects nothing until it is resumed.
     pub(crate) fn pause(&mut self, at: Timestamp, message: MessageId, effects: &mut Effects) {
-        if (at, message) <= self.rare().pause_key.max(self.first_key()) || self.paused {
+        if !self.is_latest_said(at, message, effects) || self.paused {
             return;
         }
         self.settle(at, effects);
-        self.rare_mut().pause_key = (at, message);
         self.paused = true;
         self.expect_from(at);
         self.drop_alert(Resolution::Paused, at, effects);
@@ -108,19 +112,19 @@ impl Scheduler {
         self.say(Lifecycle::Paused, at, effects);
     }
 
-    /// Expects it again: everything counts from `at`.
+    /// Expects it again: everything counts from `at`. A silence that was found before is set aside: another one begins here.
     pub(crate) fn resume(&mut self, at: Timestamp, message: MessageId, effects: &mut Effects) {
-        if (at, message) <= self.rare().pause_key || !self.paused {
+        if !self.is_latest_said(at, message, effects) || !self.paused {
             return;
         }
         self.settle(at, effects);
-        self.rare_mut().pause_key = (at, message);
         self.paused = false;
         self.expect_from(at);
         let rearmed = &mut self.rare_mut().rearmed;
         rearmed.at = rearmed.at.max(at);
+        let silent = self.silent_worker();
         for run in &mut self.runs {
-            if run.status() == Some(OccurrenceStatus::Running) {
+            if run.status() == Some(OccurrenceStatus::Running) || silent.as_ref() == Some(&run.id) {
                 run.rearm(at);
             }
         }
@@ -128,9 +132,28 @@ impl Scheduler {
         self.say(Lifecycle::Resumed, at, effects);
     }
 
-    /// Nothing older than its registration is meant for it.
-    const fn first_key(&self) -> crate::scheduler::Key {
-        (self.registered_at, MessageId { source: 0, sequence: 0, index: 0 })
+    /// Whether a pause or resume is newer than all before it. It is remembered in any case: an older one that comes after it finds
+    /// out by that, also when there was nothing to change.
+    fn is_latest_said(&mut self, at: Timestamp, message: MessageId, effects: &mut Effects) -> bool {
+        // Nothing older than its registration is meant for it.
+        let first = (self.registered_at, MessageId { source: 0, sequence: 0, index: 0 });
+        let is_latest = (at, message) > self.rare().pause_key.max(first);
+        if is_latest {
+            self.rare_mut().pause_key = (at, message);
+            effects.changed = true;
+        }
+        is_latest
+    }
+
+    /// The run of a worker without a schedule that was heard of last, when it fell silent: no due time asks for it again.
+    fn silent_worker(&self) -> Option<RunId> {
+        let is_running = |run: &Run| run.status() == Some(OccurrenceStatus::Running);
+        if self.spec.schedule != Schedule::None || self.runs.iter().any(is_running) {
+            return None;
+        }
+        let last = self.runs.iter().max_by_key(|run| (run.last_at(), &run.id))?;
+        let verdict = last.verdict.filter(|verdict| verdict.stale == Some(StaleReason::NoHeartbeat))?;
+        (verdict.status == OccurrenceStatus::Stale).then(|| last.id.clone())
     }
 
     /// A history should not show runs as open for ever of which nothing will be heard.
@@ -169,7 +192,7 @@ impl Scheduler {
             // Its heartbeat may have been refused at any time of the gap. How long it may run is put off only when that was over in the
             // gap, and no heartbeat will tell.
             let is_put_off = self.spec.heartbeat_timeout_seconds.is_none() && deadline <= gap.until;
-            run.rearm(if is_put_off { gap.until } else { Timestamp::MIN }).blind_until = gap.until;
+            run.rearm(if is_put_off { gap.until } else { Timestamp::MIN }).note_blind(gap);
             effects.changed = true;
         }
         self.blind_silence(gap, effects);
@@ -183,7 +206,7 @@ impl Scheduler {
         if self.is_silence_hidden(gap) && self.rare().rearmed.blind_until < gap.until {
             let rearmed = &mut self.rare_mut().rearmed;
             rearmed.at = rearmed.at.max(gap.until);
-            rearmed.blind_until = gap.until;
+            rearmed.note_blind(gap);
             effects.changed = true;
         }
     }

@@ -164,8 +164,12 @@ fn facts(window: usize) -> impl Strategy<Value = Vec<Fact>> {
 
 /// What may happen to the scheduler itself at a window's end.
 fn lifecycle() -> impl Strategy<Value = Option<Input<'static>>> {
+    proptest::option::weighted(0.3, said_to_it())
+}
+
+fn said_to_it() -> impl Strategy<Value = Input<'static>> {
     let update = specs().prop_map(|spec| Input::Register(Box::new(spec)));
-    proptest::option::weighted(0.3, prop_oneof![Just(Input::Pause), Just(Input::Resume), update])
+    prop_oneof![Just(Input::Pause), Just(Input::Resume), update]
 }
 
 /// Windows of facts, with what happens to the scheduler at the end of each.
@@ -311,6 +315,62 @@ proptest! {
                 _ => {}
             }
         }
+    }
+
+    /// What is said to the scheduler itself may come in any order: the latest counts.
+    #[test]
+    fn the_latest_word_on_a_scheduler_counts_in_any_order(
+        history in history(3),
+        said in proptest::collection::vec((1..3 * WINDOW_MS, said_to_it()), 1..6)
+            .prop_flat_map(|said| (Just(said.clone()), Just(said).prop_shuffle())),
+    ) {
+        let log = |said: &[(i64, Input<'static>)]| {
+            let at = |offset: &i64| window_end(2).plus_millis(*offset);
+            let message = |offset: &i64| MessageId { source: 3, sequence: offset.unsigned_abs(), index: 0 };
+            let step = |(offset, input): &(i64, Input<'static>)| Step::Other(input.clone(), at(offset), message(offset));
+            [plain_log(&history), said.iter().map(step).collect()].concat()
+        };
+        let latest = |said: &[(i64, Input<'static>)]| {
+            let state = World::run(&log(said)).slot.unwrap();
+            let pause_key = state.rare().pause_key;
+            (state.spec, state.spec_key, state.paused, pause_key)
+        };
+        let (mut in_order, shuffled) = said;
+        in_order.sort_by_key(|(offset, _)| *offset);
+        in_order.dedup_by_key(|(offset, _)| *offset);
+        let shuffled: Vec<_> = shuffled.into_iter().filter(|one| in_order.contains(one)).collect();
+        prop_assert_eq!(latest(&in_order), latest(&shuffled));
+    }
+
+    /// A worker that says nothing after it was resumed is told of, whatever it had said, and been told of, before.
+    #[test]
+    fn a_worker_that_is_silent_after_a_pause_is_told_of(
+        seconds in 10u32..150,
+        (_, windows) in history(4),
+        resumes_after_ms in 1i64..500_000,
+    ) {
+        let spec = SchedulerSpec {
+            heartbeat_timeout_seconds: Some(seconds),
+            ..SpecDraft { id: "s".to_owned(), ..SpecDraft::default() }.validate().unwrap()
+        };
+        let is_beat = |fact: &Fact| fact.status.is_none();
+        let only_pauses = |input: Option<Input<'static>>| input.filter(|input| !matches!(input, Input::Register(_)));
+        let windows: Vec<_> = windows
+            .into_iter()
+            .map(|(facts, input)| (facts.into_iter().filter(is_beat).collect::<Vec<_>>(), only_pauses(input)))
+            .collect();
+        prop_assume!(windows.iter().any(|(facts, _)| !facts.is_empty()));
+        let mut world = World::run(&plain_log(&(spec, windows)));
+        let paused_at = window_end(30);
+        let resumed_at = paused_at.plus_millis(resumes_after_ms);
+        let message = |index| MessageId { source: 4, sequence: 1, index };
+        world.apply(&Input::Pause, paused_at, message(0));
+        world.apply(&Input::Resume, resumed_at, message(1));
+        world.apply(&Input::Tick, resumed_at.plus_seconds(seconds), message(2));
+        prop_assert!(world.slot.as_ref().unwrap().alert.is_none());
+        world.apply(&Input::Tick, resumed_at.plus_seconds(seconds).plus_millis(1), message(3));
+        prop_assert!(world.slot.as_ref().unwrap().alert.is_some());
+        prop_assert_eq!(world.ids().len(), world.events.len());
     }
 
     /// A scheduler that is deleted and registered again is another one: its events are none of the former's.

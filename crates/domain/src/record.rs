@@ -24,7 +24,7 @@ pub enum Subject {
     },
     /// The scheduler's heartbeat without any run, which fell silent after this time.
     Silence {
-        /// The last heartbeat before the silence.
+        /// The last heartbeat before the silence; or the resume, when it had been silent before the pause.
         since: Timestamp,
     },
 }

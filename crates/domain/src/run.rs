@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{MessageId, RunId};
-use crate::input::{ProgressReport, ReportedStatus, StatusReport};
+use crate::input::{Gap, ProgressReport, ReportedStatus, StatusReport};
 use crate::record::{OccurrenceStatus, Progress, StaleReason};
 use crate::time::Timestamp;
 
@@ -118,10 +118,20 @@ pub(crate) struct Rearmed {
     pub(crate) at: Timestamp,
     /// The end of the last blind interval across which they ran; [`Timestamp::MIN`]: there was none.
     pub(crate) blind_until: Timestamp,
+    /// How long all of those were together, in milliseconds.
+    #[serde(default)]
+    pub(crate) blind_ms: i64,
 }
 
 impl Rearmed {
-    pub(crate) const NEVER: Self = Self { at: Timestamp::MIN, blind_until: Timestamp::MIN };
+    pub(crate) const NEVER: Self = Self { at: Timestamp::MIN, blind_until: Timestamp::MIN, blind_ms: 0 };
+
+    /// Takes in a blind interval that ends later than those before it.
+    pub(crate) fn note_blind(&mut self, gap: Gap) {
+        let unheard_ms = gap.until.millis_since(gap.from.max(self.blind_until));
+        self.blind_ms = self.blind_ms.saturating_add(unheard_ms.max(0));
+        self.blind_until = gap.until;
+    }
 }
 
 /// One run.
@@ -274,6 +284,12 @@ impl Run {
         self.heard_at() < self.rearmed().blind_until
     }
 
+    /// Whether it was unheard for more than half of the time that it may take: then it will have ended in that, and its client
+    /// given up saying so, rather than gone on.
+    pub(crate) fn is_end_hidden(&self, max_run_seconds: u32) -> bool {
+        self.rearmed().blind_ms.saturating_mul(2) > i64::from(max_run_seconds).saturating_mul(1_000)
+    }
+
     /// When the first of its messages was received.
     pub(crate) fn first_at(&self) -> Timestamp {
         self.ends.iter().map(|end| end.at).fold(self.opened_at, Timestamp::min)
@@ -337,4 +353,16 @@ pub(crate) fn hash_registration(at: Timestamp, message: MessageId) -> u64 {
 
 fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_put_off_by_an_earlier_release_are_read() {
+        let at = Timestamp::from_seconds(60);
+        let bytes = rmp_serde::to_vec(&(at, at)).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Rearmed>(&bytes).unwrap(), Rearmed { at, blind_until: at, blind_ms: 0 });
+    }
 }

@@ -315,7 +315,10 @@ impl Night {
 
     /// What the table has to say now.
     pub(crate) fn facts(&self, board: &Board) -> BoardFacts {
-        let (rows, hidden_problems, hidden_others) = self.rows(MAX_ROWS);
+        let mut rows = self.rows();
+        let hidden = rows.split_off(rows.len().min(MAX_ROWS));
+        let hidden_problems = hidden.iter().filter(|row| row.problems > 0).count();
+        let hidden_others = hidden.len() - hidden_problems;
         BoardFacts {
             title: board.title.clone(),
             date: self.window.date.clone(),
@@ -325,8 +328,8 @@ impl Night {
             counts: self.counts(),
             jobs: u32::try_from(self.jobs.len()).unwrap_or(u32::MAX),
             rows,
-            hidden_problems,
-            hidden_others,
+            hidden_problems: u32::try_from(hidden_problems).unwrap_or(u32::MAX),
+            hidden_others: u32::try_from(hidden_others).unwrap_or(u32::MAX),
             closed: self.closed,
             doubts: self.doubts,
             tenant: board.tenant.as_str().into(),
@@ -335,8 +338,9 @@ impl Night {
 
     /// What the summary has to say.
     pub(crate) fn summary(&self, board: &Board) -> SummaryFacts {
-        let (mut problems, hidden_problems, _) = self.rows(MAX_SUMMARY_ROWS);
-        problems.retain(|row| rank(row.status) < rank(OccurrenceStatus::Cancelled));
+        let mut problems = self.rows();
+        problems.retain(|row| row.problems > 0 || row.open.is_some());
+        let hidden = problems.split_off(problems.len().min(MAX_SUMMARY_ROWS));
         SummaryFacts {
             title: board.title.clone(),
             date: self.window.date.clone(),
@@ -346,19 +350,17 @@ impl Night {
             counts: self.counts(),
             jobs: u32::try_from(self.jobs.len()).unwrap_or(u32::MAX),
             problems,
-            hidden_problems,
+            hidden_problems: u32::try_from(hidden.len()).unwrap_or(u32::MAX),
             doubts: self.doubts,
             tenant: board.tenant.as_str().into(),
         }
     }
 
-    fn rows(&self, most: usize) -> (Vec<BoardRow>, u32, u32) {
+    /// One a scheduler, what needs a person first.
+    fn rows(&self) -> Vec<BoardRow> {
         let mut rows: Vec<BoardRow> = self.jobs.values().filter_map(row_of).collect();
         rows.sort_by(|a, b| (rank(a.status), a.time, &a.name).cmp(&(rank(b.status), b.time, &b.name)));
-        let hidden = rows.split_off(rows.len().min(most));
-        let problems = hidden.iter().filter(|row| is_problem(row.status)).count();
-        let others = hidden.len() - problems;
-        (rows, u32::try_from(problems).unwrap_or(u32::MAX), u32::try_from(others).unwrap_or(u32::MAX))
+        rows
     }
 }
 
@@ -370,7 +372,11 @@ fn row_of(job: &Job) -> Option<BoardRow> {
         (rank(entry.status), order)
     };
     let (subject, entry) = job.entries.iter().min_by_key(worst)?;
-    let done = job.entries.values().filter(|entry| entry.status.is_good()).count();
+    let count = |is_such: fn(OccurrenceStatus) -> bool| {
+        u32::try_from(job.entries.values().filter(|entry| is_such(entry.status)).count()).unwrap_or(u32::MAX)
+    };
+    let is_open = |status: OccurrenceStatus| !status.is_ended();
+    let first_open = job.entries.iter().find(|(_, entry)| is_open(entry.status)).map(|(subject, _)| subject.time());
     Some(BoardRow {
         status: entry.status,
         name: job.name.clone(),
@@ -380,8 +386,10 @@ fn row_of(job: &Job) -> Option<BoardRow> {
         late_start_ms: entry.late_start_ms,
         error: entry.error.clone(),
         exit_code: entry.exit_code,
-        done: u32::try_from(done).unwrap_or(u32::MAX),
+        done: count(OccurrenceStatus::is_good),
         total: u32::try_from(job.entries.len()).unwrap_or(u32::MAX),
+        problems: count(is_problem),
+        open: first_open.map(|due| (count(is_open), due)),
     })
 }
 
@@ -405,11 +413,7 @@ const fn is_problem(status: OccurrenceStatus) -> bool {
 }
 
 fn cut(text: &str) -> Box<str> {
-    let mut end = text.len().min(MAX_ERROR_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().into()
+    crate::render::cap(text, MAX_ERROR_BYTES).into()
 }
 
 #[cfg(test)]

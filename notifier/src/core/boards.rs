@@ -80,16 +80,17 @@ impl Core {
         nights.collect()
     }
 
-    /// Schedulers that changed and have to be read anew, each with the board and the window that ask for it.
-    pub(crate) fn take_reloads(&mut self) -> Vec<(usize, SchedulerKey, Window)> {
+    /// Schedulers that changed, by the open night of which they have to be read anew; as with a whole night, the end is told to
+    /// [`all_read`](Self::all_read).
+    pub(crate) fn take_reloads(&mut self) -> Vec<(NightToRead, Vec<SchedulerKey>)> {
         let mut wanted = Vec::new();
-        for (index, state) in self.boards.iter_mut().enumerate() {
+        for (board, state) in self.boards.iter_mut().enumerate().filter(|(_, state)| !state.reloads.is_empty()) {
             let mut reloads = std::mem::take(&mut state.reloads);
             reloads.sort();
             reloads.dedup();
-            for key in reloads {
-                let open = state.nights.iter().filter(|night| night.closed.is_none());
-                wanted.extend(open.map(|night| (index, key.clone(), night.window.clone())));
+            for night in state.nights.iter_mut().filter(|night| night.closed.is_none()) {
+                night.to_be_read += 1;
+                wanted.push((NightToRead { board, window: night.window.clone() }, reloads.clone()));
             }
         }
         wanted

@@ -266,7 +266,7 @@ fn priority(surface: &Surface, work: &Work) -> u8 {
         },
         Facts::Digest(_) => 0,
         Facts::Reply(reply) => match reply.what {
-            ReplyWhat::Escalated { .. } => 6,
+            ReplyWhat::Escalated { .. } | ReplyWhat::Turned { .. } => 6,
             ReplyWhat::Names { .. } => 8,
             ReplyWhat::Ended { .. } => 13,
             ReplyWhat::AfterTheEnd { .. } => 18,

@@ -1,6 +1,7 @@
 //! What people see, with driven time: the core against a channel double.
 
 mod rig;
+mod storms;
 
 use ronda_domain::event::Lifecycle;
 use ronda_domain::record::OccurrenceStatus as Status;
@@ -77,39 +78,6 @@ fn after_a_rate_limit_nothing_is_sent_and_then_failures_come_first() {
     rig.pass(5_000);
     let names: Vec<&str> = rig.slack.messages.iter().map(|message| message.k.split('/').nth(2).unwrap()).collect();
     assert_eq!(names, ["failed", "stale", "missed"]);
-}
-
-#[test]
-fn an_outage_with_two_hundred_failures_is_one_digest_with_exact_counts() {
-    let mut rig = Rig::new(Config::default());
-    rig.slack.fail_always(Some(ChannelErrorKind::NotSent {
-        retry_after: std::time::Duration::from_secs(5),
-        rate_limited: false,
-    }));
-    for number in 0..200 {
-        rig.fails(&format!("job-{number}"));
-        rig.pass(9_000);
-    }
-    rig.slack.fail_always(None);
-    rig.pass(5 * MINUTE);
-    // One digest, and in its thread the names for which it has no room.
-    assert!(rig.visible()[1..].iter().all(|line| line.starts_with("↳ Also among")), "{:?}", rig.visible());
-    assert!(rig.visible()[0].starts_with("🔴 *200 alerts at once* since "), "{:?}", rig.visible());
-    rig.recovers("job-7");
-    rig.pass(MINUTE);
-    assert!(rig.visible()[0].ends_with(", 1 of them over"), "{:?}", rig.visible());
-}
-
-#[test]
-fn a_storm_is_one_digest() {
-    let mut rig = Rig::new(Config::default());
-    for number in 0..300 {
-        rig.fails(&format!("job-{number}"));
-        rig.pass(33);
-    }
-    rig.pass(MINUTE);
-    assert!(rig.slack.messages.len() <= 21, "{}", rig.slack.messages.len());
-    assert!(rig.visible().iter().any(|line| line.contains("alerts at once")), "{:?}", rig.visible());
 }
 
 #[test]
@@ -373,27 +341,6 @@ fn a_correction_for_the_better_leaves_the_alert_saying_what_is_wrong() {
 }
 
 #[test]
-fn a_slow_drizzle_of_alerts_does_not_go_silently_into_an_old_digest() {
-    let mut rig = Rig::new(Config::default());
-    for number in 0..30 {
-        rig.fails(&format!("job-{number}"));
-    }
-    rig.pass(5_000);
-    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
-    for number in 30..100 {
-        rig.fails(&format!("job-{number}"));
-        rig.pass(1_500);
-    }
-    assert!(rig.slack.edits >= 5, "it is edited while they come: {}", rig.slack.edits);
-    for number in 100..200 {
-        rig.fails(&format!("job-{number}"));
-        rig.pass(9_000);
-    }
-    let alone = rig.visible().iter().filter(|line| line.ends_with(" failed (production)")).count();
-    assert!(alone >= 95, "{alone} were told by themselves");
-}
-
-#[test]
 fn a_scheduler_that_changed_while_it_was_due_still_keeps_the_night_open() {
     let mut rig = Rig::night();
     rig.schedules("nightly", "30 5 * * *");
@@ -409,6 +356,24 @@ fn a_scheduler_that_changed_while_it_was_due_still_keeps_the_night_open() {
     rig.watermark(6, 1);
     rig.pass(MINUTE);
     assert_eq!(rig.visible()[1], "🔴 *Night watch, 2026-11-24*: ended with 1 problem");
+}
+
+#[test]
+fn a_night_waits_for_schedulers_that_are_still_to_be_read_anew() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.pass(MINUTE);
+    rig.reads_nothing = true;
+    rig.tags("nightly");
+    rig.pass(MINUTE);
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(6, 1);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["Night watch, 2026-11-24: under way"]);
+    rig.reads_nothing = false;
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible()[1], "🟢 *Night watch, 2026-11-24*: all clear");
 }
 
 #[test]
@@ -516,23 +481,6 @@ fn a_message_that_is_refused_in_every_form_is_told_to_the_operator_and_kept() {
 }
 
 #[test]
-fn a_digest_names_in_its_thread_those_without_room_and_turns_green_with_the_last_unnamed() {
-    let mut rig = Rig::new(Config::default());
-    for number in 0..510 {
-        rig.fails(&format!("job-{number}"));
-    }
-    rig.pass(MINUTE);
-    let named = |name: &str| rig.slack.messages.iter().any(|message| message.content.plain.contains(name));
-    assert!(named("job-0") && named("job-200") && named("job-499"), "{:?}", rig.visible());
-    assert_eq!(rig.visible().iter().filter(|line| line.starts_with("↳ ")).count(), 5, "{:?}", rig.visible());
-    for number in 0..510 {
-        rig.recovers(&format!("job-{number}"));
-    }
-    rig.pass(MINUTE);
-    assert!(rig.visible()[0].starts_with("🟢 *510 alerts at once*"), "{:?}", rig.visible());
-}
-
-#[test]
 fn a_lookup_that_is_told_to_wait_keeps_no_post_waiting() {
     let mut rig = Rig::new(Config::default());
     rig.slack.loses_answer = true;
@@ -543,4 +491,57 @@ fn a_lookup_that_is_told_to_wait_keeps_no_post_waiting() {
     rig.fails("other");
     rig.pass(10_000);
     assert_eq!(rig.visible().len(), 2, "{:?}", rig.visible());
+}
+
+#[test]
+fn another_kind_of_problem_is_a_reply_that_keeps_what_was_said_before() {
+    let mut rig = Rig::new(Config::default());
+    rig.fails_saying("billing", "disk full");
+    rig.pass(10_000);
+    rig.goes_wrong_again("billing", 1, Status::Failed);
+    rig.pass(10_000);
+    assert_eq!(rig.visible().len(), 1, "one more of the same is an edit: {:?}", rig.visible());
+    let mut rig = Rig::new(Config::default());
+    rig.fails_saying("billing", "disk full");
+    rig.pass(10_000);
+    rig.goes_wrong_again("billing", 1, Status::Missed);
+    rig.pass(10_000);
+    let visible = rig.visible();
+    assert_eq!(visible[0], "🟠 *billing* did not start (production)");
+    assert!(visible[1].starts_with("↳ ↪️ *billing* did not start, due "), "{visible:?}");
+    assert!(visible[1].contains("; before that it failed, "), "{visible:?}");
+    for message in &rig.slack.messages {
+        assert!(message.content.plain.contains("disk full"), "{}", message.content.plain);
+    }
+    for minute in 2..60 {
+        rig.goes_wrong_again("billing", minute, if minute % 2 == 0 { Status::Failed } else { Status::Missed });
+        rig.pass(2_000);
+    }
+    assert!(rig.visible().len() <= 21, "{}", rig.visible().len());
+}
+
+#[test]
+fn a_change_of_an_alert_that_is_not_known_opens_one_only_when_something_is_wrong() {
+    let mut rig = Rig::new(Config::default());
+    rig.changes("good", Status::Stale, Status::Succeeded);
+    rig.changes("bad", Status::Stale, Status::Failed);
+    rig.pass(10_000);
+    assert_eq!(rig.visible(), ["🔴 *bad* failed (production)"]);
+}
+
+#[test]
+fn the_night_s_closing_notice_comes_to_what_its_headline_counts() {
+    let mut rig = Rig::night();
+    rig.schedules("often", "*/20 0 * * *");
+    rig.schedules("late", "50 5 * * *");
+    rig.open_window();
+    for minute in [0, 20, 40] {
+        rig.judged("often", minute, Status::Expected, Status::Missed);
+    }
+    rig.watermark(6, 30);
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible()[1], "🔴 *Night watch, 2026-11-24*: ended with 3 problems, 1 still open");
+    let plain = &rig.slack.messages[1].content.plain;
+    assert!(plain.contains("often: missed, due 24 Nov 00:40 WIB (3 problems)"), "{plain}");
+    assert!(plain.contains("late: waiting, due 24 Nov 05:50 WIB"), "{plain}");
 }

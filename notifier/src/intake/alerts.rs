@@ -11,6 +11,9 @@ use crate::hash::fnv64;
 use crate::shard::{Shard, fit_key};
 use crate::surface::{AlertEnd, AlertFacts, Facts, Phase, ReplyFacts, ReplyWhat, Surface};
 
+/// Most replies below an alert until changes from one kind of problem to another get none.
+const MAX_REPLIES: usize = 20;
+
 pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent, now: Now) {
     match &event.event.kind {
         EventKind::AlertOpened { alert, cause, streak } => opened(shard, config, event, alert, cause, *streak, now),
@@ -67,19 +70,27 @@ fn changed(
     let key = alert_key(event, alert);
     let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else {
         // Forgotten, or from before this notifier's first start: what is wrong now is what matters.
-        opened(shard, config, event, alert, cause, streak, now);
+        if is_wrong(cause) {
+            opened(shard, config, event, alert, cause, streak, now);
+        }
         return;
     };
     let mut facts = before.clone();
-    let escalated = is_escalation(&facts, cause);
+    let worth_a_reply = if is_escalation(&facts, cause) {
+        Some(ReplyWhat::Escalated { change: cause.clone() })
+    } else if is_turn(&facts, cause) && replies(shard, &key) < MAX_REPLIES {
+        Some(ReplyWhat::Turned { before: facts.now.clone(), change: cause.clone() })
+    } else {
+        None
+    };
     facts.summary = event.summary.clone();
     if is_wrong(cause) {
         facts.now = cause.clone();
     }
     facts.streak = streak;
     shard.change(&key, |surface| surface.desire(Facts::Alert(facts), now.wall_ms));
-    if escalated {
-        reply(shard, &key, event, ReplyWhat::Escalated { change: cause.clone() }, now);
+    if let Some(what) = worth_a_reply {
+        reply(shard, &key, event, what, now);
     }
 }
 
@@ -99,6 +110,21 @@ fn is_escalation(before: &AlertFacts, cause: &Change) -> bool {
                 | (OccurrenceStatus::Missed, OccurrenceStatus::Running)
                 | (OccurrenceStatus::Missed | OccurrenceStatus::Running, OccurrenceStatus::Stale)
         )
+}
+
+/// The next occurrence went wrong in another way: the edit overwrites how this one did.
+fn is_turn(before: &AlertFacts, cause: &Change) -> bool {
+    let (was, is) = (before.now.to, cause.to);
+    before.now.subject != cause.subject && was.is_bad() && is.is_bad() && was != is
+}
+
+/// How many replies an alert has.
+fn replies(shard: &Shard, alert: &str) -> usize {
+    shard.beginning_with(&reply_prefix(alert)).count()
+}
+
+fn reply_prefix(parent: &str) -> String {
+    format!("r/{:016x}/", fnv64(parent))
 }
 
 fn resolved(
@@ -131,7 +157,7 @@ fn reply(shard: &mut Shard, parent: &str, event: &SchedulerEvent, what: ReplyWha
         return;
     }
     let facts = ReplyFacts { name: event.summary.name.clone(), what };
-    let key = fit_key(format!("r/{:016x}/{:016x}", fnv64(parent), fnv64(&event.event.id)));
+    let key = fit_key(format!("{}{:016x}", reply_prefix(parent), fnv64(&event.event.id)));
     let mut reply = Surface::new(key, surface.channel.clone(), Facts::Reply(Box::new(facts)), now.wall_ms, now.mono_ms);
     reply.parent = Some(parent.to_owned());
     shard.insert(reply);

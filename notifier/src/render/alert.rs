@@ -4,9 +4,14 @@ use ronda_domain::event::{Change, Resolution};
 use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
 use ronda_domain::spec::Severity;
 
+use super::board::word;
 use super::document::{Document, Span, colour, tenant};
+use super::escape::cap;
 use super::time::duration;
 use crate::surface::{AlertEnd, AlertFacts, AlertTone, ReplyFacts, ReplyWhat};
+
+/// How much is shown of the error with which an alert began, in bytes.
+const MAX_FIRST_ERROR_BYTES: usize = 200;
 
 pub(crate) fn alert(alert: &AlertFacts) -> Document {
     let (colour, mark) = match alert.tone() {
@@ -67,7 +72,7 @@ fn ended(end: &AlertEnd) -> String {
         Resolution::Recovered { .. } => " recovered".to_owned(),
         Resolution::CompletedLate { by } if by.to == OccurrenceStatus::Cancelled => " was cancelled".to_owned(),
         Resolution::CompletedLate { by } => match lateness(by) {
-            Some(late) => format!(" completed, {late} late"),
+            Some(late) => format!(" completed, {late} after it was due"),
             None => " completed late".to_owned(),
         },
         Resolution::Paused => ": alert closed, the scheduler was paused".to_owned(),
@@ -90,15 +95,19 @@ fn fields(alert: &AlertFacts) -> Vec<(&'static str, Vec<Span>)> {
         Subject::Occurrence { due } => fields.push(("Due", vec![Span::Time(due)])),
         Subject::Run { started, .. } if now.started_at.is_none() => fields.push(("Started", vec![Span::Time(started)])),
         Subject::Run { .. } => {}
-        Subject::Silence { since } => fields.push(("Last heartbeat", vec![Span::Time(since)])),
+        Subject::Silence { since } => fields.push(("Silent since", vec![Span::Time(since)])),
     }
-    if let Some(started) = now.started_at {
+    // Of a run whose start nobody told, its end says all.
+    if let Some(started) = now.started_at.filter(|started| now.ended_at != Some(*started)) {
         fields.push(("Started", vec![Span::Time(started)]));
     }
-    if let Some(late) = now.late_start_ms.filter(|late| *late > 0) {
-        fields.push(("Started late by", vec![Span::text(duration(late))]));
+    if let Some(late) = late_start(now) {
+        fields.push(("Started late", vec![Span::text(late)]));
     }
-    fields.push((noticed(now), vec![Span::Time(now.ended_at.unwrap_or(alert.opened_at))]));
+    fields.push(match now.ended_at {
+        Some(ended) => (noticed(now), vec![Span::Time(ended)]),
+        None => ("Alert since", vec![Span::Time(alert.opened_at)]),
+    });
     if let (OccurrenceStatus::Missed, Subject::Occurrence { due }) = (now.to, &now.subject) {
         let waited = now.ended_at.unwrap_or(alert.opened_at).millis_since(*due);
         fields.push(("Overdue by", vec![Span::text(duration(waited))]));
@@ -110,11 +119,14 @@ fn fields(alert: &AlertFacts) -> Vec<(&'static str, Vec<Span>)> {
     if let Some(code) = now.exit_code {
         fields.push(("Exit code", vec![Span::text(code.to_string())]));
     }
-    if let Some(took) = now.duration_ms {
+    if let Some(took) = now.duration_ms.filter(|took| *took > 0) {
         fields.push(("Took", vec![Span::text(duration(i64::try_from(took).unwrap_or(i64::MAX)))]));
     }
     if let Some(run) = &now.run_id {
         fields.push(("Run", vec![Span::Code(run.to_string())]));
+    }
+    if let Some(first) = began_with(alert) {
+        fields.push(("Began with", first));
     }
     if alert.streak > 1 {
         fields.push(("In a row", vec![Span::text(alert.streak.to_string())]));
@@ -126,12 +138,36 @@ fn fields(alert: &AlertFacts) -> Vec<(&'static str, Vec<Span>)> {
     fields
 }
 
+/// How late a start was that is called late: counted from the due time, as people do.
+fn late_start(change: &Change) -> Option<String> {
+    let grace_over_ms = change.late_start_ms.filter(|late| *late > 0)?;
+    let late_ms = match (&change.subject, change.started_at) {
+        (Subject::Occurrence { due }, Some(started)) => started.millis_since(*due),
+        _ => grace_over_ms,
+    };
+    Some(format!("{} after it was due", duration(late_ms)))
+}
+
+/// What opened an alert that is about something else by now: the first error is often the one that says why.
+fn began_with(alert: &AlertFacts) -> Option<Vec<Span>> {
+    let (first, now) = (&alert.first, &alert.now);
+    if first.subject == now.subject || (first.to, &first.error) == (now.to, &now.error) {
+        return None;
+    }
+    let mut spans = vec![Span::text(format!("{}, ", word(first.to)))];
+    spans.push(Span::Time(first.ended_at.unwrap_or(alert.opened_at)));
+    if let Some(line) = first.error.as_deref().and_then(|error| error.lines().find(|line| !line.trim().is_empty())) {
+        spans.push(Span::text(format!(": {}", cap(line, MAX_FIRST_ERROR_BYTES))));
+    }
+    Some(spans)
+}
+
 const fn noticed(change: &Change) -> &'static str {
     match change.to {
         OccurrenceStatus::Failed => "Failed",
         OccurrenceStatus::Stale => "Found stale",
         OccurrenceStatus::Missed => "Missed",
-        _ => "Noticed",
+        _ => "Ended",
     }
 }
 
@@ -157,10 +193,19 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
     let headline = match &reply.what {
         ReplyWhat::Escalated { change } => {
             let mut line = vec![Span::text("⬆️ "), Span::bold(&*reply.name), Span::text(wrong(change))];
-            match (change.to, change.late_start_ms) {
-                (OccurrenceStatus::Running, Some(late)) => line.push(Span::text(format!(", by {}", duration(late)))),
+            match (change.to, late_start(change)) {
+                (OccurrenceStatus::Running, Some(late)) => line.push(Span::text(format!(", {late}"))),
                 (_, _) => line.extend(change.ended_at.into_iter().flat_map(|at| [Span::text(" at "), Span::Time(at)])),
             }
+            line
+        }
+        ReplyWhat::Turned { before, change } => {
+            let mut line = vec![Span::text("↪️ "), Span::bold(&*reply.name), Span::text(wrong(change))];
+            if let Subject::Occurrence { due } = change.subject {
+                line.extend([Span::text(", due "), Span::Time(due)]);
+            }
+            line.push(Span::text(format!("; before that it{}", wrong(before))));
+            line.extend(before.ended_at.into_iter().flat_map(|at| [Span::text(", "), Span::Time(at)]));
             line
         }
         ReplyWhat::Ended { opened_at, end } => vec![
@@ -186,6 +231,8 @@ pub(crate) fn reply(reply: &ReplyFacts) -> Document {
     };
     let quote = match &reply.what {
         ReplyWhat::Escalated { change } => change.error.as_deref().map(str::to_owned),
+        // The edit shows the new one's.
+        ReplyWhat::Turned { before, .. } => before.error.as_deref().map(str::to_owned),
         _ => None,
     };
     let list = match &reply.what {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::document::{Document, Span, Table};
 use super::escape::{bold, cap, mrkdwn, url};
 use super::plain::aligned;
-use super::time::local;
+use super::time::{is_whole_minute, local};
 use crate::surface::Form;
 
 /// `chat.postMessage` splits longer texts and `chat.update` refuses them; in bytes, as some installs count them.
@@ -20,6 +20,8 @@ const MAX_SECTION: usize = 2_900;
 const MAX_FIELDS: usize = 10;
 /// Longest field.
 const MAX_FIELD: usize = 1_900;
+/// Longest item of a list.
+const MAX_ITEM: usize = 500;
 /// Longest header.
 const MAX_HEADER: usize = 140;
 /// What all text outside tables may come to; Slack refuses somewhere above 11,000.
@@ -113,7 +115,8 @@ pub(crate) fn line(spans: &[Span], zone: &TimeZone) -> String {
         Span::Code(text) => format!("`{}`", mrkdwn(text)),
         Span::Time(at) => {
             let fallback = local(*at, zone);
-            format!("<!date^{}^{{date_short_pretty}} {{time}}|{fallback}>", at.as_millis().div_euclid(1_000))
+            let time = if is_whole_minute(*at) { "{time}" } else { "{time_secs}" };
+            format!("<!date^{}^{{date_short_pretty}} {time}|{fallback}>", at.as_millis().div_euclid(1_000))
         }
         Span::Link { label, url: target } => match url(target) {
             Some(target) => format!("<{target}|{label}>"),
@@ -121,6 +124,15 @@ pub(crate) fn line(spans: &[Span], zone: &TimeZone) -> String {
         },
     };
     spans.iter().map(piece).collect()
+}
+
+fn list_item(item: &[Span], zone: &TimeZone) -> String {
+    format!("• {}\n", cap(&line(item, zone), MAX_ITEM))
+}
+
+/// What an item of a list takes of a message, in bytes.
+pub(crate) fn item_bytes(item: &[Span]) -> usize {
+    list_item(item, &TimeZone::UTC).len()
 }
 
 /// Text for `plain_text` and table cells: no markup is read there, but entities are.
@@ -159,7 +171,7 @@ impl Blocks {
         let mut left = items.len();
         let mut room = self.budget.saturating_sub(500);
         for item in items {
-            let item = format!("• {}\n", cap(&line(item, zone), 500));
+            let item = list_item(item, zone);
             if item.len() > room {
                 break;
             }

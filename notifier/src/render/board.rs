@@ -46,7 +46,7 @@ pub(crate) fn summary(summary: &SummaryFacts) -> Document {
     let zone = zone(&summary.timezone);
     let mut list: Vec<Vec<Span>> = summary.problems.iter().map(|row| problem(row, &zone)).collect();
     if summary.hidden_problems > 0 {
-        list.push(vec![Span::text(format!("… and {} more", summary.hidden_problems))]);
+        list.push(vec![Span::text(format!("… and {} more jobs", summary.hidden_problems))]);
     }
     Document {
         headline: vec![
@@ -147,7 +147,8 @@ fn cells(row: &BoardRow, zone: &TimeZone) -> Vec<String> {
         row.name.to_string(),
         time_of_day(row.time, zone),
         time(row.started_at),
-        time(row.ended_at),
+        // What was missed never ran.
+        time(row.ended_at.filter(|_| row.status != OccurrenceStatus::Missed)),
         if row.total > 1 { format!("{} of {}", row.done, row.total) } else { String::new() },
         detail(row),
     ]
@@ -155,8 +156,8 @@ fn cells(row: &BoardRow, zone: &TimeZone) -> Vec<String> {
 
 fn detail(row: &BoardRow) -> String {
     let mut details = Vec::new();
-    if let Some(late) = row.late_start_ms.filter(|late| *late > 0) {
-        details.push(format!("started {} late", duration(late)));
+    if let (Some(_), Some(started)) = (row.late_start_ms.filter(|late| *late > 0), row.started_at) {
+        details.push(format!("started {} after it was due", duration(started.millis_since(row.time))));
     }
     if let Some(code) = row.exit_code.filter(|code| *code != 0) {
         details.push(format!("exit code {code}"));
@@ -173,6 +174,13 @@ fn problem(row: &BoardRow, zone: &TimeZone) -> Vec<Span> {
     let detail = detail(row);
     if !detail.is_empty() {
         item.push(Span::text(format!(", {detail}")));
+    }
+    // Together the items come to what the headline counts.
+    if row.problems > 1 {
+        item.push(Span::text(format!(" ({} problems)", row.problems)));
+    }
+    if let Some((open, due)) = row.open.filter(|_| row.problems > 0 || row.total > 1) {
+        item.push(Span::text(format!("; {open} still open, due {}", local(due, zone))));
     }
     item
 }

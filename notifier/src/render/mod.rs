@@ -16,7 +16,10 @@ use jiff::tz::TimeZone;
 
 use crate::channel::Content;
 use crate::surface::{Facts, Form};
-use document::Document;
+use document::{Document, Span};
+
+pub(crate) use escape::cap;
+pub(crate) use notice::digest_room;
 
 /// Renders facts in the given form. `zone` is used where a reader's own zone can't be.
 pub(crate) fn content(facts: &Facts, form: Form, zone: &TimeZone) -> Content {
@@ -27,6 +30,11 @@ pub(crate) fn content(facts: &Facts, form: Form, zone: &TimeZone) -> Content {
         colour: if form == Form::Text { None } else { document.colour },
         plain: plain::text(&document, zone),
     }
+}
+
+/// What a name takes of the reply that lists it, in bytes.
+pub(crate) fn name_bytes(name: &str) -> usize {
+    blocks::item_bytes(&[Span::bold(name)])
 }
 
 fn document_of(facts: &Facts) -> Document {

@@ -1,13 +1,20 @@
 //! Blind notices, the operator's notices and storm digests, in words.
 
+use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::BlindReason;
 
 use super::alert::maybe_repeat;
+use super::blocks::item_bytes;
 use super::board::word;
 use super::document::{Document, Span, colour, tenant};
 use super::time::duration;
-use crate::surface::{AdminFacts, BlindFacts, DigestFacts};
+use crate::surface::{AdminFacts, BlindFacts, DigestEntry, DigestFacts};
+
+/// What the entries of a digest may come to, in bytes as they are sent.
+const MAX_DIGEST_BYTES: usize = 5_500;
+/// How much longer a time may get: another zone's name, and seconds.
+const MAX_TIME_GROWTH_BYTES: usize = 24;
 
 pub(crate) fn blind(blind: &BlindFacts) -> Document {
     let affected: u32 = blind.parts.iter().map(|(_, total)| *total).sum();
@@ -17,7 +24,9 @@ pub(crate) fn blind(blind: &BlindFacts) -> Document {
         BlindReason::LostFrames => "The queue lost messages that it had confirmed.",
     };
     let mut paragraphs = vec![vec![
-        Span::text(format!("{reason} Nothing that was due then is called missed or stale; deadlines begin anew. ")),
+        Span::text(format!(
+            "{reason} What was waited for then gets its time again; what can't be known ends as unknown. "
+        )),
         Span::text(match affected {
             0 => "No job was due or running.".to_owned(),
             1 => "1 job was due or running.".to_owned(),
@@ -79,7 +88,8 @@ pub(crate) fn admin(admin: &AdminFacts) -> Document {
                     Span::text(format!("Numbers {} to {}, seen missing at ", lost.first, lost.last)),
                     Span::Time(lost.at),
                     Span::text(
-                        ". Jobs that reported in them are treated as unheard. Check the queue's disk and its fsync.",
+                        ". Jobs that reported in them are treated as unheard. Check that queue and store are of one data \
+                         directory, and the queue's disk and its fsync.",
                     ),
                 ]],
                 ..Document::default()
@@ -141,6 +151,33 @@ fn trouble(what: &str, where_and_why: String, at: Timestamp, consequence: &str) 
     }
 }
 
+fn digest_item(entry: &DigestEntry) -> Vec<Span> {
+    let mut item = vec![Span::text(if entry.ended { "✅ " } else { "" }), Span::bold(&*entry.name)];
+    item.push(Span::text(format!(": {}, ", word(entry.status))));
+    item.push(Span::Time(entry.subject.time()));
+    if !entry.team.is_empty() {
+        item.push(Span::text(format!(" ({})", entry.team)));
+    }
+    // An alert's key is `a/<tenant>/…`.
+    item.extend(entry.surface.split('/').nth(1).and_then(tenant));
+    item
+}
+
+/// How many of a digest's entries it has room for by name, whatever becomes of them: always the first ones, so that others may be
+/// named elsewhere.
+pub(crate) fn digest_room(entries: &[DigestEntry]) -> usize {
+    let mut left = MAX_DIGEST_BYTES;
+    let mut fits = |entry: &&DigestEntry| {
+        let widest = DigestEntry { ended: true, status: OccurrenceStatus::Succeeded, ..(*entry).clone() };
+        match left.checked_sub(item_bytes(&digest_item(&widest)) + MAX_TIME_GROWTH_BYTES) {
+            Some(rest) => left = rest,
+            None => return false,
+        }
+        true
+    };
+    entries.iter().take_while(|entry| fits(entry)).count()
+}
+
 pub(crate) fn digest(digest: &DigestFacts) -> Document {
     let (total, over) = (digest.total(), digest.ended());
     let (mark, colour) = if over == total { ("🟢", colour::GREEN) } else { ("🔴", colour::RED) };
@@ -150,24 +187,12 @@ pub(crate) fn digest(digest: &DigestFacts) -> Document {
     if over > 0 {
         headline.push(Span::text(format!(", {over} of them over")));
     }
-    let mut entries: Vec<_> = digest.entries.iter().collect();
+    let mut entries: Vec<_> = digest.entries.iter().take(digest_room(&digest.entries)).collect();
     entries.sort_by_key(|entry| entry.ended);
-    let mut list: Vec<Vec<Span>> = entries
-        .into_iter()
-        .map(|entry| {
-            let mut item = vec![Span::text(if entry.ended { "✅ " } else { "" }), Span::bold(&*entry.name)];
-            item.push(Span::text(format!(": {}, ", word(entry.status))));
-            item.push(Span::Time(entry.subject.time()));
-            if !entry.team.is_empty() {
-                item.push(Span::text(format!(" ({})", entry.team)));
-            }
-            // An alert's key is `a/<tenant>/…`.
-            item.extend(entry.surface.split('/').nth(1).and_then(tenant));
-            item
-        })
-        .collect();
-    if digest.more > 0 {
-        list.push(vec![Span::text(format!("… and {} more", digest.more))]);
+    let mut list: Vec<Vec<Span>> = entries.iter().map(|entry| digest_item(entry)).collect();
+    let below = total.saturating_sub(entries.len());
+    if below > 0 {
+        list.push(vec![Span::text(format!("… and {below} more, named in the thread"))]);
     }
     let paragraphs = if digest.maybe_repeat { vec![maybe_repeat()] } else { Vec::new() };
     Document { headline, colour: Some(colour), paragraphs, list, ..Document::default() }

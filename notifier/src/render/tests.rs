@@ -10,7 +10,7 @@ use ronda_schemas::event::SchedulerSummary;
 use serde_json::{Value, json};
 
 use super::content;
-use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Doubts, Facts, Form};
+use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Doubts, Facts, Form, SummaryFacts};
 
 const DUE: Timestamp = Timestamp::from_seconds(1_795_456_800);
 
@@ -62,8 +62,8 @@ fn an_alert_says_what_when_and_where_to_look() {
     let expected = [
         json!({"type":"section","fields":[
             field("Due", "<!date^1795456800^{date_short_pretty} {time}|24 Nov 01:00 WIB>"),
-            field("Started", "<!date^1795456802^{date_short_pretty} {time}|24 Nov 01:00 WIB>"),
-            field("Failed", "<!date^1795457102^{date_short_pretty} {time}|24 Nov 01:05 WIB>"),
+            field("Started", "<!date^1795456802^{date_short_pretty} {time_secs}|24 Nov 01:00:02 WIB>"),
+            field("Failed", "<!date^1795457102^{date_short_pretty} {time_secs}|24 Nov 01:05:02 WIB>"),
             field("Exit code", "3"), field("Took", "5 min"), field("Run", "`r-7`"), field("In a row", "2"),
             field("Team", "payments"), field("Severity", "critical"),
         ]}),
@@ -79,8 +79,8 @@ fn a_terminal_shows_the_same() {
     let by = Change { to: OccurrenceStatus::Succeeded, ..facts.now.clone() };
     facts.ended = Some(AlertEnd { at: DUE.plus_seconds(902), resolution: Resolution::Recovered { by } });
     let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone());
-    let expected = "🟢 Nightly billing recovered (production)\n  Due         24 Nov 01:00 WIB\n  Started     24 Nov 01:00 WIB\n  \
-        Failed      24 Nov 01:05 WIB\n  Over since  24 Nov 01:15 WIB\n  Lasted      10 min\n  Exit code   3\n  Took        5 min\n  \
+    let expected = "🟢 Nightly billing recovered (production)\n  Due         24 Nov 01:00 WIB\n  Started     24 Nov 01:00:02 WIB\n  \
+        Failed      24 Nov 01:05:02 WIB\n  Over since  24 Nov 01:15:02 WIB\n  Lasted      10 min\n  Exit code   3\n  Took        5 min\n  \
         Run         r-7\n  In a row    2\n  Team        payments\n  Severity    critical\n  > disk full\n  > second line\n\
         billing  ·  tenant acme  ·  Runbook: https://wiki/billing";
     assert_eq!(shown.plain, expected);
@@ -108,6 +108,8 @@ fn board(rows: usize, name: &str) -> BoardFacts {
         exit_code: Some(1),
         done: 1,
         total: 2,
+        problems: 1,
+        open: None,
     };
     let problems = u32::try_from(rows).unwrap();
     BoardFacts {
@@ -205,4 +207,66 @@ fn the_text_form_says_everything_that_fits() {
 fn the_table_says_whose_time_its_cells_are_in() {
     let shown = content(&Facts::Board(Box::new(board(1, "job"))), Form::DataTable, &zone());
     assert!(Value::Array(shown.blocks).to_string().contains("times in the table: Asia/Jakarta"));
+}
+
+#[test]
+fn an_alert_that_is_about_something_else_by_now_still_says_how_it_began() {
+    let mut facts = alert("Nightly billing", "");
+    facts.first.error = Some("disk full\nat line 7".into());
+    let due = DUE.plus_seconds(60);
+    facts.now = Change {
+        subject: Subject::Occurrence { due },
+        to: OccurrenceStatus::Running,
+        started_at: Some(due.plus_seconds(28)),
+        ended_at: None,
+        late_start_ms: Some(8_000),
+        error: None,
+        ..facts.now
+    };
+    let plain = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone()).plain;
+    assert!(plain.contains("Began with    failed, 24 Nov 01:05:02 WIB: disk full\n"), "{plain}");
+    assert!(plain.contains("Started late  28 s after it was due\n"), "{plain}");
+    assert!(plain.contains("Alert since   24 Nov 01:05:02 WIB\n"), "{plain}");
+}
+
+#[test]
+fn a_failure_whose_start_nobody_told_has_no_start_and_took_no_time() {
+    let mut facts = alert("Nightly billing", "disk full");
+    (facts.now.started_at, facts.now.duration_ms) = (facts.now.ended_at, Some(0));
+    let plain = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone()).plain;
+    assert!(!plain.contains("Started") && !plain.contains("Took"), "{plain}");
+}
+
+#[test]
+fn the_summary_lists_as_many_problems_as_it_counts_and_names_what_is_open() {
+    let night = board(2, "job");
+    let mut problems = night.rows;
+    problems[0].problems = 3;
+    problems[0].status = OccurrenceStatus::Missed;
+    problems[1].open = Some((1, DUE.plus_seconds(3_600)));
+    let summary = SummaryFacts {
+        title: night.title,
+        date: night.date,
+        timezone: night.timezone,
+        start: night.start,
+        end: night.end,
+        counts: Counts { missed: 3, failed: 1, running: 1, ..Counts::default() },
+        jobs: 2,
+        problems,
+        hidden_problems: 0,
+        doubts: Doubts::default(),
+        tenant: "".into(),
+    };
+    let plain = content(&Facts::Summary(Box::new(summary)), Form::DataTable, &zone()).plain;
+    assert!(plain.contains("ended with 4 problems, 1 still open"), "{plain}");
+    assert!(plain.contains("job0: missed, due") && plain.contains(" (3 problems)"), "{plain}");
+    assert!(plain.contains("; 1 still open, due 24 Nov 02:00 WIB"), "{plain}");
+}
+
+#[test]
+fn what_was_missed_has_no_end_in_the_table() {
+    let mut facts = board(1, "job");
+    facts.rows[0].status = OccurrenceStatus::Missed;
+    let shown = content(&Facts::Board(Box::new(facts)), Form::DataTable, &zone());
+    assert_eq!(shown.blocks[2]["rows"][1][4]["text"], "–");
 }

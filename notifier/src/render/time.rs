@@ -3,9 +3,14 @@
 use jiff::tz::TimeZone;
 use ronda_domain::time::Timestamp;
 
-/// A time in a zone, as `24 Nov 02:05 WIB`.
+/// A time in a zone, as `24 Nov 02:05 WIB`; with seconds, where there are any.
 pub(crate) fn local(at: Timestamp, zone: &TimeZone) -> String {
-    format(at, zone, "%-d %b %H:%M %Z")
+    format(at, zone, if is_whole_minute(at) { "%-d %b %H:%M %Z" } else { "%-d %b %H:%M:%S %Z" })
+}
+
+/// Whether a time is told in full without seconds, as most due times are.
+pub(crate) const fn is_whole_minute(at: Timestamp) -> bool {
+    at.as_millis().div_euclid(1_000).rem_euclid(60) == 0
 }
 
 /// A time of day in a zone, as `02:05`.
@@ -65,7 +70,8 @@ mod tests {
     #[test]
     fn a_time_names_its_zone() {
         let zone = TimeZone::get("Asia/Jakarta").unwrap();
-        assert_eq!(local(Timestamp::from_seconds(1_795_443_535), &zone), "23 Nov 21:18 WIB");
+        assert_eq!(local(Timestamp::from_seconds(1_795_443_535), &zone), "23 Nov 21:18:55 WIB");
+        assert_eq!(local(Timestamp::from_seconds(1_795_443_480), &zone), "23 Nov 21:18 WIB");
         assert_eq!(local(Timestamp::MAX, &zone), "some time");
     }
 }

@@ -104,6 +104,8 @@ pub(crate) enum ReplyWhat {
     AfterTheEnd { change: Change, at: Timestamp },
     /// Those for which a digest has no room.
     Names { names: Vec<Box<str>> },
+    /// The next one went wrong in another way: what the alert had said is overwritten.
+    Turned { before: Change, change: Change },
 }
 
 /// How many occurrences of a night are where.
@@ -216,6 +218,12 @@ pub(crate) struct BoardRow {
     pub(crate) done: u32,
     /// Occurrences of the night.
     pub(crate) total: u32,
+    /// Of those, how many went wrong.
+    #[serde(default)]
+    pub(crate) problems: u32,
+    /// How many are still open, and when the first of them was due.
+    #[serde(default)]
+    pub(crate) open: Option<(u32, Timestamp)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,7 +235,9 @@ pub(crate) struct SummaryFacts {
     pub(crate) end: Timestamp,
     pub(crate) counts: Counts,
     pub(crate) jobs: u32,
+    /// One a scheduler that has a problem or is not done, problems first.
     pub(crate) problems: Vec<BoardRow>,
+    /// Such schedulers that are not in `problems`.
     pub(crate) hidden_problems: u32,
     #[serde(default)]
     pub(crate) doubts: Doubts,

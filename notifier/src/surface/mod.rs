@@ -67,7 +67,7 @@ pub(crate) struct Surface {
 
 impl Versioned for Surface {
     const WHAT: &'static str = "surface";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 /// What is visible of a surface.

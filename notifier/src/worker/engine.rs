@@ -26,7 +26,8 @@ use crate::surface::Outcome;
 
 /// Rows read at once.
 const PAGE: usize = 500;
-/// Schedulers read between two turns, each with its history: alerts don't wait for a night to be read.
+/// Schedulers read between two turns, each with its history: alerts don't wait for a night to be read, nor for the schedulers of a
+/// deployment.
 const SCHEDULERS_A_TURN: usize = 100;
 /// Most history entries of one scheduler read for one night.
 const MAX_HISTORY: usize = 10_000;
@@ -49,7 +50,15 @@ pub(super) enum Done {
 /// A night that is being read.
 struct Reading {
     night: NightToRead,
-    after: Option<SchedulerId>,
+    what: ToRead,
+}
+
+/// Which schedulers are still to be read.
+enum ToRead {
+    /// All of the tenant's, after this one.
+    All { after: Option<SchedulerId> },
+    /// Those that changed.
+    These(VecDeque<SchedulerKey>),
 }
 
 struct Progress {
@@ -192,11 +201,10 @@ impl Engine {
     pub(super) async fn turn(&mut self, now: Now) -> Result<(), NotifierError> {
         self.core.open_nights(now);
         let nights = self.core.take_nights_to_read();
-        self.reading.extend(nights.into_iter().map(|night| Reading { night, after: None }));
+        self.reading.extend(nights.into_iter().map(|night| Reading { night, what: ToRead::All { after: None } }));
+        let reloads = self.core.take_reloads().into_iter();
+        self.reading.extend(reloads.map(|(night, keys)| Reading { night, what: ToRead::These(keys.into()) }));
         self.read_on().await?;
-        for (board, key, window) in self.core.take_reloads() {
-            self.reload(board, &key, &window).await?;
-        }
         self.core.tick(now);
         let mut calls = Vec::new();
         while let Some(call) = self.core.next_call(now) {
@@ -267,28 +275,57 @@ impl Engine {
         !self.reading.is_empty()
     }
 
-    /// Reads the next schedulers of a night.
+    /// Reads the next schedulers of the nights.
     async fn read_on(&mut self) -> Result<(), NotifierError> {
-        let Some(mut reading) = self.reading.pop_front() else { return Ok(()) };
-        let Some(board) = self.core.board(reading.night.board) else { return Ok(()) };
-        let tenant = board.tenant.clone();
-        let store = Arc::clone(&self.store);
-        let next = || store.schedulers(&tenant, reading.after.as_ref(), SCHEDULERS_A_TURN);
-        let Some(page) = self.patience.wait_for(next).await? else { return Ok(()) };
-        let full = page.len() >= SCHEDULERS_A_TURN;
-        reading.after = page.last().map(|row| row.key.scheduler.clone());
-        for row in page {
-            let window = &reading.night.window;
-            let Some(history) = self.history(&row, window).await? else { return Ok(()) };
-            self.core.read(reading.night.board, window, &row, history.as_deref());
-            self.patience.health.beat();
-        }
-        if full {
-            self.reading.push_front(reading);
-        } else {
-            self.core.all_read(&reading.night);
+        let mut left = SCHEDULERS_A_TURN;
+        while left > 0
+            && let Some(mut reading) = self.reading.pop_front()
+        {
+            let Some((rows, is_last)) = self.next_rows(&mut reading, &mut left).await? else { return Ok(()) };
+            let (board, window) = (reading.night.board, &reading.night.window);
+            for row in rows {
+                let Some(history) = self.history(&row, window).await? else { return Ok(()) };
+                self.core.read(board, window, &row, history.as_deref());
+                self.patience.health.beat();
+            }
+            if is_last {
+                self.core.all_read(&reading.night);
+            } else {
+                self.reading.push_front(reading);
+            }
         }
         Ok(())
+    }
+
+    /// The next schedulers of a night, at most so many, and whether these are the last; `None`: cancelled.
+    async fn next_rows(
+        &self,
+        reading: &mut Reading,
+        left: &mut usize,
+    ) -> Result<Option<(Vec<SchedulerRow>, bool)>, NotifierError> {
+        match &mut reading.what {
+            ToRead::All { after } => {
+                let Some(board) = self.core.board(reading.night.board) else { return Ok(Some((Vec::new(), true))) };
+                let next = || self.store.schedulers(&board.tenant, after.as_ref(), *left);
+                let Some(page) = self.patience.wait_for(next).await? else { return Ok(None) };
+                let is_last = page.len() < *left;
+                *left -= page.len().min(*left);
+                *after = page.last().map(|row| row.key.scheduler.clone());
+                Ok(Some((page, is_last)))
+            }
+            ToRead::These(keys) => {
+                let mut rows = Vec::new();
+                while *left > 0
+                    && let Some(key) = keys.pop_front()
+                {
+                    *left -= 1;
+                    let read = || self.store.scheduler(key.tenant.as_str(), key.scheduler.as_str());
+                    let Some(row) = self.patience.wait_for(read).await? else { return Ok(None) };
+                    rows.extend(row);
+                }
+                Ok(Some((rows, keys.is_empty())))
+            }
+        }
     }
 
     /// A scheduler's history of a night; `Some(None)`: it can't be read.
@@ -327,16 +364,6 @@ impl Engine {
             }
             self.patience.health.beat();
         }
-    }
-
-    async fn reload(&mut self, board: usize, key: &SchedulerKey, window: &Window) -> Result<(), NotifierError> {
-        let read = || self.store.scheduler(key.tenant.as_str(), key.scheduler.as_str());
-        let Some(Some(row)) = self.patience.wait_for(read).await? else { return Ok(()) };
-        if let Some(history) = self.history(&row, window).await? {
-            self.core.read(board, window, &row, history.as_deref());
-        }
-        self.patience.health.beat();
-        Ok(())
     }
 }
 

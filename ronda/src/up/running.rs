@@ -101,7 +101,7 @@ impl Running {
             };
             Arc::new(SlackChannel::new(slack).map_err(|error| other(&error))?)
         } else {
-            Arc::new(TerminalChannel::stdout())
+            Arc::new(TerminalChannel::stdout(self.clock.clone(), &config.timezone))
         };
         let (events, clock) = (self.parts.events.clone(), self.clock.clone());
         let notifier = Notifier::build(config, events, self.store(), clock, channel, &self.health)

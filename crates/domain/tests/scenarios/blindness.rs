@@ -118,9 +118,21 @@ fn a_gap_within_a_run_does_not_give_it_its_longest_time_again() {
 fn a_run_that_sends_no_heartbeats_may_have_ended_unheard() {
     let mut story = Story::of(without_heartbeats());
     story.at("01:00").running("a");
+    story.blind("01:05", "01:25").blind("01:40", "01:51");
+    story.at("02:00:01");
+    assert_eq!(statuses(&mut story), [Running, Unknown], "more than half of its time");
+    story.success("a");
+    assert_eq!(statuses(&mut story), [Succeeded]);
+}
+
+#[test]
+fn a_short_restart_does_not_hide_that_a_run_hangs() {
+    let mut story = Story::of(without_heartbeats());
+    story.at("01:00").running("a");
     story.blind("01:30", "01:30:10");
     story.at("02:00:01");
-    assert_eq!(statuses(&mut story), [Running, Unknown]);
+    assert_eq!(statuses(&mut story), [Running, Stale]);
+    assert_eq!(story.alerts().len(), 1);
 
     let mut story = Story::of(without_heartbeats());
     story.at("01:00").running("a");
@@ -128,9 +140,7 @@ fn a_run_that_sends_no_heartbeats_may_have_ended_unheard() {
     story.at("03:01");
     assert_eq!(statuses(&mut story), [Running], "its time was over in the gap: it is put off");
     story.at("03:01:01");
-    assert_eq!(statuses(&mut story), [Unknown]);
-    story.success("a");
-    assert_eq!(statuses(&mut story), [Succeeded]);
+    assert_eq!(statuses(&mut story), [Stale]);
 }
 
 #[test]

@@ -116,16 +116,41 @@ fn a_run_id_that_is_used_again_is_told() {
 }
 
 #[test]
-fn the_end_of_a_run_that_was_one_too_many_is_told() {
+fn the_end_of_a_run_that_was_one_too_many_counts() {
     let mut story = Story::of(ad_hoc());
     for number in 0..60 {
         story.at_seconds(number + 1).running(&format!("run-{number}"));
     }
     assert_eq!(story.run("run-0").status, Unknown);
-    story.at("01:00");
-    assert_eq!(story.refusal_of(ReportedStatus::Failed, "run-0"), Some(Refusal::RunForgotten));
-    assert_eq!(story.refusal_of(ReportedStatus::Failed, "run-59"), None);
-    let last = story.changes().pop().unwrap();
-    assert!(matches!(&last.subject, Subject::Run { run_id, .. } if run_id.as_str() == "run-59"));
-    assert_eq!(last.to, Failed);
+    for run in ["run-0", "run-59"] {
+        story.at("01:00");
+        assert_eq!(story.refusal_of(ReportedStatus::Failed, run), None);
+        let last = story.changes().pop().unwrap();
+        assert!(matches!(&last.subject, Subject::Run { run_id, .. } if run_id.as_str() == run));
+        assert_eq!(last.to, Failed);
+        assert_eq!(story.refusal_of(ReportedStatus::Failed, run), None);
+        assert!(story.changes().is_empty(), "a copy");
+    }
+}
+
+#[test]
+fn all_runs_of_a_fan_out_may_start_before_the_first_ends() {
+    let names: Vec<_> = (0..100).map(|number| format!("run-{number}")).collect();
+    let all = |status| names.iter().map(move |name| (status, Some(name.as_str()))).collect::<Vec<_>>();
+    let (started, failed) = (all(ReportedStatus::Running), all(ReportedStatus::Failed));
+    let mut story = Story::of(ad_hoc());
+    let both = [started.clone(), failed.clone()].concat();
+    story.at("01:00").at_once(&both);
+    assert_eq!(story.view().bad_streak, 100, "in one frame");
+    story.at_once(&both);
+    assert_eq!(story.view().bad_streak, 100, "copies");
+
+    let mut story = Story::of(ad_hoc());
+    story.at("01:00").at_once(&started);
+    story.at("01:10").at_once(&failed);
+    assert_eq!(story.view().bad_streak, 100, "ten minutes apart");
+    assert!(names.iter().all(|name| story.run(name).status == Failed));
+    story.at_once(&failed).at_once(&started);
+    assert_eq!(story.view().bad_streak, 100, "copies");
+    assert!(story.ids_are_unique());
 }

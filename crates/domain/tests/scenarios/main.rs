@@ -285,8 +285,9 @@ fn a_change_of_schedule_withdraws_what_was_waiting() {
 fn registering_the_same_again_changes_nothing() {
     let mut story = Story::of(nightly());
     story.at("00:10");
-    assert!(!story.register(&nightly()));
+    story.register(&nightly());
     assert_eq!(story.view().revision, 1);
+    assert!(story.changes().is_empty());
 }
 
 #[test]
@@ -317,6 +318,56 @@ fn a_heartbeat_only_scheduler_falls_silent_and_comes_back() {
     story.at("01:33");
     assert_eq!(statuses(&mut story), [Stale], "silent once more");
     assert!(story.ids_are_unique());
+}
+
+#[test]
+fn a_silent_worker_that_was_paused_is_waited_for_again() {
+    let mut story = Story::of(story::heartbeat_only());
+    story.at("01:00").beat(None, None);
+    story.at("01:10").pause();
+    assert_eq!((statuses(&mut story), story.alerts().len()), (vec![Stale], 2));
+    story.at("02:00").resume();
+    story.at("02:02");
+    assert!(story.changes().is_empty() && story.alerts().is_empty());
+    story.at("02:02:01");
+    let silent = story.changes();
+    assert_eq!((&silent[0].subject, silent[0].to), (&Subject::Silence { since: time("02:00") }, Stale));
+    assert!(matches!(story.alerts()[0].kind, EventKind::AlertOpened { .. }));
+    story.at("02:10").beat(None, None);
+    assert_eq!(statuses(&mut story), [Succeeded]);
+    assert_eq!(story.alerts().len(), 1);
+    assert!(story.ids_are_unique());
+}
+
+#[test]
+fn a_silent_run_without_a_schedule_is_waited_for_again_after_a_pause() {
+    let mut story = Story::of(story::heartbeat_only());
+    story.at("00:30").heartbeat("old");
+    story.at("01:00").heartbeat("worker");
+    story.at("01:10").pause();
+    story.at("02:00").resume();
+    story.alerts();
+    statuses(&mut story);
+    story.at("02:02:01");
+    assert_eq!(story.alerts().len(), 1, "the one that was heard of last, and not the older one");
+    assert_eq!(statuses(&mut story), [Stale]);
+    let mut job = Story::of(nightly());
+    job.at("01:00").running("a");
+    job.at("01:10").pause();
+    job.at("02:00").resume();
+    job.alerts();
+    job.at("05:00");
+    assert!(job.alerts().is_empty(), "a job's next due time asks for it");
+}
+
+#[test]
+fn a_resume_that_overtakes_its_pause_counts() {
+    let mut story = Story::of(nightly());
+    story.at("00:20").resume();
+    story.now("00:10").pause();
+    assert_eq!(story.view().next_due, Some(time("01:00")));
+    story.at("01:06");
+    assert_eq!(statuses(&mut story), [Missed]);
 }
 
 #[test]

@@ -239,9 +239,8 @@ impl Story {
         self.send(&Input::Delete);
     }
 
-    /// Whether it changed anything.
-    pub fn register(&mut self, spec: &SchedulerSpec) -> bool {
-        self.send(&Input::Register(Box::new(spec.clone()))).changed
+    pub fn register(&mut self, spec: &SchedulerSpec) {
+        self.send(&Input::Register(Box::new(spec.clone())));
     }
 
     /// Nothing is heard between two times, and no tick comes.

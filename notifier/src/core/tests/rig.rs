@@ -17,7 +17,7 @@ use ronda_store::port::HistoryEntry;
 use crate::board::{Night, Window};
 use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
 use crate::config::{Board, Config};
-use crate::core::{Core, Request};
+use crate::core::{Core, NightToRead, Request};
 use crate::intake::Now;
 use crate::shard::Shard;
 use crate::surface::Outcome;
@@ -147,6 +147,9 @@ pub(super) struct Rig {
     records: Vec<(SchedulerKey, OccurrenceRecord)>,
     stored: Vec<(String, Vec<u8>)>,
     events: u64,
+    /// The store has no time for schedulers that changed.
+    pub(super) reads_nothing: bool,
+    reloads: Vec<(NightToRead, Vec<SchedulerKey>)>,
 }
 
 impl Rig {
@@ -163,6 +166,8 @@ impl Rig {
             records: Vec::new(),
             stored: Vec::new(),
             events: 0,
+            reads_nothing: false,
+            reloads: Vec::new(),
         }
     }
 
@@ -263,11 +268,14 @@ impl Rig {
             }
             self.core.all_read(&night);
         }
-        for (board, key, window) in self.core.take_reloads() {
-            if let Some(row) = self.rows.iter().find(|row| row.key == key) {
-                let history = self.history(row, &window);
-                self.core.read(board, &window, row, Some(&history));
+        self.reloads.extend(self.core.take_reloads());
+        let reloads = if self.reads_nothing { Vec::new() } else { std::mem::take(&mut self.reloads) };
+        for (night, keys) in reloads {
+            for row in self.rows.iter().filter(|row| keys.contains(&row.key)) {
+                let history = self.history(row, &night.window);
+                self.core.read(night.board, &night.window, row, Some(&history));
             }
+            self.core.all_read(&night);
         }
         self.core.tick(self.now);
         while let Some(call) = self.core.next_call(self.now) {
@@ -349,6 +357,26 @@ impl Rig {
         self.event(id, "opened", EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 });
     }
 
+    /// Fails in its own words.
+    pub(super) fn fails_saying(&mut self, id: &str, error: &str) {
+        let cause = self.change(self.due(), OccurrenceStatus::Running, OccurrenceStatus::Failed);
+        let cause = Change { error: Some(error.into()), ..cause };
+        self.event(id, "opened", EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 });
+    }
+
+    /// A scheduler of another name than its id fails.
+    pub(super) fn named_fails(&mut self, id: &str, name: &str) {
+        let cause = self.change(self.due(), OccurrenceStatus::Running, OccurrenceStatus::Failed);
+        self.event_named(id, name, "opened", EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 });
+    }
+
+    /// The occurrence that was due so many minutes after the one that opened the alert goes wrong, too.
+    pub(super) fn goes_wrong_again(&mut self, id: &str, minutes: u32, to: OccurrenceStatus) {
+        let cause = self.change(self.due().plus_seconds(minutes * 60), OccurrenceStatus::Expected, to);
+        let alert = EventKind::AlertChanged { alert: "a1".into(), cause, streak: minutes + 1 };
+        self.event(id, &format!("again-{minutes}"), alert);
+    }
+
     pub(super) fn changes(&mut self, id: &str, from: OccurrenceStatus, to: OccurrenceStatus) {
         let cause = self.change(self.due(), from, to);
         self.event(id, "changed", EventKind::AlertChanged { alert: "a1".into(), cause, streak: 1 });
@@ -404,9 +432,13 @@ impl Rig {
         }
     }
 
-    fn event(&mut self, id: &str, name: &str, kind: EventKind) {
+    fn event(&mut self, id: &str, event: &str, kind: EventKind) {
+        self.event_named(id, id, event, kind);
+    }
+
+    fn event_named(&mut self, id: &str, name: &str, event: &str, kind: EventKind) {
         let summary = SchedulerSummary {
-            name: id.into(),
+            name: name.into(),
             team: "".into(),
             environment: "production".into(),
             tags: Box::new([]),
@@ -414,7 +446,7 @@ impl Rig {
             runbook_url: "".into(),
             scheduled: true,
         };
-        let event = Event { id: name.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
+        let event = Event { id: event.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
         let event = SchedulerEvent { key: key(id), summary, event };
         self.batch(0, Timestamp::MIN, vec![EventEnvelope::Scheduler(Box::new(event))]);
     }

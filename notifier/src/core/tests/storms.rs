@@ -1,0 +1,121 @@
+//! Many alerts at once.
+
+use ronda_domain::record::OccurrenceStatus as Status;
+
+use super::MINUTE;
+use super::rig::Rig;
+use crate::channel::ChannelErrorKind;
+use crate::config::Config;
+
+/// How many of these are in no message that Slack shows.
+fn named_nowhere(rig: &Rig, names: &[String]) -> usize {
+    let shown = |message: &super::rig::Message| {
+        format!("{} {}", message.content.text, serde_json::to_string(&message.content.blocks).unwrap())
+    };
+    let shown: Vec<String> = rig.slack.messages.iter().map(shown).collect();
+    names.iter().filter(|name| !shown.iter().any(|text| text.contains(&format!("*{name}*")))).count()
+}
+
+#[test]
+fn an_outage_with_two_hundred_failures_is_one_digest_with_exact_counts() {
+    let mut rig = Rig::new(Config::default());
+    rig.slack.fail_always(Some(ChannelErrorKind::NotSent {
+        retry_after: std::time::Duration::from_secs(5),
+        rate_limited: false,
+    }));
+    for number in 0..200 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(9_000);
+    }
+    rig.slack.fail_always(None);
+    rig.pass(5 * MINUTE);
+    // One digest, and in its thread the names for which it has no room.
+    assert!(rig.visible()[1..].iter().all(|line| line.starts_with("↳ Also among")), "{:?}", rig.visible());
+    assert!(rig.visible()[0].starts_with("🔴 *200 alerts at once* since "), "{:?}", rig.visible());
+    rig.recovers("job-7");
+    rig.pass(MINUTE);
+    assert!(rig.visible()[0].ends_with(", 1 of them over"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_storm_is_one_digest() {
+    let mut rig = Rig::new(Config::default());
+    for number in 0..300 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(33);
+    }
+    rig.pass(MINUTE);
+    assert!(rig.slack.messages.len() <= 21, "{}", rig.slack.messages.len());
+    assert!(rig.visible().iter().any(|line| line.contains("alerts at once")), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_slow_drizzle_of_alerts_does_not_go_silently_into_an_old_digest() {
+    let mut rig = Rig::new(Config::default());
+    for number in 0..30 {
+        rig.fails(&format!("job-{number}"));
+    }
+    rig.pass(5_000);
+    assert_eq!(rig.slack.messages.len(), 1, "{:?}", rig.visible());
+    for number in 30..100 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(1_500);
+    }
+    assert!(rig.slack.edits >= 5, "it is edited while they come: {}", rig.slack.edits);
+    for number in 100..200 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(9_000);
+    }
+    let alone = rig.visible().iter().filter(|line| line.ends_with(" failed (production)")).count();
+    assert!(alone >= 95, "{alone} were told by themselves");
+}
+
+#[test]
+fn every_alert_of_a_storm_is_named_however_many_and_long() {
+    for (count, width) in [(300, 3), (300, 44), (1_200, 94), (700, 196)] {
+        let mut rig = Rig::new(Config::default());
+        let names: Vec<String> = (0..count).map(|number| format!("job-{number:0width$}")).collect();
+        for (index, name) in names.iter().enumerate() {
+            rig.named_fails(&format!("job-{index}"), name);
+            if index % 100 == 0 {
+                rig.pass(1_000);
+            }
+        }
+        rig.pass(3 * MINUTE);
+        assert_eq!(named_nowhere(&rig, &names), 0, "{count} names of {width}");
+        let visible = rig.visible();
+        assert!(visible[0].starts_with(&format!("🔴 *{count} alerts at once*")), "{visible:?}");
+        assert!(visible[1..].iter().all(|line| line.starts_with("↳ Also among")), "{visible:?}");
+    }
+}
+
+#[test]
+fn who_is_over_does_not_push_others_out_of_a_digest() {
+    let mut rig = Rig::new(Config::default());
+    let names: Vec<String> = (0..300).map(|number| format!("job-{number:044}")).collect();
+    for name in &names {
+        rig.fails(name);
+    }
+    rig.pass(MINUTE);
+    for name in names.iter().step_by(3) {
+        rig.recovers(name);
+    }
+    rig.changes(&names[1], Status::Stale, Status::Failed);
+    rig.pass(MINUTE);
+    assert_eq!(named_nowhere(&rig, &names), 0);
+    assert!(rig.visible()[0].ends_with(", 100 of them over"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_digest_turns_green_with_the_last_that_it_does_not_follow() {
+    let mut rig = Rig::new(Config::default());
+    for number in 0..510 {
+        rig.fails(&format!("job-{number}"));
+    }
+    rig.pass(MINUTE);
+    for number in 0..510 {
+        rig.recovers(&format!("job-{number}"));
+    }
+    rig.pass(MINUTE);
+    assert!(rig.visible()[0].starts_with("🟢 *510 alerts at once*"), "{:?}", rig.visible());
+}
