@@ -114,8 +114,7 @@ fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)], config: &Conf
             if received.is_empty() {
                 return (shadow, ids);
             }
-            let step = core.step(&received);
-            assert!(!step.is_idle(), "a step that comes no further comes no further for ever");
+            let step = stage::step(&mut core, &mut received);
             let first = told_batches.min(step.publish_first.len());
             told(&step.publish_first[..first], &mut ids);
             if first < step.publish_first.len() || !shadow.write(&step.commit, writes) {
@@ -128,7 +127,6 @@ fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)], config: &Conf
             }
             told(&step.publish, &mut ids);
             core.published();
-            received.drain(..step.consumed);
         }
     }
 }
@@ -180,7 +178,7 @@ fn events_that_a_killed_owner_did_not_publish_come_again_with_the_same_ids_and_a
     let mut shadow = Shadow::new();
     let config = Config::default();
     let (mut core, _) = shadow.take_over(&config);
-    let step = core.step(&[(1, gateway.frame(0, &[register("a", spec(None, None))]))]);
+    let step = stage::step(&mut core, &mut vec![(1, gateway.frame(0, &[register("a", spec(None, None))]))]);
     assert!(shadow.write(&step.commit, usize::MAX));
     let mut first = BTreeSet::new();
     told(&step.publish, &mut first);
@@ -189,7 +187,8 @@ fn events_that_a_killed_owner_did_not_publish_come_again_with_the_same_ids_and_a
     let mut again = BTreeSet::new();
     told(&recovered, &mut again);
     assert_eq!(again, first);
-    let step = core.step(&[(2, gateway.frame(1, &[status("a", ReportedStatus::Running, Some("r1"))]))]);
+    let mut next = vec![(2, gateway.frame(1, &[status("a", ReportedStatus::Running, Some("r1"))]))];
+    let step = stage::step(&mut core, &mut next);
     assert!(shadow.write(&step.commit, usize::MAX));
     core.committed();
     core.published();
@@ -210,8 +209,8 @@ fn what_a_frame_brought_before_its_owner_was_killed_is_not_told_again() {
     let long = [(stage.position + 1, gateway.frame(back + 11, &[]))];
     let before = stage.events.len();
     for _ in 0..12 {
-        let step = stage.core.step(&long);
-        assert_eq!(step.consumed, 0, "it takes many commits");
+        assert_eq!(stage.core.take(&long), 0, "it takes many commits");
+        let step = stage.core.close();
         stage.finish(step);
     }
     let first: BTreeSet<_> = stage.events.iter().skip(before).map(EventEnvelope::id).collect();
@@ -220,7 +219,8 @@ fn what_a_frame_brought_before_its_owner_was_killed_is_not_told_again() {
     assert!(recovered.is_empty(), "{}", recovered.len());
     // The next owner goes on where it was, but for the scheduler that was being judged.
     let mut again = BTreeSet::new();
-    let step = core.step(&long);
+    core.take(&long);
+    let step = core.close();
     told(&step.publish_first, &mut again);
     assert!(again.intersection(&first).count() < 5_000, "{}", again.intersection(&first).count());
 }

@@ -44,25 +44,21 @@ pub struct Step {
     pub publish: Vec<(u32, EventBatch)>,
     /// To be published before the commit: messages that could not be read.
     pub dead_letters: Vec<DeadLetter>,
-    /// How many of the deliveries are through, and in the commit; the rest is for the next step. 0: the commit became full in the
-    /// middle of a frame, and the next step, with the same deliveries, goes on with it.
-    pub consumed: usize,
     /// What there was, counted.
     pub counts: Counts,
 }
 
 impl Step {
-    /// Whether nothing was consumed and nothing came of it: the next step would be no other. A defect.
+    /// Whether nothing came of it.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let commit = &self.commit;
-        let is_empty = commit.rows.is_empty()
+        commit.rows.is_empty()
             && commit.occurrences.is_empty()
             && commit.runs.is_empty()
             && commit.errors.is_empty()
             && self.publish_first.is_empty()
-            && self.publish.is_empty();
-        self.consumed == 0 && is_empty
+            && self.publish.is_empty()
     }
 }
 

@@ -1,4 +1,4 @@
-//! One step: deliveries in, one commit out.
+//! One commit: deliveries are taken in as they come, then closed into what is to be made durable and told.
 
 use bytes::Bytes;
 use hashbrown::HashSet;
@@ -50,29 +50,36 @@ impl Work {
 }
 
 impl PartitionCore {
-    /// Applies deliveries, oldest first, each with its queue position. Deliveries at or before the cursor are passed over.
-    pub fn step(&mut self, deliveries: &[(u64, Bytes)]) -> Step {
-        let mut consumed = 0;
+    /// Applies deliveries, oldest first, each with its queue position, until the commit is full. Deliveries at or before the cursor are
+    /// passed over. Answers how many are through; if that is not all of them, the rest is for the next commit, after
+    /// [`close`](Self::close).
+    pub fn take(&mut self, deliveries: &[(u64, Bytes)]) -> usize {
+        let mut through = 0;
         for (position, message) in deliveries {
-            if *position <= self.cursor {
-                consumed += 1;
-                continue;
+            if *position > self.cursor {
+                self.deliver(*position, message);
+                if self.underway.is_some() {
+                    break;
+                }
             }
-            self.deliver(*position, message);
-            if self.underway.is_some() {
-                // The stored cursor stays before this run of deliveries: those that are through come again, and are passed over.
-                consumed = 0;
-                break;
-            }
-            consumed += 1;
-            let work = &self.work;
-            if work.dirty.len() >= self.config.commit_rows || work.records() >= self.config.commit_records {
+            through += 1;
+            if self.wants_commit() {
                 break;
             }
         }
-        let mut step = self.close();
-        step.consumed = consumed;
-        step
+        through
+    }
+
+    /// How many rows the commit will write.
+    #[must_use]
+    pub fn changed(&self) -> usize {
+        self.work.dirty.len()
+    }
+
+    /// Whether the commit has all that it should hold.
+    #[must_use]
+    pub fn wants_commit(&self) -> bool {
+        self.is_underway() || self.is_full() || self.changed() >= self.config.commit_rows
     }
 
     fn deliver(&mut self, position: u64, message: &Bytes) {
@@ -162,7 +169,9 @@ impl PartitionCore {
         self.effects = effects;
     }
 
-    fn close(&mut self) -> Step {
+    /// Closes what was taken into one commit. While a frame is underway the stored cursor stays where it was: nothing that was taken
+    /// since is to be settled before the commit that ends it.
+    pub fn close(&mut self) -> Step {
         let mut work = std::mem::take(&mut self.work);
         match &self.underway {
             Some(underway) => {
@@ -198,7 +207,7 @@ impl PartitionCore {
         self.note_deleted(&work.dirty);
         let publish_first = self.announcer.events_alone(first);
         let publish = self.announcer.batches(then, watermark);
-        Step { publish_first, commit, publish, dead_letters: work.dead_letters, consumed: 0, counts: work.counts }
+        Step { publish_first, commit, publish, dead_letters: work.dead_letters, counts: work.counts }
     }
 
     fn row(&self, id: SlotId, outbox: Vec<EventEnvelope>) -> SchedulerRow {

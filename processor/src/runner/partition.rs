@@ -27,8 +27,10 @@ const BEAT: Duration = Duration::from_secs(5);
 const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
 /// Events that a former owner may have left unpublished are published while rows are loaded, so many at a time.
 const RECOVER_EVENTS: usize = 1_000;
-/// Steps over fewer message bytes run on the loop's own thread: they take less time than the way to another.
+/// Fewer message bytes are taken in on the loop's own thread: that takes less time than the way to another.
 const INLINE_BYTES: usize = 32 * 1024;
+/// So do commits of fewer rows.
+const INLINE_ROWS: usize = 256;
 
 /// One partition's owner.
 pub(super) struct Owner<S: ?Sized> {
@@ -65,7 +67,6 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             tracing::info!(partitions = self.shared.commands.partitions(), "all partitions are up");
         }
         while let Some(deliveries) = self.receive(receiver.as_mut()).await? {
-            self.since_commit = Stopwatch::start();
             core = self.process(core, receiver.as_mut(), deliveries).await?;
         }
         Ok(())
@@ -110,98 +111,91 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
 
     /// The next deliveries; `None` when it is time to stop.
     async fn receive(&self, receiver: &mut dyn Receiver) -> Result<Option<Vec<Delivery>>, ProcessorError> {
-        let config = &self.shared.config;
-        let limit = ReceiveLimit { messages: config.receive_messages, bytes: config.receive_bytes };
-        let mut deliveries = loop {
+        loop {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(None),
-                received = receiver.receive(limit) => break received.map_err(commands)?,
+                received = receiver.receive(self.room(&Batch::default())) => return received.map(Some).map_err(commands),
                 // There is nothing to do.
                 _ = pause(BEAT, &self.cancel) => self.beat(),
-            }
-        };
-        self.collect(receiver, limit, &mut deliveries).await?;
-        Ok(Some(deliveries))
-    }
-
-    /// Collects more until the next commit is due, or full.
-    async fn collect(
-        &self,
-        receiver: &mut dyn Receiver,
-        limit: ReceiveLimit,
-        deliveries: &mut Vec<Delivery>,
-    ) -> Result<(), ProcessorError> {
-        let mut interval = Duration::from_millis(u64::from(self.shared.config.commit_interval_ms));
-        let (mut looked_at, mut bytes) = (0, 0);
-        loop {
-            for delivery in deliveries.iter().skip(looked_at) {
-                bytes += delivery.message.len();
-                if is_awaited(&delivery.message) {
-                    interval = interval.min(AWAITED_INTERVAL);
-                }
-            }
-            looked_at = deliveries.len();
-            let left = interval.saturating_sub(self.since_commit.elapsed());
-            let room = ReceiveLimit {
-                messages: limit.messages.saturating_sub(deliveries.len()),
-                bytes: limit.bytes.saturating_sub(bytes),
-            };
-            if left.is_zero() || room.messages == 0 || room.bytes == 0 {
-                return Ok(());
-            }
-            tokio::select! {
-                biased;
-                _ = pause(left, &self.cancel) => return Ok(()),
-                more = receiver.receive(room) => deliveries.extend(more.map_err(commands)?),
             }
         }
     }
 
-    /// Takes deliveries through: step, dead letters, commit, publish, settle; in several steps if they change too much for one.
+    /// How much more a commit takes.
+    fn room(&self, batch: &Batch) -> ReceiveLimit {
+        let config = &self.shared.config;
+        ReceiveLimit {
+            messages: config.receive_messages.saturating_sub(batch.count),
+            bytes: config.receive_bytes.saturating_sub(batch.bytes),
+        }
+    }
+
+    /// Takes deliveries through: into the core as they come, and once a commit is due or full: dead letters, commit, publish, settle.
+    /// Comes back when all that it received is through.
     async fn process(
-        &self,
+        &mut self,
         mut core: PartitionCore,
         receiver: &mut dyn Receiver,
         deliveries: Vec<Delivery>,
     ) -> Result<PartitionCore, ProcessorError> {
-        let mut messages = Vec::with_capacity(deliveries.len());
-        let mut tokens: Vec<Token> = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            let position = delivery.position.ok_or(ProcessorError::NoPositions)?;
-            messages.push((position.0, delivery.message));
-            tokens.push(delivery.token);
-        }
-        while !messages.is_empty() {
-            telemetry::unapplied(self.partition, oldest(&messages));
-            let (step, rest);
-            (core, step, rest) = compute(core, messages).await?;
-            messages = rest;
-            if step.is_idle() {
-                let position = messages.first().map_or(0, |(position, _)| *position);
+        let mut batch = Batch::default();
+        batch.add(deliveries)?;
+        loop {
+            telemetry::unapplied(self.partition, batch.oldest);
+            let through;
+            (core, through) = take(core, &mut batch).await?;
+            if !core.wants_commit() && self.more(receiver, &mut batch).await? {
+                continue;
+            }
+            self.since_commit = Stopwatch::start();
+            let position = batch.position();
+            let step;
+            (core, step) = close(core).await?;
+            if through == 0 && !batch.waiting.is_empty() && step.is_empty() {
                 return Err(ProcessorError::NoProgress { position });
             }
-            let consumed = step.consumed;
             self.finish(&mut core, step).await?;
-            if let Some(through) = tokens.drain(..consumed.min(tokens.len())).next_back()
-                && let Err(error) = receiver.settle(through).await
+            self.beat();
+            if core.is_underway() {
+                if self.cancel.is_cancelled() {
+                    // The next owner goes on: what is written of the frame is ahead of the cursor.
+                    return Ok(core);
+                }
+                continue;
+            }
+            if let Some(token) = batch.settled()
+                && let Err(error) = receiver.settle(token).await
             {
                 // The cursor is in the store: a log that could not be trimmed now is trimmed with the next settle.
                 tracing::warn!(partition = self.partition, error = %error, "committed messages could not be settled");
             }
-            self.beat();
-            if core.is_underway() && self.cancel.is_cancelled() {
-                // The next owner goes on: what is written of the frame is ahead of the cursor.
+            if batch.waiting.is_empty() {
+                telemetry::unapplied(self.partition, None);
                 return Ok(core);
             }
         }
-        telemetry::unapplied(self.partition, None);
-        Ok(core)
+    }
+
+    /// Receives more for the same commit; `false`: it is due, or has no room.
+    async fn more(&self, receiver: &mut dyn Receiver, batch: &mut Batch) -> Result<bool, ProcessorError> {
+        let interval = Duration::from_millis(u64::from(self.shared.config.commit_interval_ms));
+        let interval = if batch.is_awaited { interval.min(AWAITED_INTERVAL) } else { interval };
+        let left = interval.saturating_sub(self.since_commit.elapsed());
+        let room = self.room(batch);
+        if left.is_zero() || room.messages == 0 || room.bytes == 0 {
+            return Ok(false);
+        }
+        tokio::select! {
+            biased;
+            _ = pause(left, &self.cancel) => Ok(false),
+            more = receiver.receive(room) => batch.add(more.map_err(commands)?).map(|()| true),
+        }
     }
 
     /// Makes a step durable and known.
     async fn finish(&self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
-        let Step { publish_first, commit, publish: batches, dead_letters, consumed: _, counts } = step;
+        let Step { publish_first, commit, publish: batches, dead_letters, counts } = step;
         telemetry::stepped(&counts, dead_letters.len());
         let shared = &self.shared;
         publish::dead_letters(&shared.dead_letters, dead_letters, &self.cancel, || self.beat()).await?;
@@ -246,36 +240,85 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
     }
 }
 
-/// Whether somebody waits for what is in a frame.
-fn is_awaited(message: &[u8]) -> bool {
-    Frame::decode(message).is_ok_and(|frame| frame.header.kind == FrameKind::Awaited)
+/// What one commit has received.
+#[derive(Default)]
+struct Batch {
+    /// Messages that the core has not taken, each with its position.
+    waiting: Vec<(u64, Bytes)>,
+    /// For the settling of all messages since the last, oldest first.
+    tokens: Vec<Token>,
+    count: usize,
+    bytes: usize,
+    /// Whether somebody waits for what is in it.
+    is_awaited: bool,
+    /// When the oldest frame was closed.
+    oldest: Option<Timestamp>,
 }
 
-type Messages = Vec<(u64, Bytes)>;
+impl Batch {
+    fn add(&mut self, deliveries: Vec<Delivery>) -> Result<(), ProcessorError> {
+        for delivery in deliveries {
+            let position = delivery.position.ok_or(ProcessorError::NoPositions)?;
+            self.count += 1;
+            self.bytes += delivery.message.len();
+            if let Ok(frame) = Frame::decode(&delivery.message) {
+                self.is_awaited |= frame.header.kind == FrameKind::Awaited;
+                self.oldest.get_or_insert(frame.header.wall);
+            }
+            self.waiting.push((position.0, delivery.message));
+            self.tokens.push(delivery.token);
+        }
+        Ok(())
+    }
 
-/// When the oldest frame among them was closed.
-fn oldest(messages: &Messages) -> Option<Timestamp> {
-    let wall = |message: &Bytes| Some(Frame::decode(message).ok()?.header.wall);
-    messages.iter().find_map(|(_, message)| wall(message))
+    /// Where the first message lies that the core has not taken.
+    fn position(&self) -> u64 {
+        self.waiting.first().map_or(0, |(position, _)| *position)
+    }
+
+    /// The token of the last message that is through; what is left begins a commit of its own.
+    fn settled(&mut self) -> Option<Token> {
+        let through = self.tokens.len().saturating_sub(self.waiting.len());
+        self.count = self.waiting.len();
+        self.bytes = self.waiting.iter().map(|(_, message)| message.len()).sum();
+        self.oldest = self.waiting.first().and_then(|(_, message)| Some(Frame::decode(message).ok()?.header.wall));
+        self.tokens.drain(..through).next_back()
+    }
 }
 
-/// Runs a step, away from the loop's thread when it may take long. Answers the messages that are left for the next one.
-async fn compute(
-    core: PartitionCore,
-    mut messages: Messages,
-) -> Result<(PartitionCore, Step, Messages), ProcessorError> {
-    let bytes: usize = messages.iter().map(|(_, message)| message.len()).sum();
+/// Takes what waits into the core, away from the loop's thread when that may take long. Answers how many messages are through.
+async fn take(core: PartitionCore, batch: &mut Batch) -> Result<(PartitionCore, usize), ProcessorError> {
+    let bytes: usize = batch.waiting.iter().map(|(_, message)| message.len()).sum();
     let is_small = bytes < INLINE_BYTES && !core.is_underway();
+    let mut messages = std::mem::take(&mut batch.waiting);
     let run = move || {
         let mut core = core;
-        let step = core.step(&messages);
-        messages.drain(..step.consumed.min(messages.len()));
-        (core, step, messages)
+        let through = core.take(&messages);
+        messages.drain(..through);
+        (core, through, messages)
     };
-    if is_small {
-        return Ok(run());
-    }
-    tokio::task::spawn_blocking(run).await.map_err(|_| ProcessorError::Panicked)
+    let (core, through, left) = away_unless(is_small, run).await?;
+    batch.waiting = left;
+    Ok((core, through))
+}
+
+/// Closes the commit, away from the loop's thread when it is large.
+async fn close(core: PartitionCore) -> Result<(PartitionCore, Step), ProcessorError> {
+    let is_small = core.changed() < INLINE_ROWS;
+    let run = move || {
+        let mut core = core;
+        let step = core.close();
+        (core, step)
+    };
+    away_unless(is_small, run).await
+}
+
+/// Runs work on the loop's own thread, or on one for what takes long.
+async fn away_unless<T: Send + 'static>(
+    is_small: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ProcessorError> {
+    if is_small { Ok(work()) } else { tokio::task::spawn_blocking(work).await.map_err(|_| ProcessorError::Panicked) }
 }
 
 fn commands(source: QueueError) -> ProcessorError {
