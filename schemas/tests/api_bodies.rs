@@ -56,6 +56,14 @@ fn every_wrong_field_of_a_registration_is_told_at_once() {
 }
 
 #[test]
+fn an_empty_schedule_is_refused_by_its_name() {
+    for empty in ["{}", r#"{"cron":null}"#] {
+        let invalid = parse_register(format!(r#"{{"id":"x","schedule":{empty}}}"#).as_bytes()).unwrap_err();
+        assert_eq!(found(&invalid), [("/schedule", "incomplete")], "{invalid}");
+    }
+}
+
+#[test]
 fn a_wrong_type_is_not_told_twice() {
     let invalid = parse_register(br#"{"schedule":{"cron":5,"timezone":"UTC"}}"#).unwrap_err();
     assert_eq!(found(&invalid), [("/id", "required"), ("/schedule/cron", "wrong_type")], "{invalid}");
