@@ -9,7 +9,7 @@ use crate::cli::{KeysCommand, Place, Scope};
 use crate::exit::{Code, Failure};
 use crate::settings_command::load;
 use crate::text::{columns, printable};
-use crate::up::parts;
+use crate::up::{identity, parts};
 
 /// Makes, lists or revokes.
 ///
@@ -55,10 +55,12 @@ async fn carry_out(place: &Place, operation: Operation) -> Result<Answer, Failur
     }
     // Only a new key makes a store: a mistyped directory must not look like one without keys.
     if !matches!(operation, Operation::Create { .. }) && !data.join("store").is_dir() {
+        let data = std::path::absolute(data).unwrap_or_else(|_| data.clone());
         let what =
             format!("there is no data of Ronda in {}; give the directory of 'ronda up' (--data)", data.display());
         return Err(Failure::new(Code::Data, what));
     }
+    identity::look(data)?;
     parts::make_directory(data)?;
     let store = parts::open_store(&settings)?;
     let now = Timestamp::from_millis(SystemClock::new().wall_millis());
@@ -78,7 +80,7 @@ fn told(answer: &Answer) -> String {
         ),
         Answer::Listed { items } if items.is_empty() => String::from("There are no keys.\n"),
         Answer::Listed { items } => {
-            let head = ["ID", "TENANT", "SCOPES", "PER MINUTE", "STATE", "NAME"];
+            let head = ["ID", "TENANT", "SCOPES", "PER MINUTE", "MADE", "STATE", "NAME"];
             let mut rows = vec![head.map(str::to_owned).to_vec()];
             rows.extend(items.iter().map(|key| {
                 let time = |time: Option<ronda_schemas::api::time::Time>| time.map(|time| stamp(time.0));
@@ -91,11 +93,16 @@ fn told(answer: &Answer) -> String {
                     0 => String::from("no limit"),
                     limit => limit.to_string(),
                 };
-                vec![key.id.clone(), key.tenant.clone(), key.scopes.join(","), limit, state, printable(&key.name)]
+                let (scopes, made) = (key.scopes.join(","), stamp(key.created_at.0));
+                vec![key.id.clone(), key.tenant.clone(), scopes, limit, made, state, printable(&key.name)]
             }));
             columns(&rows)
         }
-        Answer::Revoked { key } => format!("Key {} ({}) works no more.\n", key.id, printable(&key.name)),
+        Answer::Revoked { key } => {
+            let since = key.revoked_at.map(|at| format!(", as of {}", stamp(at.0))).unwrap_or_default();
+            let (id, name) = (&key.id, printable(&key.name));
+            format!("Key {id} ({name}) works no more{since}; a server notices within server.key_ttl_ms (2 s by default).\n")
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use ronda_queue::{EmbeddedOptions as QueueOptions, EmbeddedQueue};
 use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
 use ronda_store::error::StoreErrorKind;
 
+use super::identity;
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
 
@@ -46,9 +47,10 @@ impl Parts {
     /// Opens everything; blocks while what a killed process left is read.
     ///
     /// # Errors
-    /// Another process owns the directory, it was made with another number of partitions, or it is damaged.
+    /// Another process owns the directory, it was made with another number of partitions, a part of it is gone, or it is damaged.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let storage = &settings.storage;
+        identity::look(&storage.data)?;
         make_directory(&storage.data)?;
         let options = |partitions, max_bytes| QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
         let queue = |name: &str, options: QueueOptions| {
