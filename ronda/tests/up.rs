@@ -210,7 +210,11 @@ fn each_way_not_to_start_has_one_clear_message_and_its_own_exit_code() {
     refused(&["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], 4, "another ronda");
     let address = up.url().trim_start_matches("http://").to_owned();
     let taken = ["up", "--listen", &address, "--admin-listen", "127.0.0.1:0", "--data", "other"];
-    refused(&taken, 5, "can't be listened on: another program listens there. Stop that one, or choose another, such as --listen 127.0.0.1:");
+    refused(
+        &taken,
+        5,
+        "can't be listened on: another program listens there. Stop that one, or choose another, such as --listen 127.0.0.1:",
+    );
     refused(&["up", "--partitions", "3"], 3, "--partitions: storage.partitions is 3, but must be a power of two");
     refused(&["up", "--config", "none.toml"], 3, "none.toml: can't be read");
     refused(&["up", "--listen", "here"], 2, "--listen");

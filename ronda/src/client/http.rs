@@ -277,16 +277,19 @@ fn pause(failed: &Failed, attempt: u32) -> Option<Duration> {
     let own = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(attempt)).min(LONGEST_PAUSE);
     let asked = match failed {
         Failed::NoAnswer(_) => own,
-        Failed::Refused(Refused { status, retry_after_seconds, .. })
-            if matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) =>
-        {
-            retry_after_seconds.map_or(own, Duration::from_secs)
-        }
+        Failed::Refused(refused) if is_passing(refused) => refused.retry_after_seconds.map_or(own, Duration::from_secs),
         Failed::Refused(_) => return None,
     };
     // Without randomness all come back together, which is no reason not to come back.
     let jitter = getrandom::u32().unwrap_or(0) % MAX_JITTER_MS;
     Some(asked + Duration::from_millis(jitter.into()))
+}
+
+/// Whether the same request may be taken in a moment.
+fn is_passing(refused: &Refused) -> bool {
+    let is_busy = matches!(refused.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    // An attempt of ours that we have given up goes on at the server.
+    is_busy || refused.code() == "idempotency_in_progress"
 }
 
 fn fresh_key() -> Result<String, Failure> {

@@ -49,7 +49,9 @@ pub(super) fn told(refused: &Refused, asked: &Asked<'_>) -> String {
         ),
         ([], "") if detail.is_empty() => {
             let (status, base) = (refused.status, asked.base);
-            format!("{base} answered {status}, not as Ronda's API does; is it the address that 'ronda up' shows as API? (--url, RONDA_URL)")
+            format!(
+                "{base} answered {status}, not as Ronda's API does; is it the address that 'ronda up' shows as API? (--url, RONDA_URL)"
+            )
         }
         // The owner's own socket: it has no codes, and only the detail says anything.
         ([], "") => detail,
@@ -115,7 +117,8 @@ mod tests {
 
     #[test]
     fn refusals_say_what_to_do_at_a_command_line() {
-        let unknown = json!({"code": "unknown_scheduler", "title": "t", "detail": "d", "example": {"body": {"id": "x"}}});
+        let unknown =
+            json!({"code": "unknown_scheduler", "title": "t", "detail": "d", "example": {"body": {"id": "x"}}});
         assert!(said(404, unknown, true).starts_with("no scheduler 'x' is registered; 'ronda register x' makes one"));
         assert!(said(404, Value::Null, true).contains("http://h:1 answered 404 Not Found, not as Ronda's API does"));
         let limited = json!({"code": "rate_limited", "title": "Too many requests", "detail": "The key may make 1."});

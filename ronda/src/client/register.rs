@@ -11,7 +11,7 @@ use ronda_domain::draft::{ScheduleDraft, SpecDraft};
 use serde_json::{Map, Value, json};
 
 use super::http::{Client, Lookup, Request, Sent};
-use super::schedulers::schedule;
+use super::schedulers::{schedule, time};
 use crate::cli::RegisterArguments;
 use crate::exit::{Code, Failure};
 use crate::text::printable;
@@ -104,7 +104,7 @@ fn described(arguments: &RegisterArguments) -> Map<String, Value> {
         ("every_seconds", arguments.every_seconds.map(Value::from)),
     ];
     schedule.extend(parts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-    put("schedule", (!schedule.is_empty()).then(|| Value::Object(schedule)));
+    put("schedule", Some(schedule).filter(|schedule| !schedule.is_empty()).map(Value::Object));
     put("start_grace_seconds", arguments.start_grace_seconds.map(Value::from));
     put("early_window_seconds", arguments.early_window_seconds.map(Value::from));
     put("max_run_seconds", arguments.max_run_seconds.map(Value::from));
@@ -167,8 +167,8 @@ fn derived(schedule: &Value) -> (Option<u64>, Option<u64>) {
 }
 
 fn told(id: &str, before: Option<&Value>, sent: &Sent) -> String {
-    let due = sent.body["next_due"].as_str();
-    let due = due.map(|due| format!("Next due: {}.\n", printable(due))).unwrap_or_default();
+    let due = &sent.body["next_due"];
+    let due = if due.is_string() { format!("Next due: {}.\n", time(due)) } else { String::new() };
     match (sent.status, before) {
         (201, _) if sent.body["schedule"].is_null() => {
             format!("{id} is registered. It has no schedule: nothing is expected of it at any time.\n")
@@ -202,7 +202,8 @@ fn change(key: &str, before: &Value, after: &Value) -> Option<String> {
         Value::String(text) => printable(text),
         other => other.to_string(),
     };
-    let shown = |value: &Value| Some(text(value)).filter(|text| !text.is_empty()).unwrap_or_else(|| String::from("none"));
+    let shown =
+        |value: &Value| Some(text(value)).filter(|text| !text.is_empty()).unwrap_or_else(|| String::from("none"));
     Some(format!("{name}: {} → {}", shown(old), shown(new)))
 }
 

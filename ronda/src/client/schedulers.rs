@@ -43,7 +43,8 @@ pub async fn schedulers(command: SchedulersCommand) -> Result<String, Failure> {
 }
 
 async fn manage(method: Method, one: &One, what: &str, told: fn(&Sent) -> String) -> Result<String, Failure> {
-    let path: Vec<&str> = ["api", "v1", "schedulers", &one.id, what].into_iter().filter(|part| !part.is_empty()).collect();
+    let path: Vec<&str> =
+        ["api", "v1", "schedulers", &one.id, what].into_iter().filter(|part| !part.is_empty()).collect();
     let sent = Client::for_writes(&one.server)?.carry_out(Request::new(method, &path)).await?;
     let told = if sent.status == 202 { String::from("accepted, and will be done in a moment") } else { told(&sent) };
     // There is nothing to show of what is gone.
@@ -58,8 +59,8 @@ fn paused(_: &Sent) -> String {
 }
 
 fn resumed(sent: &Sent) -> String {
-    let due = sent.body["next_due"].as_str().map(|due| format!("; next due: {}", printable(due)));
-    format!("not paused{}", due.unwrap_or_default())
+    let due = &sent.body["next_due"];
+    if due.is_string() { format!("not paused; next due: {}", time(due)) } else { String::from("not paused") }
 }
 
 fn deleted(_: &Sent) -> String {

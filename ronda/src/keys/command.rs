@@ -101,7 +101,9 @@ fn told(answer: &Answer) -> String {
         Answer::Revoked { key } => {
             let since = key.revoked_at.map(|at| format!(", as of {}", stamp(at.0))).unwrap_or_default();
             let (id, name) = (&key.id, printable(&key.name));
-            format!("Key {id} ({name}) works no more{since}; a server notices within server.key_ttl_ms (2 s by default).\n")
+            format!(
+                "Key {id} ({name}) works no more{since}; a server notices within server.key_ttl_ms (2 s by default).\n"
+            )
         }
     }
 }

@@ -44,7 +44,10 @@ impl Places {
 pub fn look(data: &Path) -> Result<(), Failure> {
     let places = Places::of(data);
     let gone = |what: &str, place: &Path, other: &str| {
-        Err(refusal(format!("{what} is gone: there is no {}, but {other} that it belongs to is there", place.display())))
+        Err(refusal(&format!(
+            "{what} is gone: there is no {}, but {other} that it belongs to is there",
+            place.display()
+        )))
     };
     if read(&places.store)?.is_some() && !places.commands.exists() {
         return gone("the queue", &places.commands, "the store");
@@ -70,11 +73,12 @@ pub(super) async fn check(parts: &Parts, data: &Path) -> Result<(), Failure> {
         match identity {
             Some(identity) if identity != first => {
                 let what = format!("{} and {} are not of the same Ronda", at.display(), place.display());
-                return Err(refusal(what));
+                return Err(refusal(&what));
             }
             None if is_used && commands.is_some() => {
-                let what = format!("{} is not the one that {} was used with", place.display(), places.commands.display());
-                return Err(refusal(what));
+                let what =
+                    format!("{} is not the one that {} was used with", place.display(), places.commands.display());
+                return Err(refusal(&what));
             }
             _ => {}
         }
@@ -95,19 +99,20 @@ async fn cursors_fit(parts: &Parts, places: &Places) -> Result<bool, Failure> {
     let partitions = parts.commands.partitions();
     for partition in 0..partitions {
         let depth = parts.commands.depth(partition).await;
-        let newest = depth.map_err(|error| Failure::new(Code::Data, chain(&error)))?.newest.map_or(0, |newest| newest.0);
+        let newest =
+            depth.map_err(|error| Failure::new(Code::Data, chain(&error)))?.newest.map_or(0, |newest| newest.0);
         is_used |= newest > 0;
         let Some(row) = parts.store.partition(partition).await.map_err(store_failed)? else { continue };
         is_known = true;
         let (store, commands) = (places.store.display(), places.commands.display());
         if row.partitions != partitions {
-            return Err(refusal(format!(
+            return Err(refusal(&format!(
                 "{store} was made for {} partitions, and {commands} has {partitions}",
                 row.partitions
             )));
         }
         if row.cursor > newest {
-            return Err(refusal(format!(
+            return Err(refusal(&format!(
                 "{store} does not belong to {commands}: partition {partition} was read up to position {}, and the queue ends at {newest}",
                 row.cursor
             )));
@@ -116,12 +121,12 @@ async fn cursors_fit(parts: &Parts, places: &Places) -> Result<bool, Failure> {
     // The first start makes a key before anything is published.
     if is_used && !is_known && parts.store.keys(None).await.map_err(store_failed)?.is_empty() {
         let (store, commands) = (places.store.display(), places.commands.display());
-        return Err(refusal(format!("{store} is empty, and {commands} has been in use")));
+        return Err(refusal(&format!("{store} is empty, and {commands} has been in use")));
     }
     Ok(is_used)
 }
 
-fn refusal(what: String) -> Failure {
+fn refusal(what: &str) -> Failure {
     Failure::new(Code::Data, format!("{what}.\n{ADVICE}."))
 }
 

@@ -74,7 +74,8 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     let data = std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| settings.storage.data.clone());
     let (partitions, program) = (settings.storage.partitions, program());
     let greeting = |slack: Option<NotifierStatus>| {
-        let slack = destinations.as_deref().map(|channels| slack::Slack { channels, status: slack.unwrap_or_default() });
+        let slack =
+            destinations.as_deref().map(|channels| slack::Slack { channels, status: slack.unwrap_or_default() });
         let (api, admin) = addresses;
         let (file, program) = (file.as_deref(), program.as_deref());
         Screen { api, admin, data: &data, partitions, file, key: key.as_ref(), slack, program }.text()

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_ingest_gateway::{Config as GatewayConfig, Gateway};
-use ronda_notifier::{Channel, Config as NotifierConfig, Notifier, NotifierStatus, SlackChannel, SlackConfig, TerminalChannel};
+use ronda_notifier::{
+    Channel, Config as NotifierConfig, Notifier, NotifierStatus, SlackChannel, SlackConfig, TerminalChannel,
+};
 use ronda_processor::{Config as ProcessorConfig, Processor};
 use ronda_runtime::telemetry::MetricsHandle;
 use ronda_runtime::{CancellationToken, Clock, Health, admin};
@@ -253,7 +255,8 @@ mod tests {
         let (_dir, running) = bare();
         // What a failed fsync does to it, as far as anybody outside can tell.
         running.parts.events.close().await;
-        let failure = timeout(END_WITHIN, running.until(CancellationToken::new(), |_| String::new())).await.unwrap().unwrap_err();
+        let failure =
+            timeout(END_WITHIN, running.until(CancellationToken::new(), |_| String::new())).await.unwrap().unwrap_err();
         assert_eq!(failure.code, Code::Data);
         assert_eq!(failure.message, "the queue of events: the queue is closed");
     }
@@ -283,7 +286,8 @@ mod tests {
                 Ok(())
             })
         });
-        let failure = timeout(END_WITHIN, running.until(CancellationToken::new(), |_| String::new())).await.unwrap().unwrap_err();
+        let failure =
+            timeout(END_WITHIN, running.until(CancellationToken::new(), |_| String::new())).await.unwrap().unwrap_err();
         assert_eq!((failure.code, failure.message.as_str()), (Code::Data, "notifier: too new"));
     }
 }

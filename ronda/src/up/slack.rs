@@ -17,7 +17,9 @@ impl Slack<'_> {
         let channels = self.channels;
         match (self.status.connected, &self.status.last_error) {
             (Some(false), Some(error)) => {
-                vec![format!("refused: {error}"), String::from(advice(error)), String::from("messages are kept until then")]
+                let how = if is_unreachable(error) { "not reached" } else { "refused" };
+                let (error, advice) = (said(error), advice(error));
+                vec![format!("{how}: {error}"), String::from(advice), String::from("messages are kept until then")]
             }
             (Some(true), _) => {
                 let identity = self.status.identity.as_ref().map(|identity| format!(", as {identity}"));
@@ -26,6 +28,18 @@ impl Slack<'_> {
             _ => vec![format!("on: {channels}"), String::from("it has not answered yet; the log says when it refuses")],
         }
     }
+}
+
+/// The call and Slack's code, without the notifier's own class before them.
+fn said(error: &str) -> &str {
+    match error.split_once(": ") {
+        Some((class, rest)) if !class.contains('.') => rest,
+        _ => error,
+    }
+}
+
+fn is_unreachable(error: &str) -> bool {
+    ["no connection", "no answer", "cut off"].iter().any(|what| error.contains(what))
 }
 
 /// What to do about a refusal, by Slack's code in it.
@@ -41,7 +55,7 @@ fn advice(error: &str) -> &'static str {
         "the channel is archived: choose another (SLACK_CHANNEL)"
     } else if is(&["_auth", "token", "account_inactive", "request_not_built"]) || error.contains("not_authed") {
         "set SLACK_BOT_TOKEN to the app's bot token (xoxb-…) and start again"
-    } else if is(&["no connection", "no answer", "cut off"]) {
+    } else if is_unreachable(error) {
         "this machine must reach the address in SLACK_API_URL (https://slack.com)"
     } else {
         "docs/slack.md says how the app is made"
@@ -58,7 +72,8 @@ pub(super) async fn log_refusals(mut status: watch::Receiver<NotifierStatus>) {
         };
         match (&told, &refused) {
             (before, Some(error)) if before.as_ref() != Some(error) => {
-                tracing::error!(error, "Slack refuses us, and messages are kept: {}", advice(error));
+                let error = error.as_str();
+                tracing::error!(error = said(error), "Slack can't be used, and messages are kept: {}", advice(error));
             }
             (Some(_), None) => tracing::info!("Slack takes messages again"),
             _ => {}
@@ -77,7 +92,8 @@ mod tests {
     #[test]
     fn a_refusal_is_shown_with_what_to_do() {
         let shown = |connected, error: &str| {
-            let status = NotifierStatus { connected, last_error: Some(error.to_owned()), ..NotifierStatus::default() };
+            let last_error = Some(format!("destination_broken: {error}"));
+            let status = NotifierStatus { connected, last_error, ..NotifierStatus::default() };
             Slack { channels: "C1", status }.lines().join("\n")
         };
         for (error, wanted) in [
@@ -91,11 +107,14 @@ mod tests {
             ("auth.test: something_new", "docs/slack.md"),
         ] {
             let text = shown(Some(false), error);
-            assert!(text.starts_with(&format!("refused: {error}\n")) && text.contains(wanted), "{text}");
+            assert!(text.contains(&format!("ed: {error}\n")) && text.contains(wanted), "{text}");
         }
         assert!(shown(None, "").contains("has not answered yet"));
-        let status =
-            NotifierStatus { connected: Some(true), identity: Some(String::from("ronda in T")), ..NotifierStatus::default() };
+        let status = NotifierStatus {
+            connected: Some(true),
+            identity: Some(String::from("ronda in T")),
+            ..NotifierStatus::default()
+        };
         assert_eq!(Slack { channels: "C1", status }.lines(), ["on: C1, as ronda in T"]);
     }
 }
