@@ -207,7 +207,7 @@ fn a_broken_array_is_refused_whole() {
     let good = r#"{"type":"heartbeat","scheduler_id":"a"}"#;
     for body in [
         String::new(),
-        "{}".to_owned(),
+        "{".to_owned(),
         format!("[{good}"),
         format!("[{good},"),
         format!("[{good},]"),
@@ -221,6 +221,8 @@ fn a_broken_array_is_refused_whole() {
         assert_eq!(drain(BulkEvents::array(body.as_bytes())).unwrap_err().code, "invalid_json", "{body}");
     }
     assert!(drain(BulkEvents::array(b"[\"\xff\"]")).is_err());
+    let no_array = drain(BulkEvents::array(b"{}")).unwrap_err();
+    assert_eq!((no_array.code, found(&no_array)), ("invalid_body", vec![("", "wrong_type")]));
 }
 
 #[test]
