@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -35,8 +34,8 @@ pub enum Command {
     /// Make, list and revoke API keys; works while 'up' is running, and when nothing is
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Look at schedulers; pause, resume or delete one
-    #[command(subcommand)]
+    /// Look at schedulers
+    #[command(subcommand, about = "Look at schedulers; pause, resume or delete one")]
     Schedulers(SchedulersCommand),
     /// Register a scheduler, or change one: what is not named stays as it is
     #[command(after_help = REGISTER_HELP)]
@@ -107,7 +106,7 @@ pub enum KeysCommand {
     /// Make a key; it is shown once
     Create {
         /// What to call it.
-        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+        #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
         name: String,
         /// Whose it is.
         #[arg(long, default_value = crate::keys::DEFAULT_TENANT)]
@@ -357,7 +356,7 @@ pub struct RegisterArguments {
     #[arg(long)]
     pub runbook_url: Option<String>,
     /// Set this back to its default; several with commas. --clear schedule: nothing is expected of it any more.
-    #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with = "file", value_parser = PossibleValuesParser::new(CLEARABLE))]
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with = "file", value_parser = clap::builder::PossibleValuesParser::new(CLEARABLE))]
     pub clear: Vec<String>,
     /// Send what the flags say as the whole description: what is not named gets its default.
     #[arg(long, conflicts_with_all = ["file", "clear"])]

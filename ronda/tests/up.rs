@@ -172,8 +172,7 @@ fn keys_are_managed_while_it_runs_and_when_nothing_runs() {
     let dir = tempfile::tempdir().unwrap();
     let mistyped = ronda(dir.path()).args(["keys", "list", "--data", "no-such"]).output().unwrap();
     assert_eq!(mistyped.status.code(), Some(4), "{}", text(&mistyped.stdout));
-    let told = text(&mistyped.stderr);
-    assert!(told.contains("there is no data of Ronda in /") && told.contains("/no-such;"), "{told}");
+    assert!(text(&mistyped.stderr).contains("there is no data of Ronda in no-such"), "{}", text(&mistyped.stderr));
     assert!(!dir.path().join("no-such").exists(), "only 'create' makes a directory");
     let created = done(&ronda(dir.path()).args(["keys", "create", "--name", "before", "--json"]).output().unwrap());
     let before: serde_json::Value = serde_json::from_str(&created).unwrap();

@@ -11,9 +11,6 @@ use crate::text::{columns, printable};
 /// Most entries asked for at once.
 const PAGE: usize = 100;
 
-/// Most characters of a job's own words in one cell.
-const MAX_WORDS: usize = 200;
-
 /// Looks at schedulers, or manages one.
 ///
 /// # Errors
@@ -128,14 +125,6 @@ pub(super) fn head(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// A text that is not longer than fits into a table.
-fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(MAX_WORDS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
 fn list(items: &[Value]) -> String {
     if items.is_empty() {
         return String::from("No scheduler is like that. 'ronda register' makes one.\n");
@@ -172,7 +161,7 @@ fn detail(item: &Value) -> String {
     if !last.is_null() {
         let mut line = format!("{} {}", text(&last["status"]), time(&last["time"]));
         if last["error"].is_string() {
-            line = format!("{line}: {}", excerpt(&text(&last["error"])));
+            line = format!("{line}: {}", text(&last["error"]));
         }
         rows.push(vec![String::from("last"), line]);
     }
@@ -199,7 +188,7 @@ fn history(items: &[Value]) -> String {
         let mut notes: Vec<String> =
             corrections.map(|one| format!("was {} until {}", text(&one["from"]), time(&one["at"]))).collect();
         let runs: Vec<&Value> = item["runs"].as_array().into_iter().flatten().collect();
-        notes.extend(runs.iter().filter(|run| run["error"].is_string()).map(|run| excerpt(&text(&run["error"]))));
+        notes.extend(runs.iter().filter(|run| run["error"].is_string()).map(|run| text(&run["error"])));
         vec![
             time(&item["time"]),
             text(&item["kind"]),

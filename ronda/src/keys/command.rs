@@ -9,7 +9,7 @@ use crate::cli::{KeysCommand, Place, Scope};
 use crate::exit::{Code, Failure};
 use crate::settings_command::load;
 use crate::text::{columns, printable};
-use crate::up::{identity, parts};
+use crate::up::parts;
 
 /// Makes, lists or revokes.
 ///
@@ -55,12 +55,10 @@ async fn carry_out(place: &Place, operation: Operation) -> Result<Answer, Failur
     }
     // Only a new key makes a store: a mistyped directory must not look like one without keys.
     if !matches!(operation, Operation::Create { .. }) && !data.join("store").is_dir() {
-        let data = std::path::absolute(data).unwrap_or_else(|_| data.clone());
         let what =
             format!("there is no data of Ronda in {}; give the directory of 'ronda up' (--data)", data.display());
         return Err(Failure::new(Code::Data, what));
     }
-    identity::look(data)?;
     parts::make_directory(data)?;
     let store = parts::open_store(&settings)?;
     let now = Timestamp::from_millis(SystemClock::new().wall_millis());

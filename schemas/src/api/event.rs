@@ -229,9 +229,11 @@ fn skip_space(all: &str, from: usize) -> usize {
 fn no_array(all: &str) -> Invalid {
     let message = "must be a JSON array of events; for one event a line, send it as application/x-ndjson";
     match serde_json::from_str::<IgnoredAny>(all) {
-        Ok(_) => {
-            Invalid::fields(vec![FieldError { pointer: String::new(), code: "wrong_type", message: message.to_owned() }])
-        }
+        Ok(_) => Invalid::fields(vec![FieldError {
+            pointer: String::new(),
+            code: "wrong_type",
+            message: message.to_owned(),
+        }]),
         Err(_) => Invalid::json(format!("The body {message}.")),
     }
 }
