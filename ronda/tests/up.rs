@@ -245,6 +245,9 @@ fn a_store_without_its_queue_is_refused_at_start() {
     std::fs::rename(dir.path().join("queue"), data.join("queue")).unwrap();
     std::fs::rename(data.join("store"), dir.path().join("store")).unwrap();
     assert!(start().contains("the store is gone"));
+    let key = ronda(dir.path()).args(["keys", "create", "--name", "new"]).output().unwrap();
+    assert_eq!(key.status.code(), Some(4), "{}", text(&key.stderr));
+    assert!(!data.join("store").exists(), "a new one would be in the way of the old one");
     std::fs::rename(dir.path().join("store"), data.join("store")).unwrap();
     assert_eq!(Up::start(dir.path()).stop(), Some(0));
 }

@@ -95,6 +95,8 @@ impl Parts {
 /// As [`Parts::open`].
 pub fn open_store(settings: &Settings) -> Result<EmbeddedStore, Failure> {
     let storage = &settings.storage;
+    // Opening makes it, and a new one in the place of one that is gone helps nobody.
+    identity::look(&storage.data)?;
     let options = StoreOptions {
         cache_bytes: storage.store_cache_bytes,
         min_free_bytes: storage.min_free_bytes,
