@@ -38,14 +38,17 @@ pub enum Command {
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
     /// Look at schedulers
-    #[command(subcommand)]
+    #[command(subcommand, about = "Look at schedulers; pause, resume or delete one")]
     Schedulers(SchedulersCommand),
-    /// Register a scheduler, or change one
+    /// Register a scheduler, or change one: what is not named stays as it is
+    #[command(after_help = REGISTER_HELP)]
     Register(Box<RegisterArguments>),
     /// Report how a run is doing or ended
     Status(StatusArguments),
     /// Report that a run, or a worker, is alive
     Heartbeat(HeartbeatArguments),
+    /// Show what was refused after it had been accepted, newest first, such as a run id that is used again
+    Errors(ErrorsArguments),
     /// Write, check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -63,9 +66,14 @@ pub enum Command {
 }
 
 const UP_HELP: &str = "\
-Every setting can also stand in ronda.toml or in the environment (RONDA_<SECTION>_<KEY>); 'ronda config init' writes a
-commented file. Slack is on when SLACK_BOT_TOKEN and SLACK_CHANNEL are set.
-The first SIGTERM or SIGINT drains in order (gateway, processor, notifier); a second one ends at once.";
+Every setting can also stand in ronda.toml or in the environment (RONDA_<SECTION>_<KEY>); 'ronda config init' writes \
+a commented file. Slack is on when SLACK_BOT_TOKEN and SLACK_CHANNEL are set. The first SIGTERM or SIGINT drains in \
+order (gateway, processor, notifier); a second one ends at once.";
+
+const REGISTER_HELP: &str = "\
+To the API a registration is the whole description: what it leaves out gets its default, a schedule too. This command \
+first reads what is registered and keeps what is not named; --clear takes something away, --replace and --file send \
+a whole description. It says what has changed.";
 
 /// Flags of `up`.
 #[derive(Debug, Args)]
@@ -101,7 +109,7 @@ pub enum KeysCommand {
     /// Make a key; it is shown once
     Create {
         /// What to call it.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
         name: String,
         /// Whose it is.
         #[arg(long, default_value = crate::keys::DEFAULT_TENANT)]
@@ -113,7 +121,7 @@ pub enum KeysCommand {
         #[arg(long, default_value_t = ronda_ingest_gateway::keys::DEFAULT_RATE_LIMIT_PER_MINUTE)]
         rate_limit_per_minute: u32,
         /// When it stops working: a time such as 2027-01-31T00:00:00Z [default: never]
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, value_name = "TIME", value_parser = time)]
         expires_at: Option<jiff::Timestamp>,
         /// As JSON.
         #[arg(long)]
@@ -176,17 +184,39 @@ pub enum DeadLettersCommand {
 }
 
 /// Which server to talk to.
+// Its variables are read here rather than by clap, which would name the flags as needed in usage lines once they are set.
 #[derive(Clone, Debug, Args)]
 pub struct Server {
-    /// Base address of the server.
-    #[arg(long, env = "RONDA_URL", default_value = "http://127.0.0.1:3000")]
-    pub url: String,
-    /// API key. Better given by the environment: a command line can be seen by others.
-    #[arg(long, env = "RONDA_API_KEY", hide_env_values = true)]
-    pub api_key: Option<String>,
-    /// The server's answer as it is, as JSON.
+    /// Base address of the server [env: RONDA_URL] [default: http://127.0.0.1:3000]
+    #[arg(long)]
+    url: Option<String>,
+    /// API key. Better given by the environment: a command line can be seen by others [env: RONDA_API_KEY]
+    #[arg(long)]
+    api_key: Option<String>,
+    /// Try again for so long while nobody answers, and on 429 and 503; 0: once [default: 60 for what writes, else 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub retry_seconds: Option<u32>,
+    /// The server's answer as JSON; the pages of a list in one.
     #[arg(long)]
     pub json: bool,
+}
+
+impl Server {
+    /// Its base address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        given(self.url.as_ref(), "RONDA_URL").unwrap_or_else(|| String::from("http://127.0.0.1:3000"))
+    }
+
+    /// The key, if there is one.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        given(self.api_key.as_ref(), "RONDA_API_KEY")
+    }
+}
+
+fn given(flag: Option<&String>, variable: &str) -> Option<String> {
+    flag.cloned().or_else(|| std::env::var(variable).ok()).filter(|text| !text.is_empty())
 }
 
 /// `schedulers …`
@@ -241,7 +271,52 @@ pub enum SchedulersCommand {
         #[command(flatten)]
         server: Server,
     },
+    /// Expect nothing of a scheduler until it is resumed
+    Pause(One),
+    /// Expect a paused scheduler again
+    Resume(One),
+    /// Delete a scheduler; its history stays for as long as it is kept
+    Delete(One),
 }
+
+/// One scheduler.
+#[derive(Debug, Args)]
+pub struct One {
+    /// Its id.
+    pub id: String,
+    /// Server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Flags of `errors`.
+#[derive(Debug, Args)]
+pub struct ErrorsArguments {
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+    /// Server.
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// What `register --clear` takes.
+const CLEARABLE: [&str; 14] = [
+    "name",
+    "description",
+    "team",
+    "environment",
+    "tags",
+    "schedule",
+    "start-grace-seconds",
+    "early-window-seconds",
+    "max-run-seconds",
+    "heartbeat-timeout-seconds",
+    "alert-after",
+    "recover-after",
+    "severity",
+    "runbook-url",
+];
 
 /// Flags of `register`.
 #[derive(Debug, Args)]
@@ -249,7 +324,7 @@ pub struct RegisterArguments {
     /// Its id: letters, digits, - and _.
     #[arg(required_unless_present = "file")]
     pub id: Option<String>,
-    /// The whole registration as JSON from a file, - for standard input.
+    /// The whole description as JSON from a file, - for standard input; it replaces what is registered.
     #[arg(long, value_name = "JSON", conflicts_with = "id")]
     pub file: Option<PathBuf>,
     /// What people call it.
@@ -264,42 +339,48 @@ pub struct RegisterArguments {
     /// Where it runs.
     #[arg(long)]
     pub environment: Option<String>,
-    /// A label; may be given several times.
+    /// A label; may be given several times. These replace those that are there.
     #[arg(long = "tag")]
     pub tags: Vec<String>,
     /// Schedule: five cron fields or a name such as @daily.
     #[arg(long, conflicts_with = "every_seconds")]
     pub cron: Option<String>,
-    /// IANA time zone of the cron schedule.
-    #[arg(long, requires = "cron")]
+    /// IANA time zone of the cron schedule [default: UTC]
+    #[arg(long, conflicts_with = "every_seconds")]
     pub timezone: Option<String>,
     /// Schedule: every so many seconds.
     #[arg(long)]
     pub every_seconds: Option<u32>,
-    /// How long after its due time a start is still in time.
+    /// How long after its due time a start is still in time [default: 300, at most half the time between two due times]
     #[arg(long)]
     pub start_grace_seconds: Option<u32>,
-    /// How long before its due time a start still counts for it.
+    /// How long before its due time a start still counts for it [default: 60, at most a tenth of that time]
     #[arg(long)]
     pub early_window_seconds: Option<u32>,
-    /// How long a run may last.
+    /// How long a run may last [default: as long as it likes]
     #[arg(long)]
     pub max_run_seconds: Option<u32>,
-    /// How long a run may stay silent.
+    /// How long a run, or a worker without runs, may stay silent [default: heartbeats are not expected]
     #[arg(long)]
     pub heartbeat_timeout_seconds: Option<u32>,
-    /// So many bad occurrences in a row open an alert.
+    /// So many bad occurrences in a row open an alert [default: 1]
     #[arg(long)]
     pub alert_after: Option<u32>,
-    /// So many good occurrences in a row resolve it.
+    /// So many good occurrences in a row resolve it [default: 1]
     #[arg(long)]
     pub recover_after: Option<u32>,
-    /// How much it matters.
+    /// How much it matters: info, warning or critical [default: warning]
     #[arg(long)]
     pub severity: Option<String>,
     /// Where it says what to do.
     #[arg(long)]
     pub runbook_url: Option<String>,
+    /// Set this back to its default; several with commas. --clear schedule: nothing is expected of it any more.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with = "file", value_parser = clap::builder::PossibleValuesParser::new(CLEARABLE))]
+    pub clear: Vec<String>,
+    /// Send what the flags say as the whole description: what is not named gets its default.
+    #[arg(long, conflicts_with_all = ["file", "clear"])]
+    pub replace: bool,
     /// Server.
     #[command(flatten)]
     pub server: Server,
@@ -311,7 +392,7 @@ pub struct StatusArguments {
     /// The scheduler's id.
     pub id: String,
     /// running, success, failed, cancelled or skipped.
-    pub status: String,
+    pub status: Option<String>,
     /// What went wrong.
     #[arg(long)]
     pub error: Option<String>,
@@ -337,11 +418,11 @@ pub struct HeartbeatArguments {
     /// Units done.
     #[arg(long)]
     pub done: Option<u64>,
-    /// Units in all.
-    #[arg(long)]
+    /// Units in all; goes with --done.
+    #[arg(long, requires = "done")]
     pub total: Option<u64>,
-    /// What it is doing.
-    #[arg(long)]
+    /// What it is doing; goes with --done.
+    #[arg(long, requires = "done")]
     pub message: Option<String>,
     /// What all reports have.
     #[command(flatten)]
@@ -351,7 +432,7 @@ pub struct HeartbeatArguments {
 /// What statuses and heartbeats have in common.
 #[derive(Debug, Args)]
 pub struct Report {
-    /// The run's id; without it Ronda finds the run, or makes an id.
+    /// The run's id, another one for every run; without it Ronda finds the run, or makes an id.
     #[arg(long)]
     pub run_id: Option<String>,
     /// When it happened, by the job's clock (RFC 3339).
@@ -363,6 +444,10 @@ pub struct Report {
     /// Server.
     #[command(flatten)]
     pub server: Server,
+}
+
+fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse().map_err(|_| String::from("write it as 2027-01-31T00:00:00Z"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -28,10 +28,11 @@ pub fn run(command: ConfigCommand) -> Result<String, Failure> {
         ConfigCommand::Check { place } => {
             let loaded = load(&place, Vec::new())?;
             let from = loaded.file.map_or(String::from("no file"), |file| file.display().to_string());
-            Ok(format!(
-                "The configuration is fine ({from}, {} settings changed from their default).\n",
-                loaded.origins.len()
-            ))
+            let changed = match loaded.origins.len() {
+                1 => String::from("1 setting"),
+                count => format!("{count} settings"),
+            };
+            Ok(format!("The configuration is fine ({from}, {changed} changed from the default).\n"))
         }
         ConfigCommand::Show { json, place } => Ok(config::shown(&load(&place, Vec::new())?, json)),
         ConfigCommand::Reference => Ok(config::documentation()),

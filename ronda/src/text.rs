@@ -2,11 +2,19 @@
 
 use std::fmt::Write as _;
 
-/// Aligns rows in columns, the first row being the head. The last column may be as long as it likes.
+/// Most characters of one cell: a job's error may have thousands.
+const MAX_CELL: usize = 200;
+
+/// Aligns rows in columns, the first row being the head. A long cell is cut, and ends with "…".
 #[must_use]
 pub fn columns(rows: &[Vec<String>]) -> String {
+    let cut = |cell: &String| match cell.char_indices().nth(MAX_CELL) {
+        Some((end, _)) => format!("{}…", cell.get(..end).unwrap_or_default()),
+        None => cell.clone(),
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cut).collect()).collect();
     let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
+    for row in &rows {
         for (at, cell) in row.iter().enumerate() {
             let width = cell.chars().count();
             match widths.get_mut(at) {
@@ -16,7 +24,7 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         }
     }
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(line, "{cell:<width$}  ");
@@ -42,6 +50,12 @@ mod tests {
         let rows = [["ID", "STATUS"], ["nightly-billing", "healthy"], ["é", ""]];
         let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
         assert_eq!(columns(&rows), "ID               STATUS\nnightly-billing  healthy\né\n");
+    }
+
+    #[test]
+    fn a_long_cell_is_cut_and_shows_it() {
+        let told = columns(&[vec![String::from("ID")], vec!["é".repeat(MAX_CELL + 1)]]);
+        assert_eq!(told, format!("ID\n{}…\n", "é".repeat(MAX_CELL)));
     }
 
     #[test]

@@ -139,6 +139,10 @@ impl Server {
     /// Runs a command with the two variables that the page asks for; an error when there is no such program.
     fn run(&self, mut command: Command) -> Result<Output, String> {
         command.env("RONDA_URL", &self.url).env("RONDA_API_KEY", &self.key).env("no_proxy", "127.0.0.1");
+        // The page calls `ronda` by its name.
+        let folders = Path::new(env!("CARGO_BIN_EXE_ronda")).parent().map(Path::to_owned).into_iter();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env("PATH", std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap());
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).output().map_err(|error| format!("{name} does not run: {error}"))
     }

@@ -27,8 +27,12 @@ struct Up {
 impl Up {
     /// Starts it on free ports and reads the screen to its end.
     fn start(dir: &Path) -> Self {
+        Self::start_at(dir, "127.0.0.1:0")
+    }
+
+    fn start_at(dir: &Path, address: &str) -> Self {
         let mut command = ronda(dir);
-        command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(["up", "--listen", address, "--admin-listen", "127.0.0.1:0"]);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = process.stdout.take().unwrap();
         let (sender, lines) = channel();
@@ -145,17 +149,21 @@ fn the_lines_of_the_screen_work_as_pasted() {
     }
     let dir = tempfile::tempdir().unwrap();
     let up = Up::start(dir.path());
-    let lines: Vec<&str> = up
-        .screen
-        .lines()
-        .filter(|line| ["export ", "curl ", "ronda "].iter().any(|start| line.starts_with(start)))
-        .collect();
-    assert_eq!(lines.len(), 10, "{}", up.screen);
-    let script = lines.join("\n").replace("curl -sS", "curl -sS --fail-with-body");
+    // Two blocks, each from its first export to the empty line after it.
+    let is_start = |line: &&str| line.starts_with("export ") || line.starts_with("ronda ");
+    let mut script = String::new();
+    for block in up.screen.split("\n\n").filter(|block| block.lines().next().is_some_and(|line| is_start(&line))) {
+        script.push_str(block);
+        script.push('\n');
+    }
+    assert_eq!(script.matches("call").count(), 6, "{}", up.screen);
+    let script = script.replace("curl -sS", "curl -sS --fail-with-body");
     let output = Command::new("sh").args(["-ec", &script]).env("no_proxy", "127.0.0.1").output().unwrap();
     let answers = done(&output);
-    assert!(answers.contains("\"id\":\"demo\"") && answers.contains("\"items\":["), "{answers}");
+    let list = answers.lines().find(|line| line.starts_with("{\"items\":[")).unwrap();
+    assert!(list.contains("\"status\":\"failed\""), "the list shows what was just reported: {list}");
     assert!(answers.contains("demo  "), "the command line was found and found the server: {answers}");
+    assert!(answers.contains("demo: deleted"), "{answers}");
     assert_eq!(up.stop(), Some(0));
 }
 
@@ -258,7 +266,11 @@ fn each_way_not_to_start_has_one_clear_message_and_its_own_exit_code() {
     refused(&["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], 4, "another ronda");
     let address = up.url().trim_start_matches("http://").to_owned();
     let taken = ["up", "--listen", &address, "--admin-listen", "127.0.0.1:0", "--data", "other"];
-    refused(&taken, 5, "can't be listened on: another program listens there");
+    refused(
+        &taken,
+        5,
+        "can't be listened on: another program listens there. Stop that one, or choose another, such as --listen 127.0.0.1:",
+    );
     refused(&["up", "--partitions", "3"], 3, "--partitions: storage.partitions is 3, but must be a power of two");
     refused(&["up", "--config", "none.toml"], 3, "none.toml: can't be read");
     refused(&["up", "--listen", "here"], 2, "--listen");
@@ -266,6 +278,87 @@ fn each_way_not_to_start_has_one_clear_message_and_its_own_exit_code() {
         refused(&[service], 8, "Run 'ronda up'");
     }
     refused(&["schedulers", "list", "--url", "http://127.0.0.1:1"], 6, "is 'ronda up' running there?");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn a_store_without_its_queue_is_refused_at_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let key = up.after("Key");
+    done(&client(dir.path(), &up, &key, &["register", "demo"]));
+    done(&client(dir.path(), &up, &key, &["heartbeat", "demo", "--wait", "20"]));
+    assert_eq!(up.stop(), Some(0));
+    let data = dir.path().join("ronda-data");
+    let start = || {
+        let mut up = ronda(dir.path());
+        up.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let output = up.output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    std::fs::rename(data.join("queue"), dir.path().join("queue")).unwrap();
+    assert!(start().contains("the queue is gone"));
+    std::fs::rename(dir.path().join("queue"), data.join("queue")).unwrap();
+    std::fs::rename(data.join("store"), dir.path().join("store")).unwrap();
+    assert!(start().contains("the store is gone"));
+    let key = ronda(dir.path()).args(["keys", "create", "--name", "new"]).output().unwrap();
+    assert_eq!(key.status.code(), Some(4), "{}", text(&key.stderr));
+    assert!(!data.join("store").exists(), "a new one would be in the way of the old one");
+    std::fs::rename(dir.path().join("store"), data.join("store")).unwrap();
+    assert_eq!(Up::start(dir.path()).stop(), Some(0));
+}
+
+#[test]
+fn registering_again_keeps_what_is_not_named_and_tells_what_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let key = up.after("Key");
+    let say = |arguments: &[&str]| done(&client(dir.path(), &up, &key, arguments));
+    assert!(say(&["register", "c1", "--cron", "@daily", "--name", "Nightly"]).contains("c1 is registered. Next due: "));
+    assert!(say(&["register", "c1"]).contains("c1 is up to date; nothing changed. Next due: "));
+    let changed = say(&["register", "c1", "--severity", "critical"]);
+    assert!(changed.contains("c1 is changed:\n  severity: warning → critical\nNext due: "), "{changed}");
+    let cleared = say(&["register", "c1", "--clear", "schedule"]);
+    assert!(cleared.contains("schedule removed (was @daily UTC): nothing is expected of it any more"), "{cleared}");
+    assert!(say(&["register", "c1", "--replace"]).contains("name: Nightly → c1"));
+    assert!(say(&["schedulers", "pause", "c1"]).contains("c1: paused"));
+    assert!(say(&["schedulers", "resume", "c1"]).contains("c1: not paused"));
+    assert!(say(&["errors"]).contains("Nothing was refused"));
+    assert!(say(&["schedulers", "delete", "c1"]).contains("c1: deleted"));
+    let wrong = client(dir.path(), &up, &key, &["register", "c1", "--cron", "61 * * * *"]);
+    let told = text(&wrong.stderr);
+    assert!(told.starts_with("ronda: --cron: the minute field \"61\" is not valid"), "{told}");
+    let unknown = client(dir.path(), &up, &key, &["schedulers", "show", "c1"]);
+    assert!(text(&unknown.stderr).contains("'ronda register c1' makes one"), "{}", text(&unknown.stderr));
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn a_report_outlasts_a_restart_and_a_full_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let create = ["keys", "create", "--name", "slow", "--rate-limit-per-minute", "60", "--json"];
+    let created = done(&ronda(dir.path()).args(create).output().unwrap());
+    let created: serde_json::Value = serde_json::from_str(&created).unwrap();
+    let key = created["key"].as_str().unwrap();
+    let up = Up::start(dir.path());
+    let url = up.url();
+    done(&client(dir.path(), &up, key, &["register", "demo"]));
+    // The minute's requests are used up, and one a second comes back.
+    while client(dir.path(), &up, key, &["schedulers", "list", "--retry-seconds", "0"]).status.success() {}
+    let retried = client(dir.path(), &up, key, &["status", "demo", "running", "--run-id", "r1"]);
+    done(&retried);
+    assert!(text(&retried.stderr).contains("trying again for up to 60 s"), "{}", text(&retried.stderr));
+
+    assert_eq!(up.stop(), Some(0));
+    let mut report = ronda(dir.path());
+    report.args(["status", "demo", "success", "--run-id", "r1", "--wait", "20"]);
+    report.env("RONDA_URL", &url).env("RONDA_API_KEY", key).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut report = report.spawn().unwrap();
+    let mut told = BufReader::new(report.stderr.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().contains("gave no answer"));
+    let up = Up::start_at(dir.path(), url.trim_start_matches("http://"));
+    assert!(report.wait().unwrap().success());
     assert_eq!(up.stop(), Some(0));
 }
 

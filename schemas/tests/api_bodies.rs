@@ -56,6 +56,14 @@ fn every_wrong_field_of_a_registration_is_told_at_once() {
 }
 
 #[test]
+fn an_empty_schedule_is_refused_by_its_name() {
+    for empty in ["{}", r#"{"cron":null}"#] {
+        let invalid = parse_register(format!(r#"{{"id":"x","schedule":{empty}}}"#).as_bytes()).unwrap_err();
+        assert_eq!(found(&invalid), [("/schedule", "incomplete")], "{invalid}");
+    }
+}
+
+#[test]
 fn a_wrong_type_is_not_told_twice() {
     let invalid = parse_register(br#"{"schedule":{"cron":5,"timezone":"UTC"}}"#).unwrap_err();
     assert_eq!(found(&invalid), [("/id", "required"), ("/schedule/cron", "wrong_type")], "{invalid}");
@@ -199,7 +207,7 @@ fn a_broken_array_is_refused_whole() {
     let good = r#"{"type":"heartbeat","scheduler_id":"a"}"#;
     for body in [
         String::new(),
-        "{}".to_owned(),
+        "{".to_owned(),
         format!("[{good}"),
         format!("[{good},"),
         format!("[{good},]"),
@@ -213,6 +221,8 @@ fn a_broken_array_is_refused_whole() {
         assert_eq!(drain(BulkEvents::array(body.as_bytes())).unwrap_err().code, "invalid_json", "{body}");
     }
     assert!(drain(BulkEvents::array(b"[\"\xff\"]")).is_err());
+    let no_array = drain(BulkEvents::array(b"{}")).unwrap_err();
+    assert_eq!((no_array.code, found(&no_array)), ("invalid_body", vec![("", "wrong_type")]));
 }
 
 #[test]

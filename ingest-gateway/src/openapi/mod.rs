@@ -32,6 +32,9 @@ static VIEWER: LazyLock<Arc<Config<'static>>> =
 pub fn router() -> Router<AppState> {
     Router::new()
         .route(DOCUMENT_PATH, get(document_route))
+        // Where somebody begins who has the address only.
+        .route("/", get(|| async { Redirect::temporary("/api/docs/") }))
+        .route("/api", get(|| async { Redirect::temporary("/api/docs/") }))
         // The viewer's files are found relative to its address.
         .route("/api/docs", get(|| async { Redirect::permanent("/api/docs/") }))
         .route("/api/docs/", get(|| async { file("index.html") }))

@@ -15,8 +15,9 @@ use super::types::{CreateKeyRequest, CreatedKey, FilterText};
 
 /// Register or update a scheduler
 ///
-/// Registering again with the same content changes nothing; with other content it updates. The answer comes once it is applied, so that a
-/// report sent next through any gateway finds it.
+/// Registering again with the same content changes nothing. With other content it replaces the whole description: what the body leaves out
+/// gets its default, so without `schedule` nothing is expected of it any more. The answer comes once it is applied, so that a report sent
+/// next through any gateway finds it.
 #[utoipa::path(
     post, path = "/api/v1/schedulers/register", tag = "schedulers", operation_id = "registerScheduler",
     request_body(content = RegisterRequest, examples(
@@ -159,7 +160,9 @@ fn resume() {}
 
 /// List what was refused after it had been accepted
 ///
-/// Newest first: commands that turned out wrong later in the pipeline, and why.
+/// Newest first: commands that turned out wrong later in the pipeline, and why. `code` is one of `unknown_scheduler` (it was deleted
+/// in between), `run_already_ended` (a run id was used again), `run_forgotten` (too many runs were open at once), `invalid_run_id`,
+/// `invalid_id` and `bad_command` (it can't be read).
 #[utoipa::path(
     get, path = "/api/v1/errors", tag = "errors", operation_id = "listErrors",
     params(

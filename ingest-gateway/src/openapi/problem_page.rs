@@ -7,7 +7,7 @@ use bytes::Bytes;
 pub(super) static HTML: LazyLock<Bytes> =
     LazyLock::new(|| render(include_str!("../../../docs/api/problems.md")).into());
 
-/// Headings, paragraphs and indented blocks: all that the page uses.
+/// Headings, paragraphs with code in them, and indented blocks: all that the page uses.
 fn render(markdown: &str) -> String {
     let mut out = String::from(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Problems</title>\
@@ -23,10 +23,19 @@ fn render(markdown: &str) -> String {
             out.push_str(&format!("<h2 id=\"{0}\">{0}</h2>\n", escape(code)));
             rest = after.trim_start();
         }
-        let tag = if rest.starts_with("    ") { "pre" } else { "p" };
-        out.push_str(&format!("<{tag}>{}</{tag}>\n", escape(&rest.replace("**", ""))));
+        if rest.starts_with("    ") {
+            out.push_str(&format!("<pre>{}</pre>\n", escape(rest)));
+        } else {
+            out.push_str(&format!("<p>{}</p>\n", words(&rest.replace("**", ""))));
+        }
     }
     out
+}
+
+/// A paragraph; every second piece between backticks is code.
+fn words(text: &str) -> String {
+    let pieces = text.split('`').map(escape).enumerate();
+    pieces.map(|(at, piece)| if at % 2 == 0 { piece } else { format!("<code>{piece}</code>") }).collect()
 }
 
 fn escape(text: &str) -> String {
@@ -43,5 +52,6 @@ mod tests {
         for kind in Kind::ALL {
             assert!(page.contains(&format!("<h2 id=\"{}\">", kind.code())), "{}", kind.code());
         }
+        assert!(page.contains("<code>Retry-After</code>") && !page.contains('`'), "{page}");
     }
 }

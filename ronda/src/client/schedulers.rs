@@ -1,17 +1,17 @@
-//! `schedulers list|show|history`.
+//! `schedulers list|show|history|pause|resume|delete`.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::http::Client;
-use crate::cli::{SchedulersCommand, Server};
+use super::http::{Client, Request, Sent};
+use crate::cli::{One, SchedulersCommand, Server};
 use crate::exit::Failure;
 use crate::text::{columns, printable};
 
 /// Most entries asked for at once.
 const PAGE: usize = 100;
 
-/// Looks at schedulers.
+/// Looks at schedulers, or manages one.
 ///
 /// # Errors
 /// What the server has against it.
@@ -24,7 +24,7 @@ pub async fn schedulers(command: SchedulersCommand) -> Result<String, Failure> {
             Ok(shown(&server, &items, list))
         }
         SchedulersCommand::Show { id, server } => {
-            let client = Client::new(&server)?;
+            let client = Client::for_reads(&server)?;
             let body = client.send(Method::GET, &["api", "v1", "schedulers", &id], &[], None, None).await?.body;
             Ok(if server.json { format!("{body:#}\n") } else { detail(&body) })
         }
@@ -33,24 +33,52 @@ pub async fn schedulers(command: SchedulersCommand) -> Result<String, Failure> {
             let items = pages(&server, &path, &given([("from", from), ("until", until)]), limit).await?;
             Ok(shown(&server, &items, history))
         }
+        SchedulersCommand::Pause(one) => manage(Method::POST, &one, "pause", paused).await,
+        SchedulersCommand::Resume(one) => manage(Method::POST, &one, "resume", resumed).await,
+        SchedulersCommand::Delete(one) => manage(Method::DELETE, &one, "", deleted).await,
     }
+}
+
+async fn manage(method: Method, one: &One, what: &str, told: fn(&Sent) -> String) -> Result<String, Failure> {
+    let path: Vec<&str> =
+        ["api", "v1", "schedulers", &one.id, what].into_iter().filter(|part| !part.is_empty()).collect();
+    let sent = Client::for_writes(&one.server)?.carry_out(Request::new(method, &path)).await?;
+    let told = if sent.status == 202 { String::from("accepted, and will be done in a moment") } else { told(&sent) };
+    // There is nothing to show of what is gone.
+    if one.server.json && !sent.body.is_null() {
+        return Ok(format!("{:#}\n", sent.body));
+    }
+    Ok(format!("{}: {told}.\n", one.id))
+}
+
+fn paused(_: &Sent) -> String {
+    String::from("paused; nothing is expected of it until 'ronda schedulers resume'")
+}
+
+fn resumed(sent: &Sent) -> String {
+    let due = &sent.body["next_due"];
+    if due.is_string() { format!("not paused; next due: {}", time(due)) } else { String::from("not paused") }
+}
+
+fn deleted(_: &Sent) -> String {
+    String::from("deleted; its history stays for as long as it is kept")
 }
 
 fn given<const N: usize>(filters: [(&'static str, Option<String>); N]) -> Vec<(&'static str, String)> {
     filters.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect()
 }
 
-fn shown(server: &Server, items: &[Value], table: fn(&[Value]) -> String) -> String {
+pub(super) fn shown(server: &Server, items: &[Value], table: fn(&[Value]) -> String) -> String {
     if server.json { format!("{:#}\n", json!({ "items": items })) } else { table(items) }
 }
 
-async fn pages(
+pub(super) async fn pages(
     server: &Server,
     path: &[&str],
     filters: &[(&'static str, String)],
     limit: usize,
 ) -> Result<Vec<Value>, Failure> {
-    let client = Client::new(server)?;
+    let client = Client::for_reads(server)?;
     let mut items = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -67,7 +95,7 @@ async fn pages(
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::from("-"),
         Value::String(text) if text.is_empty() => String::from("-"),
@@ -77,7 +105,7 @@ fn text(value: &Value) -> String {
 }
 
 /// A time to the second.
-fn time(value: &Value) -> String {
+pub(super) fn time(value: &Value) -> String {
     let text = text(value);
     match (text.len(), text.split_once('.')) {
         (24, Some((seconds, _))) => format!("{seconds}Z"),
@@ -85,7 +113,7 @@ fn time(value: &Value) -> String {
     }
 }
 
-fn schedule(value: &Value) -> String {
+pub(super) fn schedule(value: &Value) -> String {
     match (value["cron"].as_str(), value["every_seconds"].as_u64()) {
         (Some(cron), _) => printable(&format!("{cron} {}", value["timezone"].as_str().unwrap_or_default())),
         (None, Some(seconds)) => format!("every {seconds} s"),
@@ -93,7 +121,7 @@ fn schedule(value: &Value) -> String {
     }
 }
 
-fn head(names: &[&str]) -> Vec<String> {
+pub(super) fn head(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 

@@ -109,12 +109,15 @@ pub fn read(value: &Toml, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Vec<B
             continue;
         };
         let mut board = Board::default();
+        let mut has_wrong_name = false;
         for (key, value) in table {
             if let Err(what) = set(&mut board, key, value) {
+                has_wrong_name |= key == "name";
                 add(format!("{place}.{key}"), what);
             }
         }
-        if boards.iter().any(|other| other.name == board.name) {
+        // A name that was not taken is the default's, and no repetition.
+        if !has_wrong_name && boards.iter().any(|other| other.name == board.name) {
             add(
                 format!("{place}.name"),
                 format!("is {:?} a second time; give each board a name of its own", board.name),

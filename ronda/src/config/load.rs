@@ -1,6 +1,7 @@
 //! Putting the sources together.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value as Toml};
@@ -11,6 +12,9 @@ use super::{Board, boards};
 
 /// Environment variables that are not settings: they belong to commands.
 const COMMAND_VARIABLES: [&str; 3] = ["RONDA_CONFIG", "RONDA_URL", "RONDA_API_KEY"];
+
+/// What all of Ronda's own variables begin with.
+const PREFIX: &str = "RONDA_";
 
 /// Where values may come from.
 #[derive(Default)]
@@ -110,7 +114,8 @@ impl Loading {
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
             Err(error) => {
-                return self.add(&origin, "", format!("can't be read: {error}; 'ronda config init' writes one"));
+                let hint = if error.kind() == ErrorKind::NotFound { "; 'ronda config init' writes one" } else { "" };
+                return self.add(&origin, "", format!("can't be read: {error}{hint}"));
             }
         };
         match text.parse::<Table>() {
@@ -154,14 +159,16 @@ impl Loading {
             }
         }
         let known: Vec<String> = SETTINGS.iter().map(Setting::environment).collect();
-        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("RONDA_")) {
+        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             let expected = known.contains(name) || COMMAND_VARIABLES.contains(&name.as_str());
             if expected || is_service_link(name, value, environment) {
                 continue;
             }
-            let names = known.iter().map(String::as_str).chain(COMMAND_VARIABLES);
-            let what = match nearest(name, names) {
-                Some(near) => format!("is not a setting; did you mean {near}?"),
+            // All begin alike, which would make anything look like some of them.
+            let bare = |name: &'_ str| name.trim_start_matches(PREFIX).to_owned();
+            let names: Vec<String> = known.iter().map(String::as_str).chain(COMMAND_VARIABLES).map(bare).collect();
+            let what = match nearest(&bare(name), names.iter().map(String::as_str)) {
+                Some(near) => format!("is not a setting; did you mean {PREFIX}{near}?"),
                 None => String::from("is not a setting; docs/configuration.md lists them all"),
             };
             self.add(&Origin::Environment(name.clone()), "", what);

@@ -61,7 +61,7 @@ fn listed(mistakes: &[Mistake]) -> String {
         count => format!("There are {count} mistakes in the configuration"),
     };
     let lines: String = mistakes.iter().map(|mistake| format!("\n  - {mistake}")).collect();
-    format!("{count}; nothing was started.{lines}")
+    format!("{count}.{lines}")
 }
 
 /// The known name that is most like a wrong one, if any is like it at all.

@@ -80,7 +80,7 @@ fn told(answer: &Answer) -> String {
         ),
         Answer::Listed { items } if items.is_empty() => String::from("There are no keys.\n"),
         Answer::Listed { items } => {
-            let head = ["ID", "TENANT", "SCOPES", "PER MINUTE", "STATE", "NAME"];
+            let head = ["ID", "TENANT", "SCOPES", "PER MINUTE", "MADE", "STATE", "NAME"];
             let mut rows = vec![head.map(str::to_owned).to_vec()];
             rows.extend(items.iter().map(|key| {
                 let time = |time: Option<ronda_schemas::api::time::Time>| time.map(|time| stamp(time.0));
@@ -93,11 +93,18 @@ fn told(answer: &Answer) -> String {
                     0 => String::from("no limit"),
                     limit => limit.to_string(),
                 };
-                vec![key.id.clone(), key.tenant.clone(), key.scopes.join(","), limit, state, printable(&key.name)]
+                let (scopes, made) = (key.scopes.join(","), stamp(key.created_at.0));
+                vec![key.id.clone(), key.tenant.clone(), scopes, limit, made, state, printable(&key.name)]
             }));
             columns(&rows)
         }
-        Answer::Revoked { key } => format!("Key {} ({}) works no more.\n", key.id, printable(&key.name)),
+        Answer::Revoked { key } => {
+            let since = key.revoked_at.map(|at| format!(", as of {}", stamp(at.0))).unwrap_or_default();
+            let (id, name) = (&key.id, printable(&key.name));
+            format!(
+                "Key {id} ({name}) works no more{since}; a server notices within server.key_ttl_ms (2 s by default).\n"
+            )
+        }
     }
 }
 

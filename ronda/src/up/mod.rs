@@ -1,12 +1,15 @@
 //! `up`: all three services in one process, on embedded parts.
 
+pub mod identity;
 pub mod parts;
 mod running;
 mod screen;
 mod signals;
+mod slack;
 mod watch;
 mod wiring;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use ronda_domain::id::TenantId;
 use ronda_domain::time::Timestamp;
 use ronda_ingest_gateway::keys::{self, DEFAULT_RATE_LIMIT_PER_MINUTE, NewKey};
+use ronda_notifier::NotifierStatus;
 use ronda_runtime::telemetry::{self, TelemetryConfig};
 use ronda_runtime::{Clock, Health, Secret, SystemClock};
 use ronda_schemas::row::Scopes;
@@ -22,7 +26,7 @@ use tokio::net::TcpListener;
 
 use crate::admin::socket;
 use crate::cli::UpArguments;
-use crate::config::Settings;
+use crate::config::{Loaded, Settings};
 use crate::exit::{Code, Failure, chain};
 use crate::keys::DEFAULT_TENANT;
 use crate::settings_command::load;
@@ -35,7 +39,7 @@ use screen::Screen;
 /// # Errors
 /// Why it could not start, or what failed.
 pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
-    let settings = settings(&arguments)?;
+    let Loaded { settings, file, .. } = loaded(&arguments)?;
     let notifier = wiring::notifier(&settings)?;
     let telemetry = TelemetryConfig {
         log_filter: settings.telemetry.log_filter.clone(),
@@ -51,8 +55,8 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
         let opened = tokio::task::spawn_blocking(open).await.map_err(|error| Failure::other(chain(&error)))?;
         opened.map_err(|_| Failure::other("opening the data directory ended in a panic"))??
     };
-    let api = bind(settings.server.listen, "--listen", "server.listen").await?;
-    let admin = bind(settings.server.admin_listen, "--admin-listen", "server.admin_listen").await?;
+    identity::check(&parts, &settings.storage.data).await?;
+    let (api, admin) = listeners(&settings).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let key = first_key(&*parts.store, &*clock).await?;
     let addresses = (address(&api)?, address(&admin)?);
@@ -70,11 +74,19 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     running.start_notifier(notifier, &settings)?;
     running.start_gateway(wiring::gateway(&settings), api)?;
     running.start_admin(admin, admin_socket);
-    let greeting = greeting(&settings, addresses, key.as_ref(), destinations.as_deref());
-    running.until(stop, &greeting).await
+    let data = std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| settings.storage.data.clone());
+    let (partitions, program) = (settings.storage.partitions, program());
+    let greeting = |slack: Option<NotifierStatus>| {
+        let slack =
+            destinations.as_deref().map(|channels| slack::Slack { channels, status: slack.unwrap_or_default() });
+        let (api, admin) = addresses;
+        let (file, program) = (file.as_deref(), program.as_deref());
+        Screen { api, admin, data: &data, partitions, file, key: key.as_ref(), slack, program }.text()
+    };
+    running.until(stop, greeting).await
 }
 
-fn settings(arguments: &UpArguments) -> Result<Settings, Failure> {
+fn loaded(arguments: &UpArguments) -> Result<Loaded, Failure> {
     let mut flags = Vec::new();
     if let Some(listen) = arguments.listen {
         flags.push(("server", "listen", "--listen", listen.to_string()));
@@ -85,21 +97,35 @@ fn settings(arguments: &UpArguments) -> Result<Settings, Failure> {
     if let Some(partitions) = arguments.partitions {
         flags.push(("storage", "partitions", "--partitions", partitions.to_string()));
     }
-    Ok(load(&arguments.place, flags)?.settings)
+    load(&arguments.place, flags)
+}
+
+/// Both addresses; what is wrong with either is told at once.
+async fn listeners(settings: &Settings) -> Result<(TcpListener, TcpListener), Failure> {
+    let server = &settings.server;
+    let api = bind(server.listen, "--listen", "server.listen").await;
+    let admin = bind(server.admin_listen, "--admin-listen", "server.admin_listen").await;
+    match (api, admin) {
+        (Ok(api), Ok(admin)) => Ok((api, admin)),
+        (Err(one), Err(other)) => Err(Failure::new(Code::Address, format!("{one}\n  {other}"))),
+        (Err(one), _) | (_, Err(one)) => Err(one),
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &str, setting: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
+        let another = SocketAddr::new(address.ip(), address.port().saturating_add(10));
         let what = match error.kind() {
-            std::io::ErrorKind::AddrInUse => String::from("another program listens there"),
-            std::io::ErrorKind::PermissionDenied => {
-                String::from("this user may not (ports below 1024 need a privilege)")
+            ErrorKind::AddrInUse => {
+                format!("another program listens there. Stop that one, or choose another, such as {flag} {another}")
             }
-            _ => error.to_string(),
+            ErrorKind::PermissionDenied => {
+                format!("this user may not (ports below 1024 need a privilege). Choose another with {flag}")
+            }
+            ErrorKind::AddrNotAvailable => format!("this machine has no such address. Choose another with {flag}"),
+            _ => format!("{error}. Choose another with {flag}"),
         };
-        let message =
-            format!("{address} can't be listened on: {what}. Stop that one, or choose another: {flag} ({setting})");
-        Failure::new(Code::Address, message)
+        Failure::new(Code::Address, format!("{address} can't be listened on: {what} ({setting})"))
     })
 }
 
@@ -123,19 +149,6 @@ async fn first_key<S: KeyStore + ?Sized>(store: &S, clock: &dyn Clock) -> Result
     let now = Timestamp::from_millis(clock.wall_millis());
     let (secret, _) = keys::create(store, new, now).await.map_err(|error| failed(&error))?;
     Ok(Some(secret))
-}
-
-fn greeting(
-    settings: &Settings,
-    (api, admin): (SocketAddr, SocketAddr),
-    key: Option<&Secret>,
-    slack: Option<&str>,
-) -> String {
-    let data =
-        std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| Path::new(&settings.storage.data).to_owned());
-    let program = program();
-    let partitions = settings.storage.partitions;
-    Screen { api, admin, data: &data, partitions, key, slack, program: program.as_deref() }.text()
 }
 
 /// This program's file when it was started by a path, as `cargo run` does; none when the shell found it by its name.

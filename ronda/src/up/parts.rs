@@ -11,6 +11,7 @@ use ronda_queue::{EmbeddedOptions as QueueOptions, EmbeddedQueue};
 use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
 use ronda_store::error::{StoreError, StoreErrorKind};
 
+use super::identity;
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
 
@@ -94,9 +95,10 @@ impl Parts {
     /// Opens everything; blocks while what a killed process left is read.
     ///
     /// # Errors
-    /// Another process owns the directory, it was made with another number of partitions, or it is damaged.
+    /// Another process owns the directory, it was made with another number of partitions, a part of it is gone, or it is damaged.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let storage = &settings.storage;
+        identity::look(&storage.data)?;
         make_directory(&storage.data)?;
         let options = |partitions, max_bytes| QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
         let queue = |name, options| open_queue(settings, name, options).map(Arc::new);
@@ -181,6 +183,8 @@ pub fn open_dead_letters(settings: &Settings) -> Result<EmbeddedQueue, NotOpened
 /// As [`Parts::open`].
 pub fn open_store(settings: &Settings) -> Result<EmbeddedStore, NotOpened> {
     let storage = &settings.storage;
+    // Opening makes it, and a new one in the place of one that is gone helps nobody.
+    identity::look(&storage.data)?;
     let options = StoreOptions {
         cache_bytes: storage.store_cache_bytes,
         min_free_bytes: storage.min_free_bytes,

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_ingest_gateway::{Config as GatewayConfig, Gateway};
-use ronda_notifier::{Channel, Config as NotifierConfig, Notifier, SlackChannel, SlackConfig, TerminalChannel};
+use ronda_notifier::{
+    Channel, Config as NotifierConfig, Notifier, NotifierStatus, SlackChannel, SlackConfig, TerminalChannel,
+};
 use ronda_processor::{Config as ProcessorConfig, Processor};
 use ronda_runtime::telemetry::MetricsHandle;
 use ronda_runtime::{CancellationToken, Clock, Health, admin};
 use ronda_store::port::Store;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::parts::Parts;
-use super::watch;
+use super::slack;
+use super::watch::until_dead;
 use super::wiring::slack_is_on;
 use crate::admin::socket::{self, Owned};
 use crate::config::Settings;
@@ -30,6 +34,8 @@ const GATEWAY: &str = "ingest-gateway";
 /// How often it is looked whether the gateway takes requests, and after how long the screen is shown all the same: it holds the key.
 const GREETING_POLL: Duration = Duration::from_millis(20);
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
+/// How long the screen waits for what Slack says to the token.
+const SLACK_WITHIN: Duration = Duration::from_secs(3);
 
 /// One service under way.
 struct Service {
@@ -47,6 +53,8 @@ pub(super) struct Running {
     data: PathBuf,
     gateway_drain: Duration,
     services: Vec<Service>,
+    /// How the notifier is doing, when messages go to Slack.
+    slack: Option<watch::Receiver<NotifierStatus>>,
     /// A service that ended by itself cancels this.
     ended: CancellationToken,
 }
@@ -60,7 +68,7 @@ impl Running {
         data: PathBuf,
     ) -> Self {
         let (services, ended) = (Vec::new(), CancellationToken::new());
-        Self { parts, clock, health, metrics, data, gateway_drain: Duration::ZERO, services, ended }
+        Self { parts, clock, health, metrics, data, gateway_drain: Duration::ZERO, services, slack: None, ended }
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -106,6 +114,7 @@ impl Running {
         let (events, clock) = (self.parts.events.clone(), self.clock.clone());
         let notifier = Notifier::build(config, events, self.store(), clock, channel, &self.health)
             .map_err(|error| other(&error))?;
+        self.slack = slack_is_on(settings).then(|| notifier.status());
         self.start("notifier", |stop| {
             tokio::spawn(async move {
                 notifier.run(stop).await.map_err(|error| {
@@ -151,14 +160,18 @@ impl Running {
 
     /// Shows the greeting once requests are taken, and waits for the signal, for a service that ends by itself, or for a part that is
     /// dead. Then ends all in order.
-    pub(super) async fn until(mut self, stop: CancellationToken, greeting: &str) -> Result<(), Failure> {
+    pub(super) async fn until(
+        mut self,
+        stop: CancellationToken,
+        greeting: impl FnOnce(Option<NotifierStatus>) -> String,
+    ) -> Result<(), Failure> {
         let dead = tokio::select! {
             () = stop.cancelled() => None,
             () = self.ended.cancelled() => {
                 tracing::error!("a service ended by itself: the others are stopped in order");
                 None
             }
-            what = watch::until_dead(&self.parts, &self.health) => {
+            what = until_dead(&self.parts, &self.health) => {
                 tracing::error!(reason = what, "a part is dead until the next start: everything is stopped in order");
                 Some(Failure::new(Code::Data, what))
             }
@@ -189,8 +202,8 @@ impl Running {
         Err(Failure::new(first.code, told.join("; ")))
     }
 
-    /// Prints the greeting as soon as the gateway takes requests; never ends.
-    async fn greet(&self, greeting: &str) {
+    /// Prints the greeting as soon as the gateway takes requests, and logs what Slack has against us from then on; never ends.
+    async fn greet(&self, greeting: impl FnOnce(Option<NotifierStatus>) -> String) {
         let takes_requests = async {
             while !self.health.readiness().components.iter().any(|part| part.name == GATEWAY && part.ok) {
                 sleep(GREETING_POLL).await;
@@ -198,7 +211,14 @@ impl Running {
         };
         // Late or not, it is shown: nobody will see the key otherwise.
         let _ = timeout(GREETING_WITHIN, takes_requests).await;
-        crate::print(greeting);
+        let mut slack = self.slack.clone();
+        if let Some(status) = &mut slack {
+            let _ = timeout(SLACK_WITHIN, status.wait_for(|status| status.connected.is_some())).await;
+        }
+        crate::print(&greeting(slack.as_ref().map(|status| status.borrow().clone())));
+        if let Some(status) = slack {
+            slack::log_refusals(status).await;
+        }
         std::future::pending::<()>().await;
     }
 }
@@ -237,7 +257,8 @@ mod tests {
         let (_dir, running) = bare();
         // What a failed fsync does to it, as far as anybody outside can tell.
         running.parts.events.close().await;
-        let failure = timeout(END_WITHIN, running.until(CancellationToken::new(), "")).await.unwrap().unwrap_err();
+        let failure =
+            timeout(END_WITHIN, running.until(CancellationToken::new(), |_| String::new())).await.unwrap().unwrap_err();
         assert_eq!(failure.code, Code::Data);
         assert_eq!(failure.message, "the queue of events: the queue is closed");
     }
@@ -247,7 +268,7 @@ mod tests {
         let (_dir, running) = bare();
         running.parts.dead_letters.close().await;
         let (health, stop) = (running.health.clone(), CancellationToken::new());
-        let until = tokio::spawn(running.until(stop.clone(), ""));
+        let until = tokio::spawn(running.until(stop.clone(), |_| String::new()));
         let told = || health.readiness().components.iter().any(|part| part.ok && part.reason == "the queue is closed");
         while !told() {
             assert!(!until.is_finished());
@@ -267,7 +288,8 @@ mod tests {
                 Ok(())
             })
         });
-        let failure = timeout(END_WITHIN, running.until(CancellationToken::new(), "")).await.unwrap().unwrap_err();
+        let failure =
+            timeout(END_WITHIN, running.until(CancellationToken::new(), |_| String::new())).await.unwrap().unwrap_err();
         assert_eq!((failure.code, failure.message.as_str()), (Code::Data, "notifier: too new"));
     }
 }

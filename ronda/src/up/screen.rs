@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use ronda_ingest_gateway::keys::DEFAULT_RATE_LIMIT_PER_MINUTE;
 use ronda_runtime::Secret;
 
-/// The address that the command line asks when it is told none.
-const USUAL: &str = "127.0.0.1:3000";
+use super::slack::Slack;
 
 /// What there is to say.
 pub(super) struct Screen<'a> {
@@ -19,10 +19,12 @@ pub(super) struct Screen<'a> {
     pub(super) data: &'a Path,
     /// Partitions of the command queue.
     pub(super) partitions: u32,
+    /// The configuration file that was read.
+    pub(super) file: Option<&'a Path>,
     /// The key that was made on this first start; none on later ones.
     pub(super) key: Option<&'a Secret>,
-    /// The channels, when messages go to Slack.
-    pub(super) slack: Option<&'a str>,
+    /// Slack, when messages go there.
+    pub(super) slack: Option<Slack<'a>>,
     /// This program's file, unless the shell finds it by its name.
     pub(super) program: Option<&'a Path>,
 }
@@ -38,27 +40,35 @@ impl Screen<'_> {
         };
         if let Some(key) = self.key {
             line("Key", key.expose().to_owned());
-            line(
-                "",
-                String::from("keep it: made just now for tenant default, with all scopes; it is shown this once\n"),
-            );
+            line("", String::from("keep it: it is shown this once (tenant default, all scopes,"));
+            line("", format!("{DEFAULT_RATE_LIMIT_PER_MINUTE} requests a minute; 'ronda keys create' makes others)\n"));
         }
         line("API", format!("http://{api}/api/v1"));
         line("Docs", format!("http://{api}/api/docs"));
         line("Health", format!("http://{admin}/health/ready and /metrics"));
         line("Data", format!("{} ({} partitions)", self.data.display(), self.partitions));
-        match self.slack {
-            Some(channels) => line("Slack", format!("on: {channels}")),
+        if let Some(file) = self.file {
+            line("Config", file.display().to_string());
+        }
+        match &self.slack {
+            Some(slack) => {
+                for (at, text) in slack.lines().into_iter().enumerate() {
+                    line(if at == 0 { "Slack" } else { "" }, text);
+                }
+            }
             None => {
-                line("Slack", String::from("off: messages are shown here. To turn it on, start with"));
+                line("Slack", String::from("off: messages are shown here. To turn it on (docs/slack.md):"));
                 line("", format!("SLACK_BOT_TOKEN=xoxb-… SLACK_CHANNEL=C… {} up", self.command()));
             }
         }
-        if self.key.is_none() {
-            line("Key", String::from("made on the first start; another one, also while this runs:"));
-            line("", format!("{} keys create --name laptop --data {}", self.command(), quoted(self.data)));
+        match self.key {
+            Some(key) => self.tour(key, &api, &mut out),
+            None => {
+                line("Key", String::from("made on the first start; another one, also while this runs:"));
+                line("", format!("{} keys create --name laptop --data {}", self.command(), quoted(self.data)));
+            }
         }
-        self.tour(&api, &mut out);
+        out.push_str("\nCtrl-C stops it in order; nothing that was answered 2xx is lost.\n");
         out
     }
 
@@ -67,30 +77,30 @@ impl Screen<'_> {
         self.program.map_or_else(|| String::from("ronda"), quoted)
     }
 
-    fn tour(&self, api: &str, out: &mut String) {
-        let key = self.key.map_or("<your key>", Secret::expose);
-        let demo = format!("http://{api}/api/v1/schedulers/demo");
-        let auth = "-H \"X-API-Key: $RONDA_API_KEY\"";
-        let json = "-H 'Content-Type: application/json'";
-        // What the command line needs to be found, and to find the server.
+    /// Lines to paste, none wider than an old terminal. Reports wait until they are applied: reads are a moment behind.
+    fn tour(&self, key: &Secret, api: &str, out: &mut String) {
+        let key = key.expose();
+        // What the command line needs to be found.
         let folder = self.program.and_then(Path::parent);
         let path = folder.map(|folder| format!("export PATH={}:\"$PATH\"\n", quoted(folder))).unwrap_or_default();
-        let url = if api == USUAL { String::new() } else { format!("export RONDA_URL='http://{api}'\n") };
         let _ = write!(
             out,
             "\nTry it in another terminal: a job that is expected every minute.\n\n\
+             export RONDA_URL='http://{api}'\n\
              export RONDA_API_KEY='{key}'\n\
-             curl -sS http://{api}/api/v1/schedulers/register {auth} {json} -d '{{\"id\":\"demo\",\"name\":\"Demo job\",\
-             \"schedule\":{{\"cron\":\"* * * * *\",\"timezone\":\"Asia/Jakarta\"}},\"start_grace_seconds\":20}}'\n\
-             curl -sS -X PUT {demo}/status {auth} {json} -d '{{\"status\":\"running\"}}'\n\
-             curl -sS -X PUT {demo}/status {auth} {json} -d '{{\"status\":\"success\"}}'\n\
-             curl -sS -X PUT {demo}/status {auth} {json} -d '{{\"status\":\"failed\",\"error\":\"disk full\"}}'\n\
-             curl -sS http://{api}/api/v1/schedulers {auth}\n\n\
-             The same with Ronda's own command line:\n\n\
-             {path}{url}\
+             call() {{ curl -sS -H \"X-API-Key: $RONDA_API_KEY\" -H 'Prefer: wait=5' \\\n  \
+             -H 'Content-Type: application/json' \"$RONDA_URL/api/v1/schedulers$@\"; echo; }}\n\
+             call /register -d '{{\"id\":\"demo\",\"name\":\"Demo job\",\"start_grace_seconds\":20,\n  \
+             \"schedule\":{{\"cron\":\"* * * * *\",\"timezone\":\"Asia/Jakarta\"}}}}'\n\
+             call /demo/status -X PUT -d '{{\"status\":\"running\"}}'\n\
+             call /demo/status -X PUT -d '{{\"status\":\"success\"}}'\n\
+             call /demo/status -X PUT -d '{{\"status\":\"failed\",\"error\":\"disk full\"}}'\n\
+             call\n\n\
+             The same with Ronda's own command line; the last line ends the demo.\n\n\
+             {path}\
              ronda status demo running\n\
-             ronda schedulers list\n\n\
-             Ctrl-C stops it in order; nothing that was answered 2xx is lost.\n"
+             ronda schedulers list\n\
+             ronda schedulers delete demo\n"
         );
     }
 }
@@ -110,43 +120,45 @@ fn quoted(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn screen<'a>(key: Option<&'a Secret>, slack: Option<&'a str>) -> Screen<'a> {
+    fn screen<'a>(key: Option<&'a Secret>, slack: Option<Slack<'a>>) -> Screen<'a> {
         let address = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let (api, admin, data) = (address(3000), address(3001), Path::new("/d/my data"));
-        Screen { api, admin, data, partitions: 8, key, slack, program: None }
+        Screen { api, admin, data, partitions: 8, file: None, key, slack, program: None }
     }
 
     #[test]
     fn the_first_start_shows_the_key_first_and_in_lines_that_work_as_pasted() {
-        let key = Secret::new("rk_abc");
+        let key = Secret::new("rk_abcdefghijklmnopqrstuvwxyz012345");
         let text = screen(Some(&key), None).text();
-        assert!(text.contains("the night watch is on.\n\n  Key     rk_abc\n"), "{text}");
-        assert!(text.contains("export RONDA_API_KEY='rk_abc'"), "{text}");
-        assert!(text.contains("http://127.0.0.1:3000/api/v1/schedulers/register"), "{text}");
+        assert!(text.contains("the night watch is on.\n\n  Key     rk_abc"), "{text}");
+        assert!(text.contains("export RONDA_API_KEY='rk_abc"), "{text}");
+        assert!(text.contains("export RONDA_URL='http://127.0.0.1:3000'\n"), "{text}");
         assert!(text.contains("SLACK_BOT_TOKEN=xoxb-… SLACK_CHANNEL=C… ronda up"), "{text}");
-        assert!(!text.contains("export PATH") && !text.contains("RONDA_URL"), "{text}");
+        assert!(!text.contains("export PATH"), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "too wide: {line}");
+        }
     }
 
     #[test]
-    fn later_starts_say_how_to_make_another_key() {
-        let text = screen(None, Some("C1")).text();
+    fn later_starts_say_how_to_make_another_key_and_give_no_tour() {
+        let slack = Slack { channels: "C1", status: ronda_notifier::NotifierStatus::default() };
+        let mut screen = screen(None, Some(slack));
+        screen.file = Some(Path::new("ronda.toml"));
+        let text = screen.text();
         assert!(text.contains("ronda keys create --name laptop --data '/d/my data'"), "{text}");
         assert!(text.contains("on: C1") && !text.contains("SLACK_BOT_TOKEN"), "{text}");
+        assert!(text.contains("  Config  ronda.toml\n") && !text.contains("Try it"), "{text}");
     }
 
     #[test]
     fn a_program_that_no_shell_finds_is_named_by_its_path() {
-        let mut screen = screen(None, None);
-        screen.program = Some(Path::new("/src/my ronda/target/release/ronda"));
-        screen.api = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let text = screen.text();
-        for wanted in [
-            "C… '/src/my ronda/target/release/ronda' up\n",
-            "  '/src/my ronda/target/release/ronda' keys create --name laptop",
-            "export PATH='/src/my ronda/target/release':\"$PATH\"\n",
-            "export RONDA_URL='http://127.0.0.1:8080'\n",
-        ] {
-            assert!(text.contains(wanted), "missing: {wanted}\nin:\n{text}");
-        }
+        let key = Secret::new("rk_abc");
+        let program = Some(Path::new("/src/my ronda/target/release/ronda"));
+        let first = Screen { program, ..screen(Some(&key), None) }.text();
+        let later = Screen { program, ..screen(None, None) }.text();
+        assert!(first.contains("C… '/src/my ronda/target/release/ronda' up\n"), "{first}");
+        assert!(first.contains("export PATH='/src/my ronda/target/release':\"$PATH\"\n"), "{first}");
+        assert!(later.contains("  '/src/my ronda/target/release/ronda' keys create --name laptop"), "{later}");
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::fields::Fields;
-use super::invalid::{Findings, Invalid};
+use super::invalid::{FieldError, Findings, Invalid};
 use super::node;
 use super::report::{Checked, HeartbeatBody, ObjectOnly, Pairs, ProgressWire, StatusBody, checked_heartbeat};
 use super::report_slow::{heartbeat_fields, status_fields};
@@ -189,9 +189,7 @@ impl<'a> BulkEvents<'a> {
                     let all = std::str::from_utf8(body).map_err(|error| node::not_utf8(&error))?;
                     let at = skip_space(all, 0);
                     if all.as_bytes().get(at) != Some(&b'[') {
-                        return Err(Invalid::json(
-                            "The body must be a JSON array of events; for one event a line, send it as application/x-ndjson.",
-                        ));
+                        return Err(no_array(all));
                     }
                     self.rest = Rest::Items { all, at: at + 1, first: true };
                 }
@@ -225,6 +223,19 @@ fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 fn skip_space(all: &str, from: usize) -> usize {
     let bytes = all.as_bytes().get(from..).unwrap_or_default();
     from + bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count()
+}
+
+/// A body that does not begin as an array.
+fn no_array(all: &str) -> Invalid {
+    let message = "must be a JSON array of events; for one event a line, send it as application/x-ndjson";
+    match serde_json::from_str::<IgnoredAny>(all) {
+        Ok(_) => Invalid::fields(vec![FieldError {
+            pointer: String::new(),
+            code: "wrong_type",
+            message: message.to_owned(),
+        }]),
+        Err(_) => Invalid::json(format!("The body {message}.")),
+    }
 }
 
 /// Where the next item of the array begins; `None` after its end.

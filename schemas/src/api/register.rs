@@ -119,6 +119,10 @@ fn schedule(fields: &mut Fields<'_>) -> Option<ScheduleDraft> {
     let at = fields.pointer("schedule");
     let node = fields.take("schedule")?;
     let mut inner = Fields::of(node, &at, fields.findings())?;
+    if !SCHEDULE_FIELDS.iter().any(|name| inner.has(name)) {
+        let message = "must have cron or every_seconds; leave it out, or null, for no schedule";
+        inner.findings().add(&at, "incomplete", message);
+    }
     let draft = ScheduleDraft {
         cron: inner.raw_text("cron"),
         timezone: inner.raw_text("timezone"),

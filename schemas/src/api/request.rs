@@ -110,7 +110,8 @@ pub struct EverySchedule {
 pub struct StatusRequest {
     /// Where the run is.
     status: ReportedStatusWord,
-    /// Which run. Absent: `running` makes one; anything else is for the youngest open run without an id of its own.
+    /// Which run: an id of its own for every run of the scheduler. Absent: `running` makes one; anything else is for the youngest open
+    /// run without an id of its own.
     #[schema(pattern = "^[A-Za-z0-9_.:-]{1,128}$", examples("2026-11-23T01:00:00Z"))]
     run_id: Option<String>,
     /// What went wrong. May have several lines.
