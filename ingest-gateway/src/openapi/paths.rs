@@ -161,7 +161,7 @@ fn resume() {}
 /// List what was refused after it had been accepted
 ///
 /// Newest first: commands that turned out wrong later in the pipeline, and why. `code` is one of `unknown_scheduler` (it was deleted
-/// in between), `run_already_ended` (a run id was used again), `run_forgotten` (too many runs were open at once), `invalid_run_id`,
+/// in between), `run_already_ended` (a run id was used again), `invalid_run_id`,
 /// `invalid_id` and `bad_command` (it can't be read).
 #[utoipa::path(
     get, path = "/api/v1/errors", tag = "errors", operation_id = "listErrors",

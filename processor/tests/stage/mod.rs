@@ -100,7 +100,7 @@ impl Gateway {
 
 /// Takes deliveries, in two goes while there is room, and closes the commit. Those that are through are gone then.
 pub fn step(core: &mut PartitionCore, deliveries: &mut Vec<(u64, Bytes)>) -> Step {
-    let mut through = core.take(&deliveries[..deliveries.len() / 2]);
+    let mut through = core.take(&deliveries[..deliveries.len().div_ceil(2)]);
     deliveries.drain(..through);
     if !core.wants_commit() {
         let more = core.take(deliveries);

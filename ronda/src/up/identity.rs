@@ -164,6 +164,8 @@ fn fresh() -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use ronda_schemas::row::PartitionRow;
     use ronda_store::port::{Commit, PartitionStore};
@@ -203,7 +205,7 @@ mod tests {
         let partitions = parts.commands.partitions();
         let row = parts.store.acquire(0, partitions).await.unwrap();
         let partition = PartitionRow { cursor: 2, ..row };
-        parts.store.commit(Commit { partition, ..Commit::default() }).await.unwrap();
+        parts.store.commit(Arc::new(Commit { partition, ..Commit::default() })).await.unwrap();
         parts.close().await;
     }
 
