@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
@@ -22,19 +23,20 @@ use crate::writes::Operation;
 /// The service of one connection.
 #[derive(Clone)]
 pub(crate) struct Entrance {
-    state: AppState,
+    /// Behind a count of the connection's own: one that all connections raise and lower for each request goes from core to core.
+    state: Arc<AppState>,
     router: TowerToHyperService<Router>,
     turn: Turn,
 }
 
 impl Entrance {
     pub(crate) fn new(state: AppState, router: Router) -> Self {
-        Self { state, router: TowerToHyperService::new(router), turn: Turn::default() }
+        Self { state: Arc::new(state), router: TowerToHyperService::new(router), turn: Turn::default() }
     }
 
     /// The same for a connection that wants to know when it is our turn.
     pub(crate) fn of(&self, turn: Turn) -> Self {
-        Self { turn, ..self.clone() }
+        Self { turn, state: Arc::new(AppState::clone(&self.state)), router: self.router.clone() }
     }
 }
 
@@ -47,7 +49,7 @@ impl Service<Request<Incoming>> for Entrance {
         let ours = self.turn.take();
         match direct(request.method(), request.uri().path()) {
             Some(operation) => {
-                let state = self.state.clone();
+                let state = Arc::clone(&self.state);
                 Box::pin(async move {
                     let _ours = ours;
                     Ok(front::report(&state, operation, request).await)

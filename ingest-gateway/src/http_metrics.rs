@@ -1,6 +1,5 @@
 //! What is counted of requests. Handles are made once a route: looking one up costs more than counting.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -19,7 +18,7 @@ struct RouteMetrics {
 
 /// Counts of requests, by route and status.
 pub(crate) struct HttpMetrics {
-    routes: RwLock<HashMap<Box<str>, Arc<RouteMetrics>>>,
+    routes: RwLock<HashMap<Box<str>, RouteMetrics>>,
     panics: Counter,
 }
 
@@ -33,6 +32,12 @@ impl RouteMetrics {
             seconds: histogram!("ronda_http_request_duration_seconds", "route" => route.to_owned()),
         }
     }
+
+    fn answered(&self, status: StatusCode, elapsed: Duration) {
+        let place = STATUSES.iter().position(|known| *known == status.as_u16());
+        place.and_then(|place| self.by_status.get(place)).unwrap_or(&self.other).increment(1);
+        self.seconds.record(elapsed.as_secs_f64());
+    }
 }
 
 impl HttpMetrics {
@@ -45,14 +50,11 @@ impl HttpMetrics {
 
     /// Counts an answer. Routes are the patterns of the router, so there are few.
     pub(crate) fn answered(&self, route: &str, status: StatusCode, elapsed: Duration) {
-        let known = self.routes.read().get(route).map(Arc::clone);
-        let metrics = known.unwrap_or_else(|| {
-            let mut routes = self.routes.write();
-            Arc::clone(routes.entry(route.into()).or_insert_with(|| Arc::new(RouteMetrics::new(route))))
-        });
-        let place = STATUSES.iter().position(|known| *known == status.as_u16());
-        place.and_then(|place| metrics.by_status.get(place)).unwrap_or(&metrics.other).increment(1);
-        metrics.seconds.record(elapsed.as_secs_f64());
+        if let Some(metrics) = self.routes.read().get(route) {
+            return metrics.answered(status, elapsed);
+        }
+        let mut routes = self.routes.write();
+        routes.entry(route.into()).or_insert_with(|| RouteMetrics::new(route)).answered(status, elapsed);
     }
 
     pub(crate) fn panicked(&self) {

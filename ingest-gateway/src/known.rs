@@ -28,16 +28,10 @@ struct NameRef<'a> {
     scheduler: &'a str,
 }
 
-impl Name {
-    fn parts(&self) -> NameRef<'_> {
-        let (tenant, scheduler) = self.0.split_once('/').unwrap_or((&self.0, ""));
-        NameRef { tenant, scheduler }
-    }
-}
-
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
+        let (tenant, scheduler) = self.0.split_once('/').unwrap_or((&self.0, ""));
+        NameRef { tenant, scheduler }.hash(state);
     }
 }
 
@@ -51,8 +45,8 @@ impl Hash for NameRef<'_> {
 
 impl Equivalent<Name> for NameRef<'_> {
     fn equivalent(&self, name: &Name) -> bool {
-        let other = name.parts();
-        self.tenant == other.tenant && self.scheduler == other.scheduler
+        let rest = name.0.strip_prefix(self.tenant).and_then(|rest| rest.strip_prefix('/'));
+        rest == Some(self.scheduler)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use ronda_schemas::command::Command;
@@ -50,6 +51,7 @@ pub(super) struct Lane {
     pub(super) partition: u32,
     limits: LaneLimits,
     inner: Mutex<Inner>,
+    taken: AtomicU64,
     wake: Notify,
 }
 
@@ -67,7 +69,7 @@ pub(super) enum Work {
 impl Lane {
     pub(super) fn new(partition: u32, limits: LaneLimits) -> Self {
         let inner = Inner { waiting: VecDeque::new(), buffered: 0, state: LaneState::Joining, idle: false };
-        Self { partition, limits, inner: Mutex::new(inner), wake: Notify::new() }
+        Self { partition, limits, inner: Mutex::new(inner), taken: 0.into(), wake: Notify::new() }
     }
 
     /// Takes a command into the frame that fills. The clock is read while the lane is locked, so that no frame and no pulse with a
@@ -109,6 +111,7 @@ impl Lane {
     }
 
     fn rouse(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
         let idle = std::mem::take(&mut inner.idle);
         drop(inner);
         if idle {
@@ -174,6 +177,11 @@ impl Lane {
         for completion in failed {
             completion.fail();
         }
+    }
+
+    /// Changes whenever a command is taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Bytes waiting or in flight.

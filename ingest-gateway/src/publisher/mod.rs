@@ -12,7 +12,7 @@ mod metrics;
 mod sender;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ronda_domain::id::{MessageId, partition_of};
@@ -91,8 +91,6 @@ struct Shared {
     stopping: CancellationToken,
     pulse_period: Duration,
     linger: Duration,
-    /// How many times commands were taken, over all partitions.
-    taken: AtomicU64,
     attempt_timeout: Duration,
     retry_for: Duration,
     metrics: PublisherMetrics,
@@ -157,7 +155,6 @@ impl Publisher {
             stopping: CancellationToken::new(),
             pulse_period: Duration::from_millis(config.pulse_period_ms.max(1)),
             linger: Duration::from_millis(config.linger_ms),
-            taken: AtomicU64::new(0),
             attempt_timeout: Duration::from_millis(config.publish_attempt_timeout_ms.max(1)),
             retry_for: Duration::from_millis(config.publish_retry_ms),
             metrics: PublisherMetrics::new(),
@@ -210,9 +207,7 @@ impl Publisher {
     pub(crate) fn submit(&self, command: &Command<'_>, until: Until) -> Result<Ticket, SubmitError> {
         self.ready()?;
         let partition = partition_of(command.tenant, command.scheduler, self.partitions());
-        let ticket = self.lane(partition)?.push(command, until, || self.shared.now())?;
-        self.shared.taken.fetch_add(1, Ordering::Relaxed);
-        Ok(ticket)
+        self.lane(partition)?.push(command, until, || self.shared.now())
     }
 
     fn lane(&self, partition: u32) -> Result<&Lane, SubmitError> {
@@ -293,10 +288,7 @@ impl Bulk<'_> {
                 Err(SubmitError::Starting)
             };
             match taken {
-                Ok(ticket) => {
-                    self.publisher.shared.taken.fetch_add(1, Ordering::Relaxed);
-                    tickets.push((ticket, part.items));
-                }
+                Ok(ticket) => tickets.push((ticket, part.items)),
                 Err(error) => outcome.refused.push((part.items, error)),
             }
         }

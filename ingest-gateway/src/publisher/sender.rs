@@ -1,7 +1,6 @@
 //! One task a partition: closes frames, numbers them, and has one in flight at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,14 +71,14 @@ impl Sender {
     }
 
     /// The next frame fills while commands come in, for a bounded time, so that fewer and larger ones share the cost of a publish. Once
-    /// the whole gateway has had nothing to take for a moment, waiting would only cost time.
+    /// there has been nothing to take for a moment, waiting would only cost time.
     async fn gather(&self) {
         let until = Instant::now() + self.shared.linger;
-        let mut taken = self.shared.taken.load(Ordering::Relaxed);
+        let mut taken = self.lane.taken();
         let mut quiet = 0;
         while quiet < QUIET_TURNS && Instant::now() < until {
             yield_now().await;
-            let now = self.shared.taken.load(Ordering::Relaxed);
+            let now = self.lane.taken();
             quiet = if now == taken { quiet + 1 } else { 0 };
             taken = now;
         }
