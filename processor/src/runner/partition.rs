@@ -27,6 +27,9 @@ const BEAT: Duration = Duration::from_secs(5);
 const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
 /// Events that a former owner may have left unpublished are published while rows are loaded, so many at a time.
 const RECOVER_EVENTS: usize = 1_000;
+/// So many message bytes are taken in together, if the commit is not due before: a scheduler that comes up again is still in the
+/// processor's cache then, and yet no request waits for long.
+const TAKE_BYTES: usize = 128 * 1024;
 /// Fewer message bytes are taken in on the loop's own thread: that takes less time than the way to another.
 const INLINE_BYTES: usize = 32 * 1024;
 /// So do commits of fewer rows.
@@ -131,7 +134,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         }
     }
 
-    /// Takes deliveries through: into the core as they come, and once a commit is due or full: dead letters, commit, publish, settle.
+    /// Takes deliveries through: into the core, a part at a time, and once a commit is due or full: dead letters, commit, publish, settle.
     /// Comes back when all that it received is through.
     async fn process(
         &mut self,
@@ -143,6 +146,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         batch.add(deliveries)?;
         loop {
             telemetry::unapplied(self.partition, batch.oldest);
+            let is_little = batch.waiting_bytes() < TAKE_BYTES && !core.is_underway();
+            if is_little && self.more(receiver, &mut batch).await? {
+                continue;
+            }
             let through;
             (core, through) = take(core, &mut batch).await?;
             if !core.wants_commit() && self.more(receiver, &mut batch).await? {
@@ -271,6 +278,10 @@ impl Batch {
         Ok(())
     }
 
+    fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().map(|(_, message)| message.len()).sum()
+    }
+
     /// Where the first message lies that the core has not taken.
     fn position(&self) -> u64 {
         self.waiting.first().map_or(0, |(position, _)| *position)
@@ -280,7 +291,7 @@ impl Batch {
     fn settled(&mut self) -> Option<Token> {
         let through = self.tokens.len().saturating_sub(self.waiting.len());
         self.count = self.waiting.len();
-        self.bytes = self.waiting.iter().map(|(_, message)| message.len()).sum();
+        self.bytes = self.waiting_bytes();
         self.oldest = self.waiting.first().and_then(|(_, message)| Some(Frame::decode(message).ok()?.header.wall));
         self.tokens.drain(..through).next_back()
     }
@@ -288,8 +299,7 @@ impl Batch {
 
 /// Takes what waits into the core, away from the loop's thread when that may take long. Answers how many messages are through.
 async fn take(core: PartitionCore, batch: &mut Batch) -> Result<(PartitionCore, usize), ProcessorError> {
-    let bytes: usize = batch.waiting.iter().map(|(_, message)| message.len()).sum();
-    let is_small = bytes < INLINE_BYTES && !core.is_underway();
+    let is_small = batch.waiting_bytes() < INLINE_BYTES && !core.is_underway();
     let mut messages = std::mem::take(&mut batch.waiting);
     let run = move || {
         let mut core = core;
