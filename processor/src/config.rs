@@ -35,7 +35,7 @@ impl Default for Config {
         Self {
             pulse_period_ms: 1_000,
             gateway_silent_periods: 10,
-            commit_interval_ms: 400,
+            commit_interval_ms: 500,
             receive_messages: 512,
             receive_bytes: 4 << 20,
             commit_rows: 20_000,

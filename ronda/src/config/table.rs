@@ -211,7 +211,7 @@ settings! {
         /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
         gateway_silent_periods: u32 = 10, from 5 to 3_600;
         /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause, and what somebody waits for, is committed at once. 0: commit what is there.
-        commit_interval_ms: u32 = 400, from 0 to 10_000;
+        commit_interval_ms: u32 = 500, from 0 to 10_000;
         /// Most queue messages (frames) in one commit.
         receive_messages: usize = 512, from 1 to 4_096;
         /// Most bytes of messages in one commit; one message may be larger.
