@@ -41,8 +41,7 @@ fn play(core: &mut PartitionCore, frames: &[(u64, Bytes)]) -> f64 {
     for part in frames.chunks(FRAMES_A_COMMIT) {
         let mut left = part;
         while !left.is_empty() {
-            let through = core.take(left);
-            let _ = core.close();
+            let (through, _) = core.step(left);
             core.committed();
             core.published();
             left = &left[through..];

@@ -208,8 +208,8 @@ fn a_backlog_slows_the_clock_and_alarms_nobody() {
     let backlog: Vec<_> =
         (1..=3_600).map(|at| (1 + u64::try_from(at).unwrap(), gateway.frame(at, &[heartbeat("job", None)]))).collect();
     for part in backlog.chunks(64) {
-        assert_eq!(stage.core.take(part), part.len());
-        let step = stage.core.close();
+        let (through, step) = stage.core.step(part);
+        assert_eq!(through, part.len());
         stage.finish(step);
     }
     assert!(stage.said("job").is_empty());

@@ -209,8 +209,8 @@ fn what_a_frame_brought_before_its_owner_was_killed_is_not_told_again() {
     let long = [(stage.position + 1, gateway.frame(back + 11, &[]))];
     let before = stage.events.len();
     for _ in 0..12 {
-        assert_eq!(stage.core.take(&long), 0, "it takes many commits");
-        let step = stage.core.close();
+        let (through, step) = stage.core.step(&long);
+        assert_eq!(through, 0, "it takes many commits");
         stage.finish(step);
     }
     let first: BTreeSet<_> = stage.events.iter().skip(before).map(EventEnvelope::id).collect();
@@ -219,8 +219,7 @@ fn what_a_frame_brought_before_its_owner_was_killed_is_not_told_again() {
     assert!(recovered.is_empty(), "{}", recovered.len());
     // The next owner goes on where it was, but for the scheduler that was being judged.
     let mut again = BTreeSet::new();
-    core.take(&long);
-    let step = core.close();
+    let (_, step) = core.step(&long);
     told(&step.publish_first, &mut again);
     assert!(again.intersection(&first).count() < 5_000, "{}", again.intersection(&first).count());
 }

@@ -1,6 +1,7 @@
 //! The pure core of one partition: no clock, no I/O, no async.
 //!
-//! A commit holds what a run of deliveries changed. Its life: [`PartitionCore::step`], publish what goes first, make the commit
+//! A commit holds what a run of deliveries changed. Its life: [`PartitionCore::step`] (or
+//! [`take`](PartitionCore::take) again and again, then [`close`](PartitionCore::close)), publish what goes first, make the commit
 //! durable, [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. When one of
 //! these fails for good, the core is thrown away and built again from the store.
 

@@ -76,6 +76,12 @@ impl PartitionCore {
         self.work.dirty.len()
     }
 
+    /// One whole step: takes deliveries and closes the commit. Answers how many are through, as [`take`](Self::take) does.
+    pub fn step(&mut self, deliveries: &[(u64, Bytes)]) -> (usize, Step) {
+        let through = self.take(deliveries);
+        (through, self.close())
+    }
+
     /// Whether the commit has all that it should hold.
     #[must_use]
     pub fn wants_commit(&self) -> bool {
