@@ -122,7 +122,7 @@ impl Running {
 }
 
 async fn wait_for(what: &str, mut is_there: impl AsyncFnMut() -> bool) {
-    let until = tokio::time::Instant::now() + Duration::from_secs(20);
+    let until = tokio::time::Instant::now() + Duration::from_secs(120);
     while !is_there().await {
         assert!(tokio::time::Instant::now() < until, "{what} did not come");
         tokio::time::sleep(Duration::from_millis(5)).await;
