@@ -156,7 +156,7 @@ fn the_lines_of_the_screen_work_as_pasted() {
         script.push_str(block);
         script.push('\n');
     }
-    assert_eq!(script.matches("call").count(), 6, "{}", up.screen);
+    assert_eq!(script.matches("call").count(), 5, "{}", up.screen);
     let script = script.replace("curl -sS", "curl -sS --fail-with-body");
     let output = Command::new("sh").args(["-ec", &script]).env("no_proxy", "127.0.0.1").output().unwrap();
     let answers = done(&output);

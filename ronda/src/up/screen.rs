@@ -88,10 +88,13 @@ impl Screen<'_> {
             "\nTry it in another terminal: a job that is expected every minute.\n\n\
              export RONDA_URL='http://{api}'\n\
              export RONDA_API_KEY='{key}'\n\
+             curl -sS http://{api}/api/v1/schedulers/register \\\n  \
+             -H 'X-API-Key: {key}' \\\n  \
+             -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"id\":\"demo\",\"name\":\"Demo job\",\"start_grace_seconds\":20,\n  \
+             \"schedule\":{{\"cron\":\"* * * * *\",\"timezone\":\"Asia/Jakarta\"}}}}'; echo\n\
              call() {{ curl -sS -H \"X-API-Key: $RONDA_API_KEY\" -H 'Prefer: wait=5' \\\n  \
              -H 'Content-Type: application/json' \"$RONDA_URL/api/v1/schedulers$@\"; echo; }}\n\
-             call /register -d '{{\"id\":\"demo\",\"name\":\"Demo job\",\"start_grace_seconds\":20,\n  \
-             \"schedule\":{{\"cron\":\"* * * * *\",\"timezone\":\"Asia/Jakarta\"}}}}'\n\
              call /demo/status -X PUT -d '{{\"status\":\"running\"}}'\n\
              call /demo/status -X PUT -d '{{\"status\":\"success\"}}'\n\
              call /demo/status -X PUT -d '{{\"status\":\"failed\",\"error\":\"disk full\"}}'\n\
