@@ -20,8 +20,8 @@ const MAX_SURFACE_KEY_BYTES: usize = 512;
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 1024;
 /// Largest single row, in bytes: anything larger is a mistake, and would hold up all that waits behind it.
 const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
-/// About what a scheduler's row takes with its history, in bytes.
-const USUAL_ROW_BYTES: usize = 1024;
+/// About what a record of a commit takes, in bytes.
+const USUAL_RECORD_BYTES: usize = 512;
 
 /// Writes a commit, all or nothing of it: an error leaves the transaction to be thrown away.
 fn write(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
@@ -131,7 +131,9 @@ impl PartitionStore for EmbeddedStore {
 
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError> {
         // Encoded by the committer: thousands of rows would hold up everything else that runs on the caller's thread.
-        let size = commit.rows.len().saturating_mul(USUAL_ROW_BYTES);
+        let Commit { rows, removed, occurrences, runs, errors, .. } = &*commit;
+        let records = rows.len() + removed.len() + occurrences.len() + runs.len() + errors.len();
+        let size = records.saturating_mul(USUAL_RECORD_BYTES);
         self.committer.submit(size, move |transaction| write(&commit, transaction)).await
     }
 }
