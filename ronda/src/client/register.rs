@@ -8,6 +8,7 @@ use std::path::Path;
 
 use reqwest::Method;
 use ronda_domain::draft::{ScheduleDraft, SpecDraft};
+use ronda_schemas::api::register::FIELDS;
 use serde_json::{Map, Value, json};
 
 use super::http::{Client, Lookup, Request, Sent};
@@ -16,23 +17,10 @@ use crate::cli::RegisterArguments;
 use crate::exit::{Code, Failure};
 use crate::text::printable;
 
-/// The fields of a description, in the order in which changes are told.
-const FIELDS: [&str; 14] = [
-    "name",
-    "description",
-    "team",
-    "environment",
-    "tags",
-    "schedule",
-    "start_grace_seconds",
-    "early_window_seconds",
-    "max_run_seconds",
-    "heartbeat_timeout_seconds",
-    "alert_after",
-    "recover_after",
-    "severity",
-    "runbook_url",
-];
+/// The fields of a description, in the order in which changes are told: all of a registration but its id.
+fn fields() -> impl Iterator<Item = &'static str> {
+    FIELDS.into_iter().filter(|field| *field != "id")
+}
 
 /// Registers a scheduler, or changes one.
 ///
@@ -120,7 +108,7 @@ fn described(arguments: &RegisterArguments) -> Map<String, Value> {
 fn merged(before: &Value, given: &Value, clear: &[String]) -> Value {
     let mut body = Map::new();
     let (grace, early) = derived(&before["schedule"]);
-    for key in FIELDS {
+    for key in fields() {
         let value = &before[key];
         // What followed from the old schedule shall follow from the new one.
         let is_derived = match key {
@@ -175,7 +163,7 @@ fn told(id: &str, before: Option<&Value>, sent: &Sent) -> String {
         }
         (201, _) => format!("{id} is registered. {due}"),
         (200, Some(before)) => {
-            let changes: Vec<String> = FIELDS.iter().filter_map(|key| change(key, before, &sent.body)).collect();
+            let changes: Vec<String> = fields().filter_map(|key| change(key, before, &sent.body)).collect();
             if changes.is_empty() {
                 return format!("{id} is up to date; nothing changed. {due}").trim_end().to_owned() + "\n";
             }

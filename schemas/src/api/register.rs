@@ -9,7 +9,8 @@ use super::invalid::{Findings, Invalid};
 use super::node::{self, Node};
 use super::time::format_rfc3339;
 
-const FIELDS: [&str; 15] = [
+/// The fields of a registration, its id first, in the order in which people are told of them.
+pub const FIELDS: [&str; 15] = [
     "id",
     "name",
     "description",
