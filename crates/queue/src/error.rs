@@ -26,6 +26,14 @@ pub enum QueueErrorKind {
     Closed,
     /// Stored data is not what was written.
     Corrupt,
+    /// This kind of queue does not do that.
+    Unsupported,
+    /// What the broker has is not what was asked for: another number of partitions, a queue of another kind, a missing permission.
+    Mismatch,
+    /// The broker refuses who we say that we are.
+    Denied,
+    /// A setting can't be used.
+    InvalidOptions,
 }
 
 /// A failed queue operation.

@@ -4,12 +4,17 @@
 //! `conformance` (behind the feature of that name) says what every adapter promises; [`embedded`] keeps these promises
 //! with files of its own.
 
+mod broker;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod embedded;
 mod error;
 mod port;
 
+pub use broker::{Broker, BrokerOptions, Finding, Role, connect};
 pub use embedded::{EmbeddedOptions, EmbeddedQueue};
 pub use error::{QueueError, QueueErrorKind};
-pub use port::{Capabilities, Delivery, Depth, Partition, Position, Published, Queue, ReceiveLimit, Receiver, Token};
+pub use port::{
+    Capabilities, Delivery, Depth, MAX_HEADER_BYTES, MAX_HEADERS, Origin, Partition, Position, Published, Queue,
+    ReceiveLimit, Receiver, Token,
+};

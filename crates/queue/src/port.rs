@@ -1,11 +1,12 @@
 //! The queue port: the one shape that logs and acknowledging brokers share.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::QueueError;
+use crate::error::{QueueError, QueueErrorKind};
 
 /// Number of a partition, counted from 0.
 pub type Partition = u32;
@@ -32,6 +33,13 @@ pub struct Capabilities {
     pub log: bool,
     /// A full queue refuses publishes (`Full`) and keeps what it has. Otherwise its limit is the operator's concern.
     pub refuses_when_full: bool,
+    /// Most deliveries that a receiver can have unsettled: beyond it [`Receiver::receive`] waits until some are settled, and of what was
+    /// settled no more than so many messages can come again. `None`: any number.
+    pub max_unsettled: Option<usize>,
+    /// How long it is worth to gather messages into one, since each publish is dear. `None`: not worth any wait.
+    pub linger: Option<Duration>,
+    /// Others than Ronda may publish onto it: deliveries may have an [`origin`](Delivery::origin).
+    pub direct: bool,
 }
 
 /// Answer to a publish: the message is durable.
@@ -50,8 +58,10 @@ pub struct Depth {
     pub oldest: Option<Position>,
     /// Messages that are not settled.
     pub messages: u64,
-    /// Bytes that the backend holds for the partition; may count settled messages that are not yet removed.
+    /// Bytes that the backend holds for the partition; may count settled messages that are not yet removed. 0 where it can't be told.
     pub bytes: u64,
+    /// How long ago the oldest message that is not settled was published, in milliseconds, where the backend knows.
+    pub oldest_age_ms: Option<u64>,
 }
 
 /// How much one [`Receiver::receive`] may return.
@@ -82,6 +92,37 @@ pub struct Delivery {
     pub message: Bytes,
     /// What to settle it with. It outlives the message, so that the bytes need not be kept until the commit.
     pub token: Token,
+    /// It may have been delivered before. On queues with positions always `false`: there the position tells.
+    pub redelivered: bool,
+    /// Where it comes from, if it was not published by [`Queue::publish`]: somebody put it onto the broker directly.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// What the broker says of a message that was published onto it directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The tenant that the subject or routing key names, unchecked. The broker's own permissions say who may use it; `None` on brokers
+    /// whose messages have no such thing.
+    pub tenant: Option<String>,
+    /// The publisher's own id of the message, or the broker's; unique within the partition.
+    pub message_id: Option<String>,
+    /// Headers or attributes: names in lower case, values that are text; at most [`MAX_HEADERS`] of them.
+    pub headers: Vec<(String, String)>,
+    /// Where it was published to: a subject, an exchange with its routing key, or a queue.
+    pub source: String,
+}
+
+/// Most headers of a direct message that are passed on.
+pub const MAX_HEADERS: usize = 32;
+/// Longest header value that is passed on, in bytes.
+pub const MAX_HEADER_BYTES: usize = 1_024;
+
+impl Origin {
+    /// The value of a header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// A queue of ordered partitions.
@@ -104,6 +145,21 @@ pub trait Queue: Send + Sync + 'static {
     /// # Errors
     /// `InvalidPartition`, `TooLarge`, `Full` (nothing was stored), `Unavailable` (it may have been), `Closed`.
     async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError>;
+
+    /// Puts a message onto the queue as a direct publisher does, with what there is in its origin: to give a dead letter another try, and
+    /// for tests. Tells when it is durable, as [`publish`](Self::publish) does.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish); `Unsupported` on queues that take no direct messages.
+    async fn publish_direct(
+        &self,
+        partition: Partition,
+        message: Bytes,
+        origin: &Origin,
+    ) -> Result<Published, QueueError> {
+        let _ = (partition, message, origin);
+        Err(QueueError::permanent(QueueErrorKind::Unsupported, "this queue takes no direct messages"))
+    }
 
     /// Opens a partition for reading.
     ///

@@ -59,7 +59,15 @@ impl Queue for Told {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { max_message_bytes: 1 << 20, positions: true, log: true, refuses_when_full: true }
+        Capabilities {
+            max_message_bytes: 1 << 20,
+            positions: true,
+            log: true,
+            refuses_when_full: true,
+            max_unsettled: None,
+            linger: None,
+            direct: false,
+        }
     }
 
     async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError> {

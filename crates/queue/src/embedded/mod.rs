@@ -274,6 +274,9 @@ impl Queue for EmbeddedQueue {
             positions: true,
             log: true,
             refuses_when_full: !self.options.drops_oldest,
+            max_unsettled: None,
+            linger: None,
+            direct: false,
         }
     }
 

@@ -269,6 +269,7 @@ impl LogState {
             oldest: (messages > 0).then_some(Position(state.settled + 1)),
             messages,
             bytes: bytes.map(|index| index.bytes).sum(),
+            oldest_age_ms: None,
         })
     }
 
@@ -290,5 +291,5 @@ impl LogState {
 
 /// A message as a receiver hands it out. The token is the position.
 pub(super) fn delivery(position: u64, message: Bytes) -> Delivery {
-    Delivery { position: Some(Position(position)), message, token: Token(position) }
+    Delivery { position: Some(Position(position)), message, token: Token(position), redelivered: false, origin: None }
 }

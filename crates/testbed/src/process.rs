@@ -1,0 +1,125 @@
+//! A server as a process: started, stalled, killed, started again on the same data and ports, stopped.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a server may take to listen.
+const START_WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A loopback port that is free now.
+///
+/// # Errors
+/// When the system gives none.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// How a server is started: the same way each time.
+type Start = Box<dyn Fn() -> Command + Send + Sync>;
+
+/// A server process that ends with its value.
+pub struct Server {
+    name: &'static str,
+    start: Start,
+    port: u16,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Starts it and waits until it listens on the port. What it says goes to the log.
+    ///
+    /// # Errors
+    /// When it can't be started, ends at once, or doesn't listen in time: with the end of its log.
+    pub fn start(
+        name: &'static str,
+        port: u16,
+        log: impl Into<PathBuf>,
+        start: impl Fn() -> Command + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
+        let mut server = Self { name, start: Box::new(start), port, log: log.into(), child: None };
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Starts it again after it was killed, and waits until it listens.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let mut command = (self.start)();
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut child = command.spawn().with_context(|| format!("{} could not be started", self.name))?;
+        let deadline = Instant::now() + START_WITHIN;
+        while TcpStream::connect_timeout(&self.address(), POLL).is_err() {
+            if let Some(status) = child.try_wait()? {
+                bail!("{} ended with {status}: {}", self.name, tail(&self.log));
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                bail!("{} did not listen within {START_WITHIN:?}: {}", self.name, tail(&self.log));
+            }
+            std::thread::sleep(POLL);
+        }
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops it where it is (SIGSTOP).
+    pub fn stall(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// The process's number.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            // A child that was not waited for keeps its number.
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(8).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+}
