@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{Builder, StalledStreamProtectionConfig};
+use aws_sdk_sqs::config::{Builder, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -50,7 +51,7 @@ impl Clients {
             .tls_context(tls)
             .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(http.clone())
             .retry_config(RetryConfig::standard())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Some(region) = &address.region {
@@ -60,7 +61,7 @@ impl Clients {
             loader = loader.app_name(name);
         }
         if let Some(file) = &options.credentials_file {
-            loader = loader.credentials_provider(credentials(file).await?);
+            loader = loader.credentials_provider(credentials(file, address, http).await?);
         }
         let shared = loader.load().await;
         if shared.region().is_none() {
@@ -99,13 +100,20 @@ async fn trust(file: Option<&Path>) -> Result<TrustStore, QueueError> {
 
 /// A file as the AWS tools have it: `[default]` with `aws_access_key_id` and `aws_secret_access_key`.
 #[allow(deprecated, reason = "its new home is a crate that we otherwise don't need")]
-async fn credentials(file: &Path) -> Result<ProfileFileCredentialsProvider, QueueError> {
+async fn credentials(
+    file: &Path,
+    address: &Address,
+    http: SharedHttpClient,
+) -> Result<ProfileFileCredentialsProvider, QueueError> {
     use aws_config::profile::profile_file::{ProfileFileKind, ProfileFiles};
     tokio::fs::metadata(file)
         .await
         .map_err(|error| refused(format!("credentials_file {}: {error}", file.display())).with_source(error))?;
     let files = ProfileFiles::builder().with_file(ProfileFileKind::Credentials, file).build();
-    Ok(ProfileFileCredentialsProvider::builder().profile_files(files).build())
+    // A profile may name a role, which is asked for by HTTP.
+    let region = address.region.clone().map(Region::new);
+    let config = ProviderConfig::without_region().with_region(region).with_http_client(http);
+    Ok(ProfileFileCredentialsProvider::builder().configure(&config).profile_files(files).build())
 }
 
 fn refused(message: impl Into<std::borrow::Cow<'static, str>>) -> QueueError {
