@@ -9,6 +9,8 @@ mod broker;
 pub mod conformance;
 pub mod embedded;
 mod error;
+#[cfg(feature = "nats")]
+mod nats;
 mod port;
 
 pub use broker::{Broker, BrokerOptions, Finding, Role, connect};

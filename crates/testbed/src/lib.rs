@@ -7,8 +7,10 @@
 
 mod install;
 mod link;
+mod nats;
 mod process;
 
 pub use install::{from_maven, from_pypi};
 pub use link::{Link, Mode};
+pub use nats::{Nats, NatsOptions};
 pub use process::{Server, free_port};
