@@ -5,6 +5,7 @@
 //! do. What a backend can't do by its nature is said by its [`Capabilities`](crate::Capabilities), and the case then
 //! checks only what holds for it.
 
+mod broker;
 mod flow;
 mod order;
 mod restart;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 
 use crate::port::Queue;
 
+pub use broker::*;
 pub use flow::*;
 pub use order::*;
 pub use restart::*;
@@ -83,5 +85,26 @@ macro_rules! queue_conformance_tests {
                 $crate::conformance::$case::<$harness>().await;
             }
         )*
+    };
+}
+
+/// Makes a `#[tokio::test]` of each further case for a [`BrokerHarness`](crate::conformance::BrokerHarness).
+#[macro_export]
+macro_rules! broker_conformance_tests {
+    ($harness:ty) => {
+        $crate::queue_conformance_tests!(@cases $harness:
+            what_was_in_hand_comes_again_in_order
+            order_holds_over_several_deaths_in_a_row
+            order_holds_when_an_owner_is_cut_off
+            a_stalled_owner_is_replaced_and_its_late_settle_takes_nothing
+            a_lost_confirmation_loses_no_message
+            a_broken_connection_is_made_anew
+            publishes_end_while_the_broker_is_away
+            a_killed_broker_keeps_what_it_confirmed
+            a_slow_reader_keeps_its_deliveries
+            a_publish_that_reaches_no_queue_is_an_error
+            blocked_publishers_stop_no_receiver
+            direct_messages_say_where_they_come_from
+        );
     };
 }
