@@ -43,8 +43,10 @@ impl Nats {
             let port = free_port()?;
             let config = dir.path().join("nats.conf");
             let sync = if options.sync_always { "always" } else { "2m" };
-            let jetstream =
-                format!("jetstream {{ store_dir: {:?}, max_file_store: 16GB, sync_interval: {sync} }}", dir.path().join("data"));
+            let jetstream = format!(
+                "jetstream {{ store_dir: {:?}, max_file_store: 16GB, sync_interval: {sync} }}",
+                dir.path().join("data")
+            );
             let text = format!("listen: 127.0.0.1:{port}\n{jetstream}\n{}\n", options.more);
             std::fs::write(&config, text).context("the server's configuration")?;
             let program = program.clone();

@@ -99,9 +99,13 @@ pub(super) fn said(error: &Error, what: &str) -> QueueError {
 }
 
 /// What the failure of a publish means.
-pub(super) fn publish_failed(error: &PublishError, subject: &str, message_bytes: usize, max_bytes: usize) -> QueueError {
-    let unavailable =
-        |text: String| QueueError::transient(QueueErrorKind::Unavailable, RETRY_AFTER, text);
+pub(super) fn publish_failed(
+    error: &PublishError,
+    subject: &str,
+    message_bytes: usize,
+    max_bytes: usize,
+) -> QueueError {
+    let unavailable = |text: String| QueueError::transient(QueueErrorKind::Unavailable, RETRY_AFTER, text);
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => QueueError::too_large(message_bytes, max_bytes),
         // Also while the server starts: nothing tells this apart from a stream that is gone.

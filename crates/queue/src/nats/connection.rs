@@ -79,7 +79,10 @@ impl Connection {
                 self.place, info.version
             )
         } else if !info.jetstream {
-            format!("the NATS server at {} runs without JetStream: start it with '-js', or with a 'jetstream' block", self.place)
+            format!(
+                "the NATS server at {} runs without JetStream: start it with '-js', or with a 'jetstream' block",
+                self.place
+            )
         } else {
             return Ok(());
         };
@@ -261,7 +264,9 @@ async fn prepare(options: &BrokerOptions) -> Result<(Vec<ServerAddr>, ConnectOpt
         } else if let Some(seed) = text.lines().map(str::trim).find(|line| line.starts_with("SU")) {
             connect.nkey(seed.to_owned())
         } else {
-            return Err(invalid(format!("{named} is neither a NATS credentials file nor the seed of a user's nkey (SU…)")));
+            return Err(invalid(format!(
+                "{named} is neither a NATS credentials file nor the seed of a user's nkey (SU…)"
+            )));
         };
     }
     if let Some(path) = &options.ca_file {

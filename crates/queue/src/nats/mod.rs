@@ -11,7 +11,7 @@ mod receiver;
 mod topology;
 mod trim;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -31,8 +31,8 @@ pub(crate) struct NatsBroker {
     options: BrokerOptions,
     names: Names,
     admin: Connection,
-    /// What was handed out, to be closed with this.
-    queues: Mutex<Vec<Arc<NatsQueue>>>,
+    /// What was handed out, to be closed with this if it is still in use.
+    queues: Mutex<Vec<Weak<NatsQueue>>>,
 }
 
 /// Connects to a server, and makes sure that it can do what is needed.
@@ -122,7 +122,10 @@ impl Broker for NatsBroker {
     async fn queue(&self, role: Role) -> Result<Arc<dyn Queue>, QueueError> {
         let info = self.usable(role).await?;
         let queue = Arc::new(NatsQueue::open(&self.options, &self.names, role, &info).await?);
-        self.queues.lock().push(Arc::clone(&queue));
+        let mut queues = self.queues.lock();
+        queues.retain(|known| known.strong_count() > 0);
+        queues.push(Arc::downgrade(&queue));
+        drop(queues);
         Ok(queue)
     }
 
@@ -149,7 +152,7 @@ impl Broker for NatsBroker {
 
     async fn close(&self) {
         let queues = std::mem::take(&mut *self.queues.lock());
-        for queue in queues {
+        for queue in queues.iter().filter_map(Weak::upgrade) {
             queue.close().await;
         }
         self.admin.close().await;

@@ -16,9 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerOptions, Role};
 use crate::error::{QueueError, QueueErrorKind};
-use crate::port::{
-    Capabilities, Delivery, Depth, Origin, Partition, Position, Published, Queue, Receiver,
-};
+use crate::port::{Capabilities, Delivery, Depth, Origin, Partition, Position, Published, Queue, Receiver};
 
 use super::api::{self, ApiError, StreamInfo};
 use super::connection::{Connection, RETRY_AFTER};
@@ -63,9 +61,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn lane(&self, partition: Partition) -> Result<&Lane, QueueError> {
         let partitions = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
-        self.lanes
-            .get(partition as usize)
-            .ok_or_else(|| QueueError::invalid_partition(partition, partitions))
+        self.lanes.get(partition as usize).ok_or_else(|| QueueError::invalid_partition(partition, partitions))
     }
 
     /// A consumer that begins at a place in the stream, and vanishes when nobody reads from it.

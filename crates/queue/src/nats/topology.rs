@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform,
-};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform};
 
 use crate::broker::{BrokerOptions, Role};
 use crate::error::{QueueError, QueueErrorKind};
@@ -44,9 +42,7 @@ impl Names {
     fn subjects(&self, role: Role) -> Vec<String> {
         let prefix = &self.prefix;
         match role {
-            Role::Commands => {
-                ["in.*.*", "f.*.*", "p.*.*"].into_iter().map(|rest| format!("{prefix}.{rest}")).collect()
-            }
+            Role::Commands => ["in.*.*", "f.*.*", "p.*.*"].into_iter().map(|rest| format!("{prefix}.{rest}")).collect(),
             Role::Events | Role::DeadLetters => vec![format!("{prefix}.{}.*", role.name())],
         }
     }
@@ -169,9 +165,13 @@ pub(super) fn compare(names: &Names, role: Role, options: &BrokerOptions, actual
         }
         Some(made_with) => {
             let way_out = if role == Role::Commands {
-                format!("change the setting back to {made_with}, or drain the queue and change it with 'ronda queue repartition'")
+                format!(
+                    "change the setting back to {made_with}, or drain the queue and change it with 'ronda queue repartition'"
+                )
             } else {
-                format!("change the setting back to {made_with}, or drain the stream, delete it, and run 'ronda queue init'")
+                format!(
+                    "change the setting back to {made_with}, or drain the stream, delete it, and run 'ronda queue init'"
+                )
             };
             add(true, format!("was made for {made_with} partitions, and {partitions} are asked for: {way_out}"));
         }
@@ -190,7 +190,9 @@ pub(super) fn compare(names: &Names, role: Role, options: &BrokerOptions, actual
         add(false, String::from("has a limit of age or messages: it can drop what is not processed"));
     }
     if actual.discard != wanted.discard {
-        let what = if role == Role::DeadLetters { "refuses when it is full: set discard to 'old'" } else {
+        let what = if role == Role::DeadLetters {
+            "refuses when it is full: set discard to 'old'"
+        } else {
             "drops the oldest messages when it is full, processed or not: set discard to 'new'"
         };
         add(false, what.to_owned());

@@ -71,9 +71,11 @@ impl Trimmer {
 
     /// When single partitions are to be looked at, if anything of theirs is settled and not purged.
     fn next_single(&self) -> Option<Instant> {
-        let waiting = self.shared.lanes.iter().any(|lane| {
-            lane.settled.load(Ordering::Acquire) > lane.trimmed.load(Ordering::Acquire)
-        });
+        let waiting = self
+            .shared
+            .lanes
+            .iter()
+            .any(|lane| lane.settled.load(Ordering::Acquire) > lane.trimmed.load(Ordering::Acquire));
         waiting.then(|| self.single_at.map_or_else(Instant::now, |at| at + SINGLE_EVERY))
     }
 
@@ -133,8 +135,6 @@ impl Trimmer {
     async fn purge(&self, what: &Value) -> Result<(), QueueError> {
         let stream = &self.shared.stream;
         let purged = self.shared.reading.call::<Value>(format!("STREAM.PURGE.{stream}"), what).await;
-        purged
-            .map(|_| ())
-            .map_err(|error| error.into_queue_error(&format!("stream {stream} could not be purged")))
+        purged.map(|_| ()).map_err(|error| error.into_queue_error(&format!("stream {stream} could not be purged")))
     }
 }

@@ -43,7 +43,7 @@ async fn users_and_tokens_are_taken_from_the_address() {
 async fn credentials_files_and_nkey_seeds_are_taken_from_files() {
     let public = std::fs::read_to_string(key_file("user.pub")).expect("the public key");
     let nkey = format!("authorization {{ users: [ {{ nkey: {} }} ] }}", public.trim());
-    let jwt = format!("include {:?}", key_file("operator.conf"));
+    let jwt = std::fs::read_to_string(key_file("operator.conf")).expect("the operator");
     for (more, file, other) in [(nkey, "user.nk", "user.creds"), (jwt, "user.creds", "user.nk")] {
         let server = server(&NatsOptions { more, ..NatsOptions::default() });
         let with = |file: &str| BrokerOptions { credentials_file: Some(key_file(file)), ..options(server.url()) };
@@ -72,17 +72,17 @@ async fn both_sides_are_known_by_their_certificates() {
         (write(&format!("{name}.pem"), certificate), write(&format!("{name}.key"), key.serialize_pem()))
     };
     let (certificate, key) = signed("server");
-    let more = format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, verify: true, timeout: 5 }}");
+    let more =
+        format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, verify: true, timeout: 5 }}");
     let server = server(&NatsOptions { more, ..NatsOptions::default() });
     let (certificate, key) = signed("client");
     let trusting = BrokerOptions { ca_file: Some(ca), ..options(format!("tls://{}", server.address())) };
-    let known = BrokerOptions {
-        client_certificate_file: Some(certificate),
-        client_key_file: Some(key),
-        ..trusting.clone()
-    };
+    let known =
+        BrokerOptions { client_certificate_file: Some(certificate), client_key_file: Some(key), ..trusting.clone() };
     attempt(known.clone()).await.expect("both know each other");
-    attempt(BrokerOptions { url: server.url(), ..known.clone() }).await.expect("TLS without being told so by the address");
+    attempt(BrokerOptions { url: server.url(), ..known.clone() })
+        .await
+        .expect("TLS without being told so by the address");
     attempt(trusting).await.expect_err("a client without a certificate");
     attempt(BrokerOptions { ca_file: None, ..known }).await.expect_err("a server that nobody vouches for");
 }
@@ -104,8 +104,9 @@ async fn the_permissions_of_the_docs_are_enough_and_no_more() {
     assert_eq!(kind(commands.open(1, None).await.err()), Some(QueueErrorKind::Denied));
     assert_eq!(kind(gateway.queue(Role::Events).await.err()), Some(QueueErrorKind::Denied));
 
-    let client = async_nats::ConnectOptions::new().custom_inbox_prefix("_INBOX_acme");
-    let client = async_nats::jetstream::new(client.connect(url("acme")).await.expect("connect"));
+    let client = async_nats::ConnectOptions::with_user_and_password("acme".into(), "change-me".into());
+    let client = client.custom_inbox_prefix("_INBOX_acme").connect(server.url()).await.expect("connect");
+    let client = async_nats::jetstream::new(client);
     let confirmed = client.publish("ronda.in.acme.nightly", "{}".into()).await.expect("publish").await;
     confirmed.expect("a direct message");
     for subject in ["ronda.in.other.nightly", "ronda.p.1.acme", "ronda.f.1.1"] {

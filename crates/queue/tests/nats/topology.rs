@@ -83,9 +83,10 @@ async fn a_stream_of_somebody_else_is_not_taken() {
 
 /// FNV-1a 32 of tenant and scheduler without anything between them, as the docs give it to publishers in other languages.
 fn partition_of(tenant: &str, scheduler: &str, partitions: u32) -> u32 {
-    let hash = tenant.bytes().chain(scheduler.bytes()).fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = tenant
+        .bytes()
+        .chain(scheduler.bytes())
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash % partitions
 }
 
@@ -145,17 +146,17 @@ async fn a_dead_letter_can_be_put_back_as_it_came() {
         let origin = Origin {
             tenant: tenant.map(str::to_owned),
             message_id: id.map(str::to_owned),
-            headers: vec![(String::from("ce-id"), String::from("7")), (String::from("content-type"), String::from("a/b"))],
+            headers: vec![
+                (String::from("ce-id"), String::from("7")),
+                (String::from("content-type"), String::from("a/b")),
+            ],
             source: format!("ronda.p.2.{}", tenant.unwrap_or("~")),
         };
         queue.publish_direct(2, Bytes::from_static(b"{}"), &origin).await.expect("publish");
         let got = receiver.receive(ReceiveLimit::default()).await.expect("receive");
         assert_eq!(got[0].origin.as_deref(), Some(&origin));
     }
-    let orders = Origin {
-        headers: vec![(String::from("nats-rollup"), String::from("all"))],
-        ..Origin::default()
-    };
+    let orders = Origin { headers: vec![(String::from("nats-rollup"), String::from("all"))], ..Origin::default() };
     queue.publish_direct(2, Bytes::from_static(b"{}"), &orders).await.expect("publish");
     assert_eq!(queue.depth(2).await.expect("depth").messages, 4, "the server took a header as an order");
     let events = broker.queue(Role::Events).await.expect("queue");
