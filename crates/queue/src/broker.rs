@@ -166,6 +166,8 @@ pub async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueErr
     let scheme = options.url.split_once(':').map_or("", |(scheme, _)| scheme).to_owned();
     #[allow(clippy::match_single_binding, reason = "each adapter adds a line, if it is built in")]
     match scheme.as_str() {
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => Ok(Arc::new(crate::rabbitmq::RabbitBroker::connect(&options).await?)),
         _ => Err(unknown(&scheme)),
     }
 }

@@ -10,6 +10,8 @@ pub mod conformance;
 pub mod embedded;
 mod error;
 mod port;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 pub use broker::{Broker, BrokerOptions, Finding, Role, connect};
 pub use embedded::{EmbeddedOptions, EmbeddedQueue};

@@ -8,7 +8,9 @@
 mod install;
 mod link;
 mod process;
+mod rabbitmq;
 
 pub use install::{from_maven, from_pypi};
 pub use link::{Link, Mode};
 pub use process::{Server, free_port};
+pub use rabbitmq::RabbitMq;
