@@ -290,7 +290,8 @@ async fn permissions_are_enough_and_secrets_are_not_told() {
     assert_eq!(broker.check().await.unwrap(), []);
     let queue = broker.queue(Role::Commands).await.unwrap();
     queue.publish(0, Bytes::from_static(b"x")).await.unwrap();
-    receive(&mut *queue.open(0, None).await.unwrap(), 1).await;
+    let mut receiver = queue.open(0, None).await.unwrap();
+    receive(&mut *receiver, 1).await;
     assert_eq!(queue.depth(0).await.unwrap().messages, 1);
     let url = format!("amqp://{user}:s3cret@{}/%2f", harness.address);
     let fewer = connect(BrokerOptions { url, partitions: 2, ..harness.options.clone() }).await.unwrap();

@@ -15,6 +15,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use super::connection::{ANSWER_WITHIN, Line, answered, closed, failure, unavailable};
@@ -70,7 +71,8 @@ impl Publisher {
         });
         let (reply, answer) = oneshot::channel();
         let published = async {
-            lane.send(Job { letter, reply }).await.map_err(|_| closed())?;
+            // A task that has done much in one go would be put off here, and others could come in between.
+            unconstrained(lane.send(Job { letter, reply })).await.map_err(|_| closed())?;
             answer.await.unwrap_or_else(|_| Err(closed()))
         };
         match timeout(PUBLISH_WITHIN, published).await {
