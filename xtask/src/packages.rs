@@ -19,6 +19,7 @@ pub(crate) fn install(root: &Path) -> anyhow::Result<Outcome> {
         bail!("{} ended with {}", script.display(), output.status);
     }
     let said = String::from_utf8_lossy(&output.stdout);
-    let skipped = said.lines().filter_map(|line| line.strip_prefix("!! SKIPPED ")).map(str::to_owned).collect::<Vec<_>>();
+    let skipped =
+        said.lines().filter_map(|line| line.strip_prefix("!! SKIPPED ")).map(str::to_owned).collect::<Vec<_>>();
     Ok(if skipped.is_empty() { Outcome::passed() } else { Outcome { skipped, ..Outcome::default() } })
 }

@@ -141,8 +141,11 @@ async fn receive(receiver: &mut dyn Receiver, count: usize) -> Vec<(u64, Vec<u8>
     let mut got = Vec::new();
     while got.len() < count {
         let limit = ReceiveLimit { messages: count - got.len(), ..ReceiveLimit::default() };
-        let some = tokio::time::timeout(Duration::from_secs(60), receiver.receive(limit)).await.expect("in time").unwrap();
-        got.extend(some.into_iter().map(|delivery| (delivery.token.0, delivery.message.to_vec(), delivery.redelivered)));
+        let some =
+            tokio::time::timeout(Duration::from_secs(60), receiver.receive(limit)).await.expect("in time").unwrap();
+        got.extend(
+            some.into_iter().map(|delivery| (delivery.token.0, delivery.message.to_vec(), delivery.redelivered)),
+        );
     }
     got
 }
@@ -156,19 +159,24 @@ async fn more_than_the_prefetch_keeps_its_order_when_owners_die_in_a_row() {
     let publishes = (0..COUNT).map(|number| harness.queue.publish(0, Bytes::from(number.to_be_bytes().to_vec())));
     futures::future::try_join_all(publishes).await.unwrap();
     let mut settled = 0;
-    for (in_hand, done) in [(300, 100), (10, 5), (200, 0), (256, 50)] {
-        let other = harness.other().await;
+    for (in_hand, done, cut) in [(256, 100, false), (10, 5, true), (200, 0, false), (7, 0, true), (256, 50, true)] {
+        // Some let go, and some lose their connection.
+        let other = if cut { harness.queue() } else { harness.other().await };
         let mut receiver = other.open(0, None).await.unwrap();
-        let mut got = receive(&mut *receiver, in_hand.min(256)).await;
-        let numbers: Vec<_> = got.iter().map(|(_, message, _)| u32::from_be_bytes(message[..].try_into().unwrap())).collect();
+        let mut got = receive(&mut *receiver, in_hand).await;
+        let numbers: Vec<_> =
+            got.iter().map(|(_, message, _)| u32::from_be_bytes(message[..].try_into().unwrap())).collect();
         assert_eq!(numbers, (settled..settled + u32::try_from(numbers.len()).unwrap()).collect::<Vec<_>>());
         if done > 0 {
             got.truncate(done);
             receiver.settle(ronda_queue::Token(got.last().unwrap().0)).await.unwrap();
             settled += u32::try_from(done).unwrap();
         }
-        // The last of them dies without a word, the others let go.
+        if cut {
+            harness.set_link(LinkMode::Cut);
+        }
         drop(receiver);
+        harness.set_link(LinkMode::Pass);
     }
     let mut receiver = harness.queue.open(0, None).await.unwrap();
     let mut last = 0;
@@ -229,7 +237,10 @@ async fn the_number_of_partitions_is_kept_and_can_be_changed_when_all_is_worked_
         assert!(error.message.contains("made with 4") && error.message.contains("repartition"), "{error}");
         assert_eq!(broker.queue(Role::Commands).await.err().unwrap().kind, QueueErrorKind::Mismatch);
         let findings = broker.check().await.unwrap();
-        assert!(findings.iter().any(|finding| finding.detail.contains("made with 4") && !finding.mendable), "{findings:?}");
+        assert!(
+            findings.iter().any(|finding| finding.detail.contains("made with 4") && !finding.mendable),
+            "{findings:?}"
+        );
     }
     harness.queue.publish(1, Bytes::from_static(b"x")).await.unwrap();
     let broker = other(8).await.unwrap();
@@ -299,6 +310,63 @@ async fn permissions_are_enough_and_secrets_are_not_told() {
     let error = by(&user, "wr0ng").await.err().unwrap();
     assert_eq!(error.kind, QueueErrorKind::Denied);
     assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
+    // A fleet of one tenant: no other tenant's name, and no frames.
+    let fleet = format!("{prefix}-acme");
+    run(&["add_user", &fleet, "s3cret"]);
+    run(&["set_permissions", &fleet, "^$", &format!("^{prefix}\\.in$"), "^$"]);
+    run(&["set_topic_permissions", &fleet, &format!("{prefix}.in"), "^[0-9]+\\.acme$", "^$"]);
+    let queue = by(&fleet, "s3cret").await.unwrap().queue(Role::Commands).await.unwrap();
+    let origin = |tenant: &str| ronda_queue::Origin { tenant: Some(tenant.to_owned()), ..Default::default() };
+    queue.publish_direct(1, Bytes::from_static(b"x"), &origin("acme")).await.unwrap();
+    let error = queue.publish_direct(1, Bytes::from_static(b"x"), &origin("other")).await.unwrap_err();
+    assert_eq!(error.kind, QueueErrorKind::Denied, "{error}");
+    assert_eq!(queue.publish(1, Bytes::from_static(b"x")).await.unwrap_err().kind, QueueErrorKind::Denied);
+    queue.publish_direct(1, Bytes::from_static(b"x"), &origin("acme")).await.unwrap();
+}
+
+/// Both sides are known by their certificates, with an authority of one's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_asked_for_and_shown() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = write("ca.pem", authority.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(authority, key);
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![String::from("127.0.0.1")]).unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+        (write(&format!("{name}.pem"), certificate), write(&format!("{name}.key"), key.serialize_pem()))
+    };
+    let (certificate, key) = signed("server");
+    let port = ronda_testbed::free_port().unwrap();
+    let more = format!(
+        "listeners.ssl.local = 127.0.0.1:{port}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+         ssl_options.keyfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true",
+        ca.display(),
+        certificate.display(),
+        key.display()
+    );
+    let node = RabbitMq::start_with(|_| Ok(more)).unwrap();
+    let (certificate, key) = signed("client");
+    let trusting =
+        BrokerOptions { ca_file: Some(ca), ..BrokerOptions::new(format!("amqps://guest:guest@127.0.0.1:{port}")) };
+    let known =
+        BrokerOptions { client_certificate_file: Some(certificate), client_key_file: Some(key), ..trusting.clone() };
+    connect(trusting).await.err().expect("the server asks for a certificate");
+    let broker = connect(BrokerOptions { partitions: 1, event_partitions: 1, ..known.clone() }).await.unwrap();
+    broker.init().await.unwrap();
+    broker.queue(Role::Commands).await.unwrap().publish(0, Bytes::from_static(b"x")).await.unwrap();
+    let distrusting = BrokerOptions { ca_file: None, ..known };
+    connect(distrusting).await.err().expect("nobody else signed the server's certificate");
+    drop(node);
 }
 
 /// The oldest dead letters go when there are too many; nothing is refused.

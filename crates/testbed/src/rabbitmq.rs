@@ -34,6 +34,14 @@ impl RabbitMq {
     /// # Errors
     /// When the server is not installed (Debian: rabbitmq-server) or doesn't start.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(|_| Ok(String::new()))
+    }
+
+    /// Starts a node with more lines in its configuration file; they may name files in its directory.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(more: impl FnOnce(&Path) -> anyhow::Result<String>) -> anyhow::Result<Self> {
         if !Path::new(BIN).join("rabbitmq-server").exists() {
             bail!("there is no RabbitMQ (Debian: rabbitmq-server)");
         }
@@ -44,7 +52,7 @@ impl RabbitMq {
             distribution_port: free_port()?,
             epmd_port: free_port()?,
         };
-        place.prepare()?;
+        place.prepare(&more(directory.path())?)?;
         let epmd = {
             let port = place.epmd_port;
             // An epmd that Erlang starts by itself would outlive the node.
@@ -55,8 +63,9 @@ impl RabbitMq {
             })?
         };
         let node = place.clone();
-        let server =
-            Server::start("RabbitMQ", place.port, directory.path().join("server.log"), move || node.program("rabbitmq-server"))?;
+        let server = Server::start("RabbitMQ", place.port, directory.path().join("server.log"), move || {
+            node.program("rabbitmq-server")
+        })?;
         let node = Self { server, _epmd: epmd, place, _directory: directory };
         node.guard()?;
         Ok(node)
@@ -140,14 +149,14 @@ impl RabbitMq {
 }
 
 impl Place {
-    fn prepare(&self) -> anyhow::Result<()> {
+    fn prepare(&self, more: &str) -> anyhow::Result<()> {
         for folder in ["home", "data", "log"] {
             std::fs::create_dir(self.directory.join(folder))?;
         }
         std::fs::write(self.directory.join("plugins"), "[].\n")?;
         let configuration = format!(
             "listeners.tcp.local = 127.0.0.1:{}\nlog.console.level = warning\ndisk_free_limit.absolute = 50MB\n\
-             vm_memory_high_watermark.absolute = 16GB\nnum_acceptors.tcp = 2\n",
+             vm_memory_high_watermark.absolute = 16GB\n{more}\n",
             self.port
         );
         std::fs::write(self.directory.join("rabbitmq.conf"), configuration)?;

@@ -41,7 +41,9 @@ impl Access {
     pub(super) fn read(options: &BrokerOptions) -> Result<Self, QueueError> {
         let place = options.place();
         // What the parser says may have the address in it, and that the password.
-        let unreadable = |_| invalid("the address can't be read: it is amqp[s]://USER:PASSWORD@HOST:PORT/VHOST, percent-encoded".into());
+        let unreadable = |_| {
+            invalid("the address can't be read: it is amqp[s]://USER:PASSWORD@HOST:PORT/VHOST, percent-encoded".into())
+        };
         let mut uri: AMQPUri = options.url.parse().map_err(unreadable)?;
         if uri.vhost.is_empty() {
             uri.vhost = String::from("/");
@@ -58,7 +60,11 @@ impl Access {
             (Some(pem), Some(key)) => {
                 Some(OwnedIdentity::PKCS8 { pem: text(pem)?.into_bytes(), key: text(key)?.into_bytes() })
             }
-            _ => return Err(invalid("a client's certificate and its key are only of use together: name both files".into())),
+            _ => {
+                return Err(invalid(
+                    "a client's certificate and its key are only of use together: name both files".into(),
+                ));
+            }
         };
         Ok(Self { uri, tls: OwnedTLSConfig { identity, cert_chain }, client_name: options.client_name.clone(), place })
     }
@@ -83,7 +89,8 @@ impl Access {
     fn failed(&self, error: lapin::Error) -> QueueError {
         match error.kind() {
             ErrorKind::ProtocolError(said) if matches!(said.get_id(), 403 | 530) => {
-                let what = format!("RabbitMQ at {} refuses the user, the password or the virtual host: {said}", self.place);
+                let what =
+                    format!("RabbitMQ at {} refuses the user, the password or the virtual host: {said}", self.place);
                 QueueError::permanent(QueueErrorKind::Denied, what).with_source(error)
             }
             _ => unavailable(format!("RabbitMQ at {} can't be reached: {error}", self.place)).with_source(error),
@@ -100,9 +107,8 @@ fn credentials(file: &Path) -> Result<(String, String), QueueError> {
     };
     let user = value(["default_user", "username", "user"]);
     let password = value(["default_pass", "password", "pass"]);
-    user.zip(password).ok_or_else(|| {
-        invalid(format!("{} has no lines 'default_user = …' and 'default_pass = …'", file.display()))
-    })
+    user.zip(password)
+        .ok_or_else(|| invalid(format!("{} has no lines 'default_user = …' and 'default_pass = …'", file.display())))
 }
 
 fn text(file: &Path) -> Result<String, QueueError> {
@@ -134,10 +140,7 @@ pub(super) fn failure(doing: &str, error: lapin::Error) -> QueueError {
 }
 
 /// Waits for an answer of the broker, but not for ever.
-pub(super) async fn answered<T>(
-    doing: &str,
-    answer: impl Future<Output = lapin::Result<T>>,
-) -> Result<T, QueueError> {
+pub(super) async fn answered<T>(doing: &str, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, QueueError> {
     match timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer.map_err(|error| failure(doing, error)),
         Err(_) => Err(unavailable(format!("{doing}: RabbitMQ did not answer within {ANSWER_WITHIN:?}"))),
@@ -160,7 +163,8 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn start(access: Arc<Access>, what: String, stop: CancellationToken, tasks: &TaskTracker) -> Self {
-        let (states, state) = watch::channel(State::Down(unavailable(format!("not connected to {} yet", access.place))));
+        let (states, state) =
+            watch::channel(State::Down(unavailable(format!("not connected to {} yet", access.place))));
         tasks.spawn(keep_up(access, what, states, stop.clone()));
         Self { state, stop }
     }
@@ -197,11 +201,8 @@ pub(super) fn closed() -> QueueError {
 }
 
 async fn keep_up(access: Arc<Access>, what: String, states: watch::Sender<State>, stop: CancellationToken) {
-    let policy = ExponentialBuilder::default()
-        .with_min_delay(RETRY.0)
-        .with_max_delay(RETRY.1)
-        .with_jitter()
-        .without_max_times();
+    let policy =
+        ExponentialBuilder::default().with_min_delay(RETRY.0).with_max_delay(RETRY.1).with_jitter().without_max_times();
     loop {
         let mut failures = 0_u64;
         let connect = || access.connect(&what);

@@ -45,7 +45,10 @@ impl Layout {
     pub(super) fn read(options: &BrokerOptions) -> Result<Self, QueueError> {
         let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if options.prefix.is_empty() || options.prefix.len() > MAX_PREFIX_BYTES || !options.prefix.chars().all(usable) {
-            let what = format!("a prefix of queues has 1 to {MAX_PREFIX_BYTES} letters, digits, '-', '_' and '.', unlike {:?}", options.prefix);
+            let what = format!(
+                "a prefix of queues has 1 to {MAX_PREFIX_BYTES} letters, digits, '-', '_' and '.', unlike {:?}",
+                options.prefix
+            );
             return Err(QueueError::permanent(QueueErrorKind::InvalidOptions, what));
         }
         Ok(Self {
@@ -176,7 +179,10 @@ mod tests {
         assert_eq!(places[1].name, "ronda.commands.1");
         let key = |exchange: &str, key: &str| (exchange.to_owned(), key.to_owned());
         assert_eq!(places[1].bindings, [key("ronda.frames", "1"), key("ronda.in", "1.#")]);
-        assert_eq!(layout.places(Role::DeadLetters).map(|place| place.name).collect::<Vec<_>>(), ["ronda.dead-letters"]);
+        assert_eq!(
+            layout.places(Role::DeadLetters).map(|place| place.name).collect::<Vec<_>>(),
+            ["ronda.dead-letters"]
+        );
         let marker = layout.marker(Role::Commands).unwrap();
         assert_eq!(marker.name, "ronda.commands.partitions");
         assert_eq!(layout.marked("ronda.partitions.16"), Some(16));

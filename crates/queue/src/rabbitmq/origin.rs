@@ -89,7 +89,8 @@ pub(super) fn addressed(partition: u32, origin: &Origin) -> Result<(ShortString,
 
 fn short(text: &str) -> Result<ShortString, QueueError> {
     ShortString::try_new(text).map_err(|_| {
-        let what = format!("{} bytes are too long for a name, an id or a routing key on RabbitMQ: 255 at most", text.len());
+        let what =
+            format!("{} bytes are too long for a name, an id or a routing key on RabbitMQ: 255 at most", text.len());
         QueueError::permanent(QueueErrorKind::InvalidOptions, what)
     })
 }

@@ -62,7 +62,8 @@ impl Publisher {
 
     /// Sends a message and waits until the broker has it. Those of one partition go in the order in which they are first polled.
     pub(super) async fn publish(&self, partition: u32, letter: Letter) -> Result<Published, QueueError> {
-        let lane = usize::try_from(partition).ok().and_then(|partition| self.lanes.get(partition)).ok_or_else(closed)?;
+        let lane =
+            usize::try_from(partition).ok().and_then(|partition| self.lanes.get(partition)).ok_or_else(closed)?;
         let lane = lane.get_or_init(|| {
             let (sender, jobs) = mpsc::channel(WAITING);
             let lane = Lane { line: Arc::clone(&self.line), jobs, channel: None };

@@ -85,7 +85,8 @@ async fn open(source: Arc<Source>, queue: String, pause: Duration) -> Result<Ses
             let channel = connection.create_channel().await?;
             channel.basic_qos(MAX_UNSETTLED, BasicQosOptions::default()).await?;
             let (queue, tag) = (queue.as_str().into(), source.consumer_tag.as_str().into());
-            let consumer = channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
+            let consumer =
+                channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
             Ok(Session { channel, consumer: Some(consumer), since: Instant::now() })
         });
         match opened.await {
@@ -111,6 +112,8 @@ pub(super) struct RabbitReceiver {
     returned: u64,
     arrived: u64,
     acknowledged: u64,
+    /// What of this receiver is in the source's count.
+    counted: u64,
 }
 
 impl RabbitReceiver {
@@ -127,6 +130,7 @@ impl RabbitReceiver {
             returned: 0,
             arrived: 0,
             acknowledged: 0,
+            counted: 0,
         };
         receiver.have_session(Duration::ZERO).await?;
         Ok(receiver)
@@ -136,9 +140,8 @@ impl RabbitReceiver {
         if self.session.is_some() {
             return Ok(());
         }
-        let opening = self
-            .opening
-            .get_or_insert_with(|| tokio::spawn(open(Arc::clone(&self.source), self.queue.clone(), pause)));
+        let opening =
+            self.opening.get_or_insert_with(|| tokio::spawn(open(Arc::clone(&self.source), self.queue.clone(), pause)));
         let opened = opening.await;
         self.opening = None;
         self.session = Some(opened.unwrap_or_else(|_| Err(closed()))?);
@@ -171,13 +174,16 @@ impl RabbitReceiver {
         (self.returned, self.arrived, self.acknowledged) = (0, 0, 0);
     }
 
-    fn count(&self) {
+    fn count(&mut self) {
         self.count_to(self.arrived - self.acknowledged);
     }
 
-    fn count_to(&self, unsettled: u64) {
+    fn count_to(&mut self, unsettled: u64) {
         if let Some(held) = self.source.held(self.partition) {
-            held.store(unsettled, Ordering::Relaxed);
+            // In this order it never falls below what others have in it.
+            held.fetch_add(unsettled, Ordering::Relaxed);
+            held.fetch_sub(self.counted, Ordering::Relaxed);
+            self.counted = unsettled;
         }
     }
 
@@ -205,9 +211,7 @@ impl RabbitReceiver {
 
 impl Drop for RabbitReceiver {
     fn drop(&mut self) {
-        if self.session.is_some() {
-            self.count_to(0);
-        }
+        self.count_to(0);
     }
 }
 
@@ -219,7 +223,9 @@ impl Receiver for RabbitReceiver {
             self.have_session(pause).await?;
             let mut usable = self.drain();
             if usable && self.waiting.is_empty() {
-                let Some(consumer) = self.session.as_mut().and_then(|session| session.consumer.as_mut()) else { continue };
+                let Some(consumer) = self.session.as_mut().and_then(|session| session.consumer.as_mut()) else {
+                    continue;
+                };
                 match consumer.next().await {
                     Some(Ok(arrived)) => {
                         self.arrived = arrived.delivery_tag;

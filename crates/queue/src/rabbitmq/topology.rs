@@ -150,14 +150,17 @@ impl Admin {
         }
         for place in &places {
             let name = ShortString::from(place.name.as_str());
-            let deleting = move |channel: Channel| async move { channel.queue_delete(name, QueueDeleteOptions::default()).await };
+            let deleting =
+                move |channel: Channel| async move { channel.queue_delete(name, QueueDeleteOptions::default()).await };
             if let Answer::Refused = self.ask("deleting a queue", deleting).await? {
                 return Err(denied(&place.name));
             }
         }
         if let Some(marker) = old.marker(Role::Commands) {
             let name = ShortString::from(marker.name.as_str());
-            let deleting = move |channel: Channel| async move { channel.exchange_delete(name, ExchangeDeleteOptions::default()).await };
+            let deleting = move |channel: Channel| async move {
+                channel.exchange_delete(name, ExchangeDeleteOptions::default()).await
+            };
             self.ask("deleting an exchange", deleting).await?;
         }
         self.make(&layout.with_partitions(partitions), Role::Commands).await.map(drop)
@@ -186,9 +189,11 @@ impl Admin {
         }
         match self.declare_exchange(&marker).await? {
             Answer::Yes(()) => Ok(here),
-            Answer::Differs(said) => Difference::current(&said).and_then(|current| layout.marked(&current)).ok_or_else(|| {
-                QueueError::permanent(QueueErrorKind::Mismatch, format!("{} is not Ronda's: {said}", marker.name))
-            }),
+            Answer::Differs(said) => {
+                Difference::current(&said).and_then(|current| layout.marked(&current)).ok_or_else(|| {
+                    QueueError::permanent(QueueErrorKind::Mismatch, format!("{} is not Ronda's: {said}", marker.name))
+                })
+            }
             Answer::Refused | Answer::Missing => Err(denied(&marker.name)),
         }
     }
@@ -198,7 +203,8 @@ impl Admin {
         let here = layout.partitions_of(role);
         let beyond = layout.queue(role, here);
         let more = self.stand(&beyond).await?.is_some();
-        Ok(more.then(|| different(beyond, format!("it was made with more partitions than {here}; {}", way_out()), true)))
+        Ok(more
+            .then(|| different(beyond, format!("it was made with more partitions than {here}; {}", way_out()), true)))
     }
 
     /// Whether a queue is as it shall be.
@@ -213,7 +219,8 @@ impl Admin {
             let Some(argument) = argument else { break };
             arguments = without(&arguments, argument);
             if let Some(current) = Difference::current(&said) {
-                let value = current.parse().map_or_else(|_| AMQPValue::LongString(current.into()), AMQPValue::LongLongInt);
+                let value =
+                    current.parse().map_or_else(|_| AMQPValue::LongString(current.into()), AMQPValue::LongLongInt);
                 arguments.insert(argument.into(), value);
             }
         }
@@ -234,7 +241,8 @@ impl Admin {
     pub(super) async fn stand(&mut self, name: &str) -> Result<Option<(u32, u32)>, QueueError> {
         let name = ShortString::from(name);
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let declaring = move |channel: Channel| async move { channel.queue_declare(name, options, FieldTable::default()).await };
+        let declaring =
+            move |channel: Channel| async move { channel.queue_declare(name, options, FieldTable::default()).await };
         Ok(match self.ask("asking for a queue", declaring).await? {
             Answer::Yes(queue) => Some((queue.message_count(), queue.consumer_count())),
             _ => None,
@@ -345,7 +353,8 @@ fn other_partitions(layout: &Layout, role: Role, place: String, said: &str) -> D
     let made = Difference::current(said).and_then(|current| layout.marked(&current));
     let made = made.map_or_else(|| String::from("another number of"), |made| made.to_string());
     let here = layout.partitions_of(role);
-    let detail = format!("the {} were made with {made} partitions, and the settings say {here}; {}", role.name(), way_out());
+    let detail =
+        format!("the {} were made with {made} partitions, and the settings say {here}; {}", role.name(), way_out());
     different(place, detail, true)
 }
 
@@ -360,7 +369,9 @@ fn mismatch(finding: &Finding) -> QueueError {
 fn denied(place: &str) -> QueueError {
     QueueError::permanent(
         QueueErrorKind::Denied,
-        format!("{place} can't be made or changed: the user needs the permissions to configure, to write and to read it"),
+        format!(
+            "{place} can't be made or changed: the user needs the permissions to configure, to write and to read it"
+        ),
     )
 }
 
@@ -373,7 +384,10 @@ mod tests {
         let said = "PRECONDITION_FAILED - inequivalent arg 'x-max-length-bytes' for queue 'q' in vhost '/': received the value '1' of type \
                     'long' but current is the value '20' of type 'long'";
         assert_eq!(Difference::current(said).as_deref(), Some("20"));
-        assert_eq!(Difference::current("… received '1' but current is 'ronda.partitions.4'").as_deref(), Some("ronda.partitions.4"));
+        assert_eq!(
+            Difference::current("… received '1' but current is 'ronda.partitions.4'").as_deref(),
+            Some("ronda.partitions.4")
+        );
         assert_eq!(Difference::current("… received the value '1' of type 'long' but current is none"), None);
     }
 }
