@@ -175,6 +175,8 @@ pub async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueErr
     match scheme.as_str() {
         #[cfg(feature = "nats")]
         "nats" | "tls" => crate::nats::connect(options).await,
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => Ok(Arc::new(crate::rabbitmq::RabbitBroker::connect(&options).await?)),
         _ => Err(unknown(&scheme)),
     }
 }

@@ -12,6 +12,8 @@ mod error;
 #[cfg(feature = "nats")]
 mod nats;
 mod port;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 pub use broker::{Broker, BrokerOptions, Finding, Role, connect};
 pub use embedded::{EmbeddedOptions, EmbeddedQueue};
