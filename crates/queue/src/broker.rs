@@ -177,6 +177,8 @@ pub async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueErr
         "nats" | "tls" => crate::nats::connect(options).await,
         #[cfg(feature = "rabbitmq")]
         "amqp" | "amqps" => Ok(Arc::new(crate::rabbitmq::RabbitBroker::connect(&options).await?)),
+        #[cfg(feature = "sqs")]
+        "sqs" => Ok(Arc::new(crate::sqs::SqsBroker::connect(&options).await?)),
         _ => Err(unknown(&scheme)),
     }
 }

@@ -14,6 +14,8 @@ mod nats;
 mod port;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+#[cfg(feature = "sqs")]
+mod sqs;
 
 pub use broker::{Broker, BrokerOptions, Finding, Role, connect};
 pub use embedded::{EmbeddedOptions, EmbeddedQueue};
