@@ -12,7 +12,7 @@ mod error;
 mod port;
 
 pub use broker::{Broker, BrokerOptions, Finding, Role, connect};
-pub use embedded::{EmbeddedOptions, EmbeddedQueue};
+pub use embedded::{EmbeddedBroker, EmbeddedOptions, EmbeddedQueue};
 pub use error::{QueueError, QueueErrorKind};
 pub use port::{
     Capabilities, Delivery, Depth, MAX_HEADER_BYTES, MAX_HEADERS, Origin, Partition, Position, Published, Queue,

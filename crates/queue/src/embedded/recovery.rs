@@ -7,12 +7,12 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::notes::{self, Notes};
-use super::options::{EmbeddedOptions, OpenError};
+use super::options::{EmbeddedOptions, MAX_PARTITIONS, OpenError};
 use super::record::{RECORD_HEADER_BYTES, RecordHeader, is_intact};
 use super::segment::{self, Segment, SegmentHeader, create, fresh_salt, segment_number, segment_path, sync_dir};
 use super::stretch::{STRETCH_BYTES, Stretches};
@@ -29,7 +29,7 @@ pub(super) struct Recovered {
 
 /// Opens the log in a directory, or makes one.
 pub(super) fn recover(dir: &Path, options: &EmbeddedOptions) -> Result<Recovered, OpenError> {
-    let numbers = list_segments(dir)?;
+    let numbers = without_superseded(dir, list_segments(dir)?)?;
     let notes = notes::read(dir).map_err(OpenError::io("can't read", notes::notes_path(dir)))?;
     check_against_notes(dir, &numbers, notes.as_ref())?;
     let mut walk = Walk::new(dir, options);
@@ -64,6 +64,40 @@ fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
             let what = "the segment file is missing, though older ones are there".to_owned();
             return Err(OpenError::Corrupt { file: segment_path(dir, one + 1), offset: 0, what });
         }
+    }
+    Ok(numbers)
+}
+
+/// The number of partitions that a segment was made for.
+fn partitions_of(path: &Path) -> Result<usize, OpenError> {
+    let mut bytes = Vec::new();
+    let most = SegmentHeader::encoded_bytes(MAX_PARTITIONS as usize) as u64;
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.map_err(OpenError::io("can't read", path))?;
+    Ok(SegmentHeader::decode(path, &bytes)?.next.len())
+}
+
+/// How many partitions the log in a directory has; `None`: there is none yet.
+pub(super) fn partitions_in(dir: &Path) -> Result<Option<u32>, OpenError> {
+    let newest = list_segments(dir)?.last().map(|&newest| partitions_of(&segment_path(dir, newest)));
+    Ok(newest.transpose()?.and_then(|partitions| u32::try_from(partitions).ok()))
+}
+
+/// Removes the segments from before the number of partitions was changed, if that was interrupted. Everything in them was settled before
+/// the first segment with the new number was made.
+fn without_superseded(dir: &Path, mut numbers: Vec<u64>) -> Result<Vec<u64>, OpenError> {
+    let Some(&newest) = numbers.last() else { return Ok(numbers) };
+    let partitions = partitions_of(&segment_path(dir, newest))?;
+    let mut kept = numbers.len();
+    while let Some(&number) = kept.checked_sub(1).and_then(|at| numbers.get(at)) {
+        if partitions_of(&segment_path(dir, number))? != partitions {
+            break;
+        }
+        kept -= 1;
+    }
+    for number in numbers.drain(..kept) {
+        let path = segment_path(dir, number);
+        std::fs::remove_file(&path).map_err(OpenError::io("can't remove", &path))?;
     }
     Ok(numbers)
 }
