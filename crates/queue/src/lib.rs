@@ -11,7 +11,7 @@ pub mod embedded;
 mod error;
 mod port;
 
-pub use broker::{Broker, BrokerOptions, Finding, Role, connect};
+pub use broker::{Broker, BrokerOptions, Finding, Role, connect, mistakes};
 pub use embedded::{EmbeddedBroker, EmbeddedOptions, EmbeddedQueue};
 pub use error::{QueueError, QueueErrorKind};
 pub use port::{

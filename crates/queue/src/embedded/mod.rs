@@ -43,11 +43,11 @@ use tokio::sync::oneshot;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Capabilities, Depth, Partition, Position, Published, Queue, Receiver};
 
+pub use broker::EmbeddedBroker;
 use disk::{Disk, RealDisk};
 use housekeeping::{Housekeeper, Housekeeping};
 use inbox::{Inbox, Pending, Phase};
 use lock::DirLock;
-pub use broker::EmbeddedBroker;
 pub use options::{EmbeddedOptions, MAX_PARTITIONS, OpenError};
 use receiver::EmbeddedReceiver;
 pub use repartition::repartition;

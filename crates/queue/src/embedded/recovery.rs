@@ -43,9 +43,9 @@ pub(super) fn recover(dir: &Path, options: &EmbeddedOptions) -> Result<Recovered
     Ok(Recovered { segments: walk.segments, settled, next: walk.next, next_group: walk.next_group })
 }
 
-/// Numbers of the segments present, in order. Removes what an interrupted making of one left.
-fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
-    let mut numbers = Vec::new();
+/// Numbers of the segments present, in order, and what an interrupted making of one left.
+fn look(dir: &Path) -> Result<(Vec<u64>, Vec<PathBuf>), OpenError> {
+    let (mut numbers, mut unfinished) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(dir).map_err(OpenError::io("can't list", dir))? {
         let entry = entry.map_err(OpenError::io("can't list", dir))?;
         let name = entry.file_name();
@@ -53,10 +53,19 @@ fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
         if let Some(number) = segment_number(&name) {
             numbers.push(number);
         } else if name.ends_with(".new") {
-            std::fs::remove_file(entry.path()).map_err(OpenError::io("can't remove", entry.path()))?;
+            unfinished.push(entry.path());
         }
     }
     numbers.sort_unstable();
+    Ok((numbers, unfinished))
+}
+
+/// Numbers of the segments present, in order. Removes what an interrupted making of one left.
+fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
+    let (numbers, unfinished) = look(dir)?;
+    for path in unfinished {
+        std::fs::remove_file(&path).map_err(OpenError::io("can't remove", &path))?;
+    }
     for pair in numbers.windows(2) {
         if let [one, other] = pair
             && one + 1 != *other
@@ -77,9 +86,9 @@ fn partitions_of(path: &Path) -> Result<usize, OpenError> {
     Ok(SegmentHeader::decode(path, &bytes)?.next.len())
 }
 
-/// How many partitions the log in a directory has; `None`: there is none yet.
+/// How many partitions the log in a directory has; `None`: there is none yet. Changes nothing: somebody may have it open.
 pub(super) fn partitions_in(dir: &Path) -> Result<Option<u32>, OpenError> {
-    let newest = list_segments(dir)?.last().map(|&newest| partitions_of(&segment_path(dir, newest)));
+    let newest = look(dir)?.0.last().map(|&newest| partitions_of(&segment_path(dir, newest)));
     Ok(newest.transpose()?.and_then(|partitions| u32::try_from(partitions).ok()))
 }
 

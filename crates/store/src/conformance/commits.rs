@@ -164,7 +164,10 @@ pub async fn the_number_of_partitions_changes_as_a_whole(harness: &dyn StoreHarn
         let mut counted = (0, 0);
         for partition in 0..partitions {
             let row = store.partition(partition).await.expect("partition").expect("a row");
-            assert_eq!((row.partition, row.partitions, row.cursor, row.published), (partition, partitions, cursor, cursor));
+            assert_eq!(
+                (row.partition, row.partitions, row.cursor, row.published),
+                (partition, partitions, cursor, cursor)
+            );
             assert!(row.epoch > epoch && row.watermark == at(101) && row.gateways.is_empty(), "{row:?}");
             counted = (counted.0 + row.applied, counted.1 + row.refused);
         }

@@ -121,7 +121,12 @@ fn repartition(transaction: &mut Transaction<'_>, partitions: u32) -> Result<(),
     for partition in 0..partitions.max(u32::try_from(made_for).unwrap_or(SLOTS)) {
         transaction.put(Table::Meta, key::partition_epoch(partition), all.epoch.to_be_bytes().to_vec());
         if partition < partitions {
-            put(transaction, Table::Partitions, key::partition(partition).to_vec(), &PartitionRow { partition, ..all.clone() })?;
+            put(
+                transaction,
+                Table::Partitions,
+                key::partition(partition).to_vec(),
+                &PartitionRow { partition, ..all.clone() },
+            )?;
             (all.applied, all.refused) = (0, 0);
         }
     }
