@@ -8,9 +8,13 @@
 mod elasticmq;
 mod install;
 mod link;
+mod nats;
 mod process;
+mod rabbitmq;
 
 pub use elasticmq::ElasticMq;
 pub use install::{from_maven, from_pypi};
 pub use link::{Link, Mode};
+pub use nats::{Nats, NatsOptions};
 pub use process::{Server, free_port};
+pub use rabbitmq::RabbitMq;
