@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::task::coop::unconstrained;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerOptions, Role};
@@ -218,7 +219,8 @@ impl NatsQueue {
             drop(room);
             confirmed.map_err(|error| api::publish_failed(&error, &subject, bytes, most))
         };
-        let ack = self.publishing.guard(watch, &subject, confirmed).await?;
+        // The runtime's budget would send away some of many publishes of one task before they stand in line.
+        let ack = unconstrained(self.publishing.guard(watch, &subject, confirmed)).await?;
         if ack.stream != self.shared.stream {
             let what = format!("{subject} went to stream {}, not to {}", ack.stream, self.shared.stream);
             return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));

@@ -201,3 +201,32 @@ async fn what_is_settled_is_purged_and_nothing_else() {
     }
     broker.close().await;
 }
+
+#[tokio::test]
+async fn publishes_go_in_the_order_in_which_they_were_first_polled() {
+    const COUNT: usize = 3_000;
+    let server = server(&NatsOptions::default());
+    let broker = broker(options(server.url())).await;
+    let queue = broker.queue(Role::Commands).await.expect("queue");
+    // More than may be in flight at once, so that some wait for room: no small one goes by a large one.
+    let size = |number: usize| if number.is_multiple_of(10) { 200_000 } else { 10 };
+    let mut publishes: Vec<_> = (0..COUNT)
+        .map(|number| {
+            let mut message = vec![b' '; size(number)];
+            message.extend(number.to_string().bytes());
+            queue.publish(0, message.into())
+        })
+        .collect();
+    for publish in &mut publishes {
+        let _ = futures::poll!(publish);
+    }
+    // The last ones are waited for first.
+    let publishes = publishes.into_iter().rev().collect::<futures::stream::FuturesUnordered<_>>();
+    let positions: Vec<_> = futures::StreamExt::collect(publishes).await;
+    assert!(positions.iter().all(Result::is_ok));
+    let mut receiver = queue.open(0, None).await.expect("open");
+    let got = texts(&mut *receiver, COUNT).await;
+    let got: Vec<_> = got.iter().map(|text| text.trim_start().parse::<usize>().expect("a number")).collect();
+    assert!(got.iter().copied().eq(0..COUNT), "out of order");
+    broker.close().await;
+}
