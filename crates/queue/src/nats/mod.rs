@@ -6,7 +6,9 @@
 
 mod api;
 mod connection;
+mod feed;
 mod queue;
+mod reader;
 mod receiver;
 mod topology;
 mod trim;

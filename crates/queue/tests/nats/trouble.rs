@@ -230,3 +230,67 @@ async fn publishes_go_in_the_order_in_which_they_were_first_polled() {
     assert!(got.iter().copied().eq(0..COUNT), "out of order");
     broker.close().await;
 }
+
+/// With receivers for all partitions the process reads the stream once for all of them, and each goes on by itself where it falls behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receivers_of_all_partitions_miss_nothing_however_slow_they_are() {
+    const EACH: usize = 10_000;
+    let mut server = server(&NatsOptions::default());
+    let broker = broker(options(server.url())).await;
+    let queue = broker.queue(Role::Commands).await.expect("queue");
+    let mut receivers = Vec::new();
+    for partition in 0..4 {
+        receivers.push(queue.open(partition, None).await.expect("open"));
+    }
+    let publishers: Vec<_> = (0..4)
+        .map(|partition| {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move {
+                for number in 0..EACH {
+                    let message = Bytes::from(format!("{number:1000}"));
+                    let begin = Instant::now();
+                    // One that may have got through comes again at once, from a publisher that was not told.
+                    while let Err(error) = queue.publish(partition, message.clone()).await {
+                        assert!(error.retryable && begin.elapsed() < Duration::from_secs(60), "{error}");
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+            })
+        })
+        .collect();
+    let readers: Vec<_> = receivers
+        .into_iter()
+        .enumerate()
+        .map(|(partition, mut receiver)| {
+            tokio::spawn(async move {
+                let mut seen: Vec<usize> = Vec::new();
+                let mut naps = if partition == 3 { vec![EACH / 2, 100] } else { Vec::new() };
+                while seen.last() != Some(&(EACH - 1)) {
+                    let limit = ReceiveLimit { messages: [256, 256, 7, 40_000][partition], ..ReceiveLimit::default() };
+                    let got = tokio::time::timeout(Duration::from_secs(60), receiver.receive(limit)).await;
+                    let got = got.expect("in time").expect("receive");
+                    let texts = got.iter().map(|delivery| String::from_utf8_lossy(&delivery.message));
+                    seen.extend(texts.map(|text| text.trim_start().parse::<usize>().expect("a number")));
+                    receiver.settle(got.last().expect("some").token).await.expect("settle");
+                    if naps.pop_if(|after| seen.len() > *after).is_some() {
+                        // Longer than what is kept for it lasts.
+                        tokio::time::sleep(Duration::from_secs(2)).await;
+                    }
+                }
+                seen.dedup();
+                assert!(seen.iter().copied().eq(0..EACH), "of partition {partition}");
+            })
+        })
+        .collect();
+    // In the middle of it, or nearly so: it must hold at any time.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    server.server().kill();
+    server.server().restart().expect("the server is back");
+    for publisher in publishers {
+        publisher.await.expect("publisher");
+    }
+    for reader in readers {
+        reader.await.expect("reader");
+    }
+    broker.close().await;
+}
