@@ -41,7 +41,8 @@ impl Role {
 /// How a backend is reached, and what shall be on it.
 #[derive(Clone)]
 pub struct BrokerOptions {
-    /// Address: `nats://…`, `tls://…`, `sqs://…`, `amqp://…` or `amqps://…`. It may have a password in it.
+    /// Address: `nats://…`, `tls://…`, `sqs://…`, `amqp://…` or `amqps://…`. It may have a password in it. Several servers of one NATS cluster
+    /// are divided by commas.
     pub url: String,
     /// What the names of all queues and streams begin with, so that several Rondas can share a broker.
     pub prefix: String,
@@ -97,13 +98,19 @@ impl BrokerOptions {
     /// The address without user, password and query: for logs and messages.
     #[must_use]
     pub fn place(&self) -> String {
-        let Ok(mut url) = url::Url::parse(&self.url) else { return String::from("(an address that can't be read)") };
-        // What can't have a password has none.
-        let _ = (url.set_username(""), url.set_password(None));
-        url.set_query(None);
-        url.set_fragment(None);
-        url.to_string()
+        let places: Option<Vec<_>> = self.url.split(',').map(place).collect();
+        places.map_or_else(|| String::from("(an address that can't be read)"), |places| places.join(","))
     }
+}
+
+/// One of the addresses without what may be secret.
+fn place(url: &str) -> Option<String> {
+    let mut url = url::Url::parse(url.trim()).ok()?;
+    // What can't have a password has none.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.to_string())
 }
 
 impl fmt::Debug for BrokerOptions {
@@ -169,6 +176,12 @@ pub async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueErr
     let scheme = options.url.split_once(':').map_or("", |(scheme, _)| scheme).to_owned();
     #[allow(clippy::match_single_binding, reason = "each adapter adds a line, if it is built in")]
     match scheme.as_str() {
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => crate::nats::connect(options).await,
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => Ok(Arc::new(crate::rabbitmq::RabbitBroker::connect(&options).await?)),
+        #[cfg(feature = "sqs")]
+        "sqs" => Ok(Arc::new(crate::sqs::SqsBroker::connect(&options).await?)),
         _ => Err(unknown(&scheme)),
     }
 }
@@ -225,6 +238,8 @@ mod tests {
         let options = BrokerOptions::new("amqp://ronda:s3cret@broker.example:5671/vhost?token=s3cret");
         assert_eq!(options.place(), "amqp://broker.example:5671/vhost");
         assert!(!format!("{options:?}").contains("s3cret"));
+        let cluster = BrokerOptions::new("nats://a:s3cret@one:4222,nats://a:s3cret@two:4222");
+        assert_eq!(cluster.place(), "nats://one:4222,nats://two:4222");
     }
 
     #[tokio::test]

@@ -9,7 +9,13 @@ mod broker;
 pub mod conformance;
 pub mod embedded;
 mod error;
+#[cfg(feature = "nats")]
+mod nats;
 mod port;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "sqs")]
+mod sqs;
 
 pub use broker::{Broker, BrokerOptions, Finding, Role, connect, mistakes};
 pub use embedded::{EmbeddedBroker, EmbeddedOptions, EmbeddedQueue};
