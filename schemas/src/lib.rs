@@ -3,6 +3,7 @@
 pub mod api;
 pub mod codec;
 pub mod command;
+pub mod direct;
 pub mod event;
 pub mod frame;
 pub mod row;
