@@ -1,5 +1,6 @@
 //! What describes direct messages to other languages says what the code does.
 #![cfg(feature = "openapi")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,52 @@ fn every_example_is_valid_and_taken() {
             assert_eq!(is_taken(&sample.payload), Ok(()), "{file}, {}", sample.name);
         }
     }
+}
+
+/// The vectors for other languages have messages in every shape; here those that are JSON.
+#[test]
+fn the_vectors_are_valid_where_they_are_right() {
+    let text = std::fs::read_to_string(root().join("schemas/vectors/messages.json")).unwrap();
+    let file: Value = serde_json::from_str(&text).unwrap();
+    let [command, batch, event] = ["command.json", "batch.json", "cloudevent.json"].map(validator);
+    let (mut right, mut wrong) = (0, 0);
+    for vector in file["vectors"].as_array().unwrap() {
+        let message = vector["message"].as_str().map(serde_json::from_str::<Value>);
+        let (Some(Ok(message)), None) = (message, vector.get("headers")) else { continue };
+        let is_valid = [&command, &batch, &event].into_iter().any(|validator| validator.is_valid(&message));
+        let commands = vector["commands"].as_array().into_iter().flatten();
+        let is_right = vector.get("error").is_none() && commands.into_iter().all(|command| command.get("type").is_some());
+        assert_eq!(is_valid, is_right, "{}", vector["name"]);
+        *(if is_right { &mut right } else { &mut wrong }) += 1;
+    }
+    assert!(right > 3 && wrong > 1, "{right} right ones, {wrong} wrong ones");
+}
+
+/// The document's own examples, by its own schemas (of draft 7, as AsyncAPI says), and by the code.
+#[test]
+fn every_example_of_the_document_is_valid_and_taken() {
+    let document = asyncapi::document();
+    let (mut count, mut binary) = (0, 0);
+    for (name, message) in document["components"]["messages"].as_object().unwrap() {
+        let validator = |schema: &Value| {
+            jsonschema::draft7::new(&json!({"allOf": [schema], "components": document["components"]})).unwrap()
+        };
+        let (payload, headers) = (validator(&message["payload"]), validator(&message["headers"]));
+        for example in message["examples"].as_array().unwrap() {
+            assert!(payload.is_valid(&example["payload"]), "{name}: {example}");
+            let given = example.get("headers").cloned().unwrap_or_else(|| json!({}));
+            assert!(headers.is_valid(&given), "{name}: {given}");
+            let given = given.as_object().unwrap().iter();
+            let given: Vec<(String, String)> =
+                given.map(|(name, value)| (name.to_lowercase(), value.as_str().unwrap().to_owned())).collect();
+            let text = example["payload"].to_string();
+            let read = direct::read(text.as_bytes(), &given).unwrap();
+            let command = read[0].as_ref().unwrap();
+            binary += usize::from(!given.is_empty() && command.named.is_some());
+            count += 1;
+        }
+    }
+    assert!(count > 30 && binary == 3, "{count} examples, {binary} in binary mode");
 }
 
 /// A command with one thing changed; null takes a field away.

@@ -9,6 +9,6 @@ mod install;
 mod link;
 mod process;
 
-pub use install::{from_maven, from_pypi};
+pub use install::{from_maven, from_package_json, from_pypi, from_requirements};
 pub use link::{Link, Mode};
 pub use process::{Server, free_port};

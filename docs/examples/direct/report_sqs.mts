@@ -1,7 +1,7 @@
 /** A job that reports straight onto Amazon SQS.
  *
  *      npm install @aws-sdk/client-sqs
- *      RONDA_PARTITIONS=16 node report_sqs.mts nightly-billing
+ *      RONDA_PARTITIONS=4 node report_sqs.mts nightly-billing
  *
  *  Region and credentials come from where the AWS SDK looks for them. Set RONDA_API_KEY where Ronda asks for a key. */
 import { randomUUID } from "node:crypto";
@@ -9,7 +9,7 @@ import { GetQueueUrlCommand, SendMessageCommand, SQSClient, type MessageAttribut
 import { partition } from "./partition.mts";
 
 const tenant = process.env.RONDA_TENANT ?? "default";
-const partitions = Number(process.env.RONDA_PARTITIONS ?? 16);
+const partitions = Number(process.env.RONDA_PARTITIONS ?? 4);
 const scheduler = process.argv[2] ?? "direct-sqs-typescript";
 
 const sqs = new SQSClient();

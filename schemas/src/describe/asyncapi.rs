@@ -105,8 +105,8 @@ fn info() -> Value {
          - One command a message, or an array of up to {MAX_COMMANDS}, as JSON or as MessagePack of the same shape; plain or as CloudEvents 1.0. \
          A message has at most {MAX_MESSAGE_BYTES} bytes, or what the broker takes, if that is less.\n\
          - The partition of a scheduler is the FNV-1a hash (32 bits) of the tenant and then the scheduler's id, without anything between, \
-         modulo the number of partitions. NATS computes it; on SQS and RabbitMQ the publisher does. `schemas/vectors/partition.json` has \
-         examples.\n\
+         modulo the number of partitions. NATS computes it; on SQS and RabbitMQ the publisher does. `schemas/vectors/partitions.json` has \
+         examples. What comes out of another partition than its own is refused.\n\
          - A message is received when it comes out of its partition. `occurred_at` is kept and shown, and moves no deadline.\n\
          - What is wrong with a message is told by the tenant's `GET /api/v1/errors`, and the message goes to the dead letters."
     );

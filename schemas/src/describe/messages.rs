@@ -58,7 +58,7 @@ pub(super) fn needed_by(root: &str, parts: &Parts) -> Parts {
             && needed.insert(name)
         {
             each_reference(&mut part.clone(), &mut |reference| {
-                next.push(reference.trim_start_matches(HOME).to_owned())
+                next.push(reference.trim_start_matches(HOME).to_owned());
             });
         }
     }

@@ -76,10 +76,13 @@ pub fn cloud_events() -> Vec<Sample> {
 /// Several commands in one message.
 #[must_use]
 pub fn batches() -> Vec<Sample> {
-    let run = |scheduler: &str, status: &str| json!({"type": "status", "scheduler_id": scheduler, "run_id": "7", "status": status});
+    let run = |kind: &str, field: &str, value: Value| json!({"type": kind, "scheduler_id": "nightly-billing", "run_id": "2026-11-24T01:00:00", field: value});
     vec![Sample {
-        name: "two-jobs",
-        summary: "Reports of two jobs. On SQS and RabbitMQ both must be of the same partition.",
-        payload: json!([run("billing", "success"), run("invoices", "running")]),
+        name: "start-and-progress",
+        summary: "All schedulers of a message must be of the partition that it is sent to.",
+        payload: json!([
+            run("status", "status", json!("running")),
+            run("heartbeat", "progress", json!({"done": 1, "total": 500}))
+        ]),
     }]
 }
