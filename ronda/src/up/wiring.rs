@@ -23,8 +23,9 @@ pub(super) fn slack_is_on(settings: &Settings) -> bool {
 pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
     let server = &settings.server;
     GatewayConfig {
-        // The lock of the data directory: no other process writes to these queues, and what an earlier one wrote is in them.
-        alone: true,
+        // Embedded queues have the lock of the data directory: no other process writes to them, and what an earlier one wrote is in them. On a
+        // broker another one, that is only stalled, may still write.
+        alone: settings.queue.url.is_embedded(),
         pulse_period_ms: u64::from(server.pulse_period_ms),
         linger_ms: server.linger_ms,
         apply_wait_ms: server.apply_wait_ms,
@@ -43,7 +44,7 @@ pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
 
 /// The processor's.
 #[must_use]
-pub(super) fn processor(settings: &Settings) -> ProcessorConfig {
+pub fn processor(settings: &Settings) -> ProcessorConfig {
     let (processor, retention) = (&settings.processor, &settings.retention);
     ProcessorConfig {
         pulse_period_ms: settings.server.pulse_period_ms,
