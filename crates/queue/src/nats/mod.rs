@@ -134,6 +134,11 @@ impl Broker for NatsBroker {
     async fn repartition(&self, partitions: u32) -> Result<(), QueueError> {
         let role = Role::Commands;
         let stream = self.names.stream(role);
+        // What this process has settled may still be there.
+        let queues: Vec<_> = self.queues.lock().iter().filter_map(Weak::upgrade).collect();
+        for queue in queues {
+            queue.trim().await?;
+        }
         let Some(info) = self.admin.stream_info(&stream).await? else {
             let what = format!("there is no stream {stream}: make it with 'ronda queue init'");
             return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));

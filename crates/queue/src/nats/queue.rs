@@ -56,6 +56,8 @@ pub(super) struct Shared {
     pub(super) role: Role,
     pub(super) names: Names,
     pub(super) stream: String,
+    /// When the stream was made: another one of the same name has positions of its own.
+    made: async_nats::datetime::DateTime,
     pub(super) lanes: Vec<Lane>,
     /// Reads, trims, and asks. Publishes have a connection of their own, so that neither waits behind the other's bytes.
     pub(super) reading: Connection,
@@ -131,11 +133,18 @@ impl Shared {
         }
     }
 
+    /// The stream's state, as long as it is the one that was opened.
     pub(super) async fn info(&self) -> Result<StreamInfo, QueueError> {
-        self.reading.stream_info(&self.stream).await?.ok_or_else(|| {
-            let what = format!("stream {} is gone: make it with 'ronda queue init'", self.stream);
-            QueueError::permanent(QueueErrorKind::Mismatch, what)
-        })
+        let stream = &self.stream;
+        let Some(info) = self.reading.stream_info(stream).await? else {
+            let what = format!("stream {stream} is gone: make it with 'ronda queue init'");
+            return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));
+        };
+        if info.created != self.made {
+            let what = format!("stream {stream} was deleted and made anew: positions in the old one mean nothing here");
+            return Err(QueueError::permanent(QueueErrorKind::PositionAhead, what));
+        }
+        Ok(info)
     }
 }
 
@@ -174,6 +183,7 @@ impl NatsQueue {
             role,
             names: names.clone(),
             stream: names.stream(role),
+            made: info.created,
             lanes: (0..options.partitions_of(role)).map(|_| Lane::default()).collect(),
             reading,
             to_trim: Notify::new(),
@@ -237,6 +247,11 @@ impl NatsQueue {
             return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));
         }
         Ok(Published { position: Some(Position(ack.sequence)) })
+    }
+
+    /// Purges all that is settled, rather than soon.
+    pub(super) async fn trim(&self) -> Result<(), QueueError> {
+        trim::everything(&self.shared).await
     }
 
     pub(super) async fn close(&self) {

@@ -157,7 +157,7 @@ async fn begin(shared: &Shared, partition: Option<Partition>, next: u64) -> Resu
     if next > last.saturating_add(1) {
         let what = format!(
             "stream {} ends at {last}, before the position {} that was read already: it was deleted and made anew, or lost messages in \
-             a crash of the server",
+             a crash of the server's machine",
             shared.stream,
             next - 1
         );

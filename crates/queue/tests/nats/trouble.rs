@@ -140,11 +140,16 @@ async fn a_stream_that_was_made_anew_is_noticed() {
     for number in 0..10 {
         publish(&*queue, 0, &format!("{number}")).await;
     }
-    texts(&mut *receiver, 10).await;
+    let mut got = Vec::new();
+    while got.len() < 10 {
+        got.extend(receiver.receive(ReceiveLimit::default()).await.expect("receive"));
+    }
     let client = jetstream::new(async_nats::connect(server.url()).await.expect("connect"));
     client.delete_stream("RONDA_COMMANDS").await.expect("delete");
     let error = queue.publish(0, Bytes::from_static(b"x")).await.expect_err("no stream");
     assert_eq!((error.kind, error.retryable), (QueueErrorKind::Unavailable, true), "{error}");
+    // Not purged before the stream was gone, and not to be purged in the new one.
+    receiver.settle(got.last().expect("some").token).await.expect("settle");
     broker.init().await.expect("init");
     publish(&*queue, 0, "new").await;
     let next = tokio::time::timeout(Duration::from_secs(30), receiver.receive(ReceiveLimit::default())).await;
@@ -156,6 +161,10 @@ async fn a_stream_that_was_made_anew_is_noticed() {
         error => error,
     };
     assert_eq!((error.kind, error.retryable), (QueueErrorKind::PositionAhead, false), "{error}");
+    broker.close().await;
+    let broker = connect(options(server.url())).await.expect("connect");
+    let queue = broker.queue(Role::Commands).await.expect("queue");
+    assert_eq!(texts(&mut *queue.open(0, None).await.expect("open"), 1).await, ["new"]);
     broker.close().await;
 }
 
