@@ -122,6 +122,7 @@ mod tests {
             detail: "unknown variant `secret`".into(),
             message_bytes: 10_000,
             message: vec![b'x'; 100].into(),
+            origin: None,
         }
     }
 
