@@ -160,8 +160,10 @@ impl Shard {
     pub(crate) fn advance(&mut self, position: Option<u64>, partition: u32, partitions: u32, watermark: Timestamp) {
         self.pass(position);
         let wanted = usize::try_from(partitions.max(partition + 1)).unwrap_or(0).min(1024);
-        if self.meta.watermarks.len() < wanted {
-            self.meta.watermarks.resize(wanted, Timestamp::MIN);
+        if self.meta.watermarks.len() != wanted {
+            // Another number of partitions begins where the last of those before had come to.
+            let least = self.meta.watermarks.iter().copied().min().unwrap_or(Timestamp::MIN);
+            self.meta.watermarks = vec![least; wanted];
         }
         let index = usize::try_from(partition).unwrap_or(usize::MAX);
         if let Some(slot) = self.meta.watermarks.get_mut(index) {
@@ -336,5 +338,17 @@ mod tests {
         assert_eq!(shard.least_watermark(), Some(Timestamp::from_seconds(40)));
         shard.advance(Some(3), 0, 2, Timestamp::from_seconds(30));
         assert_eq!(shard.least_watermark(), Some(Timestamp::from_seconds(40)), "a repeated batch turns no clock back");
+    }
+
+    #[test]
+    fn another_number_of_partitions_goes_on_from_the_least_watermark() {
+        let mut shard = Shard::new(0, 1);
+        for (partition, seconds) in [(0, 50), (1, 40)] {
+            shard.advance(Some(1), partition, 2, Timestamp::from_seconds(seconds));
+        }
+        shard.advance(Some(2), 3, 4, Timestamp::from_seconds(60));
+        assert_eq!(shard.least_watermark(), Some(Timestamp::from_seconds(40)));
+        shard.advance(Some(3), 0, 1, Timestamp::from_seconds(70));
+        assert_eq!(shard.least_watermark(), Some(Timestamp::from_seconds(70)));
     }
 }

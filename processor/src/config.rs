@@ -61,7 +61,7 @@ impl Default for Config {
             history_retention_seconds: 90 * 86_400,
             purge_entries: 1_000,
             load_rows: 128,
-            direct_access: DirectAccess::ApiKey,
+            direct_access: DirectAccess::Broker { tenant: None },
             direct_errors_per_minute: 100,
         }
     }

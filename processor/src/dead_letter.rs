@@ -10,6 +10,8 @@ use crate::core::Direct;
 
 /// Room for everything of a dead letter but the message and the detail, in bytes.
 const ENVELOPE_BYTES: usize = 256;
+/// Header that says how often a message was put back: with it, it is another one than before, and not taken for a repetition.
+pub const REDRIVEN: &str = "ronda-redriven";
 
 /// One message, or one command of a frame, that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,14 +69,17 @@ impl From<&Direct> for LetterOrigin {
 }
 
 impl LetterOrigin {
-    /// What it was published with, to publish it again: but for the credentials, which nobody kept.
+    /// What it was published with, to publish it again: but for the credentials, which nobody kept, and with one more [`REDRIVEN`].
     #[must_use]
     pub fn origin(&self) -> Origin {
         let own = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let (before, headers): (Vec<_>, Vec<_>) = self.headers.iter().partition(|(name, _)| **name == *REDRIVEN);
+        let times = before.first().and_then(|(_, times)| times.parse::<u32>().ok()).unwrap_or_default();
+        let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value.to_string()));
         Origin {
             tenant: own(&self.named_tenant),
             message_id: own(&self.message_id),
-            headers: self.headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            headers: headers.chain([(REDRIVEN.to_owned(), times.saturating_add(1).to_string())]).collect(),
             source: self.source.to_string(),
         }
     }

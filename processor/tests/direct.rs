@@ -115,7 +115,9 @@ fn what_is_wrong_is_told_to_the_tenant_and_kept_and_the_good_ones_around_it_are_
     let origin = stage.dead_letters[0].origin.as_deref().expect("an origin");
     assert_eq!((origin.tenant.as_deref(), origin.message_id.as_deref()), (Some("acme"), Some("m-1")));
     assert_eq!((&*origin.source, origin.headers.len()), ("ronda.in.acme.job", 1));
-    assert_eq!(origin.origin(), direct("", Some("m-1")).direct.expect("direct").origin);
+    let mut again = direct("", Some("m-1")).direct.expect("direct").origin;
+    again.headers.push(("ronda-redriven".to_owned(), "1".to_owned()));
+    assert_eq!(origin.origin(), again);
     let error = stage.shadow.errors.values().find(|error| &*error.code == "invalid_body").expect("an entry");
     assert_eq!((&*error.scheduler, &*error.command, error.at), ("job", "status", second(0)));
     assert!(error.detail.contains("/status"), "{}", error.detail);
@@ -185,6 +187,22 @@ fn a_retry_under_the_same_id_counts_once() {
         assert_eq!(ended(Some("1"), Some("2"), counts), 2);
         assert_eq!(ended(None, None, counts), 2, "without an id they are two");
     }
+}
+
+#[test]
+fn a_message_that_is_put_back_is_not_taken_for_the_one_that_was_put_aside() {
+    let mut stage = Stage::new();
+    (stage.core, _) = stage.shadow.take_over_as(&Config::default(), |core| core.counting(100));
+    stage.take_all(vec![Incoming::frame(None, gateway_frame())]);
+    let denied = Denied { code: "unauthorized", detail: "no key".to_owned() };
+    let mut incoming = direct_with(REGISTER, Some("m-1"), Err(denied));
+    stage.take_all(vec![incoming.clone(), incoming.clone()]);
+    assert_eq!(stage.dead_letters.len(), 1);
+    let again = stage.dead_letters[0].origin.as_deref().expect("an origin").origin();
+    let allowed = direct("", None).direct.expect("direct").access;
+    incoming.direct = Some(Box::new(ronda_processor::Direct { origin: again, access: allowed }));
+    stage.take_all(vec![incoming.clone(), incoming]);
+    assert_eq!((stage.shadow.partition.applied, stage.shadow.partition.cursor), (1, 3));
 }
 
 #[test]

@@ -333,6 +333,10 @@ impl PartitionStore for Refusing {
         }
         self.store.commit(commit).await
     }
+
+    async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
+        self.store.repartition(partitions).await
+    }
 }
 
 #[async_trait]

@@ -21,6 +21,8 @@ pub enum Code {
     Refused = 7,
     /// Embedded parts can't be split over several processes.
     Embedded = 8,
+    /// The queue's broker can't be reached, refuses us, or has queues that can't be used.
+    Queue = 9,
 }
 
 /// For `--help` and the documentation.
@@ -35,6 +37,7 @@ Exit codes:
   6    the server can't be reached
   7    the server refused the request
   8    embedded parts can't be split over several processes
+  9    the queue's broker can't be reached or refuses us, or its queues can't be used
   130  ended at once by a second signal";
 
 /// Why the program ends without having done what it was asked.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod exit;
 pub mod keys;
+pub mod queue;
 pub mod settings_command;
 pub mod split;
 pub mod text;
@@ -44,6 +45,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Processor => Err(split::refusal("processor")),
         Command::Notifier => Err(split::refusal("notifier")),
         Command::Keys(command) => keys::run(command).await,
+        Command::Queue(command) => Box::pin(queue::run(command)).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,
         Command::Schedulers(command) => client::schedulers(command).await,
         Command::Register(arguments) => client::register(*arguments).await,

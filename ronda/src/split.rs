@@ -8,9 +8,9 @@ pub fn refusal(service: &str) -> Failure {
     Failure::new(
         Code::Embedded,
         format!(
-            "the {service} can't run in a process of its own on embedded parts: queue and store are files in one directory, \
-             and one process owns it.\nRun 'ronda up': it runs ingest-gateway, processor and notifier together in one process. \
-             This release has no queue or store that several processes can share."
+            "the {service} can't run in a process of its own yet: queues can be shared through a broker (--queue nats://…, sqs://…, \
+             amqp://…), but the store can't: it is files in one directory, and one process owns it.\nRun 'ronda up': it runs \
+             ingest-gateway, processor and notifier together in one process."
         ),
     )
 }

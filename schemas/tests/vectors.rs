@@ -40,7 +40,8 @@ fn check(name: &str, expected: &Value, found: &Result<DirectCommand<'_>, Wrong>)
     let plain = read(plain.as_bytes(), &[]).expect(name).remove(0).expect(name);
     assert_eq!((&found.scheduler_id, &found.body), (&plain.scheduler_id, &plain.body), "{name}");
     let named = found.named.as_ref().map(|named| (named.source.as_str(), named.id.as_str()));
-    let event = event.as_ref().map(|event| (event["source"].as_str().expect("a source"), event["id"].as_str().expect("an id")));
+    let event =
+        event.as_ref().map(|event| (event["source"].as_str().expect("a source"), event["id"].as_str().expect("an id")));
     assert_eq!(named, event, "{name}");
 }
 

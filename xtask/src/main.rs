@@ -5,6 +5,7 @@ mod api;
 mod bench;
 mod deny;
 mod night;
+mod packages;
 mod report;
 mod rules;
 mod rust;
@@ -100,6 +101,7 @@ fn test(root: &Path, only: Option<String>) -> bool {
     report.step("format", || rust::format(root));
     report.step("architecture rules", || rules::check(root));
     report.step("lints", || rust::lints(root));
+    report.step("packages for the tests", || packages::install(root));
     report.step("tests", || rust::tests(root));
     report.step("licences, bans, sources", || deny::policy(root));
     report.step("advisories", || deny::advisories(root));

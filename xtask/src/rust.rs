@@ -35,20 +35,32 @@ pub(crate) fn format(root: &Path) -> anyhow::Result<Outcome> {
     Ok(if status.success() { Outcome::passed() } else { Outcome::failed("run 'cargo fmt --all'") })
 }
 
-/// Clippy over everything, warnings refused.
+/// What turns on the adapters to brokers, and the suite that their tests run.
+const BROKERS: [&str; 2] = ["--features", "ronda/brokers,ronda-queue/conformance"];
+
+/// Clippy over everything, as it is built by default and with the adapters to brokers; warnings refused.
 pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {
-    let arguments = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    let status = cargo(root).args(arguments).status()?;
-    Ok(if status.success() { Outcome::passed() } else { Outcome::failed("clippy has something to say, see above") })
+    let mut outcome = Outcome::default();
+    for (built, features) in [("by default", [].as_slice()), ("with the brokers", BROKERS.as_slice())] {
+        let mut clippy = cargo(root);
+        clippy.args(["clippy", "--workspace", "--all-targets", "--quiet"]).args(features);
+        if clippy.args(["--", "-D", "warnings"]).status()?.success() {
+            outcome.passed += 1;
+        } else {
+            outcome.failures.push(format!("clippy has something to say of what is built {built}, see above"));
+        }
+    }
+    Ok(outcome)
 }
 
 /// What a test prints, past its harness, when it could not do what it is for.
 const SKIPPED: &str = "!! SKIPPED ";
 
-/// All tests of the workspace, counted from what the harness and the tests print.
+/// All tests of the workspace, those on real brokers among them, counted from what the harness and the tests print.
 pub(crate) fn tests(root: &Path) -> anyhow::Result<Outcome> {
     let mut child = cargo(root)
         .args(["test", "--workspace", "--no-fail-fast"])
+        .args(BROKERS)
         .env("CARGO_TERM_COLOR", "never")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

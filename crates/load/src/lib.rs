@@ -2,12 +2,17 @@
 //!
 //! Requests are formatted into reused buffers and answers are read by hand, so that the figures speak of the server. Every
 //! acknowledged heartbeat is counted by scheduler: the ledger that a checker compares with what Ronda says afterwards.
+//!
+//! [`chaos`] breaks the parts of a pipeline one after another while load comes over HTTP and straight onto the queue; there every
+//! report has a run of its own, so that each can be looked up ([`runs`]).
 
 pub mod account;
 pub mod bare;
+pub mod chaos;
 pub mod compare;
 pub mod connection;
 pub mod ledger;
 pub mod load;
 pub mod pipeline;
 pub mod request;
+pub mod runs;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use ronda_load::chaos;
 use ronda_load::compare::{Settings, measure};
 use ronda_load::load::{Plan, register_all, run};
 use ronda_load::request::{Shape, Target};
@@ -47,6 +48,9 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Breaks one part after another of a Ronda that it starts itself while load goes on, and compares what was confirmed with what was
+    /// applied and told; fails when something is lost, doubled, or told wrongly.
+    Chaos(ChaosArguments),
     /// Sends load and prints what came of it as one line of JSON.
     Run(RunArguments),
 }
@@ -89,6 +93,46 @@ struct RunArguments {
     /// Worker threads of the generator.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+}
+
+#[derive(clap::Args)]
+struct ChaosArguments {
+    /// The binary: with the brokers' adapters, unless the queue is embedded.
+    #[arg(long)]
+    ronda: PathBuf,
+    /// A program that is a second gateway on the same queue.
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// embedded, nats, sqs or rabbitmq.
+    #[arg(long)]
+    queue: chaos::Kind,
+    /// So many rounds of each kind of trouble.
+    #[arg(long, default_value_t = 10)]
+    rounds: usize,
+    /// Only trouble with these: broker, gateway, up.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<chaos::Part>,
+    /// Only this trouble: kill, stall.
+    #[arg(long, value_delimiter = ',', default_value = "kill,stall")]
+    deeds: Vec<chaos::Deed>,
+    /// How long load goes on before each fault, and after it, in seconds.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Reports a second over HTTP.
+    #[arg(long, default_value_t = 5_000)]
+    rate: u64,
+    /// Messages a second straight onto the queue.
+    #[arg(long, default_value_t = 500)]
+    direct_rate: u64,
+    /// Lose frames on purpose when ronda is killed: the run then has to fail.
+    #[arg(long)]
+    lose: bool,
+    /// Where logs and ledgers go; by default they go with the run, when all was well.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Where the table goes, as Markdown.
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
 fn shape(text: &str) -> Result<Shape> {
@@ -138,6 +182,7 @@ async fn carry_out(command: Command) -> Result<()> {
             };
             compare(&settings).await
         }
+        Command::Chaos(arguments) => chaos(arguments).await,
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
         Command::Run(arguments) => run_and_print(arguments).await,
     }
@@ -151,6 +196,35 @@ async fn compare(settings: &Settings) -> Result<()> {
         println!("{verdict}  {}: {}  (limit: {})", figure.name, figure.figure, figure.limit);
     }
     anyhow::ensure!(figures.iter().all(|figure| figure.holds), "a limit is not kept");
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the table is this program's output")]
+async fn chaos(arguments: ChaosArguments) -> Result<()> {
+    let settings = chaos::Settings {
+        ronda: arguments.ronda,
+        gateway: arguments.gateway,
+        kind: arguments.queue,
+        rounds: arguments.rounds,
+        only: arguments.only,
+        deeds: arguments.deeds,
+        around: Duration::from_secs(arguments.seconds),
+        rate: arguments.rate,
+        direct_rate: arguments.direct_rate,
+        lose: arguments.lose,
+        folder: arguments.folder,
+    };
+    let outcome = chaos::run(&settings).await?;
+    let table = outcome.markdown();
+    if let Some(path) = &arguments.report {
+        std::fs::write(path, &table).with_context(|| format!("writing {}", path.display()))?;
+    }
+    println!("{table}");
+    for wrong in outcome.wrong() {
+        println!("!! {wrong}");
+    }
+    println!("{}", serde_json::to_string(&outcome)?);
+    anyhow::ensure!(outcome.holds(), "not everything was as it should be");
     Ok(())
 }
 

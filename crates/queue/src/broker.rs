@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::Queue;
 
+/// Longest [prefix](BrokerOptions::prefix): names of queues end at 80 bytes on SQS.
+const MAX_PREFIX_BYTES: usize = 40;
+
 /// One of the queues that Ronda keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -38,7 +41,8 @@ impl Role {
 /// How a backend is reached, and what shall be on it.
 #[derive(Clone)]
 pub struct BrokerOptions {
-    /// Address: `nats://…`, `tls://…`, `sqs://…`, `amqp://…` or `amqps://…`. It may have a password in it.
+    /// Address: `nats://…`, `tls://…`, `sqs://…`, `amqp://…` or `amqps://…`. It may have a password in it. Several servers of one NATS cluster
+    /// are divided by commas.
     pub url: String,
     /// What the names of all queues and streams begin with, so that several Rondas can share a broker.
     pub prefix: String,
@@ -94,13 +98,19 @@ impl BrokerOptions {
     /// The address without user, password and query: for logs and messages.
     #[must_use]
     pub fn place(&self) -> String {
-        let Ok(mut url) = url::Url::parse(&self.url) else { return String::from("(an address that can't be read)") };
-        // What can't have a password has none.
-        let _ = (url.set_username(""), url.set_password(None));
-        url.set_query(None);
-        url.set_fragment(None);
-        url.to_string()
+        let places: Option<Vec<_>> = self.url.split(',').map(place).collect();
+        places.map_or_else(|| String::from("(an address that can't be read)"), |places| places.join(","))
     }
+}
+
+/// One of the addresses without what may be secret.
+fn place(url: &str) -> Option<String> {
+    let mut url = url::Url::parse(url.trim()).ok()?;
+    // What can't have a password has none.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.to_string())
 }
 
 impl fmt::Debug for BrokerOptions {
@@ -166,18 +176,58 @@ pub async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueErr
     let scheme = options.url.split_once(':').map_or("", |(scheme, _)| scheme).to_owned();
     #[allow(clippy::match_single_binding, reason = "each adapter adds a line, if it is built in")]
     match scheme.as_str() {
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => crate::nats::connect(options).await,
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => Ok(Arc::new(crate::rabbitmq::RabbitBroker::connect(&options).await?)),
+        #[cfg(feature = "sqs")]
+        "sqs" => Ok(Arc::new(crate::sqs::SqsBroker::connect(&options).await?)),
         _ => Err(unknown(&scheme)),
     }
 }
 
-fn unknown(scheme: &str) -> QueueError {
-    let what = match scheme {
-        "nats" | "tls" | "sqs" | "amqp" | "amqps" => format!(
-            "this ronda was built without support for {scheme}:// queues: build it with '--features brokers', or use the service image"
-        ),
-        _ => format!("a queue's address begins with nats://, tls://, sqs://, amqp:// or amqps://, not with {scheme:?}"),
+/// What is wrong with an address or a setting, as far as that can be told without the broker: the option's name and what to say after it.
+#[must_use]
+pub fn mistakes(options: &BrokerOptions) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let (scheme, rest) = options.url.split_once(':').unwrap_or_default();
+    if let Some(what) = unusable(scheme) {
+        found.push(("url", what));
+    } else if !rest.starts_with("//") {
+        found.push(("url", format!("must go on with // after {scheme}:")));
+    } else if options.place().starts_with('(') {
+        found.push(("url", String::from("can't be read as an address")));
+    }
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if options.prefix.is_empty() || options.prefix.len() > MAX_PREFIX_BYTES || !options.prefix.bytes().all(is_plain) {
+        let what =
+            format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _", options.prefix);
+        found.push(("prefix", what));
+    }
+    found
+}
+
+/// Why addresses of this scheme can't be used; `None`: they can.
+fn unusable(scheme: &str) -> Option<String> {
+    let is_built = match scheme {
+        "nats" | "tls" => cfg!(feature = "nats"),
+        "sqs" => cfg!(feature = "sqs"),
+        "amqp" | "amqps" => cfg!(feature = "rabbitmq"),
+        _ => {
+            return Some(format!(
+                "must begin with nats://, tls://, sqs://, amqp:// or amqps://, and not with {scheme:?}"
+            ));
+        }
     };
-    QueueError::permanent(QueueErrorKind::InvalidOptions, what)
+    let what = format!(
+        "begins with {scheme}://, which this ronda was built without: build it with '--features brokers', or use the service image"
+    );
+    (!is_built).then_some(what)
+}
+
+fn unknown(scheme: &str) -> QueueError {
+    let what = unusable(scheme).unwrap_or_else(|| String::from("can't be used"));
+    QueueError::permanent(QueueErrorKind::InvalidOptions, format!("the queue's address {what}"))
 }
 
 #[cfg(test)]
@@ -189,6 +239,8 @@ mod tests {
         let options = BrokerOptions::new("amqp://ronda:s3cret@broker.example:5671/vhost?token=s3cret");
         assert_eq!(options.place(), "amqp://broker.example:5671/vhost");
         assert!(!format!("{options:?}").contains("s3cret"));
+        let cluster = BrokerOptions::new("nats://a:s3cret@one:4222,nats://a:s3cret@two:4222");
+        assert_eq!(cluster.place(), "nats://one:4222,nats://two:4222");
     }
 
     #[tokio::test]
@@ -197,5 +249,15 @@ mod tests {
         let error = refused("kafka://somewhere").await.err().unwrap();
         assert_eq!(error.kind, QueueErrorKind::InvalidOptions);
         assert!(error.message.contains("nats://") && error.message.contains("kafka"), "{error}");
+    }
+
+    #[test]
+    fn every_mistake_of_an_address_is_told_and_no_secret() {
+        let options = BrokerOptions { prefix: String::from("my.ronda"), ..BrokerOptions::new("kafka://a:s3cret@b") };
+        let told = mistakes(&options);
+        assert_eq!(told.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["url", "prefix"]);
+        assert!(!format!("{told:?}").contains("s3cret"));
+        let built = mistakes(&BrokerOptions::new("nats://broker:4222"));
+        assert_eq!(built.is_empty(), cfg!(feature = "nats"), "{built:?}");
     }
 }

@@ -9,10 +9,16 @@ mod broker;
 pub mod conformance;
 pub mod embedded;
 mod error;
+#[cfg(feature = "nats")]
+mod nats;
 mod port;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "sqs")]
+mod sqs;
 
-pub use broker::{Broker, BrokerOptions, Finding, Role, connect};
-pub use embedded::{EmbeddedOptions, EmbeddedQueue};
+pub use broker::{Broker, BrokerOptions, Finding, Role, connect, mistakes};
+pub use embedded::{EmbeddedBroker, EmbeddedOptions, EmbeddedQueue};
 pub use error::{QueueError, QueueErrorKind};
 pub use port::{
     Capabilities, Delivery, Depth, MAX_HEADER_BYTES, MAX_HEADERS, Origin, Partition, Position, Published, Queue,

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 
 /// Bounds of every `*_seconds` histogram: from 100 µs (an in-memory step) to 10 s (a stalled disk).
 const SECONDS_BUCKETS: [f64; 16] =
@@ -110,9 +111,11 @@ pub fn init(config: &TelemetryConfig) -> Result<MetricsHandle, TelemetryError> {
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::builder()
-        .parse(filter)
-        .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), reason: error.to_string() })
+    let refused = |reason: String| TelemetryError::Filter { filter: filter.to_owned(), reason };
+    let parsed = EnvFilter::builder().parse(filter).map_err(|error| refused(error.to_string()))?;
+    // The client of RabbitMQ logs messages that come back to it, with all that is in them.
+    let silent = "lapin::returned_messages=off".parse::<Directive>().map_err(|error| refused(error.to_string()))?;
+    Ok(parsed.add_directive(silent))
 }
 
 fn builder() -> PrometheusBuilder {

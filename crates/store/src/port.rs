@@ -72,6 +72,17 @@ pub trait PartitionStore: Send + Sync {
     /// Then, and after `Invalid` or `Full`, nothing was written. After `Unavailable` the commit may or may not be there; the same one may be
     /// tried again, or the partition acquired and loaded anew.
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError>;
+
+    /// Changes the number of partitions that the store is for, all at once. To be called when everything in the command queue is committed
+    /// and settled, and every derived event published; it can't tell.
+    ///
+    /// Each new partition has an epoch above all of before, so that no former owner writes any more; the greatest cursor, so that no row
+    /// looks as if it were ahead; the least watermark of those that had begun; and no gateways. What was counted is counted on in
+    /// partition 0. A store that is for this number already, or for none yet, stays as it is.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn repartition(&self, partitions: u32) -> Result<(), StoreError>;
 }
 
 /// Which part of a history to read: newest first; entries of one moment by kind (occurrence, run, silence) and then by run id.

@@ -5,10 +5,16 @@
 //! prints `!! SKIPPED <what>: <why>` to standard error, which `cargo xtask test` counts.
 #![allow(clippy::print_stderr, reason = "what is skipped is told past the test harness")]
 
+mod elasticmq;
 mod install;
 mod link;
+mod nats;
 mod process;
+mod rabbitmq;
 
+pub use elasticmq::ElasticMq;
 pub use install::{from_maven, from_pypi};
 pub use link::{Link, Mode};
+pub use nats::{Nats, NatsOptions};
 pub use process::{Server, free_port};
+pub use rabbitmq::RabbitMq;

@@ -137,6 +137,10 @@ impl PartitionStore for FaultyStore {
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError> {
         self.up()?.commit(commit).await
     }
+
+    async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
+        self.up()?.repartition(partitions).await
+    }
 }
 
 #[async_trait]

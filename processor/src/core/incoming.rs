@@ -4,9 +4,11 @@ use bytes::Bytes;
 use ronda_domain::id::TenantId;
 use ronda_domain::time::Timestamp;
 use ronda_queue::{Delivery, Origin};
-use ronda_schemas::direct::fingerprint_of;
+use ronda_schemas::direct::digest_of;
 use ronda_schemas::frame::Frame;
 use ronda_schemas::row::Scopes;
+
+use crate::dead_letter::REDRIVEN;
 
 /// A message of the command queue.
 #[derive(Clone, Debug)]
@@ -71,7 +73,16 @@ impl Incoming {
     /// By what it is known again, if it has an id.
     pub(super) fn fingerprint(&self) -> Option<u64> {
         let direct = self.direct.as_deref()?;
-        Some(fingerprint_of(&direct.origin.source, direct.id()?, &self.message))
+        let redriven = direct.origin.header(REDRIVEN).unwrap_or_default();
+        let parts = [
+            b"again".as_slice(),
+            direct.origin.source.as_bytes(),
+            direct.id()?.as_bytes(),
+            redriven.as_bytes(),
+            &self.message,
+        ];
+        let [fingerprint, _] = digest_of(&parts);
+        Some(fingerprint)
     }
 }
 

@@ -49,12 +49,13 @@ impl Told {
     }
 
     pub(super) fn to_rows(&self) -> Vec<ToldRow> {
-        let row = |(tenant, counts): (&Box<str>, &Counts)| ToldRow {
+        let tenants = self.tenants.iter();
+        let rows = tenants.map(|(tenant, counts)| ToldRow {
             tenant: tenant.clone(),
             errors: counts.errors,
             letters: counts.letters,
-        };
-        self.tenants.iter().map(row).collect()
+        });
+        rows.collect()
     }
 
     fn of(&mut self, tenant: &str) -> &mut Counts {

@@ -270,7 +270,10 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             messages: CLOCKLESS_MESSAGES.min(self.max_unsettled).saturating_sub(batch.count),
             bytes: CLOCKLESS_BYTES.saturating_sub(batch.bytes),
         };
-        while room.messages > 0 && room.bytes > 0 {
+        if room.messages == 0 || room.bytes == 0 {
+            return Ok(false);
+        }
+        loop {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(false),
@@ -281,7 +284,6 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
                 _ = pause(BEAT, &self.cancel) => self.beat(),
             }
         }
-        Ok(false)
     }
 
     /// Makes a step durable and known.

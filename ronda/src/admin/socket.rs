@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use ronda_domain::time::Timestamp;
-use ronda_queue::EmbeddedQueue;
+use ronda_queue::{Queue, Role};
 use ronda_runtime::{CancellationToken, Clock};
 use ronda_store::port::Store;
 use serde::Serialize;
@@ -19,14 +19,17 @@ use serde_json::json;
 use tokio::net::UnixListener;
 
 use crate::client::{Client, Method};
-use crate::dead_letters::{self, Newest};
+use crate::dead_letters::{self, Queues};
 use crate::exit::{Code, Failure};
-use crate::keys::{self, Operation};
+use crate::keys;
+use crate::queue::lag;
 
 /// What can be asked: the path of its operation.
 pub const KEYS: &str = "keys";
 /// See [`KEYS`].
 pub const DEAD_LETTERS: &str = "dead-letters";
+/// See [`KEYS`].
+pub const QUEUE_LAG: &str = "queue-lag";
 
 /// Where the socket of a data directory is.
 #[must_use]
@@ -52,11 +55,28 @@ pub fn bind(data: &Path) -> std::io::Result<UnixListener> {
 #[derive(Clone)]
 pub struct Owned {
     /// Rows, with the keys.
-    pub store: Arc<dyn Store>,
-    /// What could not be read.
-    pub dead_letters: Arc<EmbeddedQueue>,
+    store: Arc<dyn Store>,
+    commands: Arc<dyn Queue>,
+    events: Arc<dyn Queue>,
+    dead_letters: Arc<dyn Queue>,
     /// The time for what is made.
-    pub clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
+    /// Held while dead letters are looked at or taken out: one at a time reads an acknowledging broker.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Owned {
+    /// The parts of this process.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        commands: Arc<dyn Queue>,
+        events: Arc<dyn Queue>,
+        dead_letters: Arc<dyn Queue>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { store, commands, events, dead_letters, clock, reading: Arc::default() }
+    }
 }
 
 /// Serves until cancelled, then removes the socket.
@@ -71,20 +91,30 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route(&format!("/{KEYS}"), post(manage_keys))
-        .route(&format!("/{DEAD_LETTERS}"), post(list_dead_letters))
+        .route(&format!("/{DEAD_LETTERS}"), post(handle_dead_letters))
+        .route(&format!("/{QUEUE_LAG}"), post(tell_lag))
         .with_state(owned);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     let _ = std::fs::remove_file(path(&data));
     served
 }
 
-async fn manage_keys(State(owned): State<Owned>, Json(operation): Json<Operation>) -> Response {
+async fn manage_keys(State(owned): State<Owned>, Json(operation): Json<keys::Operation>) -> Response {
     let now = Timestamp::from_millis(owned.clock.wall_millis());
     answered(keys::perform(&*owned.store, operation, now).await)
 }
 
-async fn list_dead_letters(State(owned): State<Owned>, Json(newest): Json<Newest>) -> Response {
-    answered(dead_letters::list(&*owned.dead_letters, newest).await)
+async fn handle_dead_letters(State(owned): State<Owned>, Json(operation): Json<dead_letters::Operation>) -> Response {
+    let _alone = owned.reading.lock().await;
+    let queues = Queues { dead_letters: &*owned.dead_letters, commands: Some(&*owned.commands) };
+    answered(dead_letters::perform(queues, operation).await)
+}
+
+async fn tell_lag(State(owned): State<Owned>) -> Response {
+    let queues =
+        [(Role::Commands, &*owned.commands), (Role::Events, &*owned.events), (Role::DeadLetters, &*owned.dead_letters)];
+    let now = Timestamp::from_millis(owned.clock.wall_millis());
+    answered(lag::look(&queues, Some((&*owned.store, now))).await)
 }
 
 fn answered(done: Result<impl Serialize, String>) -> Response {
@@ -92,6 +122,11 @@ fn answered(done: Result<impl Serialize, String>) -> Response {
         Ok(answer) => Json(answer).into_response(),
         Err(what) => (StatusCode::BAD_REQUEST, Json(json!({"title": "Not done", "detail": what}))).into_response(),
     }
+}
+
+/// Whether a process owns the data directory and listens.
+pub async fn is_alive(data: &Path) -> bool {
+    tokio::net::UnixStream::connect(path(data)).await.is_ok()
 }
 
 /// Asks the process that owns a data directory; none when there is none.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value as Toml};
 
+use super::boards;
 use super::mistake::{Mistake, Mistakes, Origin, nearest};
 use super::table::{Given, SECTIONS, SETTINGS, Setting, Settings};
-use super::{Board, boards};
 
 /// Environment variables that are not settings: they belong to commands.
 const COMMAND_VARIABLES: [&str; 3] = ["RONDA_CONFIG", "RONDA_URL", "RONDA_API_KEY"];
@@ -57,9 +57,10 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
 }
 
-struct Loading {
-    settings: Settings,
-    origins: BTreeMap<String, Origin>,
+/// What was read so far.
+pub(super) struct Loading {
+    pub(super) settings: Settings,
+    pub(super) origins: BTreeMap<String, Origin>,
     mistakes: Vec<Mistake>,
 }
 
@@ -92,11 +93,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
 }
 
 fn find(section: &str, key: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.section == section && setting.key == key)
+    let former = |setting: &&Setting| setting.formerly.and_then(|name| name.split_once('.')) == Some((section, key));
+    let own = |setting: &&Setting| setting.section == section && setting.key == key;
+    SETTINGS.iter().find(own).or_else(|| SETTINGS.iter().find(former))
 }
 
 impl Loading {
-    fn add(&mut self, origin: &Origin, key: impl Into<String>, what: impl Into<String>) {
+    pub(super) fn add(&mut self, origin: &Origin, key: impl Into<String>, what: impl Into<String>) {
         self.mistakes.push(Mistake { origin: origin.clone(), key: key.into(), what: what.into() });
     }
 
@@ -142,6 +145,11 @@ impl Loading {
             };
             for (key, value) in keys {
                 match find(section, key) {
+                    Some(setting) if setting.key != *key && self.origins.contains_key(&setting.name()) => {
+                        let what =
+                            format!("is the former name of {}, which is given, too: keep that one", setting.name());
+                        self.add(origin, format!("{section}.{key}"), what);
+                    }
                     Some(setting) => self.set(setting, Given::Toml(value), origin),
                     None => self.add(origin, format!("{section}.{key}"), unknown_key(section, key)),
                 }
@@ -150,17 +158,19 @@ impl Loading {
     }
 
     fn read_environment(&mut self, environment: &[(String, String)]) {
-        // The alias first, so that Ronda's own name wins when both are set.
+        // Ronda's own name last, so that it wins when several are set.
         for setting in SETTINGS {
-            for name in setting.alias.map(str::to_owned).into_iter().chain([setting.environment()]) {
+            let others = setting.former_environment().into_iter().chain(setting.alias.map(str::to_owned));
+            for name in others.chain([setting.environment()]) {
                 if let Some((_, value)) = environment.iter().find(|(given, _)| *given == name) {
                     self.set(setting, Given::Text(value), &Origin::Environment(name));
                 }
             }
         }
         let known: Vec<String> = SETTINGS.iter().map(Setting::environment).collect();
+        let former: Vec<String> = SETTINGS.iter().filter_map(Setting::former_environment).collect();
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-            let expected = known.contains(name) || COMMAND_VARIABLES.contains(&name.as_str());
+            let expected = known.contains(name) || former.contains(name) || COMMAND_VARIABLES.contains(&name.as_str());
             if expected || is_service_link(name, value, environment) {
                 continue;
             }
@@ -172,74 +182,6 @@ impl Loading {
                 None => String::from("is not a setting; docs/configuration.md lists them all"),
             };
             self.add(&Origin::Environment(name.clone()), "", what);
-        }
-    }
-
-    /// What only shows when all values are known.
-    fn check_whole(&mut self) {
-        let origin = |loading: &Self, name: &str| loading.origins.get(name).cloned().unwrap_or(Origin::Default);
-        if !self.settings.storage.partitions.is_power_of_two() {
-            let partitions = self.settings.storage.partitions;
-            let from = origin(self, "storage.partitions");
-            self.add(
-                &from,
-                "storage.partitions",
-                format!("is {partitions}, but must be a power of two: 1, 2, 4, 8, …"),
-            );
-        }
-        let server = &self.settings.server;
-        if server.listen == server.admin_listen && server.listen.port() != 0 {
-            let (address, from) = (server.listen, origin(self, "server.admin_listen"));
-            let what = format!("is {address}, the same as server.listen; give each a port of its own");
-            self.add(&from, "server.admin_listen", what);
-        }
-        if let Err(error) = ronda_runtime::telemetry::check_filter(&self.settings.telemetry.log_filter) {
-            let from = origin(self, "telemetry.log_filter");
-            self.add(&from, "telemetry.log_filter", error.to_string());
-        }
-        if let Err(what) = boards::check_zone(&self.settings.notifier.timezone) {
-            let from = origin(self, "notifier.timezone");
-            self.add(&from, "notifier.timezone", what);
-        }
-        let slack = &self.settings.slack;
-        if url::Url::parse(&slack.api_url).ok().is_none_or(|url| !matches!(url.scheme(), "http" | "https")) {
-            let (what, from) = (
-                format!("is {:?}, but must be an http or https address", slack.api_url),
-                origin(self, "slack.api_url"),
-            );
-            self.add(&from, "slack.api_url", what);
-        }
-        self.check_channels();
-        if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
-            self.settings.boards.push(Board::default());
-        }
-    }
-
-    /// A token without a channel, and a channel without a token: in both cases nobody would be told anything in Slack.
-    fn check_channels(&mut self) {
-        let (slack, boards) = (&self.settings.slack, &self.settings.boards);
-        let mut channels = vec![(String::from("slack.channel"), "slack.channel", slack.channel.as_str())];
-        channels.extend(
-            (0..).zip(boards).map(|(at, board): (usize, &Board)| {
-                (format!("boards[{at}].channel"), "boards", board.channel.as_str())
-            }),
-        );
-        let has_token = !slack.bot_token.is_empty();
-        if has_token {
-            if channels.iter().all(|(_, _, channel)| channel.is_empty()) {
-                let from = self.origins.get("slack.bot_token").cloned().unwrap_or(Origin::Default);
-                let what = "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)";
-                self.add(&from, "slack.channel", what);
-            }
-            return;
-        }
-        let admin = self.settings.notifier.admin_channel.as_str();
-        channels.push((String::from("notifier.admin_channel"), "notifier.admin_channel", admin));
-        if let Some((key, origin, _)) = channels.iter().find(|(_, _, channel)| !channel.is_empty()) {
-            let from = self.origins.get(*origin).cloned().unwrap_or(Origin::Default);
-            let what =
-                format!("is missing while {key} is set, so nothing would go to Slack; give it (SLACK_BOT_TOKEN)");
-            self.add(&from, "slack.bot_token", what);
         }
     }
 }

@@ -50,13 +50,14 @@ pub fn documentation() -> String {
                 Some((least, most)) => format!("{}, {least} to {most}", setting.kind),
                 None => setting.kind.to_owned(),
             };
+            let former = setting.formerly.map(|name| format!(" (Formerly `{name}`.)")).unwrap_or_default();
             let environment = match setting.alias {
                 Some(alias) => format!("`{}` or `{alias}`", setting.environment()),
                 None => format!("`{}`", setting.environment()),
             };
             let _ = writeln!(
                 out,
-                "| `{}` | {kind} | `{}` | {environment} | {} |",
+                "| `{}` | {kind} | `{}` | {environment} | {}{former} |",
                 setting.key,
                 setting.get(&defaults),
                 setting.explanation()

@@ -9,7 +9,7 @@ use ronda_runtime::telemetry::LogFormat;
 use toml::Value as Toml;
 
 use super::boards::Board;
-use super::value::Value;
+use super::value::{DirectAccess, QueueUrl, Value};
 
 /// Something given for a setting.
 #[derive(Clone, Copy)]
@@ -32,6 +32,8 @@ pub struct Setting {
     pub bounds: Option<(i128, i128)>,
     /// Further environment variable, besides `RONDA_<SECTION>_<KEY>`.
     pub alias: Option<&'static str>,
+    /// What it was called in earlier releases, as `section.key`: still understood.
+    pub formerly: Option<&'static str>,
     /// Explanation.
     pub doc: &'static str,
     set: fn(&mut Settings, Given<'_>) -> Result<(), String>,
@@ -48,7 +50,13 @@ impl Setting {
     /// The environment variable that sets it.
     #[must_use]
     pub fn environment(&self) -> String {
-        format!("RONDA_{}_{}", self.section, self.key).to_ascii_uppercase()
+        variable(self.section, self.key)
+    }
+
+    /// The environment variable that set it in earlier releases.
+    #[must_use]
+    pub fn former_environment(&self) -> Option<String> {
+        self.formerly.and_then(|name| name.split_once('.')).map(|(section, key)| variable(section, key))
     }
 
     /// The explanation as one line.
@@ -70,6 +78,10 @@ impl Setting {
     pub fn get(&self, settings: &Settings) -> Toml {
         (self.get)(settings)
     }
+}
+
+fn variable(section: &str, key: &str) -> String {
+    format!("RONDA_{section}_{key}").to_ascii_uppercase()
 }
 
 fn read<V: Value>(given: Given<'_>, bounds: Option<(i128, i128)>) -> Result<V, String> {
@@ -108,7 +120,8 @@ macro_rules! settings {
         $(#[doc = $section_doc:literal])+
         $section:ident: $Section:ident {$(
             $(#[doc = $doc:literal])+
-            $key:ident: $type:ty = $default:expr $(, from $least:literal to $most:literal)? $(, also $alias:literal)?;
+            $key:ident: $type:ty = $default:expr $(, from $least:literal to $most:literal)? $(, also $alias:literal)?
+            $(, formerly $formerly:literal)?;
         )+}
     )+) => {
         /// All settings of one process.
@@ -144,6 +157,7 @@ macro_rules! settings {
                 kind: <$type as Value>::KIND,
                 bounds: bounds!($($least, $most)?),
                 alias: alias!($($alias)?),
+                formerly: alias!($($formerly)?),
                 doc: concat!($($doc),+),
                 set: |settings, given| {
                     settings.$section.$key = read(given, bounds!($($least, $most)?))?;
@@ -194,16 +208,40 @@ settings! {
 
     /// Where the data lies.
     storage: Storage {
-        /// Directory of the queues, the store and the admin socket. Made if it is not there; one process at a time owns it.
+        /// Directory of the store, the admin socket and the embedded queues. Made if it is not there; one process at a time owns it.
         data: PathBuf = PathBuf::from("ronda-data");
-        /// Partitions of the command queue, a power of two. Fixed when the data directory is made.
+        /// Partitions of the command queue, a power of two. Fixed when queue and store are made; `ronda queue repartition` changes it.
         partitions: u32 = 4, from 1 to 1_024;
-        /// Most bytes that the command queue may have on disk. Writes are answered 503 beyond it.
-        queue_max_bytes: u64 = 4_294_967_296, from 67_108_864 to 274_877_906_944;
         /// Memory for what is read from the store, in bytes.
         store_cache_bytes: u64 = 8_388_608, from 1_048_576 to 68_719_476_736;
         /// Commits are refused while the disk has less room than this, in bytes.
         min_free_bytes: u64 = 268_435_456, from 0 to 1_099_511_627_776;
+    }
+
+    /// The queues between the three services: files of their own, or a broker.
+    queue: QueueSettings {
+        /// Where they are: `embedded:` (in the data directory), `nats://HOST:4222` (`tls://` with TLS), `sqs://…`, `amqp://HOST:5672/VHOST` (`amqps://` with TLS); see docs/queues.md. A password in it is never shown.
+        url: QueueUrl = QueueUrl::default();
+        /// What the names of all queues, streams and exchanges on a broker begin with. Rondas that share a broker need one each.
+        prefix: String = String::from("ronda");
+        /// Partitions of the queue of derived events. Fixed when it is made.
+        event_partitions: u32 = 4, from 1 to 64;
+        /// Most bytes of commands that are not processed yet, over all partitions. Writes are answered 503 beyond it, on queues that refuse what is too much.
+        max_bytes: u64 = 4_294_967_296, from 67_108_864 to 274_877_906_944, formerly "storage.queue_max_bytes";
+        /// Copies that a broker which replicates keeps of each message. Fixed when the queues are made.
+        replicas: u32 = 1, from 1 to 5;
+        /// File with the credentials for the broker, in its own format (NATS: `.creds`, or an nkey seed); empty: what the address says.
+        credentials_file: Option<PathBuf> = None;
+        /// Certificates to trust beside the system's, PEM.
+        ca_file: Option<PathBuf> = None;
+        /// This process's own certificate towards the broker, PEM; goes with `client_key_file`.
+        client_certificate_file: Option<PathBuf> = None;
+        /// The key of that certificate, PEM.
+        client_key_file: Option<PathBuf> = None;
+        /// What lets a message in that is published straight onto the broker: `broker` (its own permissions; the tenant is the one in the subject or routing key, or `direct_tenant`), or `api_key` (a key of Ronda's in the header or attribute `x-api-key`).
+        direct_access: DirectAccess = DirectAccess::Broker;
+        /// Tenant of direct messages on brokers whose messages name none; empty: there such messages are dead letters.
+        direct_tenant: String = String::new();
     }
 
     /// How messages are applied.

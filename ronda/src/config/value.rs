@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ronda_queue::BrokerOptions;
 use ronda_runtime::Secret;
 use ronda_runtime::telemetry::LogFormat;
 use toml::Value as Toml;
@@ -114,6 +115,18 @@ impl Value for PathBuf {
     }
 }
 
+impl Value for Option<PathBuf> {
+    const KIND: &'static str = "path";
+
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        Ok(Some(String::from_toml(value)?).filter(|path| !path.is_empty()).map(PathBuf::from))
+    }
+
+    fn to_toml(&self) -> Toml {
+        self.as_ref().map_or_else(|| Toml::String(String::new()), Value::to_toml)
+    }
+}
+
 impl Value for SocketAddr {
     const KIND: &'static str = "address";
 
@@ -150,6 +163,76 @@ impl Value for Secret {
 
     fn to_toml(&self) -> Toml {
         Toml::String(if self.is_empty() { String::new() } else { self.to_string() })
+    }
+}
+
+/// Address of the queues. It may have a password in it.
+#[derive(Clone, Debug)]
+pub struct QueueUrl(Secret);
+
+impl QueueUrl {
+    /// The whole of it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// Without user, password and query: for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        BrokerOptions::new(self.expose()).place()
+    }
+
+    /// Whether the queues are files in the data directory.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.expose().starts_with("embedded:")
+    }
+}
+
+impl Default for QueueUrl {
+    fn default() -> Self {
+        Self(Secret::new("embedded:"))
+    }
+}
+
+impl Value for QueueUrl {
+    const KIND: &'static str = "address";
+
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        Secret::from_toml(value).map(Self)
+    }
+
+    fn to_toml(&self) -> Toml {
+        Toml::String(self.place())
+    }
+}
+
+/// What lets in a message that somebody publishes straight onto the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectAccess {
+    /// The broker's own permissions.
+    Broker,
+    /// An API key in the message's headers.
+    ApiKey,
+}
+
+impl Value for DirectAccess {
+    const KIND: &'static str = "\"broker\" or \"api_key\"";
+
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        match value.as_str() {
+            Some("broker") => Ok(Self::Broker),
+            Some("api_key") => Ok(Self::ApiKey),
+            _ => Err(format!("is {value}, but must be \"broker\" or \"api_key\"")),
+        }
+    }
+
+    fn to_toml(&self) -> Toml {
+        Toml::String(String::from(match self {
+            Self::Broker => "broker",
+            Self::ApiKey => "api_key",
+        }))
     }
 }
 

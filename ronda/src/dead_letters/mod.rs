@@ -1,67 +1,160 @@
-//! `dead-letters list`: see [`admin`](crate::admin) for who reads them.
+//! `dead-letters list|show|redrive|discard`: see [`admin`](crate::admin) for who carries them out.
 
-mod list;
+mod letter;
+mod operation;
+mod reading;
 
-pub use list::{Letter, Listing, Newest, list};
+pub use letter::{Letter, Whole};
+pub use operation::{Answer, Listing, Operation, Queues, perform};
+
+use ronda_queue::{Broker, QueueError, Role};
 
 use crate::admin::{self, Reached, socket};
-use crate::cli::DeadLettersCommand;
+use crate::cli::{DeadLettersCommand, QueuePlace};
 use crate::exit::{Code, Failure};
-use crate::settings_command::load;
-use crate::text::columns;
+use crate::queue::place;
+use crate::text::{columns, printable};
 use crate::up::parts;
 
-/// Lists them.
+/// Does one.
 ///
 /// # Errors
-/// Why neither the running process nor the queue could be asked, or what is damaged.
+/// What is wrong with it, why neither the running process nor the queue could be asked, or what is damaged.
 pub async fn run(command: DeadLettersCommand) -> Result<String, Failure> {
-    let DeadLettersCommand::List { limit, json, place } = command;
-    let settings = load(&place, Vec::new())?.settings;
-    let data = &settings.storage.data;
-    let newest = Newest { limit };
-    let open = || {
-        if !parts::dead_letters_directory(&settings).is_dir() {
-            return Err(admin::no_data(data));
-        }
-        parts::open_dead_letters(&settings)
-    };
-    let listing: Listing = match admin::reach(data, socket::DEAD_LETTERS, &newest, open).await? {
-        Reached::Running(listing) => listing,
-        Reached::Opened(queue) => {
-            let listing = list(&queue, newest).await.map_err(|what| Failure::new(Code::Data, what));
-            queue.close().await;
-            listing?
-        }
-    };
+    let (operation, json, place) = operation(command);
+    let answer = carry_out(&place, operation).await?;
     if json {
-        let value = serde_json::to_value(&listing).map_err(|error| Failure::other(error.to_string()))?;
+        let mut value = serde_json::to_value(&answer).map_err(|error| Failure::other(error.to_string()))?;
+        if let Some(object) = value.as_object_mut() {
+            object.remove("answer");
+        }
         return Ok(format!("{value:#}\n"));
     }
-    Ok(told(&listing))
+    Ok(told(&answer))
 }
 
-fn told(listing: &Listing) -> String {
+fn operation(command: DeadLettersCommand) -> (Operation, bool, QueuePlace) {
+    match command {
+        DeadLettersCommand::List { limit, json, place } => (Operation::List { limit }, json, place),
+        DeadLettersCommand::Show { id, json, place } => (Operation::Show { id }, json, place),
+        DeadLettersCommand::Redrive { id, all: _, json, place } => (Operation::Redrive { id }, json, place),
+        DeadLettersCommand::Discard { id, through, all: _, json, place } => {
+            let and_older = through.is_some();
+            (Operation::Discard { id: id.or(through), and_older }, json, place)
+        }
+    }
+}
+
+async fn carry_out(place: &QueuePlace, operation: Operation) -> Result<Answer, Failure> {
+    let settings = place::load(place)?.settings;
+    // Only what is put back needs the queue of commands, which takes long to open when much waits in it.
+    let roles: &[Role] = match operation {
+        Operation::Redrive { .. } => &[Role::DeadLetters, Role::Commands],
+        _ => &[Role::DeadLetters],
+    };
+    let open = || place::open(&settings, roles);
+    match admin::reach(&settings.storage.data, socket::DEAD_LETTERS, &operation, open).await? {
+        Reached::Running(answer) => Ok(answer),
+        Reached::Opened(opened) => {
+            let broker = opened.broker().await?;
+            let done = on_broker(&*broker, roles, operation).await;
+            broker.close().await;
+            match done {
+                Ok(answer) => answer.map_err(|what| Failure::new(Code::Refused, what)),
+                Err(error) => Err(parts::queue_failure(&settings, &error)),
+            }
+        }
+    }
+}
+
+async fn on_broker(
+    broker: &dyn Broker,
+    roles: &[Role],
+    operation: Operation,
+) -> Result<Result<Answer, String>, QueueError> {
+    let dead_letters = broker.queue(Role::DeadLetters).await?;
+    let commands = match roles.contains(&Role::Commands) {
+        true => Some(broker.queue(Role::Commands).await?),
+        false => None,
+    };
+    let queues = Queues { dead_letters: &*dead_letters, commands: commands.as_deref() };
+    Ok(perform(queues, operation).await)
+}
+
+fn told(answer: &Answer) -> String {
+    match answer {
+        Answer::Listed(listing) => listed(listing),
+        Answer::Shown(whole) => shown(whole),
+        Answer::Redriven { ids, left } => {
+            let left = match left {
+                0 => String::new(),
+                left => format!(" {left} can't be put back: 'show' and 'redrive' with an id say why."),
+            };
+            format!("{} put back onto the queue of commands.{left}\n", counted(ids.len()))
+        }
+        Answer::Discarded { ids } => format!("{} thrown away.\n", counted(ids.len())),
+    }
+}
+
+fn counted(letters: usize) -> String {
+    match letters {
+        0 => String::from("No dead letter was"),
+        1 => String::from("1 dead letter was"),
+        letters => format!("{letters} dead letters were"),
+    }
+}
+
+fn listed(listing: &Listing) -> String {
     if listing.items.is_empty() {
         return String::from("There are no dead letters.\n");
     }
-    let head = ["TIME", "PARTITION", "OFFSET", "REASON", "BYTES"];
+    let head = ["ID", "TIME", "PARTITION", "OFFSET", "REASON", "BYTES", "SOURCE"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| String::from("-"));
     rows.extend(listing.items.iter().map(|letter| {
         vec![
-            letter.at.map_or_else(|| String::from("-"), |at| ronda_schemas::api::time::format_rfc3339(at.0)),
-            letter.partition.map_or_else(|| String::from("-"), |partition| partition.to_string()),
-            letter.offset.map_or_else(|| String::from("-"), |offset| offset.to_string()),
+            letter.id.clone(),
+            or_none(letter.at.map(|at| ronda_schemas::api::time::format_rfc3339(at.0))),
+            or_none(letter.partition.map(|partition| partition.to_string())),
+            or_none(letter.offset.map(|offset| offset.to_string())),
             letter.reason.clone(),
             letter.message_bytes.to_string(),
+            letter.source.clone().unwrap_or_else(|| String::from("a gateway")),
         ]
     }));
     let mut text = columns(&rows);
-    let older = listing.total.saturating_sub(listing.items.len() as u64);
-    if older > 0 {
-        text.push_str(&format!("… and {older} older ones (--limit)\n"));
+    let others = listing.total.saturating_sub(listing.items.len() as u64);
+    if others > 0 {
+        let (age, why) = match listing.is_oldest_first {
+            true => ("newer", "--limit; this broker hands out its oldest only"),
+            false => ("older", "--limit"),
+        };
+        text.push_str(&format!("… and {others} {age} ones ({why})\n"));
     }
     text
+}
+
+fn shown(whole: &Whole) -> String {
+    let letter = &whole.letter;
+    let mut rows = vec![vec![String::from("id"), letter.id.clone()]];
+    let mut add = |name: &str, value: Option<String>| rows.extend(value.map(|value| vec![name.to_owned(), value]));
+    add("time", letter.at.map(|at| ronda_schemas::api::time::format_rfc3339(at.0)));
+    add("partition", letter.partition.map(|partition| partition.to_string()));
+    add("offset", letter.offset.map(|offset| offset.to_string()));
+    add("reason", Some(letter.reason.clone()));
+    add("detail", Some(whole.detail.clone()));
+    add("source", Some(letter.source.clone().unwrap_or_else(|| String::from("a gateway, in a frame"))));
+    let commands: Vec<String> = letter.commands.iter().map(ToString::to_string).collect();
+    add("commands", Some(commands.join(", ")).filter(|commands| !commands.is_empty()));
+    for (name, value) in &whole.headers {
+        add("header", Some(format!("{name}: {value}")));
+    }
+    let part = if whole.is_whole { "all of it" } else { "its beginning" };
+    let form = if whole.hex.is_some() { ", in hexadecimal" } else { "" };
+    add("message", Some(format!("{} bytes; {part}{form}:", letter.message_bytes)));
+    let message = whole.text.as_deref().or(whole.hex.as_deref()).unwrap_or_default();
+    let message: Vec<String> = message.lines().map(printable).collect();
+    format!("{}\n{}\n", columns(&rows), message.join("\n"))
 }
 
 #[cfg(test)]
@@ -71,23 +164,41 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_letter_is_one_line_and_what_is_left_out_is_counted() {
-        let letter = Letter {
+    fn letter() -> Letter {
+        Letter {
+            id: String::from("0123456789abcdef"),
             at: Some(Time(Timestamp::from_seconds(0))),
             partition: Some(3),
             offset: Some(17),
             commands: Vec::new(),
             reason: String::from("not_a_frame"),
+            source: None,
             message_bytes: 9,
-        };
-        let listing = Listing { items: vec![letter], total: 3 };
+        }
+    }
+
+    #[test]
+    fn a_letter_is_one_line_and_what_is_left_out_is_counted() {
+        let listing = Listing { items: vec![letter()], total: 3, is_oldest_first: false };
         assert_eq!(
-            told(&listing),
-            "TIME                      PARTITION  OFFSET  REASON       BYTES\n\
-             1970-01-01T00:00:00.000Z  3          17      not_a_frame  9\n\
+            listed(&listing),
+            "ID                TIME                      PARTITION  OFFSET  REASON       BYTES  SOURCE\n\
+             0123456789abcdef  1970-01-01T00:00:00.000Z  3          17      not_a_frame  9      a gateway\n\
              … and 2 older ones (--limit)\n"
         );
-        assert_eq!(told(&Listing { items: Vec::new(), total: 0 }), "There are no dead letters.\n");
+        let empty = Listing { items: Vec::new(), total: 0, is_oldest_first: false };
+        assert_eq!(listed(&empty), "There are no dead letters.\n");
+    }
+
+    #[test]
+    fn a_letter_is_shown_with_its_message_last() {
+        let (letter, detail) = (letter(), String::from("the header is cut short"));
+        let headers = vec![(String::from("x-api-key"), String::from("***"))];
+        let whole = Whole { letter, detail, headers, text: Some(String::from("hello")), hex: None, is_whole: true };
+        let text = shown(&whole);
+        assert!(
+            text.contains("header     x-api-key: ***\n") && text.ends_with("9 bytes; all of it:\n\nhello\n"),
+            "{text}"
+        );
     }
 }

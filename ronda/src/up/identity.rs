@@ -4,6 +4,8 @@
 //! what is reported then is answered 202 and never read. So the store and the queues carry the same identity, a file `identity` in each
 //! of their directories, and a start with parts that do not match is refused before anything listens.
 //!
+//! A store whose queues are on a broker has that one's address and prefix as its identity instead, and a start with others is refused, too.
+//!
 //! Identities are written store first and commands last, once all are known to belong together. So a queue of commands that has one
 //! was started beside a store and a queue of events that had it, too. Directories of releases that knew no identities get theirs on the
 //! next start, if the cursors fit.
@@ -13,15 +15,19 @@ use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use ronda_queue::Queue;
 use ronda_store::port::{KeyStore, SchedulerReads};
 
-use super::parts::Parts;
+use super::broker;
+use super::parts::{Backend, Parts};
 use crate::exit::{Code, Failure, chain};
 
 const NAME: &str = "identity";
 const ADVICE: &str = "What is reported now could be lost, so nothing was started. Queue and store belong together: put back the whole data \
      directory as it was copied; without a copy, start with this directory moved away, and register again";
+
+const ADVICE_ON_BROKERS: &str = "The store remembers how far these queues were read, so nothing was started";
+/// What the identity of a store begins with whose queues are on a broker.
+const ON_BROKER: &str = "broker ";
 
 /// The parts of a data directory that belong together.
 struct Places {
@@ -49,7 +55,8 @@ pub fn look(data: &Path) -> Result<(), Failure> {
             place.display()
         )))
     };
-    if read(&places.store)?.is_some() && !places.commands.exists() {
+    let store = read(&places.store)?;
+    if store.is_some_and(|identity| !identity.starts_with(ON_BROKER)) && !places.commands.exists() {
         return gone("the queue", &places.commands, "the store");
     }
     if read(&places.commands)?.is_some() && !places.store.exists() {
@@ -58,14 +65,35 @@ pub fn look(data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The broker and prefix whose queues the store of a data directory belongs to, if they are on one.
+///
+/// # Errors
+/// When the file can't be read.
+pub fn broker_of(data: &Path) -> Result<Option<String>, Failure> {
+    let identity = read(&Places::of(data).store)?;
+    Ok(identity.and_then(|identity| identity.strip_prefix(ON_BROKER).map(str::to_owned)))
+}
+
 /// Checks parts that are open, and gives them an identity where they have none yet.
 ///
 /// # Errors
 /// Which parts do not belong together, how that shows, and what to do.
 pub(super) async fn check(parts: &Parts, data: &Path) -> Result<(), Failure> {
     let places = Places::of(data);
+    match &parts.backend {
+        Backend::Embedded(_) => check_embedded(parts, &places).await,
+        Backend::Broker(_, name) => check_on_broker(parts, &places, name).await,
+    }
+}
+
+async fn check_embedded(parts: &Parts, places: &Places) -> Result<(), Failure> {
     let (store, events, commands) = (read(&places.store)?, read(&places.events)?, read(&places.commands)?);
-    let is_used = cursors_fit(parts, &places).await?;
+    if let Some(name) = store.as_ref().and_then(|identity| identity.strip_prefix(ON_BROKER)) {
+        let what =
+            format!("{} belongs to the queues on {name}: name them again (queue.url, --queue)", places.store.display());
+        return Err(Failure::new(Code::Data, format!("{what}. {ADVICE_ON_BROKERS}.")));
+    }
+    let is_used = cursors_fit(parts, places).await?;
     let known = [(&commands, &places.commands), (&store, &places.store), (&events, &places.events)];
     let first = known.iter().find_map(|(identity, place)| Some(((*identity).clone()?, *place)));
     for (identity, place) in known {
@@ -92,35 +120,120 @@ pub(super) async fn check(parts: &Parts, data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn check_on_broker(parts: &Parts, places: &Places, name: &broker::Name) -> Result<(), Failure> {
+    let store = places.store.display();
+    let refuse = |what: String| Err(Failure::new(Code::Data, format!("{what}.\n{ADVICE_ON_BROKERS}.")));
+    let identity = read(&places.store)?;
+    match identity.as_deref().map(|identity| identity.strip_prefix(ON_BROKER)) {
+        Some(None) => {
+            return refuse(format!(
+                "{store} belongs to the embedded queues beside it, not to {name}: a store can't change its queues yet. Start with \
+                 another data directory (--data), and register again"
+            ));
+        }
+        Some(Some(known)) if known != name.to_string() => {
+            return refuse(format!(
+                "{store} belongs to the queues on {known}, not to those on {name}. If these are the same under another \
+                 address, remove {} and start again",
+                places.store.join(NAME).display()
+            ));
+        }
+        _ => {}
+    }
+    let cursors = Cursors::of(parts).await?;
+    if let Some(row) = &cursors.other_partitions {
+        let partitions = parts.commands.partitions();
+        return refuse(format!(
+            "{store} is for {row} partitions, and the queue of commands on {name} has {partitions}: set storage.partitions = {row}, \
+             or run 'ronda queue repartition' (again, if it was interrupted)"
+        ));
+    }
+    if let Some((partition, cursor, newest)) = cursors.ahead {
+        return refuse(format!(
+            "{store} does not belong to the queues on {name}: partition {partition} was read up to position {cursor}, and the \
+             queue ends at {newest}: it was made anew since. What it held is lost; start with another data directory (--data)"
+        ));
+    }
+    // On a log it shows when somebody has worked something off.
+    if parts.commands.capabilities().log && !cursors.is_known && cursors.messages < cursors.newest {
+        return refuse(format!(
+            "{store} is new, and commands on {name} have been worked off by another Ronda: two that share queues would each \
+             miss what the other takes. Give this one a prefix of its own (queue.prefix). If the other's data directory is lost \
+             for good, remove these queues with the broker's own tools, and start again"
+        ));
+    }
+    if identity.is_none() {
+        let file = places.store.join(NAME);
+        write(&places.store, &format!("{ON_BROKER}{name}")).map_err(|error| failed(&file, &error))?;
+    }
+    Ok(())
+}
+
+/// What the store's cursors and the queue of commands say of each other.
+#[derive(Default)]
+struct Cursors {
+    /// The greatest position that was ever published; 0: none, or there are no positions.
+    newest: u64,
+    /// Messages that are not settled.
+    messages: u64,
+    /// Whether the store has a row of any partition.
+    is_known: bool,
+    /// How many partitions the store is for, if the queue has another number.
+    other_partitions: Option<u32>,
+    /// A partition whose cursor is ahead of the queue, with both.
+    ahead: Option<(u32, u64, u64)>,
+}
+
+impl Cursors {
+    async fn of(parts: &Parts) -> Result<Self, Failure> {
+        let mut all = Self::default();
+        let partitions = parts.commands.partitions();
+        for partition in 0..partitions {
+            let depth = parts.commands.depth(partition).await;
+            let depth = depth.map_err(|error| match &parts.backend {
+                Backend::Embedded(_) => Failure::new(Code::Data, chain(&error)),
+                Backend::Broker(..) => Failure::new(Code::Queue, chain(&error)),
+            })?;
+            let newest = depth.newest.map_or(0, |newest| newest.0);
+            (all.newest, all.messages) = (all.newest.max(newest), all.messages + depth.messages);
+            let row =
+                parts.store.partition(partition).await.map_err(|error| Failure::new(Code::Data, chain(&error)))?;
+            let Some(row) = row else { continue };
+            all.is_known = true;
+            if row.partitions != partitions {
+                all.other_partitions.get_or_insert(row.partitions);
+            }
+            if parts.commands.capabilities().positions && row.cursor > newest {
+                all.ahead.get_or_insert((partition, row.cursor, newest));
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// Compares the store's cursors with the queue of commands. Answers whether anything was ever published to that.
 async fn cursors_fit(parts: &Parts, places: &Places) -> Result<bool, Failure> {
-    let store_failed = |error: ronda_store::error::StoreError| Failure::new(Code::Data, chain(&error));
-    let (mut is_used, mut is_known) = (false, false);
-    let partitions = parts.commands.partitions();
-    for partition in 0..partitions {
-        let depth = parts.commands.depth(partition).await;
-        let newest =
-            depth.map_err(|error| Failure::new(Code::Data, chain(&error)))?.newest.map_or(0, |newest| newest.0);
-        is_used |= newest > 0;
-        let Some(row) = parts.store.partition(partition).await.map_err(store_failed)? else { continue };
-        is_known = true;
-        let (store, commands) = (places.store.display(), places.commands.display());
-        if row.partitions != partitions {
-            return Err(refusal(&format!(
-                "{store} was made for {} partitions, and {commands} has {partitions}",
-                row.partitions
-            )));
-        }
-        if row.cursor > newest {
-            return Err(refusal(&format!(
-                "{store} does not belong to {commands}: partition {partition} was read up to position {}, and the queue ends at {newest}",
-                row.cursor
-            )));
-        }
+    let cursors = Cursors::of(parts).await?;
+    let (store, commands) = (places.store.display(), places.commands.display());
+    if let Some(made_for) = cursors.other_partitions {
+        let partitions = parts.commands.partitions();
+        return Err(Failure::new(
+            Code::Data,
+            format!(
+                "{store} is for {made_for} partitions, and {commands} has {partitions}: a change of their number was interrupted; run \
+                 'ronda queue repartition' again"
+            ),
+        ));
     }
+    if let Some((partition, cursor, newest)) = cursors.ahead {
+        return Err(refusal(&format!(
+            "{store} does not belong to {commands}: partition {partition} was read up to position {cursor}, and the queue ends at {newest}"
+        )));
+    }
+    let is_used = cursors.newest > 0;
     // The first start makes a key before anything is published.
-    if is_used && !is_known && parts.store.keys(None).await.map_err(store_failed)?.is_empty() {
-        let (store, commands) = (places.store.display(), places.commands.display());
+    let failed = |error: ronda_store::error::StoreError| Failure::new(Code::Data, chain(&error));
+    if is_used && !cursors.is_known && parts.store.keys(None).await.map_err(failed)?.is_empty() {
         return Err(refusal(&format!("{store} is empty, and {commands} has been in use")));
     }
     Ok(is_used)
@@ -176,7 +289,7 @@ mod tests {
     async fn start(data: &Path) -> Result<Parts, Failure> {
         let mut settings = Settings::default();
         settings.storage.data = data.to_owned();
-        let parts = Parts::open(&settings)?;
+        let parts = Parts::open(&settings).await?;
         match check(&parts, data).await {
             Ok(()) => Ok(parts),
             Err(failure) => {

@@ -1,5 +1,6 @@
-//! `up`: all three services in one process, on embedded parts.
+//! `up`: all three services in one process, on embedded parts or with their queues on a broker.
 
+pub mod broker;
 pub mod identity;
 pub mod parts;
 mod running;
@@ -7,7 +8,7 @@ mod screen;
 mod signals;
 mod slack;
 mod watch;
-mod wiring;
+pub mod wiring;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -48,12 +49,14 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     let metrics = telemetry::init(&telemetry).map_err(|error| Failure::other(chain(&error)))?;
     // From here on a signal ends it in order, also in the middle of reading what a killed process left.
     let stop = signals::watch()?;
-    let parts = {
-        let settings = settings.clone();
-        // On a thread of its own: when one ends, the allocator gives back what was needed for a moment only.
-        let open = move || std::thread::spawn(move || Parts::open(&settings)).join();
-        let opened = tokio::task::spawn_blocking(open).await.map_err(|error| Failure::other(chain(&error)))?;
-        opened.map_err(|_| Failure::other("opening the data directory ended in a panic"))??
+    let parts = if settings.queue.url.is_embedded() {
+        Parts::open(&settings).await?
+    } else {
+        tokio::select! {
+            parts = Parts::open(&settings) => parts?,
+            // It may be waiting for a broker that is away.
+            () = stop.cancelled() => return Ok(()),
+        }
     };
     identity::check(&parts, &settings.storage.data).await?;
     let (api, admin) = listeners(&settings).await?;
@@ -63,7 +66,7 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     let admin_socket = match socket::bind(&settings.storage.data) {
         Ok(listener) => Some(listener),
         Err(error) => {
-            tracing::warn!(%error, "the admin socket can't be made: 'ronda keys' and 'ronda dead-letters' will not work while this runs");
+            tracing::warn!(%error, "the admin socket can't be made: 'ronda keys', 'ronda queue lag' and 'ronda dead-letters' will not work while this runs");
             None
         }
     };
@@ -76,12 +79,13 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     running.start_admin(admin, admin_socket);
     let data = std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| settings.storage.data.clone());
     let (partitions, program) = (settings.storage.partitions, program());
+    let queue = (!settings.queue.url.is_embedded()).then(|| broker::Name::of(&settings).to_string());
     let greeting = |slack: Option<NotifierStatus>| {
         let slack =
             destinations.as_deref().map(|channels| slack::Slack { channels, status: slack.unwrap_or_default() });
         let (api, admin) = addresses;
-        let (file, program) = (file.as_deref(), program.as_deref());
-        Screen { api, admin, data: &data, partitions, file, key: key.as_ref(), slack, program }.text()
+        let (file, program, queue) = (file.as_deref(), program.as_deref(), queue.as_deref());
+        Screen { api, admin, data: &data, partitions, queue, file, key: key.as_ref(), slack, program }.text()
     };
     running.until(stop, greeting).await
 }
@@ -93,6 +97,9 @@ fn loaded(arguments: &UpArguments) -> Result<Loaded, Failure> {
     }
     if let Some(listen) = arguments.admin_listen {
         flags.push(("server", "admin_listen", "--admin-listen", listen.to_string()));
+    }
+    if let Some(queue) = &arguments.queue {
+        flags.push(("queue", "url", "--queue", queue.clone()));
     }
     if let Some(partitions) = arguments.partitions {
         flags.push(("storage", "partitions", "--partitions", partitions.to_string()));

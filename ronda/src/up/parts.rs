@@ -1,4 +1,4 @@
-//! The embedded parts: a data directory with its queues and its store.
+//! What one process owns: the store in its data directory, and queues, there too or on a broker.
 
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
@@ -7,21 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ronda_queue::embedded::OpenError;
-use ronda_queue::{EmbeddedOptions as QueueOptions, EmbeddedQueue};
+use ronda_queue::{
+    Broker, BrokerOptions, EmbeddedBroker, EmbeddedOptions as QueueOptions, EmbeddedQueue, Queue, QueueError, Role,
+};
 use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
 use ronda_store::error::{StoreError, StoreErrorKind};
 
-use super::identity;
+use super::{broker, identity};
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
 
-/// Partitions of the queue of derived events.
-pub const EVENT_PARTITIONS: u32 = 4;
 /// Most bytes of the events' queue on disk.
 const EVENTS_MAX_BYTES: u64 = 1 << 30;
-/// The dead letters' queue, by name, and …
-const DEAD_LETTERS: &str = "dead-letters";
-/// … most bytes of it on disk; the oldest go then.
+/// Most bytes of the dead letters' queue on disk; the oldest go then.
 const DEAD_LETTERS_MAX_BYTES: u64 = 64 << 20;
 /// Room in the dead letters' queue comes back by so many bytes.
 const DEAD_LETTERS_SEGMENT_BYTES: u64 = 4 << 20;
@@ -36,13 +34,43 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Everything that one process owns.
 pub struct Parts {
     /// Commands, in frames.
-    pub commands: Arc<EmbeddedQueue>,
+    pub commands: Arc<dyn Queue>,
     /// Derived events.
-    pub events: Arc<EmbeddedQueue>,
+    pub events: Arc<dyn Queue>,
     /// What could not be read.
-    pub dead_letters: Arc<EmbeddedQueue>,
+    pub dead_letters: Arc<dyn Queue>,
     /// Rows.
     pub store: Arc<EmbeddedStore>,
+    /// What the queues are on.
+    pub backend: Backend,
+}
+
+/// What the queues are on.
+pub enum Backend {
+    /// Files of the data directory.
+    Embedded(Embedded),
+    /// A broker, whose name for people this is.
+    Broker(Arc<dyn Broker>, broker::Name),
+}
+
+/// The embedded queues, by their own type: they can be dead while the process lives.
+pub struct Embedded {
+    commands: Arc<EmbeddedQueue>,
+    events: Arc<EmbeddedQueue>,
+    /// The dead letters, a ring.
+    pub dead_letters: Arc<EmbeddedQueue>,
+}
+
+impl Embedded {
+    /// One of them.
+    #[must_use]
+    pub const fn queue(&self, role: Role) -> &Arc<EmbeddedQueue> {
+        match role {
+            Role::Commands => &self.commands,
+            Role::Events => &self.events,
+            Role::DeadLetters => &self.dead_letters,
+        }
+    }
 }
 
 /// Why a part could not be opened.
@@ -92,47 +120,72 @@ pub fn make_directory(data: &Path) -> Result<(), Failure> {
 }
 
 impl Parts {
-    /// Opens everything; blocks while what a killed process left is read.
+    /// Opens everything, and makes what is missing. What a killed process left is read; a broker that is away is waited for, for a bounded
+    /// time.
     ///
     /// # Errors
-    /// Another process owns the directory, it was made with another number of partitions, a part of it is gone, or it is damaged.
-    pub fn open(settings: &Settings) -> Result<Self, Failure> {
-        let storage = &settings.storage;
-        identity::look(&storage.data)?;
-        make_directory(&storage.data)?;
-        let options = |partitions, max_bytes| QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
-        let queue = |name, options| open_queue(settings, name, options).map(Arc::new);
-        // The commands first: their lock tells who owns the directory, and nothing but `up` takes it. Whoever has one of the other parts
-        // open now is a short command.
-        // They stop earlier than the store does, so that on a disk that fills up what was accepted is worked off, which gives room back. The
-        // side queues are on the way of that and go on.
-        let min_free_bytes = storage.min_free_bytes.saturating_mul(2);
-        let commands = QueueOptions { min_free_bytes, ..options(storage.partitions, storage.queue_max_bytes) };
-        let commands = queue("commands", commands).map_err(|refusal| refusal.failure)?;
-        let events = queue("events", options(EVENT_PARTITIONS, EVENTS_MAX_BYTES)).map_err(|refusal| refusal.failure)?;
-        let dead_letters = patiently(|| open_dead_letters(settings).map(Arc::new))?;
-        let store = patiently(|| open_store(settings).map(Arc::new))?;
-        Ok(Self { commands, events, dead_letters, store })
+    /// Another process owns the directory, it or the queues were made with another number of partitions, a part of it is gone, or it is
+    /// damaged; the broker can't be used.
+    pub async fn open(settings: &Settings) -> Result<Self, Failure> {
+        let of_thread = settings.clone();
+        // On a thread of its own: when one ends, the allocator gives back what was needed for a moment only.
+        let open = move || std::thread::spawn(move || open_directory(&of_thread)).join();
+        let opened = tokio::task::spawn_blocking(open).await.map_err(|error| Failure::other(chain(&error)))?;
+        let (embedded, store) = opened.map_err(|_| Failure::other("opening the data directory ended in a panic"))??;
+        if let Some(embedded) = embedded {
+            let queue = |role| Arc::clone(embedded.queue(role)) as Arc<dyn Queue>;
+            let (commands, events, dead_letters) =
+                (queue(Role::Commands), queue(Role::Events), queue(Role::DeadLetters));
+            return Ok(Self { commands, events, dead_letters, store, backend: Backend::Embedded(embedded) });
+        }
+        let (broker, [commands, events, dead_letters]) = broker::start(settings).await?;
+        let backend = Backend::Broker(broker, broker::Name::of(settings));
+        Ok(Self { commands, events, dead_letters, store, backend })
     }
 
-    /// Whether everything that accepted data passes through can still be written. A full disk is no reason to say no: what is
+    /// Whether everything of this machine that accepted data passes through can still be written. A full disk is no reason to say no: what is
     /// refused then is taken again once there is room.
     ///
     /// # Errors
     /// Which part it is, and its own words.
     pub fn check(&self) -> Result<(), String> {
-        for (name, queue) in [("commands", &self.commands), ("events", &self.events)] {
-            queue.check().map_err(|error| format!("the queue of {name}: {}", chain(&error)))?;
+        if let Backend::Embedded(Embedded { commands, events, .. }) = &self.backend {
+            for (name, queue) in [("commands", commands), ("events", events)] {
+                queue.check().map_err(|error| format!("the queue of {name}: {}", chain(&error)))?;
+            }
         }
         self.store.check().map_err(|error| format!("the store: {}", chain(&error)))
     }
 
-    /// Writes what waits and lets the directory go.
+    /// Writes what waits and lets everything go.
     pub async fn close(self) {
-        for queue in [&self.commands, &self.events, &self.dead_letters] {
-            queue.close().await;
+        match self.backend {
+            Backend::Embedded(Embedded { commands, events, dead_letters }) => {
+                for queue in [commands, events, dead_letters] {
+                    queue.close().await;
+                }
+            }
+            Backend::Broker(broker, _) => broker.close().await,
         }
     }
+}
+
+/// Opens what lies in the data directory; blocks while what a killed process left is read.
+fn open_directory(settings: &Settings) -> Result<(Option<Embedded>, Arc<EmbeddedStore>), Failure> {
+    identity::look(&settings.storage.data)?;
+    make_directory(&settings.storage.data)?;
+    let mut embedded = None;
+    if settings.queue.url.is_embedded() {
+        let queues = embedded_broker(settings);
+        let open = |role| queues.open(role).map_err(NotOpened::from);
+        // The commands first: their lock tells who owns the directory, and nothing but `up` takes it. Whoever has one of the other parts
+        // open now is a short command.
+        let commands = open(Role::Commands).map_err(|refusal| refusal.failure)?;
+        let events = open(Role::Events).map_err(|refusal| refusal.failure)?;
+        let dead_letters = patiently(|| open(Role::DeadLetters))?;
+        embedded = Some(Embedded { commands, events, dead_letters });
+    }
+    Ok((embedded, patiently(|| open_store(settings).map(Arc::new))?))
 }
 
 /// Opens a part that a short command may have open.
@@ -147,34 +200,60 @@ fn patiently<T>(open: impl Fn() -> Result<T, NotOpened>) -> Result<T, Failure> {
     }
 }
 
-fn queue_directory(settings: &Settings, name: &str) -> PathBuf {
-    settings.storage.data.join("queue").join(name)
-}
-
-fn open_queue(settings: &Settings, name: &str, options: QueueOptions) -> Result<EmbeddedQueue, NotOpened> {
-    Ok(EmbeddedQueue::open(queue_directory(settings, name), options)?)
-}
-
-/// Where the dead letters' queue lies.
+/// Where the embedded queues lie.
 #[must_use]
-pub fn dead_letters_directory(settings: &Settings) -> PathBuf {
-    queue_directory(settings, DEAD_LETTERS)
+pub fn queue_directory(settings: &Settings) -> PathBuf {
+    settings.storage.data.join("queue")
 }
 
-/// Opens the dead letters' queue alone.
-///
-/// # Errors
-/// As [`Parts::open`].
-pub fn open_dead_letters(settings: &Settings) -> Result<EmbeddedQueue, NotOpened> {
-    let options = QueueOptions {
-        partitions: 1,
-        max_bytes: DEAD_LETTERS_MAX_BYTES,
-        segment_bytes: DEAD_LETTERS_SEGMENT_BYTES,
-        drops_oldest: true,
-        tail_bytes: DEAD_LETTERS_TAIL_BYTES,
-        ..QueueOptions::default()
-    };
-    open_queue(settings, DEAD_LETTERS, options)
+/// The embedded queues of a data directory. Nothing is opened yet.
+#[must_use]
+pub fn embedded_broker(settings: &Settings) -> EmbeddedBroker {
+    let (storage, queue) = (&settings.storage, &settings.queue);
+    let options = |partitions, max_bytes| QueueOptions { partitions, max_bytes, ..QueueOptions::default() };
+    EmbeddedBroker::new(queue_directory(settings), |role| match role {
+        // They stop earlier than the store does, so that on a disk that fills up what was accepted is worked off, which gives room back. The
+        // side queues are on the way of that and go on.
+        Role::Commands => QueueOptions {
+            min_free_bytes: storage.min_free_bytes.saturating_mul(2),
+            ..options(storage.partitions, queue.max_bytes)
+        },
+        Role::Events => options(queue.event_partitions, EVENTS_MAX_BYTES),
+        Role::DeadLetters => QueueOptions {
+            segment_bytes: DEAD_LETTERS_SEGMENT_BYTES,
+            drops_oldest: true,
+            tail_bytes: DEAD_LETTERS_TAIL_BYTES,
+            ..options(1, DEAD_LETTERS_MAX_BYTES)
+        },
+    })
+}
+
+/// How the broker that the settings name is reached, and what shall be on it.
+#[must_use]
+pub fn broker_options(settings: &Settings) -> BrokerOptions {
+    let queue = &settings.queue;
+    BrokerOptions {
+        prefix: queue.prefix.clone(),
+        partitions: settings.storage.partitions,
+        event_partitions: queue.event_partitions,
+        max_bytes: queue.max_bytes,
+        replicas: queue.replicas,
+        credentials_file: queue.credentials_file.clone(),
+        ca_file: queue.ca_file.clone(),
+        client_certificate_file: queue.client_certificate_file.clone(),
+        client_key_file: queue.client_key_file.clone(),
+        ..BrokerOptions::new(queue.url.expose())
+    }
+}
+
+/// What a failed queue operation means for a command: damage in the data directory, or a broker that can't be used.
+#[must_use]
+pub fn queue_failure(settings: &Settings, error: &QueueError) -> Failure {
+    if settings.queue.url.is_embedded() {
+        Failure::new(Code::Data, chain(error))
+    } else {
+        broker::failure(settings, error)
+    }
 }
 
 /// Opens the store alone.

@@ -17,13 +17,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::parts::Parts;
-use super::slack;
+use super::parts::{Backend, Parts};
 use super::watch::until_dead;
 use super::wiring::slack_is_on;
+use super::{broker, slack};
 use crate::admin::socket::{self, Owned};
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
+use crate::queue::lag;
 
 /// Longest wait for one service to end, beyond what it was configured to take.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -52,6 +53,8 @@ pub(super) struct Running {
     metrics: MetricsHandle,
     data: PathBuf,
     gateway_drain: Duration,
+    /// The gateway's number, of this start.
+    gateway: u64,
     services: Vec<Service>,
     /// How the notifier is doing, when messages go to Slack.
     slack: Option<watch::Receiver<NotifierStatus>>,
@@ -68,7 +71,18 @@ impl Running {
         data: PathBuf,
     ) -> Self {
         let (services, ended) = (Vec::new(), CancellationToken::new());
-        Self { parts, clock, health, metrics, data, gateway_drain: Duration::ZERO, services, slack: None, ended }
+        Self {
+            parts,
+            clock,
+            health,
+            metrics,
+            data,
+            gateway_drain: Duration::ZERO,
+            gateway: 0,
+            services,
+            slack: None,
+            ended,
+        }
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -130,6 +144,7 @@ impl Running {
         let gateway =
             Gateway::build(config, self.parts.commands.clone(), self.store(), self.clock.clone(), &self.health)
                 .map_err(|error| other(&error))?;
+        self.gateway = gateway.id();
         self.start(GATEWAY, |stop| {
             tokio::spawn(async move { gateway.run(listener, stop).await.map_err(|error| other(&error)) })
         });
@@ -147,8 +162,9 @@ impl Running {
             })
         });
         if let Some(listener) = admin_socket {
-            let dead_letters = Arc::clone(&self.parts.dead_letters);
-            let owned = Owned { store: self.store(), dead_letters, clock: self.clock.clone() };
+            let Parts { commands, events, dead_letters, .. } = &self.parts;
+            let (commands, events, dead_letters) = (commands.clone(), events.clone(), dead_letters.clone());
+            let owned = Owned::new(self.store(), commands, events, dead_letters, self.clock.clone());
             let data = self.data.clone();
             self.start("admin socket", |stop| {
                 tokio::spawn(
@@ -176,6 +192,7 @@ impl Running {
                 Some(Failure::new(Code::Data, what))
             }
             () = self.greet(greeting) => None,
+            () = self.watch_queues() => None,
         };
         let asked = stop.is_cancelled() || dead.is_some();
         let mut failures: Vec<Failure> = dead.into_iter().collect();
@@ -200,6 +217,19 @@ impl Running {
         };
         let told: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
         Err(Failure::new(first.code, told.join("; ")))
+    }
+
+    /// Tells of the queues in metrics and, when they are on a broker, in the health; never ends.
+    async fn watch_queues(&self) {
+        let metrics = lag::metrics(&self.parts.commands, &self.parts.events, &self.parts.dead_letters);
+        match &self.parts.backend {
+            Backend::Embedded(_) => metrics.await,
+            Backend::Broker(_, name) => {
+                let store = &*self.parts.store;
+                let broker = broker::watch(&*self.parts.commands, store, self.gateway, name, &self.health);
+                tokio::join!(metrics, broker);
+            }
+        }
     }
 
     /// Prints the greeting as soon as the gateway takes requests, and logs what Slack has against us from then on; never ends.
@@ -237,16 +267,23 @@ async fn upkeep(metrics: MetricsHandle) {
 
 #[cfg(test)]
 mod tests {
+    use ronda_queue::Role;
     use ronda_runtime::SystemClock;
 
     use super::*;
 
+    /// Ends a queue as a failed fsync does, as far as anybody outside can tell.
+    async fn close(parts: &Parts, role: Role) {
+        let Backend::Embedded(embedded) = &parts.backend else { panic!("the queues are embedded") };
+        embedded.queue(role).close().await;
+    }
+
     /// Running parts without a service.
-    fn bare() -> (tempfile::TempDir, Running) {
+    async fn bare() -> (tempfile::TempDir, Running) {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.storage.data = dir.path().join("data");
-        let parts = Parts::open(&settings).unwrap();
+        let parts = Parts::open(&settings).await.unwrap();
         let data = settings.storage.data.clone();
         let running = Running::new(parts, Arc::new(SystemClock::new()), Health::new(), MetricsHandle::detached(), data);
         (dir, running)
@@ -254,9 +291,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_takes_no_more_ends_everything_with_its_own_words_and_the_code_of_the_data() {
-        let (_dir, running) = bare();
-        // What a failed fsync does to it, as far as anybody outside can tell.
-        running.parts.events.close().await;
+        let (_dir, running) = bare().await;
+        close(&running.parts, Role::Events).await;
         let failure =
             timeout(END_WITHIN, running.until(CancellationToken::new(), |_| String::new())).await.unwrap().unwrap_err();
         assert_eq!(failure.code, Code::Data);
@@ -265,8 +301,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_the_queue_of_dead_letters_it_goes_on_and_says_so() {
-        let (_dir, running) = bare();
-        running.parts.dead_letters.close().await;
+        let (_dir, running) = bare().await;
+        close(&running.parts, Role::DeadLetters).await;
         let (health, stop) = (running.health.clone(), CancellationToken::new());
         let until = tokio::spawn(running.until(stop.clone(), |_| String::new()));
         let told = || health.readiness().components.iter().any(|part| part.ok && part.reason == "the queue is closed");
@@ -280,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_fails_ends_the_others_with_its_code() {
-        let (_dir, mut running) = bare();
+        let (_dir, mut running) = bare().await;
         running.start("notifier", |_| tokio::spawn(async { Err(Failure::new(Code::Data, "too new")) }));
         running.start("processor", |stop| {
             tokio::spawn(async move {

@@ -19,6 +19,8 @@ pub(super) struct Screen<'a> {
     pub(super) data: &'a Path,
     /// Partitions of the command queue.
     pub(super) partitions: u32,
+    /// The queues' address and prefix, when they are on a broker.
+    pub(super) queue: Option<&'a str>,
     /// The configuration file that was read.
     pub(super) file: Option<&'a Path>,
     /// The key that was made on this first start; none on later ones.
@@ -47,6 +49,9 @@ impl Screen<'_> {
         line("Docs", format!("http://{api}/api/docs"));
         line("Health", format!("http://{admin}/health/ready and /metrics"));
         line("Data", format!("{} ({} partitions)", self.data.display(), self.partitions));
+        if let Some(queue) = self.queue {
+            line("Queue", queue.to_owned());
+        }
         if let Some(file) = self.file {
             line("Config", file.display().to_string());
         }
@@ -126,7 +131,7 @@ mod tests {
     fn screen<'a>(key: Option<&'a Secret>, slack: Option<Slack<'a>>) -> Screen<'a> {
         let address = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let (api, admin, data) = (address(3000), address(3001), Path::new("/d/my data"));
-        Screen { api, admin, data, partitions: 8, file: None, key, slack, program: None }
+        Screen { api, admin, data, partitions: 8, queue: None, file: None, key, slack, program: None }
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! Parts that are dead while the process lives: a queue whose disk failed, a thread that panicked. Nothing but a restart brings them
-//! back, so `up` asks them and ends, instead of refusing writes for ever.
+//! Parts that are dead while the process lives: an embedded queue whose disk failed, a thread that panicked. Nothing but a restart brings them
+//! back, so `up` asks them and ends, instead of refusing writes for ever. A broker that is away is no such part: it comes back.
 
 use std::time::Duration;
 
 use metrics::{counter, describe_counter};
+use ronda_queue::EmbeddedQueue;
 use ronda_runtime::{Component, Health};
 
-use super::parts::Parts;
+use super::parts::{Backend, Parts};
 use crate::exit::chain;
 
 /// How often the parts are asked.
@@ -21,7 +22,13 @@ pub(super) async fn until_dead(parts: &Parts, health: &Health) -> String {
     describe_counter!(DEAD_LETTER_FAILURES, "Times that the queue of dead letters could not be written any more");
     counter!(DEAD_LETTER_FAILURES).absolute(0);
     describe_counter!(DEAD_LETTERS_TRIMMED, "Dead letters that had to make room for newer ones");
-    let mut dead_letters = DeadLetters { component: health.component("dead-letters"), failed: false };
+    let mut dead_letters = match &parts.backend {
+        Backend::Embedded(embedded) => {
+            let (queue, component) = (&*embedded.dead_letters, health.component("dead-letters"));
+            Some(DeadLetters { queue, component, failed: false })
+        }
+        Backend::Broker(..) => None,
+    };
     let store = health.component("store");
     let mut every = tokio::time::interval(EVERY);
     loop {
@@ -29,7 +36,9 @@ pub(super) async fn until_dead(parts: &Parts, health: &Health) -> String {
         if let Err(what) = parts.check() {
             return what;
         }
-        dead_letters.look(parts);
+        if let Some(dead_letters) = &mut dead_letters {
+            dead_letters.look();
+        }
         // A store without room is not dead: it goes on when there is some, and is not ready until then.
         match parts.store.takes_commits() {
             Ok(()) => store.set_ready(true, ""),
@@ -38,15 +47,16 @@ pub(super) async fn until_dead(parts: &Parts, health: &Health) -> String {
     }
 }
 
-struct DeadLetters {
+struct DeadLetters<'a> {
+    queue: &'a EmbeddedQueue,
     component: Component,
     failed: bool,
 }
 
-impl DeadLetters {
-    fn look(&mut self, parts: &Parts) {
-        counter!(DEAD_LETTERS_TRIMMED).absolute(parts.dead_letters.shed_messages());
-        match parts.dead_letters.check() {
+impl DeadLetters<'_> {
+    fn look(&mut self) {
+        counter!(DEAD_LETTERS_TRIMMED).absolute(self.queue.shed_messages());
+        match self.queue.check() {
             Ok(()) => self.component.set_ready(true, ""),
             Err(_) if self.failed => {}
             Err(error) => {

@@ -3,7 +3,7 @@
 use ronda_domain::id::TenantId;
 use ronda_ingest_gateway::Config as GatewayConfig;
 use ronda_notifier::{Board, BoardFilter, Config as NotifierConfig};
-use ronda_processor::Config as ProcessorConfig;
+use ronda_processor::{Config as ProcessorConfig, DirectAccess};
 
 use crate::config::{self, Settings};
 use crate::exit::{Code, Failure};
@@ -23,8 +23,9 @@ pub(super) fn slack_is_on(settings: &Settings) -> bool {
 pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
     let server = &settings.server;
     GatewayConfig {
-        // The lock of the data directory: no other process writes to these queues, and what an earlier one wrote is in them.
-        alone: true,
+        // Embedded queues have the lock of the data directory: no other process writes to them, and what an earlier one wrote is in them. On a
+        // broker another one, that is only stalled, may still write.
+        alone: settings.queue.url.is_embedded(),
         pulse_period_ms: u64::from(server.pulse_period_ms),
         linger_ms: server.linger_ms,
         apply_wait_ms: server.apply_wait_ms,
@@ -43,7 +44,7 @@ pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
 
 /// The processor's.
 #[must_use]
-pub(super) fn processor(settings: &Settings) -> ProcessorConfig {
+pub fn processor(settings: &Settings) -> ProcessorConfig {
     let (processor, retention) = (&settings.processor, &settings.retention);
     ProcessorConfig {
         pulse_period_ms: settings.server.pulse_period_ms,
@@ -54,7 +55,17 @@ pub(super) fn processor(settings: &Settings) -> ProcessorConfig {
         commit_rows: processor.commit_rows,
         history_retention_seconds: retention.history_days.saturating_mul(DAY_SECONDS),
         purge_entries: retention.purge_entries,
+        direct_access: direct_access(settings),
         ..ProcessorConfig::default()
+    }
+}
+
+/// Who may publish directly. A tenant that is none was refused when the settings were checked.
+fn direct_access(settings: &Settings) -> DirectAccess {
+    let queue = &settings.queue;
+    match queue.direct_access {
+        config::DirectAccess::Broker => DirectAccess::Broker { tenant: TenantId::new(&queue.direct_tenant).ok() },
+        config::DirectAccess::ApiKey => DirectAccess::ApiKey,
     }
 }
 

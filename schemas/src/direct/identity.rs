@@ -19,13 +19,6 @@ pub fn message_id(tenant: &str, named: &Named, index: u32) -> MessageId {
     MessageId { source, sequence, index }
 }
 
-/// By what a message that has an id is known when it is delivered again.
-#[must_use]
-pub fn fingerprint_of(source: &str, id: &str, message: &[u8]) -> u64 {
-    let [fingerprint, _] = digest_of(&[b"again", source.as_bytes(), id.as_bytes(), message]);
-    fingerprint
-}
-
 /// The first half of the SHA-256 of some texts: nobody finds others with the same.
 #[must_use]
 pub fn digest_of(parts: &[&[u8]]) -> [u64; 2] {

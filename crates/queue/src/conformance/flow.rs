@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::tools::{assert_messages, in_time, open, publish, receive, settle};
+use super::tools::{assert_messages, in_time, open, publish, receive, receive_all, settle};
 use super::{QueueHarness, Setup};
 use crate::error::QueueErrorKind;
 use crate::port::{Delivery, ReceiveLimit};
@@ -23,6 +23,7 @@ pub async fn a_receiver_waits_for_the_first_message<H: QueueHarness>() {
     publish(&*queue, 0, [1]).await;
     let (mut receiver, got) = in_time("the receiver's wake-up", waiting).await.expect("receiver");
     assert_messages(&got, 0, [1]);
+    settle(&mut *receiver, &got).await;
     publish(&*queue, 0, [2]).await;
     assert_messages(&receive(&mut *receiver, 1).await, 0, [2]);
 }
@@ -46,8 +47,9 @@ pub async fn receive_respects_its_limits<H: QueueHarness>() {
         let got = in_time("receive", receiver.receive(limit)).await.expect("receive");
         assert!((1..=most).contains(&got.len()), "{} messages for {limit:?}", got.len());
         left -= got.len();
+        settle(&mut *receiver, &got).await;
     }
-    receive(&mut *receiver, left).await;
+    receive_all(&*queue, &mut *receiver, left).await;
 }
 
 /// A receive that is given up loses nothing and repeats nothing.
@@ -69,7 +71,11 @@ pub async fn receive_is_cancel_safe<H: QueueHarness>() {
             let limit = ReceiveLimit { messages: 3, bytes: 1 << 20 };
             let wait = Duration::from_micros(if got.len() > 100 { patience * 20 } else { patience });
             if let Ok(some) = tokio::time::timeout(wait, receiver.receive(limit)).await {
-                got.extend(some.expect("receive"));
+                let some = some.expect("receive");
+                if queue.capabilities().max_unsettled.is_some() {
+                    settle(&mut *receiver, &some).await;
+                }
+                got.extend(some);
             }
         }
     };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::tools::{assert_messages, in_time, open, publish, receive, settle};
+use super::tools::{assert_messages, in_time, open, publish, receive, receive_all, settle};
 use super::{QueueHarness, Setup};
 use crate::error::QueueErrorKind;
 use crate::port::{Position, ReceiveLimit};
@@ -14,7 +14,7 @@ pub async fn messages_of_a_partition_come_in_the_order_they_were_published<H: Qu
     let harness = H::start(Setup::default()).await;
     let queue = harness.queue();
     publish(&*queue, 1, 0..100).await;
-    let got = receive(&mut *open(&*queue, 1, None).await, 100).await;
+    let got = receive_all(&*queue, &mut *open(&*queue, 1, None).await, 100).await;
     assert_messages(&got, 1, 0..100);
     let positions: Vec<_> = got.iter().map(|delivery| delivery.position).collect();
     if queue.capabilities().positions {
@@ -132,7 +132,7 @@ pub async fn concurrent_publishers_find_each_message_exactly_once<H: QueueHarnes
     }
     for partition in [0, 1] {
         let mut receiver = open(&*queue, partition, None).await;
-        let got = receive(&mut *receiver, (PUBLISHERS * EACH / 2) as usize).await;
+        let got = receive_all(&*queue, &mut *receiver, (PUBLISHERS * EACH / 2) as usize).await;
         let mut newest_of = HashMap::new();
         for delivery in &got {
             assert_eq!(confirmed.remove(&delivery.message), Some(delivery.position), "{:?}", delivery.message);
@@ -156,7 +156,7 @@ pub async fn smallest_and_largest_messages_go_through<H: QueueHarness>() {
     for message in [&one, &largest, &one] {
         in_time("publish", queue.publish(0, message.clone())).await.expect("publish");
     }
-    let got = receive(&mut *open(&*queue, 0, None).await, 3).await;
+    let got = receive_all(&*queue, &mut *open(&*queue, 0, None).await, 3).await;
     let got: Vec<_> = got.into_iter().map(|delivery| delivery.message).collect();
     assert!(got == [one.clone(), largest, one], "a message came back changed");
 }

@@ -55,6 +55,21 @@ pub(super) async fn receive(receiver: &mut dyn Receiver, count: usize) -> Vec<De
     all
 }
 
+/// Receives exactly so many messages. Where a receiver can't have so many in hand, each part is settled to get the next.
+pub(super) async fn receive_all(queue: &dyn Queue, receiver: &mut dyn Receiver, count: usize) -> Vec<Delivery> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let limit = ReceiveLimit { messages: count - all.len(), ..ReceiveLimit::default() };
+        let some = in_time("receive", receiver.receive(limit)).await.expect("receive");
+        if queue.capabilities().max_unsettled.is_some() {
+            settle(receiver, &some).await;
+        }
+        all.extend(some);
+    }
+    assert_eq!(all.len(), count, "receive returned more than its limit");
+    all
+}
+
 /// Checks that deliveries are the messages with these numbers, in this order.
 pub(super) fn assert_messages(deliveries: &[Delivery], partition: Partition, numbers: impl IntoIterator<Item = u32>) {
     let got: Vec<_> = deliveries.iter().map(|delivery| String::from_utf8_lossy(&delivery.message)).collect();

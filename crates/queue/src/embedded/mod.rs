@@ -12,6 +12,7 @@
 //! Invariants: positions of a partition have no holes and are never used twice; readers see durable messages only; a
 //! group is written only after the one before it is durable; the newest segment is never removed.
 
+mod broker;
 mod disk;
 mod housekeeping;
 mod inbox;
@@ -21,6 +22,7 @@ mod options;
 mod receiver;
 mod record;
 mod recovery;
+mod repartition;
 mod segment;
 mod state;
 mod stretch;
@@ -41,12 +43,14 @@ use tokio::sync::oneshot;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Capabilities, Depth, Partition, Position, Published, Queue, Receiver};
 
+pub use broker::EmbeddedBroker;
 use disk::{Disk, RealDisk};
 use housekeeping::{Housekeeper, Housekeeping};
 use inbox::{Inbox, Pending, Phase};
 use lock::DirLock;
 pub use options::{EmbeddedOptions, MAX_PARTITIONS, OpenError};
 use receiver::EmbeddedReceiver;
+pub use repartition::repartition;
 use segment::sync_dir;
 use state::LogState;
 use writer::Writer;

@@ -125,9 +125,8 @@ pub enum OpenError {
     },
     /// The log was made with another number of partitions.
     #[error(
-        "queue directory {dir:?}: the log has {have} partitions, but {asked} were asked for; set partitions = {have}, \
-         or, to change it, begin anew: stop everything and start with the whole data directory moved away, since the \
-         store was made for {have} partitions, too"
+        "queue directory {dir:?}: the log has {have} partitions, but {asked} were asked for; set partitions = {have}; \
+         'ronda queue repartition' changes it, here and in the store that belongs to it"
     )]
     PartitionCount {
         /// The directory.
@@ -136,6 +135,17 @@ pub enum OpenError {
         have: u32,
         /// Partitions in the settings.
         asked: u32,
+    },
+    /// The number of partitions can't be changed yet.
+    #[error(
+        "queue directory {dir:?}: {messages} messages are not settled; the number of partitions changes only when everything \
+         has been processed"
+    )]
+    Unsettled {
+        /// The directory.
+        dir: PathBuf,
+        /// How many messages are left.
+        messages: u64,
     },
     /// The files were written by a newer version.
     #[error("{file:?} has format version {version}, newer than this ronda reads ({supported}); run the newer ronda")]
@@ -184,6 +194,8 @@ impl From<OpenError> for QueueError {
     fn from(error: OpenError) -> Self {
         let kind = match error {
             OpenError::Corrupt { .. } => QueueErrorKind::Corrupt,
+            OpenError::PartitionCount { .. } | OpenError::Unsettled { .. } => QueueErrorKind::Mismatch,
+            OpenError::InvalidOptions { .. } => QueueErrorKind::InvalidOptions,
             _ => QueueErrorKind::Unavailable,
         };
         Self::permanent(kind, error.to_string()).with_source(error)

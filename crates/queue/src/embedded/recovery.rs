@@ -7,12 +7,12 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::notes::{self, Notes};
-use super::options::{EmbeddedOptions, OpenError};
+use super::options::{EmbeddedOptions, MAX_PARTITIONS, OpenError};
 use super::record::{RECORD_HEADER_BYTES, RecordHeader, is_intact};
 use super::segment::{self, Segment, SegmentHeader, create, fresh_salt, segment_number, segment_path, sync_dir};
 use super::stretch::{STRETCH_BYTES, Stretches};
@@ -29,7 +29,7 @@ pub(super) struct Recovered {
 
 /// Opens the log in a directory, or makes one.
 pub(super) fn recover(dir: &Path, options: &EmbeddedOptions) -> Result<Recovered, OpenError> {
-    let numbers = list_segments(dir)?;
+    let numbers = without_superseded(dir, list_segments(dir)?)?;
     let notes = notes::read(dir).map_err(OpenError::io("can't read", notes::notes_path(dir)))?;
     check_against_notes(dir, &numbers, notes.as_ref())?;
     let mut walk = Walk::new(dir, options);
@@ -43,9 +43,9 @@ pub(super) fn recover(dir: &Path, options: &EmbeddedOptions) -> Result<Recovered
     Ok(Recovered { segments: walk.segments, settled, next: walk.next, next_group: walk.next_group })
 }
 
-/// Numbers of the segments present, in order. Removes what an interrupted making of one left.
-fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
-    let mut numbers = Vec::new();
+/// Numbers of the segments present, in order, and what an interrupted making of one left.
+fn look(dir: &Path) -> Result<(Vec<u64>, Vec<PathBuf>), OpenError> {
+    let (mut numbers, mut unfinished) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(dir).map_err(OpenError::io("can't list", dir))? {
         let entry = entry.map_err(OpenError::io("can't list", dir))?;
         let name = entry.file_name();
@@ -53,10 +53,19 @@ fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
         if let Some(number) = segment_number(&name) {
             numbers.push(number);
         } else if name.ends_with(".new") {
-            std::fs::remove_file(entry.path()).map_err(OpenError::io("can't remove", entry.path()))?;
+            unfinished.push(entry.path());
         }
     }
     numbers.sort_unstable();
+    Ok((numbers, unfinished))
+}
+
+/// Numbers of the segments present, in order. Removes what an interrupted making of one left.
+fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
+    let (numbers, unfinished) = look(dir)?;
+    for path in unfinished {
+        std::fs::remove_file(&path).map_err(OpenError::io("can't remove", &path))?;
+    }
     for pair in numbers.windows(2) {
         if let [one, other] = pair
             && one + 1 != *other
@@ -64,6 +73,40 @@ fn list_segments(dir: &Path) -> Result<Vec<u64>, OpenError> {
             let what = "the segment file is missing, though older ones are there".to_owned();
             return Err(OpenError::Corrupt { file: segment_path(dir, one + 1), offset: 0, what });
         }
+    }
+    Ok(numbers)
+}
+
+/// The number of partitions that a segment was made for.
+fn partitions_of(path: &Path) -> Result<usize, OpenError> {
+    let mut bytes = Vec::new();
+    let most = SegmentHeader::encoded_bytes(MAX_PARTITIONS as usize) as u64;
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.map_err(OpenError::io("can't read", path))?;
+    Ok(SegmentHeader::decode(path, &bytes)?.next.len())
+}
+
+/// How many partitions the log in a directory has; `None`: there is none yet. Changes nothing: somebody may have it open.
+pub(super) fn partitions_in(dir: &Path) -> Result<Option<u32>, OpenError> {
+    let newest = look(dir)?.0.last().map(|&newest| partitions_of(&segment_path(dir, newest)));
+    Ok(newest.transpose()?.and_then(|partitions| u32::try_from(partitions).ok()))
+}
+
+/// Removes the segments from before the number of partitions was changed, if that was interrupted. Everything in them was settled before
+/// the first segment with the new number was made.
+fn without_superseded(dir: &Path, mut numbers: Vec<u64>) -> Result<Vec<u64>, OpenError> {
+    let Some(&newest) = numbers.last() else { return Ok(numbers) };
+    let partitions = partitions_of(&segment_path(dir, newest))?;
+    let mut kept = numbers.len();
+    while let Some(&number) = kept.checked_sub(1).and_then(|at| numbers.get(at)) {
+        if partitions_of(&segment_path(dir, number))? != partitions {
+            break;
+        }
+        kept -= 1;
+    }
+    for number in numbers.drain(..kept) {
+        let path = segment_path(dir, number);
+        std::fs::remove_file(&path).map_err(OpenError::io("can't remove", &path))?;
     }
     Ok(numbers)
 }

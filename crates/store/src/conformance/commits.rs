@@ -138,6 +138,53 @@ pub async fn another_number_of_partitions_is_refused(harness: &dyn StoreHarness)
     store.acquire(7, 8).await.expect("the right number still works");
 }
 
+/// Other partitions take over from all of those before: nobody of before writes any more, and no row is ahead of them.
+pub async fn the_number_of_partitions_changes_as_a_whole(harness: &dyn StoreHarness) {
+    let store = harness.open().await;
+    store.repartition(8).await.expect("a store without partitions stays without");
+    let mut owners = Vec::new();
+    for partition in 0..4 {
+        let mut owner = Owner::acquire(&*store, partition, 4).await;
+        let index = u64::from(partition);
+        // The first of them has heard nothing yet.
+        owner.partition.watermark = if partition == 0 { Timestamp::MIN } else { at(100 + i64::from(partition)) };
+        (owner.partition.applied, owner.partition.refused) = (10 + index, index);
+        for _ in 0..=partition {
+            owner.put(&*store, Vec::new()).await;
+        }
+        owners.push(owner);
+    }
+    let keys: Vec<_> = (0..50).map(|number| key("acme", &format!("job-{number}"))).collect();
+    let [.., last] = owners.as_mut_slice() else { panic!("four owners") };
+    last.put(&*store, keys.iter().map(|key| row(key, 5)).collect()).await;
+    let (cursor, epoch) = (last.partition.cursor, last.partition.epoch);
+    for partitions in [2, 8, 1] {
+        store.repartition(partitions).await.expect("repartition");
+        store.repartition(partitions).await.expect("again");
+        let mut counted = (0, 0);
+        for partition in 0..partitions {
+            let row = store.partition(partition).await.expect("partition").expect("a row");
+            assert_eq!(
+                (row.partition, row.partitions, row.cursor, row.published),
+                (partition, partitions, cursor, cursor)
+            );
+            assert!(row.epoch > epoch && row.watermark == at(101) && row.gateways.is_empty(), "{row:?}");
+            counted = (counted.0 + row.applied, counted.1 + row.refused);
+        }
+        assert_eq!(counted, (46, 6));
+        assert_eq!(store.partition(partitions).await.expect("partition"), None);
+    }
+    for owner in &mut owners {
+        assert_eq!(refusal(store.commit(Arc::new(owner.next_commit())).await), StoreErrorKind::Fenced);
+    }
+    drop(store);
+    let store = harness.open().await;
+    assert_eq!(refusal(store.acquire(0, 4).await.map(drop)), StoreErrorKind::Conflict);
+    let mut owner = Owner::acquire(&*store, 0, 1).await;
+    owner.put(&*store, Vec::new()).await;
+    assert_eq!(store.load(0, 1, None, 100).await.expect("load").len(), keys.len());
+}
+
 /// Pages of all partitions together hold every row once, for several numbers of partitions.
 pub async fn loading_gives_each_row_to_one_partition(harness: &dyn StoreHarness) {
     let store = harness.open().await;

@@ -38,6 +38,7 @@ macro_rules! store_conformance_tests {
                 nobody_commits_without_acquiring,
                 acquiring_raises_the_epoch_and_keeps_the_rest,
                 another_number_of_partitions_is_refused,
+                the_number_of_partitions_changes_as_a_whole,
                 loading_gives_each_row_to_one_partition,
                 concurrent_commits_are_all_kept,
                 a_large_commit_is_kept_whole,

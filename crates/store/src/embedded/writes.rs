@@ -86,10 +86,52 @@ fn check_partitions(transaction: &mut Transaction<'_>, partitions: u32) -> Resul
             StoreErrorKind::Conflict,
             format!(
                 "this store was made for {made_for} command partitions and is asked for {partitions}: set the number of partitions back to \
-                 {made_for}, or begin with an empty data directory"
+                 {made_for}, or change it with 'ronda queue repartition'"
             ),
         )),
     }
+}
+
+/// Makes the rows of other partitions out of those that are there.
+fn repartition(transaction: &mut Transaction<'_>, partitions: u32) -> Result<(), StoreError> {
+    let Some(made_for) = transaction.number(PARTITIONS_KEY)? else { return Ok(()) };
+    if made_for == u64::from(partitions) {
+        return Ok(());
+    }
+    let mut all = PartitionRow { partitions, watermark: Timestamp::MAX, ..PartitionRow::default() };
+    for partition in 0..SLOTS {
+        // Also of partitions that there were once: an owner of those must not come back either.
+        all.epoch = all.epoch.max(transaction.number(&key::partition_epoch(partition))?.unwrap_or(0));
+        let place = key::partition(partition);
+        let Some(bytes) = transaction.get(Table::Partitions, &place)? else { continue };
+        let row: PartitionRow = decode(&bytes)?;
+        all.cursor = all.cursor.max(row.cursor);
+        if row.watermark > Timestamp::MIN {
+            all.watermark = all.watermark.min(row.watermark);
+        }
+        all.applied += row.applied;
+        all.refused += row.refused;
+        transaction.remove(Table::Partitions, place.to_vec());
+    }
+    if all.watermark == Timestamp::MAX {
+        all.watermark = Timestamp::MIN;
+    }
+    all.epoch += 1;
+    all.published = all.cursor;
+    for partition in 0..partitions.max(u32::try_from(made_for).unwrap_or(SLOTS)) {
+        transaction.put(Table::Meta, key::partition_epoch(partition), all.epoch.to_be_bytes().to_vec());
+        if partition < partitions {
+            put(
+                transaction,
+                Table::Partitions,
+                key::partition(partition).to_vec(),
+                &PartitionRow { partition, ..all.clone() },
+            )?;
+            (all.applied, all.refused) = (0, 0);
+        }
+    }
+    transaction.put(Table::Meta, PARTITIONS_KEY.to_vec(), u64::from(partitions).to_be_bytes().to_vec());
+    Ok(())
 }
 
 pub(super) fn check_partition(partition: u32, partitions: u32) -> Result<(), StoreError> {
@@ -135,6 +177,11 @@ impl PartitionStore for EmbeddedStore {
         let records = rows.len() + removed.len() + occurrences.len() + runs.len() + errors.len();
         let size = records.saturating_mul(USUAL_RECORD_BYTES);
         self.committer.submit(size, move |transaction| write(&commit, transaction)).await
+    }
+
+    async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
+        check_partition(0, partitions)?;
+        self.committer.submit(256, move |transaction| repartition(transaction, partitions)).await
     }
 }
 

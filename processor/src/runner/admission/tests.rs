@@ -6,6 +6,8 @@ use ronda_store::error::{StoreError, StoreErrorKind};
 
 use super::*;
 
+type Headers = &'static [(&'static str, &'static str)];
+
 /// One key, `rk_good` of the tenant acme, in a store that fails so often first.
 struct Keys {
     failures: AtomicU32,
@@ -73,7 +75,7 @@ fn why(direct: &Direct) -> &'static str {
 #[tokio::test]
 async fn a_key_says_whose_a_message_is_and_is_not_kept() {
     let (admission, keys) = (Admission::new(DirectAccess::ApiKey), keys(0));
-    let cases: [(&[(&str, &str)], Option<&str>, i64, &str); 8] = [
+    let cases: [(Headers, Option<&str>, i64, &str); 8] = [
         (&[("x-api-key", "rk_good")], None, 99, "admitted"),
         (&[("authorization", "bearer  rk_good ")], Some("acme"), 99, "admitted"),
         (&[("x-api-key", "rk_good")], Some("other"), 99, "unauthorized"),

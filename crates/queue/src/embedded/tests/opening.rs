@@ -27,7 +27,7 @@ async fn another_partition_count_is_refused_with_the_way_out() {
     let error = EmbeddedQueue::open(dir.path(), options).expect_err("made with two");
     assert!(matches!(error, OpenError::PartitionCount { have: 2, asked: 8, .. }), "{error}");
     assert!(error.to_string().contains("set partitions = 2"), "{error}");
-    assert!(error.to_string().contains("the whole data directory moved away"), "{error}");
+    assert!(error.to_string().contains("ronda queue repartition"), "{error}");
     assert_eq!(read_all(&open(dir.path()), 1).await.len(), 1);
 }
 

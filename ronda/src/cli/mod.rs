@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::exit::CODES_HELP;
+
+mod queue;
+
+pub use queue::{DEAD_LETTERS_HELP, DeadLettersCommand, QueueCommand, QueuePlace};
 
 /// The night watch for fleets of schedulers.
 ///
@@ -22,20 +26,23 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run all of Ronda in this process, on embedded parts
+    /// Run all of Ronda in this process, on embedded parts or with its queues on a broker
     #[command(after_help = UP_HELP)]
     Up(UpArguments),
-    /// Run the ingest gateway alone (needs a queue and a store that can be shared)
+    /// Run the ingest gateway alone (needs a store that can be shared)
     IngestGateway,
-    /// Run the processor alone (needs a queue and a store that can be shared)
+    /// Run the processor alone (needs a store that can be shared)
     Processor,
-    /// Run the notifier alone (needs a queue and a store that can be shared)
+    /// Run the notifier alone (needs a store that can be shared)
     Notifier,
     /// Make, list and revoke API keys; works while 'up' is running, and when nothing is
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Look at messages that could not be read; works while 'up' is running, and when nothing is
+    /// Make, check and look at the queues, and change their number of partitions
     #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Look at messages that could not be read, give them another try, or throw them away; works while 'up' is running, and when nothing is
+    #[command(subcommand, after_help = DEAD_LETTERS_HELP)]
     DeadLetters(DeadLettersCommand),
     /// Look at schedulers
     #[command(subcommand, about = "Look at schedulers; pause, resume or delete one")]
@@ -84,7 +91,10 @@ pub struct UpArguments {
     /// Address of health and metrics [default: 127.0.0.1:3001]
     #[arg(long, value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
-    /// Partitions of the command queue, a power of two; fixed when the directory is made [default: 4]
+    /// Where the queues are: embedded:, nats://…, sqs://…, amqp://…; others can see a command line, so give a password by RONDA_QUEUE_URL [default: embedded:]
+    #[arg(long, value_name = "URL")]
+    pub queue: Option<String>,
+    /// Partitions of the command queue, a power of two; fixed when the queue is made [default: 4]
     #[arg(long)]
     pub partitions: Option<u32>,
     /// Where the data is, and the configuration.
@@ -164,23 +174,6 @@ pub enum Scope {
     Read,
     /// Delete, pause and resume schedulers, and manage keys.
     Admin,
-}
-
-/// `dead-letters …`
-#[derive(Debug, Subcommand)]
-pub enum DeadLettersCommand {
-    /// List messages that could not be read and were put aside, newest first; what is in them is not shown
-    List {
-        /// At most so many.
-        #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=1_000))]
-        limit: u32,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-        /// Where the data is.
-        #[command(flatten)]
-        place: Place,
-    },
 }
 
 /// Which server to talk to.

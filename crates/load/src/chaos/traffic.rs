@@ -1,0 +1,238 @@
+//! Load that goes on whatever breaks: lanes of runs over HTTP and straight onto the queue, each with a ledger of its own.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use ronda_queue::{Origin, Queue};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::client::{Client, Sent, Tally};
+use crate::request::Target;
+use crate::runs::RunLedger;
+
+/// The tenant of every key that is made without naming one.
+pub(super) const TENANT: &str = "default";
+/// Schedulers of one lane.
+const SCHEDULERS: usize = 32;
+/// Lanes over HTTP.
+const HTTP_LANES: usize = 64;
+/// Lanes straight onto the queue.
+const DIRECT_LANES: usize = 16;
+/// Heartbeats of a run over HTTP.
+const HTTP_HEARTBEATS: u64 = 3;
+/// One only: direct messages of one moment of the partition's clock are not told apart by their time, as heartbeats are.
+const DIRECT_HEARTBEATS: u64 = 1;
+/// Wait after something was not confirmed.
+const BACK_OFF: Duration = Duration::from_millis(200);
+/// How long a direct publish may wait for its confirmation.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
+
+/// A queue that load goes onto directly.
+#[derive(Clone)]
+pub(super) struct Direct {
+    pub(super) queue: Arc<dyn Queue>,
+    /// What the names on the broker begin with.
+    pub(super) prefix: String,
+    /// Messages a second.
+    pub(super) rate: u64,
+}
+
+/// What load goes where.
+#[derive(Clone)]
+pub(super) struct Load {
+    pub(super) gateways: Vec<Target>,
+    /// Reports a second over HTTP.
+    pub(super) rate: u64,
+    pub(super) direct: Option<Direct>,
+}
+
+/// How many schedulers there are for load, and their names.
+pub(super) fn schedulers(direct: bool) -> Vec<String> {
+    let http = (0..HTTP_LANES).flat_map(|lane| lane_schedulers("load", lane));
+    let lanes = if direct { DIRECT_LANES } else { 0 };
+    http.chain((0..lanes).flat_map(|lane| lane_schedulers("direct", lane))).collect()
+}
+
+fn lane_schedulers(kind: &str, lane: usize) -> Vec<String> {
+    (0..SCHEDULERS).map(|number| format!("{kind}-{lane:02}-{number:02}")).collect()
+}
+
+/// Load that is under way.
+pub(super) struct Traffic {
+    stop: Arc<AtomicBool>,
+    http: Vec<JoinHandle<Result<RunLedger>>>,
+    direct: Vec<JoinHandle<Result<RunLedger>>>,
+}
+
+impl Traffic {
+    /// Begins; the runs' ids begin with the tag.
+    pub(super) fn start(load: &Load, tag: &str, tally: &Arc<Tally>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let lane = |way: Way, kind: &str, lane: usize, lanes: usize, rate: u64, heartbeats: u64| {
+            let plan = Lane {
+                schedulers: lane_schedulers(kind, lane),
+                tag: format!("{tag}-{lane}"),
+                every: Duration::from_secs(1) * u32::try_from(lanes).unwrap_or(1)
+                    / u32::try_from(rate.max(1)).unwrap_or(u32::MAX),
+                heartbeats,
+            };
+            tokio::spawn(plan.drive(way, Arc::clone(&stop)))
+        };
+        let http = (0..HTTP_LANES).map(|number| {
+            let client = Client::new(load.gateways.clone(), number, Arc::clone(tally));
+            lane(Way::Http(client), "load", number, HTTP_LANES, load.rate, HTTP_HEARTBEATS)
+        });
+        let http = http.collect();
+        let direct = load.direct.iter().flat_map(|direct| {
+            (0..DIRECT_LANES).map(|number| {
+                let publisher = Publisher { direct: direct.clone(), tally: Arc::clone(tally), number: 0 };
+                lane(Way::Direct(publisher), "direct", number, DIRECT_LANES, direct.rate, DIRECT_HEARTBEATS)
+            })
+        });
+        let direct = direct.collect();
+        Self { stop, http, direct }
+    }
+
+    /// Ends it, each lane after its run; answers the ledgers of HTTP and of direct load.
+    ///
+    /// # Errors
+    /// When something was refused.
+    pub(super) async fn end(self) -> Result<(RunLedger, RunLedger)> {
+        self.stop.store(true, Ordering::Relaxed);
+        Ok((joined(self.http).await?, joined(self.direct).await?))
+    }
+}
+
+async fn joined(lanes: Vec<JoinHandle<Result<RunLedger>>>) -> Result<RunLedger> {
+    let mut all = RunLedger::default();
+    for lane in lanes {
+        all.add(lane.await.context("a lane panicked")??);
+    }
+    Ok(all)
+}
+
+/// One after another, a few reports a run.
+struct Lane {
+    schedulers: Vec<String>,
+    tag: String,
+    every: Duration,
+    heartbeats: u64,
+}
+
+impl Lane {
+    async fn drive(self, mut way: Way, stop: Arc<AtomicBool>) -> Result<RunLedger> {
+        let mut ledger = RunLedger::default();
+        // At least so far apart also after a stop: heartbeats of one millisecond would count as one.
+        let mut pace = tokio::time::interval(self.every.max(Duration::from_millis(2)));
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for (number, scheduler) in self.schedulers.iter().cycle().enumerate() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let run = format!("{}-{number}", self.tag);
+            for step in 0..=self.heartbeats {
+                pace.tick().await;
+                let is_end = step == self.heartbeats;
+                match way.report(scheduler, &run, is_end).await? {
+                    Sent::Confirmed => ledger.note(scheduler, &run, is_end, true),
+                    sent => {
+                        if sent == Sent::InDoubt {
+                            ledger.note(scheduler, &run, is_end, false);
+                        }
+                        // A run in doubt stays open, and a scheduler has room for few of them.
+                        tokio::time::sleep(BACK_OFF).await;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(ledger)
+    }
+}
+
+/// How a lane's reports get there.
+enum Way {
+    Http(Client),
+    Direct(Publisher),
+}
+
+impl Way {
+    async fn report(&mut self, scheduler: &str, run: &str, is_end: bool) -> Result<Sent> {
+        match self {
+            Self::Http(client) if is_end => {
+                let body = format!(r#"{{"status":"success","run_id":"{run}"}}"#);
+                client.send("PUT", &format!("/api/v1/schedulers/{scheduler}/status"), body.as_bytes()).await
+            }
+            Self::Http(client) => {
+                let body = format!(r#"{{"run_id":"{run}"}}"#);
+                client.send("POST", &format!("/api/v1/schedulers/{scheduler}/heartbeat"), body.as_bytes()).await
+            }
+            Self::Direct(publisher) => Ok(publisher.publish(scheduler, run, is_end).await),
+        }
+    }
+}
+
+/// Publishes as a fleet does that has no HTTP: one command a message.
+struct Publisher {
+    direct: Direct,
+    tally: Arc<Tally>,
+    number: u64,
+}
+
+impl Publisher {
+    async fn publish(&mut self, scheduler: &str, run: &str, is_end: bool) -> Sent {
+        let mut body = String::new();
+        // Writing to a String can't fail.
+        let _ = if is_end {
+            write!(body, r#"{{"type":"status","status":"success","scheduler_id":"{scheduler}","run_id":"{run}"}}"#)
+        } else {
+            write!(body, r#"{{"type":"heartbeat","scheduler_id":"{scheduler}","run_id":"{run}"}}"#)
+        };
+        self.number += 1;
+        let queue = &self.direct.queue;
+        let partition = fnv1a32(TENANT, scheduler) % queue.partitions().max(1);
+        let origin = Origin {
+            tenant: Some(TENANT.to_owned()),
+            message_id: Some(format!("{run}-{}", self.number)),
+            headers: Vec::new(),
+            source: format!("{}.in.{TENANT}.{scheduler}", self.direct.prefix),
+        };
+        count(&self.tally.sent);
+        let publish = queue.publish_direct(partition, Bytes::from(body), &origin);
+        match tokio::time::timeout(CONFIRM_WITHIN, publish).await {
+            Ok(Ok(_)) => {
+                count(&self.tally.confirmed);
+                Sent::Confirmed
+            }
+            _ => Sent::InDoubt,
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// FNV-1a 32 of tenant, then id: which partition a scheduler is in, as any publisher computes it.
+pub(super) fn fnv1a32(tenant: &str, scheduler: &str) -> u32 {
+    let bytes = tenant.bytes().chain(scheduler.bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_those_of_everybody_else() {
+        // The published test vectors of FNV-1a 32.
+        assert_eq!(fnv1a32("", ""), 0x811c_9dc5);
+        assert_eq!(fnv1a32("", "a"), 0xe40c_292c);
+        assert_eq!(fnv1a32("foo", "bar"), 0xbf9c_f968);
+    }
+}

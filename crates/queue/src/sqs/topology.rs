@@ -1,0 +1,333 @@
+//! The queues on Amazon SQS: their names and attributes; how they are found, made, checked and repartitioned.
+//!
+//! Each partition is a FIFO queue with one message group. The number of partitions is remembered in a tag of every queue; that of
+//! partition 0 decides.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use super::address::Address;
+use super::client::{Clients, Waits};
+use super::errors;
+use crate::broker::{BrokerOptions, Finding, Role};
+use crate::error::{QueueError, QueueErrorKind};
+
+/// The tag with the number of partitions.
+const PARTITIONS_TAG: &str = "ronda-partitions";
+const RETENTION_SECONDS: u32 = 14 * 24 * 3_600;
+/// Longest name of a queue, `.fifo` included.
+const MAX_NAME_CHARS: usize = 80;
+/// How long it may take until a queue that was made is found; one second, says Amazon.
+const FOUND_WITHIN: Duration = Duration::from_secs(10);
+/// Calls about queues at one time.
+const AT_ONCE: usize = 8;
+
+/// The queues of one prefix.
+#[derive(Clone)]
+pub(super) struct Topology {
+    pub(super) clients: Clients,
+    prefix: String,
+    max_message_bytes: usize,
+    visibility_seconds: u32,
+}
+
+impl Topology {
+    pub(super) fn new(clients: Clients, options: &BrokerOptions, address: &Address) -> Result<Self, QueueError> {
+        let topology = Self {
+            clients,
+            prefix: options.prefix.clone(),
+            max_message_bytes: address.max_message_bytes,
+            visibility_seconds: address.visibility_seconds,
+        };
+        let legal = |prefix: &str| prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if options.prefix.is_empty()
+            || !legal(&options.prefix)
+            || topology.name(Role::DeadLetters, u32::MAX).len() > MAX_NAME_CHARS
+        {
+            return Err(QueueError::permanent(
+                QueueErrorKind::InvalidOptions,
+                "the prefix of SQS queues must be 1 to 50 letters, digits, '-' or '_'",
+            ));
+        }
+        Ok(topology)
+    }
+
+    /// The name of a partition's queue.
+    pub(super) fn name(&self, role: Role, partition: u32) -> String {
+        format!("{}-{}-{partition}.fifo", self.prefix, role.name())
+    }
+
+    /// The URLs of all partitions' queues.
+    pub(super) async fn find(&self, role: Role, partitions: u32) -> Result<Vec<String>, QueueError> {
+        self.known_partitions(role, partitions).await?;
+        self.urls(role, partitions)
+            .await?
+            .into_iter()
+            .enumerate()
+            .map(|(partition, url)| {
+                url.ok_or_else(|| {
+                    let name = self.name(role, u32::try_from(partition).unwrap_or(u32::MAX));
+                    QueueError::permanent(
+                        QueueErrorKind::Mismatch,
+                        format!("the queue {name} does not exist: make it with 'ronda queue init'"),
+                    )
+                })
+            })
+            .collect()
+    }
+
+    /// Makes what is missing.
+    pub(super) async fn init(&self, role: Role, partitions: u32) -> Result<Vec<Finding>, QueueError> {
+        let known = self.known_partitions(role, partitions).await?;
+        let missing: Vec<_> = (0..partitions).zip(self.urls(role, partitions).await?).collect();
+        let missing = missing.into_iter().filter(|(_, url)| url.is_none()).map(|(partition, _)| partition);
+        // Partition 0 last: as long as it is not there, nobody takes the others for whole.
+        let mut missing: Vec<_> = missing.collect();
+        missing.sort_by_key(|partition| (*partition == 0, *partition));
+        let mut made = Vec::new();
+        for partition in missing {
+            self.make(role, partition, partitions).await?;
+            made.push(self.finding(role, partition, "made", true));
+        }
+        if !made.is_empty() {
+            self.wait_for(role, partitions).await?;
+        }
+        if known.is_none() && !made.iter().any(|finding| finding.place == self.name(role, 0)) {
+            self.tag(&self.name(role, 0), partitions).await?;
+            made.push(self.finding(role, 0, "noted how many partitions there are", true));
+        }
+        Ok(made)
+    }
+
+    /// What is missing or not as it shall be.
+    pub(super) async fn check(&self, role: Role, partitions: u32) -> Result<Vec<Finding>, QueueError> {
+        let known = match self.known_partitions(role, partitions).await {
+            Ok(known) => known,
+            Err(error) if error.kind == QueueErrorKind::Mismatch => {
+                return Ok(vec![self.finding(role, 0, &error.message, false)]);
+            }
+            Err(error) => return Err(error),
+        };
+        let mut findings = Vec::new();
+        let urls = self.urls(role, partitions).await?;
+        for (partition, url) in (0..partitions).zip(urls) {
+            let Some(url) = url else {
+                findings.push(self.finding(role, partition, "does not exist: 'ronda queue init' makes it", true));
+                continue;
+            };
+            for detail in self.differences(&url).await? {
+                findings.push(self.finding(role, partition, &detail, false));
+            }
+            if partition == 0 && known.is_none() {
+                let detail = "does not say how many partitions there are: 'ronda queue init' notes it";
+                findings.push(self.finding(role, 0, detail, true));
+            }
+        }
+        if self.url(&self.name(role, partitions)).await?.is_some() {
+            let detail =
+                "is beyond the last partition, so nobody reads it: repeat 'ronda queue repartition', or delete it";
+            findings.push(self.finding(role, partitions, detail, false));
+        }
+        Ok(findings)
+    }
+
+    /// Changes the number of partitions while everything is settled. Queues that both numbers have are kept.
+    pub(super) async fn repartition(&self, role: Role, partitions: u32) -> Result<(), QueueError> {
+        if !partitions.is_power_of_two() {
+            let message = format!("{partitions} is no power of two, as the number of partitions must be");
+            return Err(QueueError::permanent(QueueErrorKind::InvalidOptions, message));
+        }
+        let zero = self.name(role, 0);
+        let before = match self.url(&zero).await? {
+            Some(url) => self.tagged_partitions(&url).await?.unwrap_or(partitions),
+            None => 0,
+        };
+        for (partition, url) in (0..before).zip(self.urls(role, before).await?) {
+            let Some(url) = url else { continue };
+            if self.count(&url).await?.total() > 0 || self.has_message(&url).await? {
+                let name = self.name(role, partition);
+                return Err(QueueError::permanent(
+                    QueueErrorKind::Mismatch,
+                    format!(
+                        "{name} has messages that are not settled: stop gateways and publishers, let the processors work everything off, and repeat it"
+                    ),
+                ));
+            }
+        }
+        for (partition, url) in (0..partitions).zip(self.urls(role, partitions).await?).rev() {
+            match url {
+                None => self.make(role, partition, partitions).await?,
+                // Partition 0 comes last: until then the old number holds, and this can be repeated.
+                Some(_) => self.tag(&self.name(role, partition), partitions).await?,
+            }
+        }
+        // From the end, so that a rest that an interruption leaves begins right behind the last partition, where it is looked for.
+        let mut beyond = partitions;
+        while beyond < before || self.url(&self.name(role, beyond)).await?.is_some() {
+            beyond += 1;
+        }
+        for partition in (partitions..beyond).rev() {
+            if let Some(url) = self.url(&self.name(role, partition)).await? {
+                let call = self.clients.setup.delete_queue().queue_url(url);
+                call.send().await.map_err(|error| errors::of_call("deleting a queue", &error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How much is in a queue, as far as SQS knows.
+    pub(super) async fn count(&self, url: &str) -> Result<Count, QueueError> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ];
+        let attributes = self.attributes(url, &names).await?;
+        let number = |name| attributes.get(name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+        let [visible, in_flight, delayed] = names.each_ref().map(number);
+        Ok(Count { visible, in_flight, delayed })
+    }
+
+    fn finding(&self, role: Role, partition: u32, detail: &str, mendable: bool) -> Finding {
+        Finding { place: self.name(role, partition), detail: detail.to_owned(), mendable }
+    }
+
+    /// The number of partitions that was noted when the queues were made: the one that is wanted, or none.
+    async fn known_partitions(&self, role: Role, wanted: u32) -> Result<Option<u32>, QueueError> {
+        let Some(url) = self.url(&self.name(role, 0)).await? else { return Ok(None) };
+        match self.tagged_partitions(&url).await? {
+            Some(known) if known != wanted => Err(QueueError::permanent(
+                QueueErrorKind::Mismatch,
+                format!(
+                    "the {} queue was made with {known} partitions and {wanted} are asked for: set the number to {known}, or change the queue with \
+                     'ronda queue repartition' when it is drained",
+                    role.name()
+                ),
+            )),
+            known => Ok(known),
+        }
+    }
+
+    async fn tagged_partitions(&self, url: &str) -> Result<Option<u32>, QueueError> {
+        let call = self.clients.setup.list_queue_tags().queue_url(url);
+        let output = call.send().await.map_err(|error| errors::of_call("reading a queue's tags", &error))?;
+        Ok(output.tags().and_then(|tags| tags.get(PARTITIONS_TAG)).and_then(|value| value.parse().ok()))
+    }
+
+    async fn urls(&self, role: Role, partitions: u32) -> Result<Vec<Option<String>>, QueueError> {
+        let names: Vec<_> = (0..partitions).map(|partition| self.name(role, partition)).collect();
+        let urls = stream::iter(names).map(|name| async move { self.url(&name).await });
+        urls.buffered(AT_ONCE).try_collect().await
+    }
+
+    async fn url(&self, name: &str) -> Result<Option<String>, QueueError> {
+        match self.clients.setup.get_queue_url().queue_name(name).send().await {
+            Ok(output) => Ok(output.queue_url),
+            Err(error) if errors::is_missing(&error) => Ok(None),
+            Err(error) => Err(errors::of_call("looking for a queue", &error)),
+        }
+    }
+
+    /// A queue that was made can be found a moment later.
+    async fn wait_for(&self, role: Role, partitions: u32) -> Result<(), QueueError> {
+        let deadline = Instant::now() + FOUND_WITHIN;
+        let mut waits = Waits::new();
+        while self.urls(role, partitions).await?.contains(&None) {
+            if Instant::now() > deadline {
+                let message = "SQS does not find queues that it has made: look again with 'ronda queue check'";
+                return Err(QueueError::transient(QueueErrorKind::Unavailable, FOUND_WITHIN, message));
+            }
+            tokio::time::sleep(waits.next_wait()).await;
+        }
+        Ok(())
+    }
+
+    async fn make(&self, role: Role, partition: u32, partitions: u32) -> Result<(), QueueError> {
+        use QueueAttributeName as Name;
+        let attributes = [
+            (Name::FifoQueue, String::from("true")),
+            (Name::ContentBasedDeduplication, String::from("false")),
+            // High throughput: with one group a queue this is for the calls, not for the order.
+            (Name::DeduplicationScope, String::from("messageGroup")),
+            (Name::FifoThroughputLimit, String::from("perMessageGroupId")),
+            (Name::MessageRetentionPeriod, RETENTION_SECONDS.to_string()),
+            (Name::MaximumMessageSize, self.max_message_bytes.to_string()),
+            (Name::VisibilityTimeout, self.visibility_seconds.to_string()),
+        ];
+        let call = self.clients.setup.create_queue().queue_name(self.name(role, partition));
+        let call = call.set_attributes(Some(HashMap::from(attributes))).tags(PARTITIONS_TAG, partitions.to_string());
+        call.send().await.map_err(|error| errors::of_call("making a queue", &error)).map(|_| ())
+    }
+
+    async fn tag(&self, name: &str, partitions: u32) -> Result<(), QueueError> {
+        let Some(url) = self.url(name).await? else { return Ok(()) };
+        let call = self.clients.setup.tag_queue().queue_url(url).tags(PARTITIONS_TAG, partitions.to_string());
+        call.send().await.map_err(|error| errors::of_call("tagging a queue", &error)).map(|_| ())
+    }
+
+    async fn attributes(
+        &self,
+        url: &str,
+        names: &[QueueAttributeName],
+    ) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
+        let call = self.clients.setup.get_queue_attributes().queue_url(url).set_attribute_names(Some(names.to_vec()));
+        let output = call.send().await.map_err(|error| errors::of_call("reading a queue's attributes", &error))?;
+        Ok(output.attributes.unwrap_or_default())
+    }
+
+    /// What stands in the way of what Ronda promises. Attributes that a server does not tell are not judged.
+    async fn differences(&self, url: &str) -> Result<Vec<String>, QueueError> {
+        let attributes = self.attributes(url, &[QueueAttributeName::All]).await?;
+        let number = |name| attributes.get(&name).and_then(|value| value.parse::<usize>().ok());
+        let mut found = Vec::new();
+        if attributes.get(&QueueAttributeName::RedrivePolicy).is_some_and(|policy| !policy.is_empty()) {
+            found.push(String::from(
+                "has a redrive policy: it takes messages out of their order. Take it away; Ronda has dead letters of its own",
+            ));
+        }
+        if number(QueueAttributeName::MaximumMessageSize).is_some_and(|size| size < self.max_message_bytes) {
+            found.push(format!(
+                "takes no messages of {} bytes: raise its MaximumMessageSize, or lower max_message_bytes in the address",
+                self.max_message_bytes
+            ));
+        }
+        if number(QueueAttributeName::MessageRetentionPeriod).is_some_and(|kept| kept < RETENTION_SECONDS as usize) {
+            found.push(format!(
+                "drops messages sooner than it could: set its MessageRetentionPeriod to {RETENTION_SECONDS}"
+            ));
+        }
+        if number(QueueAttributeName::DelaySeconds).is_some_and(|delay| delay > 0) {
+            found.push(String::from("delays messages: set its DelaySeconds to 0"));
+        }
+        if attributes.get(&QueueAttributeName::ContentBasedDeduplication).is_some_and(|on| on == "true") {
+            found
+                .push(String::from("drops direct messages of equal content: switch its ContentBasedDeduplication off"));
+        }
+        Ok(found)
+    }
+
+    /// Looks for a message without keeping it: what SQS counts may be a minute old.
+    async fn has_message(&self, url: &str) -> Result<bool, QueueError> {
+        let call = self.clients.setup.receive_message().queue_url(url).max_number_of_messages(1).visibility_timeout(0);
+        let call = call.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp).wait_time_seconds(0);
+        let output = call.send().await.map_err(|error| errors::of_call("looking for messages", &error))?;
+        Ok(!output.messages().is_empty())
+    }
+}
+
+/// Messages of a queue.
+pub(super) struct Count {
+    visible: u64,
+    in_flight: u64,
+    delayed: u64,
+}
+
+impl Count {
+    pub(super) const fn total(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
+}

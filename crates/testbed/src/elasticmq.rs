@@ -1,0 +1,142 @@
+//! ElasticMQ: a server that speaks the protocol of Amazon SQS.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::install::from_maven;
+use crate::process::{Server, free_port};
+
+const COORDINATES: &str = "org.elasticmq:elasticmq-server_2.13:1.6.14";
+/// Another process may take a free port before the server does.
+const ATTEMPTS: usize = 3;
+
+/// A running server. It ends with its value, and at the latest with this process.
+pub struct ElasticMq {
+    // In this order: a guard that is left alone ends what has the server's number.
+    guard: Option<Guard>,
+    server: Server,
+    directory: tempfile::TempDir,
+}
+
+impl ElasticMq {
+    /// Starts a server with nothing in it. A `durable` one keeps queues and messages in files, so that they outlive a kill; the other is
+    /// faster.
+    ///
+    /// # Errors
+    /// When it can't be fetched (Debian: maven), or run (Debian: default-jre-headless).
+    pub fn start(durable: bool) -> anyhow::Result<Self> {
+        let jars = from_maven(COORDINATES)?.join("*");
+        let mut attempt = 1;
+        loop {
+            let directory = tempfile::Builder::new().prefix("ronda-elasticmq-").tempdir()?;
+            let port = free_port()?;
+            let configuration = directory.path().join("elasticmq.conf");
+            std::fs::write(&configuration, configure(port, durable, directory.path()))?;
+            let (class_path, property) = (jars.clone(), format!("-Dconfig.file={}", configuration.display()));
+            let started = Server::start("ElasticMQ", port, directory.path().join("log"), move || {
+                let mut command = Command::new("java");
+                // It lives for seconds: what pays off later is left out.
+                command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", &property, "-cp"]);
+                command.arg(&class_path).arg("org.elasticmq.server.Main");
+                command
+            });
+            match started {
+                Ok(server) => {
+                    let mut elasticmq = Self { guard: None, server, directory };
+                    elasticmq.watch()?;
+                    return Ok(elasticmq);
+                }
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.guard = None;
+        self.server.kill();
+    }
+
+    /// Starts it again on what is on its disk.
+    ///
+    /// # Errors
+    /// When it doesn't start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill();
+        self.server.restart()?;
+        self.watch()
+    }
+
+    /// Stops it where it is (SIGSTOP).
+    pub fn stall(&self) {
+        self.server.stall();
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.server.resume();
+    }
+
+    /// A file with credentials that it takes, as it takes any.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn credentials_file(&self) -> anyhow::Result<std::path::PathBuf> {
+        let file = self.directory.path().join("credentials");
+        std::fs::write(&file, "[default]\naws_access_key_id = test\naws_secret_access_key = test\n")?;
+        Ok(file)
+    }
+
+    fn watch(&mut self) -> anyhow::Result<()> {
+        let Some(pid) = self.server.pid() else { bail!("the server is gone") };
+        self.guard = Some(Guard::over(pid, self.directory.path())?);
+        Ok(())
+    }
+}
+
+/// Ends the server when this process is gone without having done so: one that keeps a server for all its tests never drops it.
+struct Guard(Child);
+
+impl Guard {
+    fn over(pid: u32, directory: &Path) -> anyhow::Result<Self> {
+        // Its input ends with this process.
+        let script = "read -r end; kill -9 \"$0\"; rm -rf \"$1\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, &pid.to_string()]).arg(directory);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self(command.spawn().context("sh could not be started")?))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn configure(port: u16, durable: bool, directory: &Path) -> String {
+    let directory = directory.display();
+    // Without a delay the database has a message on the disk when its sender is answered.
+    format!(
+        "include classpath(\"application.conf\")\n\
+         node-address {{ protocol = http, host = \"127.0.0.1\", port = {port}, context-path = \"\" }}\n\
+         rest-sqs {{ enabled = true, bind-port = {port}, bind-hostname = \"127.0.0.1\", sqs-limits = strict }}\n\
+         rest-stats {{ enabled = false, bind-port = 0, bind-hostname = \"127.0.0.1\" }}\n\
+         queues-storage {{ enabled = {durable}, path = \"{directory}/queues.conf\" }}\n\
+         messages-storage {{ enabled = {durable}, driver-class = \"org.h2.Driver\", username = \"\", password = \"\", \
+         prune-data-on-init = false, uri = \"jdbc:h2:{directory}/messages;WRITE_DELAY=0\" }}\n\
+         aws {{ region = \"eu-central-1\", accountId = \"000000000000\" }}\n\
+         pekko.loglevel = WARNING\n"
+    )
+}

@@ -1,0 +1,160 @@
+//! How much waits in each partition, and since when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{describe_gauge, gauge};
+use ronda_domain::time::Timestamp;
+use ronda_queue::{Depth, Queue, QueueError, Role};
+use ronda_schemas::api::time::{Time, format_rfc3339};
+use ronda_store::port::Store;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::exit::chain;
+use crate::text::columns;
+
+/// Longest wait for one partition's depth.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How often the metrics are brought up to date: on some brokers each look is paid for.
+const METRICS_EVERY: Duration = Duration::from_secs(10);
+const MESSAGES: &str = "ronda_queue_messages";
+const OLDEST: &str = "ronda_queue_oldest_age_seconds";
+
+/// All queues.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Lag {
+    /// Each with its partitions.
+    pub queues: Vec<QueueLag>,
+}
+
+/// One queue.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct QueueLag {
+    /// `commands`, `events` or `dead-letters`.
+    pub queue: String,
+    /// By number.
+    pub partitions: Vec<PartitionLag>,
+}
+
+/// One partition.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PartitionLag {
+    /// Its number.
+    pub partition: u32,
+    /// Messages that are not settled.
+    pub messages: u64,
+    /// Bytes that the backend holds for it; 0 where it can't be told.
+    pub bytes: u64,
+    /// How long the oldest of them has waited at most, in milliseconds; none: that can't be told.
+    pub oldest_age_ms: Option<u64>,
+    /// The time up to which the partition is judged: told by a running process only.
+    pub watermark: Option<Time>,
+}
+
+/// Looks at every partition. A store tells the watermarks, and with them since when the oldest command waits where the backend can't.
+///
+/// # Errors
+/// What a queue or the store said.
+pub async fn look(queues: &[(Role, &dyn Queue)], running: Option<(&dyn Store, Timestamp)>) -> Result<Lag, String> {
+    let mut all = Lag { queues: Vec::new() };
+    for (role, queue) in queues {
+        let mut partitions = Vec::new();
+        for partition in 0..queue.partitions() {
+            let depth = depth(*queue, partition).await.map_err(|error| chain(&error))?;
+            let mut lag = PartitionLag {
+                partition,
+                messages: depth.messages,
+                bytes: depth.bytes,
+                oldest_age_ms: if depth.messages == 0 { Some(0) } else { depth.oldest_age_ms },
+                watermark: None,
+            };
+            if let Some((store, now)) = running.filter(|_| *role == Role::Commands) {
+                let row = store.partition(partition).await.map_err(|error| chain(&error))?;
+                if let Some(watermark) = row.map(|row| row.watermark).filter(|at| *at > Timestamp::MIN) {
+                    // Whatever was accepted before the watermark is applied.
+                    let behind = u64::try_from(now.millis_since(watermark)).unwrap_or(0);
+                    lag.oldest_age_ms.get_or_insert(behind);
+                    lag.watermark = Some(Time(watermark));
+                }
+            }
+            partitions.push(lag);
+        }
+        all.queues.push(QueueLag { queue: role.name().to_owned(), partitions });
+    }
+    Ok(all)
+}
+
+async fn depth(queue: &dyn Queue, partition: u32) -> Result<Depth, QueueError> {
+    let asked = timeout(ANSWER_WITHIN, queue.depth(partition)).await;
+    asked.unwrap_or_else(|_| {
+        let kind = ronda_queue::QueueErrorKind::Unavailable;
+        Err(QueueError::transient(kind, ANSWER_WITHIN, format!("partition {partition} tells nothing of itself")))
+    })
+}
+
+/// As a table.
+#[must_use]
+pub fn told(lag: &Lag) -> String {
+    let head = ["QUEUE", "PARTITION", "MESSAGES", "BYTES", "OLDEST", "JUDGED UNTIL"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for queue in &lag.queues {
+        rows.extend(queue.partitions.iter().map(|partition| {
+            let or_none = |text: Option<String>| text.unwrap_or_else(|| String::from("-"));
+            vec![
+                queue.queue.clone(),
+                partition.partition.to_string(),
+                partition.messages.to_string(),
+                partition.bytes.to_string(),
+                or_none(partition.oldest_age_ms.map(|age| format!("{}.{:03} s", age / 1_000, age % 1_000))),
+                or_none(partition.watermark.map(|at| format_rfc3339(at.0))),
+            ]
+        }));
+    }
+    columns(&rows)
+}
+
+/// Tells the metrics of all partitions; never ends. A backend that can't be asked leaves them as they are.
+pub async fn metrics(commands: &Arc<dyn Queue>, events: &Arc<dyn Queue>, dead_letters: &Arc<dyn Queue>) {
+    describe_gauge!(MESSAGES, "Messages of a partition that are not settled, by queue");
+    describe_gauge!(
+        OLDEST,
+        "How long the oldest message of a partition has waited, by queue, where the queue can tell"
+    );
+    let mut every = tokio::time::interval(METRICS_EVERY);
+    loop {
+        every.tick().await;
+        for (role, queue) in [(Role::Commands, commands), (Role::Events, events), (Role::DeadLetters, dead_letters)] {
+            for partition in 0..queue.partitions() {
+                let Ok(depth) = depth(&**queue, partition).await else { break };
+                let labels = [("queue", role.name().to_owned()), ("partition", partition.to_string())];
+                #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+                gauge!(MESSAGES, &labels).set(depth.messages as f64);
+                let age = if depth.messages == 0 { Some(0) } else { depth.oldest_age_ms };
+                if let Some(age) = age {
+                    gauge!(OLDEST, &labels).set(Duration::from_millis(age).as_secs_f64());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ronda_queue::{EmbeddedOptions, EmbeddedQueue};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_partition_tells_how_much_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { partitions: 2, ..EmbeddedOptions::default() };
+        let queue = EmbeddedQueue::open(dir.path(), options).unwrap();
+        queue.publish(1, "x".into()).await.unwrap();
+        let lag = look(&[(Role::Commands, &queue)], None).await.unwrap();
+        let [first, second] = lag.queues[0].partitions.as_slice() else { panic!("two partitions") };
+        assert_eq!((first.messages, first.oldest_age_ms), (0, Some(0)));
+        assert_eq!((second.messages, second.oldest_age_ms), (1, None), "the embedded queue can't tell");
+        assert!(told(&lag).contains("commands  1          1 "), "{}", told(&lag));
+    }
+}
