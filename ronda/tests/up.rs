@@ -196,7 +196,7 @@ fn keys_are_managed_while_it_runs_and_when_nothing_runs() {
 }
 
 #[test]
-fn dead_letters_are_listed_while_it_runs_and_when_nothing_runs() {
+fn dead_letters_are_handled_while_it_runs_and_when_nothing_runs() {
     let dir = tempfile::tempdir().unwrap();
     let list = |arguments: &[&str]| ronda(dir.path()).args(["dead-letters", "list"]).args(arguments).output().unwrap();
     let mistyped = list(&["--data", "no-such"]);
@@ -221,6 +221,20 @@ fn dead_letters_are_listed_while_it_runs_and_when_nothing_runs() {
     assert_eq!(done(&list(&["--json"])), while_it_runs);
     let table = done(&list(&[]));
     assert!(table.contains("not_a_frame") && !table.contains("rubbish"), "{table}");
+
+    let run = |arguments: &[&str]| ronda(dir.path()).arg("dead-letters").args(arguments).output().unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&while_it_runs).unwrap();
+    let id = listed["items"][0]["id"].as_str().unwrap();
+    assert!(done(&run(&["show", id])).contains("7 bytes; all of it:\n\nrubbish"));
+    let refused = run(&["redrive", id]);
+    assert_eq!(refused.status.code(), Some(7), "{}", text(&refused.stdout));
+    assert!(text(&refused.stderr).contains("a gateway sent it"), "{}", text(&refused.stderr));
+    let up = Up::start(dir.path());
+    assert!(done(&run(&["redrive", "--all"])).contains("No dead letter was put back"));
+    assert!(done(&run(&["discard", &id[..8]])).contains("1 dead letter was thrown away"));
+    assert!(done(&list(&[])).contains("There are no dead letters"));
+    assert_eq!(run(&["discard", id]).status.code(), Some(7));
+    assert_eq!(up.stop(), Some(0));
 }
 
 /// Puts a message that nobody can read into the command queue.
@@ -229,6 +243,76 @@ fn publish_rubbish(dir: &Path) {
     let queue = ronda_queue::EmbeddedQueue::open(dir.join("ronda-data/queue/commands"), options).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(ronda_queue::Queue::publish(&queue, 0, "rubbish".into())).unwrap();
+}
+
+#[test]
+fn the_number_of_partitions_changes_and_nothing_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| ronda(dir.path()).args(arguments).output().unwrap();
+    let refused = |arguments: &[&str], code: i32, wanted: &str| {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(text(&output.stderr).contains(wanted), "{}", text(&output.stderr));
+    };
+    refused(&["queue", "repartition", "--partitions", "8"], 4, "there is no data of Ronda");
+    let up = Up::start(dir.path());
+    let key = up.after("Key");
+    let ids: Vec<String> = (0..20).map(|number| format!("job-{number}")).collect();
+    for id in &ids {
+        done(&client(dir.path(), &up, &key, &["register", id]));
+        done(&client(dir.path(), &up, &key, &["status", id, "running", "--run-id", "r1"]));
+    }
+    refused(&["queue", "repartition", "--partitions", "8"], 7, "stop it first");
+    let lag = done(&run(&["queue", "lag"]));
+    let partitions = lag.lines().filter(|line| line.starts_with("commands ") && line.ends_with('Z')).count();
+    assert!(partitions == 4 && lag.contains("JUDGED UNTIL"), "{lag}");
+    assert!(done(&run(&["queue", "check"])).contains("as they shall be"));
+    // What it has in hand is left in the queue.
+    for id in &ids {
+        done(&client(dir.path(), &up, &key, &["status", id, "success", "--run-id", "r1"]));
+    }
+    drop(up);
+
+    refused(&["queue", "repartition", "--partitions", "6"], 2, "power of two");
+    let told = done(&run(&["queue", "repartition", "--partitions", "8"]));
+    assert!(told.contains("8 partitions now, and had 4") && told.contains("set storage.partitions = 8"), "{told}");
+    assert!(told.contains("it is 4 (default)"), "{told}");
+    let again = done(&run(&["queue", "repartition", "--partitions", "8", "--json"]));
+    assert!(again.contains("\"from\": 8"), "{again}");
+    refused(&["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], 4, "set partitions = 8");
+    refused(&["queue", "check"], 9, "not as");
+
+    let settings = "[storage]\npartitions = 8\n";
+    std::fs::write(dir.path().join("ronda.toml"), settings).unwrap();
+    let up = Up::start(dir.path());
+    for id in &ids {
+        let history = done(&client(dir.path(), &up, &key, &["schedulers", "history", id, "--json"]));
+        assert!(history.contains("\"succeeded\"") && history.contains("r1"), "{id}: {history}");
+        done(&client(dir.path(), &up, &key, &["status", id, "running", "--run-id", "r2", "--wait", "20"]));
+    }
+    assert_eq!(up.stop(), Some(0));
+    assert!(done(&run(&["queue", "repartition", "--partitions", "1"])).contains("1 partitions now, and had 8"));
+}
+
+#[test]
+fn queues_are_made_and_checked_by_hand_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| ronda(dir.path()).args(arguments).output().unwrap();
+    let missing = run(&["queue", "check", "--json"]);
+    assert_eq!(missing.status.code(), Some(9), "{}", text(&missing.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&missing.stdout).unwrap();
+    assert_eq!(found["findings"].as_array().map(Vec::len), Some(3), "{found}");
+    assert!(!dir.path().join("ronda-data").exists(), "a look makes nothing");
+    assert!(done(&run(&["queue", "init"])).contains("the queue of commands"));
+    assert!(done(&run(&["queue", "init"])).contains("nothing was made"));
+    assert!(done(&run(&["queue", "check"])).contains("as they shall be"));
+    assert!(done(&run(&["dead-letters", "list"])).contains("There are no dead letters"));
+    assert_eq!(Up::start(dir.path()).stop(), Some(0));
+    for url in ["nats://127.0.0.1:1", "sqs://eu-west-1", "amqp://127.0.0.1:1"] {
+        let refused = run(&["up", "--queue", url, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        // Built without it, of another kind than the store's queues, or not there: never started.
+        assert!(matches!(refused.status.code(), Some(3 | 4 | 9)), "{url}: {}", text(&refused.stderr));
+    }
 }
 
 /// A deployment may make a key while `up` starts: each waits for the other, and neither is refused.

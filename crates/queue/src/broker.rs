@@ -198,9 +198,9 @@ pub fn mistakes(options: &BrokerOptions) -> Vec<(&'static str, String)> {
     } else if options.place().starts_with('(') {
         found.push(("url", String::from("can't be read as an address")));
     }
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     if options.prefix.is_empty() || options.prefix.len() > MAX_PREFIX_BYTES || !options.prefix.bytes().all(is_plain) {
-        let what = format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} letters, digits, - and _", options.prefix);
+        let what = format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _", options.prefix);
         found.push(("prefix", what));
     }
     found

@@ -139,6 +139,61 @@ fn a_token_from_a_file_may_end_with_a_line_break_and_nothing_else_that_fits_into
 }
 
 #[test]
+fn the_address_of_the_queues_is_shown_without_its_password() {
+    let environment = vec![(String::from("RONDA_QUEUE_URL"), String::from("amqp://ronda:s3cret@broker:5672/vhost"))];
+    let sources = Sources { environment, ..Sources::default() };
+    match load(&sources) {
+        Ok(loaded) => {
+            assert!(loaded.settings.queue.url.expose().contains("s3cret"));
+            for text in [shown(&loaded, false), shown(&loaded, true), format!("{loaded:?}")] {
+                assert!(!text.contains("s3cret"), "{text}");
+            }
+            assert!(shown(&loaded, false).contains("url = \"amqp://broker:5672/vhost\""));
+        }
+        Err(mistakes) => {
+            let told = mistakes.to_string();
+            assert!(told.contains("--features brokers") && !told.contains("s3cret"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn every_mistake_of_the_queues_is_told_at_once() {
+    let (_dir, mut sources) = file(
+        "[queue]\nprefix = \"a.b\"\ncredentials_file = \"no-such.creds\"\nclient_key_file = \"no-such.pem\"\n\
+         direct_access = \"anybody\"\ndirect_tenant = \"a b\"\n",
+    );
+    sources.flags = vec![("queue", "url", "--queue", String::from("kafka://user:s3cret@broker"))];
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "--queue: queue.url must begin with nats://",
+        "queue.prefix is \"a.b\", but must be",
+        "queue.credentials_file is no-such.creds, which can't be read",
+        "queue.client_key_file goes with queue.client_certificate_file",
+        "queue.direct_access is \"anybody\", but must be",
+        "queue.direct_tenant is \"a b\"",
+    ] {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+    let elsewhere = vec![("queue", "url", "--queue", String::from("embedded:/var/lib/ronda"))];
+    let told = mistakes(&Sources { flags: elsewhere, ..Sources::default() }).join("\n");
+    assert!(told.contains("that is storage.data (--data)"), "{told}");
+}
+
+#[test]
+fn a_setting_is_understood_by_its_former_name_unless_it_has_both() {
+    let (_dir, sources) = file("[storage]\nqueue_max_bytes = 100_000_000\n");
+    assert_eq!(load(&sources).unwrap().settings.queue.max_bytes, 100_000_000);
+    let environment = vec![(String::from("RONDA_STORAGE_QUEUE_MAX_BYTES"), String::from("200_000_000"))];
+    let loaded = load(&Sources { environment, ..Sources::default() }).unwrap();
+    assert_eq!(loaded.settings.queue.max_bytes, 200_000_000);
+    let (_dir, sources) = file("[queue]\nmax_bytes = 100_000_000\n[storage]\nqueue_max_bytes = 100_000_001\n");
+    let told = mistakes(&sources).join("\n");
+    assert!(told.contains("storage.queue_max_bytes is the former name of queue.max_bytes"), "{told}");
+}
+
+#[test]
 fn the_file_that_config_init_writes_is_the_defaults_also_when_every_line_is_taken() {
     let example = example_file();
     let (_dir, sources) = file(&example);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ronda_processor::Processor;
-use ronda_queue::{Broker, Position, Queue, QueueError, ReceiveLimit, Role};
+use ronda_queue::{Broker, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Role};
 use ronda_runtime::{CancellationToken, Health};
 use ronda_store::embedded::EmbeddedStore;
 use ronda_store::port::{PartitionStore, SchedulerReads, Store};
@@ -124,37 +124,35 @@ async fn change_queue(
     within: Duration,
 ) -> Result<u64, Failure> {
     let failed = |error: QueueError| parts::queue_failure(settings, &error);
-    let (old, new) = (with(settings, from), with(settings, to));
-    let broker = place::reach(&old).await?;
-    let wrong = cannot_be_used(&*broker).await.map_err(failed)?;
-    if wrong.is_none() {
-        let changed = async {
-            broker.init().await.map_err(failed)?;
-            let processed = drain(&old, &*broker, store, within).await?;
-            broker.repartition(to).await.map_err(failed)?;
-            Ok(processed)
-        };
-        let changed = changed.await;
+    let old = with(settings, from);
+    let Err(wrong) = made_with(&old).await? else {
+        let broker = place::reach(&old).await?;
+        let drained = drain(&old, &*broker, store, within).await;
+        // What is settled is removed by then.
         broker.close().await;
-        return changed;
-    }
-    broker.close().await;
+        let processed = drained?;
+        let broker = place::reach(&old).await?;
+        let changed = broker.repartition(to).await;
+        broker.close().await;
+        return changed.map(|()| processed).map_err(failed);
+    };
     // The former run was interrupted after this.
-    let broker = place::reach(&new).await?;
-    let is_changed = cannot_be_used(&*broker).await.map(|wrong| wrong.is_none());
-    broker.close().await;
-    match (is_changed.map_err(failed)?, wrong) {
-        (false, Some(wrong)) => Err(Failure::new(Code::Queue, wrong)),
-        _ => Ok(0),
+    match made_with(&with(settings, to)).await? {
+        Ok(()) => Ok(0),
+        Err(_) => Err(failed(wrong)),
     }
 }
 
-/// What is there and is not as it shall be.
-async fn cannot_be_used(broker: &dyn Broker) -> Result<Option<String>, QueueError> {
-    let findings = broker.check().await?;
-    let wrong: Vec<_> = findings.iter().filter(|finding| !finding.mendable).collect();
-    let lines: Vec<String> = wrong.iter().map(|finding| format!("{}: {}", finding.place, finding.detail)).collect();
-    Ok((!lines.is_empty()).then(|| lines.join("\n")))
+/// Whether the queues have the number of partitions that the settings say, or none at all; if not, what they are.
+async fn made_with(settings: &Settings) -> Result<Result<(), QueueError>, Failure> {
+    let broker = place::reach(settings).await?;
+    let made = broker.init().await;
+    broker.close().await;
+    match made {
+        Ok(_) => Ok(Ok(())),
+        Err(error) if error.kind == QueueErrorKind::Mismatch => Ok(Err(error)),
+        Err(error) => Err(parts::queue_failure(settings, &error)),
+    }
 }
 
 /// Has everything processed that waits, and every derived event published.
