@@ -43,7 +43,13 @@ fn frame(number: u64, ids: impl Iterator<Item = usize>, input: impl Fn(usize) ->
 fn single(position: u64, n: usize, has_id: bool) -> Incoming {
     let text = format!(r#"{{"type":"heartbeat","scheduler_id":"job-{n:06}-nightly-billing","run_id":"run-1"}}"#);
     let message_id = has_id.then(|| format!("{n:036}"));
-    let origin = Origin { tenant: Some("acme".to_owned()), message_id, headers: Vec::new(), source: "in".to_owned() };
+    let origin = Origin {
+        tenant: Some("acme".to_owned()),
+        message_id,
+        headers: Vec::new(),
+        source: "in".to_owned(),
+        published_ms: None,
+    };
     let scopes = Scopes { ingest: true, read: false, admin: true };
     let access = Ok(Access { tenant: TenantId::new("acme").unwrap(), scopes });
     let direct = Some(Box::new(Direct { origin, access }));

@@ -57,7 +57,7 @@ pub struct LetterOrigin {
 
 impl From<&Direct> for LetterOrigin {
     fn from(direct: &Direct) -> Self {
-        let Origin { tenant, message_id, headers, source } = &direct.origin;
+        let Origin { tenant, message_id, headers, source, published_ms: _ } = &direct.origin;
         Self {
             tenant: direct.access.as_ref().ok().map(|access| access.tenant.as_str().into()),
             source: source.as_str().into(),
@@ -81,6 +81,7 @@ impl LetterOrigin {
             message_id: own(&self.message_id),
             headers: headers.chain([(REDRIVEN.to_owned(), times.saturating_add(1).to_string())]).collect(),
             source: self.source.to_string(),
+            published_ms: None,
         }
     }
 

@@ -391,7 +391,13 @@ fn by_subject() -> Config {
 
 fn origin(id: &str, headers: &[(&str, &str)]) -> Origin {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Origin { tenant: Some("acme".to_owned()), message_id: Some(id.to_owned()), headers, source: "in".to_owned() }
+    Origin {
+        tenant: Some("acme".to_owned()),
+        message_id: Some(id.to_owned()),
+        headers,
+        source: "in".to_owned(),
+        published_ms: None,
+    }
 }
 
 async fn publish_direct(rig: &Rig, id: &str, text: String) {
@@ -452,6 +458,25 @@ async fn what_comes_before_the_first_pulse_is_kept_until_there_is_one() {
     let state = rig.store.scheduler("acme", "job").await.unwrap().unwrap().state.unwrap();
     assert_eq!(state.registered_at(), stage::second(5));
     assert_eq!(rig.store.partition(0).await.unwrap().unwrap().applied, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_more_comes_before_a_message_is_settled_the_first_ones_have_the_brokers_time() {
+    let rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 10).blocking()) as Arc<dyn Queue>);
+    let config = Config { commit_interval_ms: 10_000, ..by_subject() };
+    let running = rig.start(config);
+    let published = Origin { published_ms: Some(3_000), ..origin("1", &[]) };
+    rig.commands.publish_direct(0, r#"{"type":"register","id":"job"}"#.into(), &published).await.unwrap();
+    rig.committed(1).await;
+    let mut gateway = Gateway::new(1);
+    for at in 5..15 {
+        // Each is committed as it comes, however long commits would be held back elsewhere: nothing else would come.
+        rig.commands.publish(0, gateway.frame(at, &[heartbeat("job", None)])).await.unwrap();
+    }
+    rig.committed(11).await;
+    running.stop().await;
+    let state = rig.store.scheduler("acme", "job").await.unwrap().unwrap().state.unwrap();
+    assert_eq!(state.registered_at(), Timestamp::from_seconds(3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

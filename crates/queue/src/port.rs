@@ -36,6 +36,8 @@ pub struct Capabilities {
     /// Most deliveries that a receiver can have unsettled: beyond it [`Receiver::receive`] waits until some are settled, and of what was
     /// settled no more than so many messages can come again. `None`: any number.
     pub max_unsettled: Option<usize>,
+    /// Nothing more comes while anything is unsettled, however little: what was received is to be settled at once.
+    pub blocks_until_settled: bool,
     /// How long it is worth to gather messages into one, since each publish is dear. `None`: not worth any wait.
     pub linger: Option<Duration>,
     /// Others than Ronda may publish onto it: deliveries may have an [`origin`](Delivery::origin).
@@ -110,6 +112,9 @@ pub struct Origin {
     pub headers: Vec<(String, String)>,
     /// Where it was published to: a subject, an exchange with its routing key, or a queue.
     pub source: String,
+    /// When the broker took it, by its own clock, in milliseconds since the Unix epoch. Given by queues that
+    /// [block](Capabilities::blocks_until_settled): there nobody can wait for a later message to know what time it is.
+    pub published_ms: Option<i64>,
 }
 
 /// Most headers of a direct message that are passed on.

@@ -65,6 +65,7 @@ impl Queue for Told {
             log: true,
             refuses_when_full: true,
             max_unsettled: None,
+            blocks_until_settled: false,
             linger: None,
             direct: false,
         }

@@ -20,6 +20,10 @@ impl PartitionCore {
         if self.watermark != Timestamp::MIN || deliveries.first().is_none_or(|first| first.direct.is_none()) {
             return Some(self.watermark);
         }
+        let published = deliveries.first().and_then(|first| first.direct.as_deref()?.origin.published_ms);
+        if let Some(published_ms) = published {
+            return Some(Timestamp::from_millis(published_ms));
+        }
         // Those before the first frame come in at its time.
         if self.first_wall.is_none() {
             self.first_wall = deliveries.iter().find_map(Incoming::wall);

@@ -247,6 +247,9 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         let interval = if batch.is_awaited { interval.min(AWAITED_INTERVAL) } else { interval };
         let left = interval.saturating_sub(self.since_commit.elapsed());
         let room = self.room(batch);
+        if self.shared.commands.capabilities().blocks_until_settled {
+            return Ok(false);
+        }
         if left.is_zero() || room.messages == 0 || room.bytes == 0 {
             return Ok(false);
         }

@@ -113,7 +113,7 @@ pub fn direct(text: impl Into<Bytes>, id: Option<&str>) -> Incoming {
 pub fn direct_with(text: impl Into<Bytes>, id: Option<&str>, access: Result<Access, Denied>) -> Incoming {
     let headers = vec![("trace".to_owned(), "7".to_owned())];
     let (tenant, message_id) = (Some("acme".to_owned()), id.map(str::to_owned));
-    let origin = Origin { tenant, message_id, headers, source: "ronda.in.acme.job".to_owned() };
+    let origin = Origin { tenant, message_id, headers, source: "ronda.in.acme.job".to_owned(), published_ms: None };
     Incoming { position: None, message: text.into(), direct: Some(Box::new(Direct { origin, access })) }
 }
 

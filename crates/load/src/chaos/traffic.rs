@@ -201,6 +201,7 @@ impl Publisher {
             message_id: Some(format!("{run}-{}", self.number)),
             headers: Vec::new(),
             source: format!("{}.in.{TENANT}.{scheduler}", self.direct.prefix),
+            published_ms: None,
         };
         count(&self.tally.sent);
         let publish = queue.publish_direct(partition, Bytes::from(body), &origin);

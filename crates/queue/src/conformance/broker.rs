@@ -321,6 +321,7 @@ pub async fn direct_messages_say_where_they_come_from<H: BrokerHarness>() {
             (String::from("x-api-key"), String::from("k")),
         ],
         source: String::new(),
+        published_ms: None,
     };
     let body = Bytes::from_static(b"{\"type\":\"heartbeat\",\"scheduler_id\":\"nightly\"}");
     in_time("publish", queue.publish_direct(0, body.clone(), &origin)).await.expect("publish");

@@ -20,6 +20,7 @@ pub struct CountedQueue {
     partitions: Vec<Arc<Shared>>,
     max_unsettled: usize,
     max_bytes: usize,
+    blocks: bool,
 }
 
 struct Shared {
@@ -53,7 +54,14 @@ impl CountedQueue {
     #[must_use]
     pub fn limited(partitions: u32, max_unsettled: usize, max_bytes: usize) -> Self {
         let partition = |_| Arc::new(Shared { kept: Mutex::new(Kept::default()), changes: watch::channel(()).0 });
-        Self { partitions: (0..partitions).map(partition).collect(), max_unsettled: max_unsettled.max(1), max_bytes }
+        let partitions = (0..partitions).map(partition).collect();
+        Self { partitions, max_unsettled: max_unsettled.max(1), max_bytes, blocks: false }
+    }
+
+    /// The same, and receivers get nothing more while anything is unsettled.
+    #[must_use]
+    pub fn blocking(self) -> Self {
+        Self { blocks: true, ..self }
     }
 
     /// Makes the next settles of all partitions fail.
@@ -99,6 +107,7 @@ impl Queue for CountedQueue {
             log: false,
             refuses_when_full: self.max_bytes != usize::MAX,
             max_unsettled: Some(self.max_unsettled),
+            blocks_until_settled: self.blocks,
             linger: None,
             direct: true,
         }
@@ -126,7 +135,14 @@ impl Queue for CountedQueue {
         // A former receiver that waits sees that it is no longer served.
         shared.changes.send_replace(());
         let changes = shared.changes.subscribe();
-        Ok(Box::new(Reading { shared, changes, receiver, next, max_unsettled: self.max_unsettled }))
+        Ok(Box::new(Reading {
+            shared,
+            changes,
+            receiver,
+            next,
+            max_unsettled: self.max_unsettled,
+            blocks: self.blocks,
+        }))
     }
 
     async fn depth(&self, partition: Partition) -> Result<Depth, QueueError> {
@@ -146,6 +162,7 @@ struct Reading {
     receiver: u64,
     next: usize,
     max_unsettled: usize,
+    blocks: bool,
 }
 
 impl Reading {
@@ -154,7 +171,8 @@ impl Reading {
         if kept.receivers != self.receiver {
             return Err(QueueError::permanent(QueueErrorKind::Closed, "another receiver has taken the partition over"));
         }
-        let end = kept.messages.len().min(kept.settled + self.max_unsettled);
+        let blocked = self.blocks && self.next > kept.settled;
+        let end = if blocked { self.next } else { kept.messages.len().min(kept.settled + self.max_unsettled) };
         let mut deliveries = Vec::new();
         let mut bytes = 0;
         while self.next < end && deliveries.len() < limit.messages.max(1) {

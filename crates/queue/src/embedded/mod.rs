@@ -279,6 +279,7 @@ impl Queue for EmbeddedQueue {
             log: true,
             refuses_when_full: !self.options.drops_oldest,
             max_unsettled: None,
+            blocks_until_settled: false,
             linger: None,
             direct: false,
         }

@@ -201,6 +201,7 @@ impl NatsQueue {
                 log: true,
                 refuses_when_full: role != Role::DeadLetters,
                 max_unsettled: None,
+                blocks_until_settled: false,
                 linger: None,
                 direct: role == Role::Commands,
             },

@@ -198,6 +198,7 @@ impl Queue for RabbitQueue {
             log: false,
             refuses_when_full: self.role != Role::DeadLetters,
             max_unsettled: Some(usize::from(MAX_UNSETTLED)),
+            blocks_until_settled: false,
             linger: None,
             direct: self.role == Role::Commands,
         }

@@ -33,6 +33,7 @@ impl Recipient {
             message_id: arrived.properties.message_id().as_ref().map(ToString::to_string),
             headers: headers(&arrived.properties),
             source: format!("exchange {exchange}, routing key {key}"),
+            published_ms: None,
         })
     }
 
@@ -129,6 +130,7 @@ mod tests {
                 (String::from("x-api-key"), String::from("k")),
             ],
             source: String::from("exchange ronda.in, routing key 7.acme"),
+            published_ms: None,
         };
         let (key, properties) = addressed(7, &origin).unwrap();
         assert_eq!(recipient().origin(&arrived("ronda.in", key.as_str(), properties)).unwrap(), origin);

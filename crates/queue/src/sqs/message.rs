@@ -94,6 +94,8 @@ impl Incoming {
     /// Takes any message: what can't be decoded is passed on as it is, as a direct one, so that its reader refuses it and goes on.
     pub(super) fn read(message: &Message, queue: &str) -> Self {
         let body = message.body().unwrap_or_default();
+        let number =
+            |name| message.attributes().and_then(|all| all.get(&name)).and_then(|value| value.parse::<u64>().ok());
         let marked = message.message_attributes().is_some_and(|all| all.contains_key(FRAME));
         let (message_bytes, origin) = match if marked { decode(body) } else { None } {
             Some(bytes) => (bytes, None),
@@ -103,17 +105,18 @@ impl Incoming {
                     message_id: message.message_id().map(str::to_owned),
                     headers: headers(message),
                     source: queue.to_owned(),
+                    published_ms: number(MessageSystemAttributeName::SentTimestamp)
+                        .and_then(|sent| i64::try_from(sent).ok()),
                 };
                 let encoded = origin.header(ENCODING).is_some_and(|encoding| encoding.eq_ignore_ascii_case(BASE64));
                 let bytes = if encoded { decode(body) } else { None };
                 (bytes.unwrap_or_else(|| Bytes::copy_from_slice(body.as_bytes())), Some(Box::new(origin)))
             }
         };
-        let number = |name| message.attributes().and_then(|all| all.get(&name)).and_then(|value| value.parse().ok());
         Self {
             message: message_bytes,
             origin,
-            redelivered: number(MessageSystemAttributeName::ApproximateReceiveCount).is_none_or(|count: u64| count > 1),
+            redelivered: number(MessageSystemAttributeName::ApproximateReceiveCount).is_none_or(|count| count > 1),
             sent_ms: number(MessageSystemAttributeName::SentTimestamp),
         }
     }

@@ -176,6 +176,7 @@ impl Queue for SqsQueue {
             log: false,
             refuses_when_full: false,
             max_unsettled: Some(MAX_RECEIVE),
+            blocks_until_settled: true,
             linger: Some(LINGER),
             direct: self.direct,
         }

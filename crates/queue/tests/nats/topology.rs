@@ -127,6 +127,7 @@ async fn direct_messages_come_out_of_the_partition_that_everybody_computes() {
                 origin,
                 Origin {
                     source: format!("ronda.p.{partition}.{tenant}"),
+                    published_ms: None,
                     tenant: Some(tenant),
                     message_id: Some(id),
                     headers: vec![(String::from("x-trace"), String::from("abc"))],
@@ -152,6 +153,7 @@ async fn a_dead_letter_can_be_put_back_as_it_came() {
                 (String::from("content-type"), String::from("a/b")),
             ],
             source: format!("ronda.p.2.{}", tenant.unwrap_or("~")),
+            published_ms: None,
         };
         queue.publish_direct(2, Bytes::from_static(b"{}"), &origin).await.expect("publish");
         let got = receiver.receive(ReceiveLimit::default()).await.expect("receive");

@@ -50,7 +50,13 @@ impl KeyStore for Keys {
 
 fn delivery(headers: &[(&str, &str)], named: Option<&str>) -> Delivery {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let origin = Origin { tenant: named.map(str::to_owned), message_id: None, headers, source: "in".to_owned() };
+    let origin = Origin {
+        tenant: named.map(str::to_owned),
+        message_id: None,
+        headers,
+        source: "in".to_owned(),
+        published_ms: None,
+    };
     let origin = Some(Box::new(origin));
     Delivery { position: None, message: Bytes::from_static(b"{}"), token: Token(7), redelivered: true, origin }
 }
