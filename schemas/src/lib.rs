@@ -3,6 +3,8 @@
 pub mod api;
 pub mod codec;
 pub mod command;
+#[cfg(feature = "openapi")]
+pub mod describe;
 pub mod direct;
 pub mod event;
 pub mod frame;
