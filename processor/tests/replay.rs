@@ -4,7 +4,7 @@
 
 mod stage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -62,9 +62,9 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 /// The message. Those of the same bytes have an id of their own or are retries, under the same id.
-fn published(said: &Said, id: Option<u8>, number: usize) -> Incoming {
+fn published(said: &Said, id: Option<usize>, number: usize) -> Incoming {
     let (id, number) = match id {
-        Some(id) => (format!("id-{id}"), usize::from(id)),
+        Some(id) => (format!("id-{id}"), id),
         None => (format!("number-{number}"), number),
     };
     let named = |id: &usize| IDS[*id];
@@ -128,7 +128,10 @@ fn asked(act: &Act) -> Option<Asked> {
 }
 
 /// The log that these acts make: commands gather until time passes. It ends with pulses, so that all settles.
-fn log(acts: &[Act]) -> Vec<Incoming> {
+///
+/// A publisher tries again only while its first try may come again, which is for so many messages.
+fn log(acts: &[Act], retries_within: usize) -> Vec<Incoming> {
+    let mut firsts: BTreeMap<(usize, String), usize> = BTreeMap::new();
     let mut gateway = Gateway::new(1);
     let (mut now, mut gathered, mut log, mut last) = (0, Vec::new(), Vec::new(), Bytes::new());
     let publish = |log: &mut Vec<Incoming>, frame: Bytes| {
@@ -153,7 +156,15 @@ fn log(acts: &[Act]) -> Vec<Incoming> {
             Act::Again if !last.is_empty() => {
                 publish(&mut log, last.clone());
             }
-            Act::Direct(said, id) => log.push(published(said, *id, number)),
+            Act::Direct(said, Some(id)) => {
+                let first = firsts.entry((usize::from(*id), format!("{said:?}"))).or_insert(log.len());
+                if log.len() - *first >= retries_within {
+                    *first = log.len();
+                }
+                let id = usize::from(*id) + 10 * *first;
+                log.push(published(said, Some(id), number));
+            }
+            Act::Direct(said, None) => log.push(published(said, None, number)),
             _ => {}
         }
     }
@@ -288,7 +299,7 @@ fn take_over(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn an_owner_killed_between_any_two_writes_changes_nothing(
@@ -297,7 +308,7 @@ proptest! {
         commit_records in prop::sample::select(vec![1, 3, 20_000]),
         window in prop::sample::select(vec![None, Some(1), Some(3), Some(8)]),
     ) {
-        let log = log(&acts);
+        let log = log(&acts, window.unwrap_or(usize::MAX));
         let mut whole = Stage::new();
         (whole.core, _) = take_over(&mut whole.shadow, &Config::default(), window);
         for (position, incoming) in (1..).zip(&log) {
@@ -324,7 +335,7 @@ proptest! {
 
     #[test]
     fn the_same_log_gives_the_same_commits_byte_for_byte(acts in prop::collection::vec(act(), 5..60)) {
-        let log = log(&acts);
+        let log = log(&acts, usize::MAX);
         let run = || {
             let mut stage = Stage::new();
             log.iter().for_each(|incoming| stage.take_direct(incoming.clone()));

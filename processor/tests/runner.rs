@@ -438,7 +438,7 @@ async fn on_a_queue_without_positions_each_message_counts_once_though_owners_are
     running.stop().await;
     let row = rig.store.partition(0).await.unwrap().unwrap();
     assert_eq!((row.cursor, row.applied, row.refused), (all, all, 0));
-    assert!(row.direct.unwrap().recent.len() <= 7);
+    assert!(row.direct.unwrap().recent.len() <= 14);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
