@@ -161,10 +161,9 @@ fn run_all(broker: &str, environment: &[(&str, String)], queue: &str) {
             }
         }
         let run = ended_run(&server, &scheduler);
-        assert_eq!(
-            (&run["status"], &run["exit_code"], &run["heartbeats"]),
-            (&"succeeded".into(), &0.into(), &3.into())
-        );
+        assert_eq!((&run["status"], &run["exit_code"]), (&"succeeded".into(), &0.into()), "{run}");
+        // Heartbeats at one time of the clock, which moves with the pulses, count as one.
+        assert!(matches!(run["heartbeats"].as_u64(), Some(1..=3)), "{run}");
         assert_eq!(run["progress"]["done"], 3, "{run}");
     }
 }
