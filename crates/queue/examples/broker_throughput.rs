@@ -23,6 +23,7 @@ const ROUNDS: usize = 3;
 #[derive(Clone)]
 struct Case {
     url: String,
+    prefix: String,
     bytes: usize,
     in_flight: u32,
     partitions: u32,
@@ -34,7 +35,8 @@ async fn main() -> Outcome<()> {
     let url = arguments.next().ok_or("the first argument is the broker's address")?;
     let mut number = |default: u32| arguments.next().map_or(Ok(default), |text| text.parse());
     let (bytes, in_flight, partitions) = (number(8_192)?, number(64)?, number(16)?);
-    let case = Case { url, bytes: usize::try_from(bytes)?, in_flight, partitions };
+    let prefix = format!("throughput-{partitions}");
+    let case = Case { url, prefix, bytes: usize::try_from(bytes)?, in_flight, partitions };
     println!(
         "{bytes} bytes, {in_flight} in flight over {partitions} partitions, {ROUNDS} rounds of {} s each",
         CASE.as_secs()
@@ -42,17 +44,18 @@ async fn main() -> Outcome<()> {
     println!("| publisher | messages/s | MB/s | p50 ms | p99 ms | read and settled |");
     println!("|---|---|---|---|---|---|");
     let options = BrokerOptions {
-        prefix: format!("throughput-{}", std::process::id()),
+        prefix: case.prefix.clone(),
         partitions,
         max_bytes: 4 << 30,
         ..BrokerOptions::new(case.url.clone())
     };
-    let broker = connect(options.clone()).await?;
+    let broker = connect(options).await?;
     broker.init().await?;
+    let queue = broker.queue(Role::Commands).await?;
     for _ in 0..ROUNDS {
-        bare(&case, &options).await?;
-        adapter(&case, broker.queue(Role::Commands).await?, false).await?;
-        adapter(&case, broker.queue(Role::Commands).await?, true).await?;
+        bare(&case).await?;
+        adapter(&case, Arc::clone(&queue), false).await?;
+        adapter(&case, Arc::clone(&queue), true).await?;
     }
     broker.close().await;
     Ok(())
@@ -134,22 +137,24 @@ fn report(name: &str, case: &Case, times: &mut [Duration], elapsed: Duration, re
 }
 
 /// A publisher without the adapter, of the same messages to the same place.
-async fn bare(case: &Case, options: &BrokerOptions) -> Outcome<()> {
+async fn bare(case: &Case) -> Outcome<()> {
     match case.url.split(':').next() {
         #[cfg(feature = "nats")]
-        Some("nats" | "tls") => bare_nats(case, options).await,
+        Some("nats" | "tls") => bare_nats(case).await,
+        #[cfg(feature = "rabbitmq")]
+        Some("amqp" | "amqps") => bare_rabbitmq(case).await,
         other => Err(format!("there is no bare publisher for {other:?}, or this was built without it").into()),
     }
 }
 
 #[cfg(feature = "nats")]
-async fn bare_nats(case: &Case, options: &BrokerOptions) -> Outcome<()> {
+async fn bare_nats(case: &Case) -> Outcome<()> {
     let context = async_nats::jetstream::new(async_nats::connect(&case.url).await?);
     let begin = Instant::now();
     let publishers: Vec<_> = (0..case.in_flight)
         .map(|publisher| {
             let (context, message) = (context.clone(), Bytes::from(vec![0x5a; case.bytes]));
-            let subject = format!("{}.f.{}.1", options.prefix, publisher % case.partitions);
+            let subject = format!("{}.f.{}.1", case.prefix, publisher % case.partitions);
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 while begin.elapsed() < CASE {
@@ -166,7 +171,51 @@ async fn bare_nats(case: &Case, options: &BrokerOptions) -> Outcome<()> {
         times.extend(publisher.await??);
     }
     report("bare async-nats", case, &mut times, begin.elapsed(), None);
-    let stream = context.get_stream(format!("{}_COMMANDS", options.prefix.to_uppercase().replace('-', "_"))).await?;
+    let stream = context.get_stream(format!("{}_COMMANDS", case.prefix.to_uppercase().replace('-', "_"))).await?;
     stream.purge().await?;
+    Ok(())
+}
+
+#[cfg(feature = "rabbitmq")]
+async fn bare_rabbitmq(case: &Case) -> Outcome<()> {
+    use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueuePurgeOptions};
+    use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+    let connection = Connection::connect(&case.url, ConnectionProperties::default()).await?;
+    let mut channels: Vec<Channel> = Vec::new();
+    for _ in 0..case.partitions.min(case.in_flight) {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        channels.push(channel);
+    }
+    let begin = Instant::now();
+    let publishers: Vec<_> = (0..case.in_flight)
+        .zip(channels.iter().cycle().cloned())
+        .map(|(publisher, channel)| {
+            let message = vec![0x5a; case.bytes];
+            let (exchange, key) = (format!("{}.frames", case.prefix), (publisher % case.partitions).to_string());
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                let sent = BasicPublishOptions { mandatory: true, immediate: false };
+                while begin.elapsed() < CASE {
+                    let start = Instant::now();
+                    let properties = BasicProperties::default().with_delivery_mode(2);
+                    let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
+                    channel.basic_publish(exchange, key, sent, &message, properties).await?.await?;
+                    times.push(start.elapsed());
+                }
+                Ok::<_, lapin::Error>(times)
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for publisher in publishers {
+        times.extend(publisher.await??);
+    }
+    report("bare lapin", case, &mut times, begin.elapsed(), None);
+    for partition in 0..case.partitions {
+        let queue = format!("{}.commands.{partition}", case.prefix);
+        channels[0].queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await?;
+    }
+    connection.close(200, "done".into()).await?;
     Ok(())
 }

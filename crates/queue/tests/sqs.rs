@@ -12,6 +12,8 @@ use ronda_testbed::{ElasticMq, Link, Mode};
 
 #[path = "sqs/batches.rs"]
 mod batches;
+#[path = "sqs/direct.rs"]
+mod direct;
 #[path = "sqs/proxy.rs"]
 mod proxy;
 #[path = "sqs/topology.rs"]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ronda_queue::ReceiveLimit;
+use ronda_queue::{BrokerOptions, ReceiveLimit};
 
 use super::broker;
 
@@ -50,8 +50,8 @@ pub(super) fn cut_log(data: &Path) -> Result<Before> {
 }
 
 /// Takes the oldest messages out of the broker, as if another consumer had had them. Ronda must not run.
-pub(super) async fn steal(url: &str) -> Result<usize> {
-    let (broker, queue) = broker::commands(url).await?;
+pub(super) async fn steal(options: BrokerOptions) -> Result<usize> {
+    let (broker, queue) = broker::commands(options).await?;
     let theft = async {
         let mut tasks = tokio::task::JoinSet::new();
         for partition in 0..queue.partitions() {

@@ -125,8 +125,8 @@ impl Storm {
         };
         let stage = Stage::start(&programs, folder).await?;
         let (mut broker, mut direct) = (None, None);
-        if let Some(url) = &stage.url {
-            let (connected, queue) = broker::commands(url).await?;
+        if let Some(running) = &stage.broker {
+            let (connected, queue) = broker::commands(running.options()).await?;
             if queue.capabilities().direct && settings.direct_rate > 0 {
                 direct = Some(Direct { queue, prefix: String::from("ronda"), rate: settings.direct_rate });
             }
@@ -240,29 +240,28 @@ impl Storm {
         let began;
         match deed {
             Deed::Kill => {
-                self.stage.part(part)?.kill();
-                let lost = match (settings.lose && part == Part::Up, self.stage.url.clone()) {
+                self.stage.kill(part);
+                let lost = match (settings.lose && part == Part::Up, &self.stage.broker) {
                     (false, _) => None,
                     (true, None) => Some(lose::cut_log(&self.stage.data)?),
-                    (true, Some(url)) => {
-                        lose::steal(&url).await?;
+                    (true, Some(broker)) => {
+                        lose::steal(broker.options()).await?;
                         None
                     }
                 };
                 tokio::time::sleep(DOWN).await;
                 began = Instant::now();
-                let server = self.stage.part(part)?;
-                if let Err(error) = server.restart() {
+                if let Err(error) = self.stage.restart(part) {
                     // What was cut off had been applied in part: Ronda sees that, and won't start.
                     lost.ok_or(error)?.restore()?;
-                    server.restart()?;
+                    self.stage.restart(part)?;
                 }
             }
             Deed::Stall => {
-                self.stage.part(part)?.stall();
+                self.stage.stall(part);
                 tokio::time::sleep(STALL).await;
                 began = Instant::now();
-                self.stage.part(part)?.resume();
+                self.stage.resume(part);
             }
         }
         self.stage.until_ready().await?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use ronda_slack_standin::{Slack, StandIn, TOKEN};
 use ronda_testbed::{Server, free_port};
 
-use super::broker::{self, Kind};
+use super::broker::{self, Kind, PARTITIONS, Running};
 use crate::connection::Connection;
 use crate::request::Target;
 
@@ -55,10 +55,9 @@ impl Part {
 /// Everything that runs.
 pub(super) struct Stage {
     pub(super) slack: StandIn,
-    pub(super) url: Option<String>,
+    pub(super) broker: Option<Running>,
     pub(super) data: PathBuf,
     pub(super) key: String,
-    broker: Option<Server>,
     up: Server,
     gateway: Option<Server>,
     admin: String,
@@ -76,34 +75,30 @@ impl Stage {
     /// Starts all of it, with its files in the folder.
     pub(super) async fn start(programs: &Programs<'_>, folder: &Path) -> Result<Self> {
         let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
-        let broker = broker::start(programs.kind, folder)?;
-        let url = broker.as_ref().map(|broker| broker.url.clone());
+        let broker = broker::start(programs.kind)?;
         let data = folder.join("data");
         let admin_port = free_port()?;
-        let environment = environment(&slack, programs.environment);
+        let mut environment = environment(&slack, programs.environment);
+        environment.extend(broker.iter().flat_map(Running::environment));
         let up = {
-            let (ronda, data, url) = (programs.ronda.to_owned(), data.clone(), url.clone());
+            let (ronda, data, environment) = (programs.ronda.to_owned(), data.clone(), environment.clone());
             let port = free_port()?;
-            let environment = environment.clone();
             Server::start("ronda up", port, folder.join("up.log"), move || {
                 let mut command = Command::new(&ronda);
                 command.args(["up", "--listen", &format!("127.0.0.1:{port}")]);
                 command.args(["--admin-listen", &format!("127.0.0.1:{admin_port}"), "--data"]).arg(&data);
-                if let Some(url) = &url {
-                    command.args(["--queue", url]);
-                }
-                command.envs(environment.clone());
+                command.args(["--partitions", &PARTITIONS.to_string()]).envs(environment.clone());
                 command
             })?
         };
         let admin = format!("127.0.0.1:{admin_port}");
         until_ready(&admin).await?;
-        let key = key(programs.ronda, &data, url.as_deref())?;
-        let gateway = match (programs.gateway, &url) {
-            (Some(program), Some(url)) => Some(second_gateway(program, url, &up, &key, folder)?),
+        let key = key(programs.ronda, &data, &environment)?;
+        let gateway = match (programs.gateway, &broker) {
+            (Some(program), Some(broker)) => Some(second_gateway(program, broker, &up, &key, folder)?),
             _ => None,
         };
-        Ok(Self { slack, url, data, key, broker: broker.map(|broker| broker.server), up, gateway, admin })
+        Ok(Self { slack, broker, data, key, up, gateway, admin })
     }
 
     /// What can be broken here.
@@ -114,13 +109,40 @@ impl Stage {
         parts
     }
 
-    pub(super) fn part(&mut self, part: Part) -> Result<&mut Server> {
+    /// Kills a part, as a crash does.
+    pub(super) fn kill(&mut self, part: Part) {
         match part {
-            Part::Up => Some(&mut self.up),
-            Part::Gateway => self.gateway.as_mut(),
-            Part::Broker => self.broker.as_mut(),
+            Part::Up => self.up.kill(),
+            Part::Gateway => self.gateway.iter_mut().for_each(Server::kill),
+            Part::Broker => self.broker.iter_mut().for_each(Running::kill),
         }
-        .context("that part does not run here")
+    }
+
+    /// Starts it again, with what is on its disk.
+    pub(super) fn restart(&mut self, part: Part) -> Result<()> {
+        match part {
+            Part::Up => self.up.restart(),
+            Part::Gateway => self.gateway.iter_mut().try_for_each(Server::restart),
+            Part::Broker => self.broker.iter_mut().try_for_each(Running::restart),
+        }
+    }
+
+    /// Stops it where it is.
+    pub(super) fn stall(&mut self, part: Part) {
+        match part {
+            Part::Up => self.up.stall(),
+            Part::Gateway => self.gateway.iter().for_each(Server::stall),
+            Part::Broker => self.broker.iter_mut().for_each(Running::stall),
+        }
+    }
+
+    /// Lets it go on.
+    pub(super) fn resume(&mut self, part: Part) {
+        match part {
+            Part::Up => self.up.resume(),
+            Part::Gateway => self.gateway.iter().for_each(Server::resume),
+            Part::Broker => self.broker.iter_mut().for_each(Running::resume),
+        }
     }
 
     /// Where reports may go.
@@ -178,13 +200,10 @@ fn environment(slack: &StandIn, more: &[(String, String)]) -> Vec<(String, Strin
 }
 
 /// A key that is not limited, made as an operator would.
-fn key(ronda: &Path, data: &Path, url: Option<&str>) -> Result<String> {
+fn key(ronda: &Path, data: &Path, environment: &[(String, String)]) -> Result<String> {
     let mut command = Command::new(ronda);
     command.args(["keys", "create", "--name", "chaos", "--rate-limit-per-minute", "0", "--json", "--data"]).arg(data);
-    if let Some(url) = url {
-        command.env("RONDA_QUEUE_URL", url);
-    }
-    let output = command.output()?;
+    let output = command.envs(environment.iter().cloned()).output()?;
     if !output.status.success() {
         bail!("keys create: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -193,14 +212,14 @@ fn key(ronda: &Path, data: &Path, url: Option<&str>) -> Result<String> {
 }
 
 /// A gateway of its own process on the same queue, which asks the first one for what is in the store.
-fn second_gateway(program: &Path, url: &str, up: &Server, key: &str, folder: &Path) -> Result<Server> {
+fn second_gateway(program: &Path, broker: &Running, up: &Server, key: &str, folder: &Path) -> Result<Server> {
     let port = free_port()?;
-    let (program, url, key) = (program.to_owned(), url.to_owned(), key.to_owned());
+    let (program, environment, key) = (program.to_owned(), broker.environment(), key.to_owned());
     let first = up.address();
     Server::start("second gateway", port, folder.join("gateway.log"), move || {
         let mut command = Command::new(&program);
-        command.args(["--queue", &url, "--listen", &format!("127.0.0.1:{port}")]);
-        command.args(["--store-of", &first.to_string()]).env("RONDA_API_KEY", &key);
+        command.args(["--listen", &format!("127.0.0.1:{port}"), "--store-of", &first.to_string()]);
+        command.envs(environment.clone()).env("RONDA_API_KEY", &key);
         command
     })
 }

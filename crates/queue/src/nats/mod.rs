@@ -6,12 +6,14 @@
 
 mod api;
 mod connection;
+mod feed;
 mod queue;
+mod reader;
 mod receiver;
 mod topology;
 mod trim;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -31,8 +33,8 @@ pub(crate) struct NatsBroker {
     options: BrokerOptions,
     names: Names,
     admin: Connection,
-    /// What was handed out, to be closed with this if it is still in use.
-    queues: Mutex<Vec<Weak<NatsQueue>>>,
+    /// What was handed out: to be closed with this, and purged before a change, also when nobody else has it any more.
+    queues: Mutex<Vec<Arc<NatsQueue>>>,
 }
 
 /// Connects to a server, and makes sure that it can do what is needed.
@@ -122,16 +124,18 @@ impl Broker for NatsBroker {
     async fn queue(&self, role: Role) -> Result<Arc<dyn Queue>, QueueError> {
         let info = self.usable(role).await?;
         let queue = Arc::new(NatsQueue::open(&self.options, &self.names, role, &info).await?);
-        let mut queues = self.queues.lock();
-        queues.retain(|known| known.strong_count() > 0);
-        queues.push(Arc::downgrade(&queue));
-        drop(queues);
+        self.queues.lock().push(Arc::clone(&queue));
         Ok(queue)
     }
 
     async fn repartition(&self, partitions: u32) -> Result<(), QueueError> {
         let role = Role::Commands;
         let stream = self.names.stream(role);
+        // What this process has settled may still be there.
+        let queues = self.queues.lock().clone();
+        for queue in queues {
+            queue.trim().await?;
+        }
         let Some(info) = self.admin.stream_info(&stream).await? else {
             let what = format!("there is no stream {stream}: make it with 'ronda queue init'");
             return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));
@@ -152,7 +156,7 @@ impl Broker for NatsBroker {
 
     async fn close(&self) {
         let queues = std::mem::take(&mut *self.queues.lock());
-        for queue in queues.iter().filter_map(Weak::upgrade) {
+        for queue in queues {
             queue.close().await;
         }
         self.admin.close().await;

@@ -1,7 +1,7 @@
 //! A queue: publishing, and how much there is in it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::task::coop::unconstrained;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerOptions, Role};
@@ -20,6 +21,7 @@ use crate::port::{Capabilities, Delivery, Depth, Origin, Partition, Position, Pu
 
 use super::api::{self, ApiError, StreamInfo};
 use super::connection::{Connection, RETRY_AFTER};
+use super::feed::{self, Tail};
 use super::receiver::NatsReceiver;
 use super::topology::Names;
 use super::trim;
@@ -41,6 +43,10 @@ pub(super) struct Lane {
     pub(super) settled: AtomicU64,
     /// Everything up to here was purged.
     pub(super) trimmed: AtomicU64,
+    /// How many receivers there are.
+    pub(super) receivers: AtomicUsize,
+    /// What the process has read for it.
+    pub(super) tail: Tail,
     /// Keeps publishes in the order in which they were first polled.
     publishing: Mutex<()>,
 }
@@ -50,11 +56,15 @@ pub(super) struct Shared {
     pub(super) role: Role,
     pub(super) names: Names,
     pub(super) stream: String,
+    /// When the stream was made: another one of the same name has positions of its own.
+    made: async_nats::datetime::DateTime,
     pub(super) lanes: Vec<Lane>,
     /// Reads, trims, and asks. Publishes have a connection of their own, so that neither waits behind the other's bytes.
     pub(super) reading: Connection,
     /// Something was settled.
     pub(super) to_trim: Notify,
+    /// A receiver came or went.
+    pub(super) receivers_changed: Notify,
     pub(super) closed: CancellationToken,
 }
 
@@ -64,10 +74,10 @@ impl Shared {
         self.lanes.get(partition as usize).ok_or_else(|| QueueError::invalid_partition(partition, partitions))
     }
 
-    /// A consumer that begins at a place in the stream, and vanishes when nobody reads from it.
+    /// A consumer of a partition, or of all, that begins at a place in the stream, and vanishes when nobody reads from it.
     pub(super) async fn consumer(
         &self,
-        partition: Partition,
+        partition: Option<Partition>,
         from: u64,
         inactive_threshold: std::time::Duration,
     ) -> Result<async_nats::jetstream::consumer::PullConsumer, QueueError> {
@@ -75,14 +85,15 @@ impl Shared {
             name: Some(consumer_name(self.role, partition)?),
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.max(1) },
             ack_policy: AckPolicy::None,
-            filter_subject: self.names.filter(self.role, partition),
+            filter_subject: partition.map_or_else(String::new, |partition| self.names.filter(self.role, partition)),
             inactive_threshold,
             num_replicas: 1,
             memory_storage: true,
             ..pull::Config::default()
         };
         let name = config.name.as_deref().unwrap_or_default();
-        let subject = format!("$JS.API.CONSUMER.CREATE.{}.{name}.{}", self.stream, config.filter_subject);
+        let filter = partition.map_or_else(String::new, |_| format!(".{}", config.filter_subject));
+        let subject = format!("$JS.API.CONSUMER.CREATE.{}.{name}{filter}", self.stream);
         let made = async {
             self.reading.context().create_consumer_on_stream(config, &self.stream).await.map_err(|error| {
                 let what = format!("no consumer of stream {} could be made", self.stream);
@@ -122,21 +133,29 @@ impl Shared {
         }
     }
 
+    /// The stream's state, as long as it is the one that was opened.
     pub(super) async fn info(&self) -> Result<StreamInfo, QueueError> {
-        self.reading.stream_info(&self.stream).await?.ok_or_else(|| {
-            let what = format!("stream {} is gone: make it with 'ronda queue init'", self.stream);
-            QueueError::permanent(QueueErrorKind::Mismatch, what)
-        })
+        let stream = &self.stream;
+        let Some(info) = self.reading.stream_info(stream).await? else {
+            let what = format!("stream {stream} is gone: make it with 'ronda queue init'");
+            return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));
+        };
+        if info.created != self.made {
+            let what = format!("stream {stream} was deleted and made anew: positions in the old one mean nothing here");
+            return Err(QueueError::permanent(QueueErrorKind::PositionAhead, what));
+        }
+        Ok(info)
     }
 }
 
 /// A name that no other consumer has.
-fn consumer_name(role: Role, partition: Partition) -> Result<String, QueueError> {
+fn consumer_name(role: Role, partition: Option<Partition>) -> Result<String, QueueError> {
     let random = getrandom::u64().map_err(|error| {
         QueueError::transient(QueueErrorKind::Unavailable, RETRY_AFTER, "the system gives no random numbers")
             .with_source(error)
     })?;
-    Ok(format!("{}-{partition}-{random:016x}", role.name()))
+    let of = partition.map_or_else(|| String::from("all"), |partition| partition.to_string());
+    Ok(format!("{}-{of}-{random:016x}", role.name()))
 }
 
 /// One queue on a NATS server.
@@ -145,7 +164,8 @@ pub(super) struct NatsQueue {
     publishing: Connection,
     room: Semaphore,
     capabilities: Capabilities,
-    trimmer: Mutex<Option<JoinHandle<()>>>,
+    /// Trimming, and reading for all partitions.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl NatsQueue {
@@ -163,12 +183,14 @@ impl NatsQueue {
             role,
             names: names.clone(),
             stream: names.stream(role),
+            made: info.created,
             lanes: (0..options.partitions_of(role)).map(|_| Lane::default()).collect(),
             reading,
             to_trim: Notify::new(),
+            receivers_changed: Notify::new(),
             closed: CancellationToken::new(),
         });
-        let trimmer = tokio::spawn(trim::run(Arc::clone(&shared)));
+        let tasks = vec![tokio::spawn(trim::run(Arc::clone(&shared))), tokio::spawn(feed::run(Arc::clone(&shared)))];
         Ok(Self {
             shared,
             publishing,
@@ -182,7 +204,7 @@ impl NatsQueue {
                 linger: None,
                 direct: role == Role::Commands,
             },
-            trimmer: Mutex::new(Some(trimmer)),
+            tasks: Mutex::new(tasks),
         })
     }
 
@@ -218,7 +240,8 @@ impl NatsQueue {
             drop(room);
             confirmed.map_err(|error| api::publish_failed(&error, &subject, bytes, most))
         };
-        let ack = self.publishing.guard(watch, &subject, confirmed).await?;
+        // The runtime's budget would send away some of many publishes of one task before they stand in line.
+        let ack = unconstrained(self.publishing.guard(watch, &subject, confirmed)).await?;
         if ack.stream != self.shared.stream {
             let what = format!("{subject} went to stream {}, not to {}", ack.stream, self.shared.stream);
             return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));
@@ -226,11 +249,16 @@ impl NatsQueue {
         Ok(Published { position: Some(Position(ack.sequence)) })
     }
 
+    /// Purges all that is settled, rather than soon.
+    pub(super) async fn trim(&self) -> Result<(), QueueError> {
+        trim::everything(&self.shared).await
+    }
+
     pub(super) async fn close(&self) {
         self.shared.closed.cancel();
-        let trimmer = self.trimmer.lock().await.take();
-        if let Some(trimmer) = trimmer {
-            let _ = trimmer.await;
+        let tasks = std::mem::take(&mut *self.tasks.lock().await);
+        for task in tasks {
+            let _ = task.await;
         }
         self.publishing.close().await;
         self.shared.reading.close().await;
@@ -297,7 +325,7 @@ impl Queue for NatsQueue {
             return Ok(Depth { newest, ..Depth::default() });
         };
         let newest = self.shared.last(partition).await?;
-        let counted = self.shared.consumer(partition, oldest, COUNT_FOR).await?;
+        let counted = self.shared.consumer(Some(partition), oldest, COUNT_FOR).await?;
         let messages = counted.cached_info().num_pending;
         let delete = format!("CONSUMER.DELETE.{}.{}", self.shared.stream, counted.cached_info().name);
         // It goes by itself as well.

@@ -1,197 +1,126 @@
-//! Reading a partition: a consumer that is made anew from the last message seen, as often as it takes.
+//! Reading a partition, for the port.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull;
 use async_trait::async_trait;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
 
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Delivery, Partition, ReceiveLimit, Receiver, Token};
 
-use super::connection::Watch;
+use super::feed::Taken;
 use super::queue::{Shared, closed, delivery};
+use super::reader::Reader;
 
-/// What the server may send ahead of what is asked for.
-const AHEAD_MESSAGES: usize = 2_000;
-const AHEAD_BYTES: usize = 4 << 20;
-/// What the server counts of a message beside its payload and headers: its subjects.
-const SUBJECT_BYTES: usize = 4 << 10;
-/// A consumer that nobody reads from goes away after this.
-const INACTIVE_AFTER: Duration = Duration::from_secs(30);
-/// How long a pull request stands, and how often the server says that it is still there.
-const PULL_FOR: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// Longest wait between two attempts to make a consumer.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// A consumer on the server, and how far it has come.
-struct Consumer {
-    messages: pull::Stream,
-    watch: Watch,
-    /// Its own number of the last message.
-    seen: u64,
-}
-
-enum State {
-    Opening(BoxFuture<'static, Result<Consumer, QueueError>>),
-    Reading(Box<Consumer>),
+/// Where messages come from.
+enum Source {
+    /// A consumer of its own, as long as this is behind what the feed keeps.
+    Own(Box<Reader>),
+    /// What the process reads for all partitions.
+    Feed,
 }
 
 pub(super) struct NatsReceiver {
     shared: Arc<Shared>,
     partition: Partition,
-    /// Place in the stream from which on messages are wanted.
+    /// Place in the stream after what was returned last.
     next: u64,
-    state: State,
-    /// The consumer broke since the last message.
-    failures: u32,
-    /// Came, but was over the limit of the last receive.
+    source: Source,
+    /// Came from its own consumer, but was over the limit of the last receive.
     held: Option<Delivery>,
 }
 
 impl NatsReceiver {
     pub(super) async fn open(shared: Arc<Shared>, partition: Partition, from: u64) -> Result<Self, QueueError> {
         // What this process settled is not offered again, trimmed or not.
-        let lane = shared.lane(partition)?;
-        let settled = lane.settled.load(Ordering::Acquire);
-        let consumer = begin(&shared, partition, from, from.max(settled + 1)).await?;
-        let state = State::Reading(Box::new(consumer));
-        Ok(Self { next: from.max(settled + 1), shared, partition, state, failures: 0, held: None })
+        let next = from.max(shared.lane(partition)?.settled.load(Ordering::Acquire) + 1);
+        let own = Reader::open(Arc::clone(&shared), Some(partition), next).await?;
+        shared.lane(partition)?.receivers.fetch_add(1, Ordering::AcqRel);
+        shared.receivers_changed.notify_one();
+        Ok(Self { shared, partition, next, source: Source::Own(Box::new(own)), held: None })
     }
 
-    /// Begins anew where the last message was.
-    fn begin_anew(&mut self) {
-        let (shared, partition, next) = (Arc::clone(&self.shared), self.partition, self.next);
-        let mut failures = self.failures;
-        self.failures = self.failures.saturating_add(1);
-        self.state = State::Opening(Box::pin(async move {
-            loop {
-                if failures > 0 {
-                    tokio::time::sleep(Duration::from_millis(10 << failures.min(8)).min(LONGEST_WAIT)).await;
-                }
-                shared.reading.connected().await;
-                match begin(&shared, partition, next, next).await {
-                    Err(error) if error.retryable => {
-                        tracing::debug!(partition, %error, "no consumer could be made; trying again");
-                        failures = failures.saturating_add(1);
-                    }
-                    result => return result,
-                }
+    /// Takes from its own consumer. Nothing is awaited after the first message: this makes the call cancel-safe.
+    async fn take_own(&mut self, limit: ReceiveLimit) -> Result<Option<Vec<Delivery>>, QueueError> {
+        let Source::Own(reader) = &mut self.source else { return Ok(None) };
+        let first = match self.held.take() {
+            Some(held) => held,
+            None => {
+                let (position, message) = reader.next().await?;
+                delivery(&self.shared, position, message)
             }
-        }));
-    }
-
-    /// The next message. Cancel-safe: what is awaited is kept in `self`.
-    async fn next(&mut self) -> Result<Delivery, QueueError> {
-        loop {
-            let consumer = match &mut self.state {
-                State::Opening(opening) => {
-                    match opening.await {
-                        Ok(consumer) => self.state = State::Reading(Box::new(consumer)),
-                        Err(error) => {
-                            self.begin_anew();
-                            return Err(error);
-                        }
-                    }
-                    continue;
-                }
-                State::Reading(consumer) => consumer,
-            };
-            let message = tokio::select! {
-                biased;
-                message = consumer.messages.next() => message,
-                _ = consumer.watch.trouble(None) => None,
-            };
-            if let Some(delivery) = self.take(message) {
-                return Ok(delivery);
-            }
-        }
-    }
-
-    /// A message that is already there.
-    fn ready(&mut self) -> Option<Delivery> {
-        let State::Reading(consumer) = &mut self.state else { return None };
-        // The runtime's budget would make it look empty after some hundred messages.
-        let message = tokio::task::coop::unconstrained(consumer.messages.next()).now_or_never()?;
-        self.take(message)
-    }
-
-    /// Looks at what a consumer gave. When it is not the message after the last one, a new consumer is begun.
-    fn take(
-        &mut self,
-        message: Option<Result<async_nats::jetstream::Message, pull::MessagesError>>,
-    ) -> Option<Delivery> {
-        if let (State::Reading(consumer), Some(Ok(message))) = (&mut self.state, message)
-            && let Ok(info) = message.info()
-            && info.consumer_sequence == consumer.seen + 1
-            && info.stream_sequence >= self.next
+        };
+        let mut bytes = first.message.len();
+        let mut deliveries = vec![first];
+        while deliveries.len() < limit.messages
+            && let Some((position, message)) = reader.ready()
         {
-            let position = info.stream_sequence;
-            consumer.seen += 1;
-            self.next = position + 1;
-            self.failures = 0;
-            return Some(delivery(&self.shared, position, message.message));
+            bytes = bytes.saturating_add(message.payload.len());
+            let delivery = delivery(&self.shared, position, message);
+            if bytes > limit.bytes {
+                self.held = Some(delivery);
+                break;
+            }
+            deliveries.push(delivery);
         }
-        self.begin_anew();
-        None
+        Ok(Some(deliveries))
     }
-}
 
-/// Makes a consumer and asks it for messages.
-async fn begin(shared: &Shared, partition: Partition, after: u64, from: u64) -> Result<Consumer, QueueError> {
-    let watch = shared.reading.watch();
-    let last = shared.info().await?.state.last_sequence;
-    if after > last.saturating_add(1) {
-        let what = format!(
-            "stream {} ends at {last}, before the position {} that was read already: it was deleted and made anew, or lost messages in \
-             a crash of the server",
-            shared.stream,
-            after - 1
-        );
-        return Err(QueueError::permanent(QueueErrorKind::PositionAhead, what));
+    /// Takes from what the process reads for all.
+    async fn take_fed(&mut self, limit: ReceiveLimit) -> Result<Option<Vec<Delivery>>, QueueError> {
+        let tail = &self.shared.lane(self.partition)?.tail;
+        // Stands in line before looking, so that no change is missed.
+        let mut changed = pin!(tail.changed.notified());
+        changed.as_mut().enable();
+        match tail.take(self.next, limit) {
+            Taken::Messages(messages) => {
+                let deliveries =
+                    messages.into_iter().map(|(position, message)| delivery(&self.shared, position, message));
+                Ok(Some(deliveries.collect()))
+            }
+            Taken::Nothing => {
+                changed.await;
+                Ok(None)
+            }
+            Taken::Missing => {
+                let own = Reader::resume(Arc::clone(&self.shared), self.partition, self.next);
+                self.source = Source::Own(Box::new(own));
+                Ok(None)
+            }
+        }
     }
-    let consumer = shared.consumer(partition, from, INACTIVE_AFTER).await?;
-    let bytes = AHEAD_BYTES.max(shared.reading.max_payload() + SUBJECT_BYTES);
-    let messages = consumer
-        .stream()
-        .max_messages_per_batch(AHEAD_MESSAGES)
-        .max_bytes_per_batch(bytes)
-        .expires(PULL_FOR)
-        .heartbeat(HEARTBEAT)
-        .messages()
-        .await
-        .map_err(|_| shared.reading.gone())?;
-    Ok(Consumer { messages, watch, seen: 0 })
+
+    async fn some(&mut self, limit: ReceiveLimit) -> Result<Vec<Delivery>, QueueError> {
+        loop {
+            let got = match &self.source {
+                Source::Own(_) => self.take_own(limit).await?,
+                Source::Feed => self.take_fed(limit).await?,
+            };
+            if let Some(deliveries) = got {
+                return Ok(deliveries);
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl Receiver for NatsReceiver {
     async fn receive(&mut self, limit: ReceiveLimit) -> Result<Vec<Delivery>, QueueError> {
         let closing = self.shared.closed.clone();
-        let first = match self.held.take() {
-            Some(held) => held,
-            None => tokio::select! {
-                biased;
-                () = closing.cancelled() => return Err(closed()),
-                first = self.next() => first?,
-            },
+        let deliveries = tokio::select! {
+            biased;
+            () = closing.cancelled() => return Err(closed()),
+            some = self.some(limit) => some?,
         };
-        // Nothing is awaited from here on: this makes the call cancel-safe.
-        let mut bytes = first.message.len();
-        let mut deliveries = vec![first];
-        while deliveries.len() < limit.messages
-            && let Some(delivery) = self.ready()
-        {
-            bytes = bytes.saturating_add(delivery.message.len());
-            if bytes > limit.bytes {
-                self.held = Some(delivery);
-                break;
-            }
-            deliveries.push(delivery);
+        if let Some(last) = deliveries.last() {
+            self.next = last.token.0 + 1;
+        }
+        let tail = &self.shared.lane(self.partition)?.tail;
+        if matches!(self.source, Source::Own(_)) && tail.covers(self.next) {
+            // What it has beyond is in the tail, or comes there.
+            self.held = None;
+            self.source = Source::Feed;
         }
         Ok(deliveries)
     }
@@ -200,8 +129,7 @@ impl Receiver for NatsReceiver {
         if self.shared.closed.is_cancelled() {
             return Err(closed());
         }
-        let handed_out = self.held.as_ref().map_or(self.next, |held| held.token.0);
-        if through.0 == 0 || through.0 >= handed_out {
+        if through.0 == 0 || through.0 >= self.next {
             let what = format!("partition {} never delivered a message with token {}", self.partition, through.0);
             return Err(QueueError::permanent(QueueErrorKind::InvalidToken, what));
         }
@@ -210,5 +138,14 @@ impl Receiver for NatsReceiver {
             self.shared.to_trim.notify_one();
         }
         Ok(())
+    }
+}
+
+impl Drop for NatsReceiver {
+    fn drop(&mut self) {
+        if let Ok(lane) = self.shared.lane(self.partition) {
+            lane.receivers.fetch_sub(1, Ordering::AcqRel);
+            self.shared.receivers_changed.notify_one();
+        }
     }
 }

@@ -75,6 +75,12 @@ impl Names {
         }
     }
 
+    /// The partition of a message that lies in a stream.
+    pub(super) fn partition_of(&self, subject: &str) -> Option<Partition> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
+        rest.split('.').nth(1)?.parse().ok()
+    }
+
     /// Of a message that came directly: the tenant that its subject names. Else `None`.
     pub(super) fn direct_tenant<'a>(&self, subject: &'a str) -> Option<Option<&'a str>> {
         let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix(".p.")?;
@@ -220,6 +226,10 @@ mod tests {
         assert_eq!(names.direct_tenant(&names.own(Role::Commands, 3)), None);
         assert_eq!(names.direct_tenant(&names.direct(3, Some("acme")).unwrap()), Some(Some("acme")));
         assert_eq!(names.direct_tenant(&names.direct(3, None).unwrap()), Some(None));
+        for role in Role::ALL {
+            assert_eq!(names.partition_of(&names.own(role, 7)), Some(7));
+        }
+        assert_eq!(names.partition_of(&names.direct(7, Some("8")).unwrap()), Some(7));
         assert_eq!(names.direct_tenant("ronda-two.p.3.acme"), None);
         for tenant in ["", "a.b", "*", ">", "a b"] {
             assert!(names.direct(0, Some(tenant)).is_err(), "{tenant:?}");

@@ -50,8 +50,37 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
     }
     if trimmer.shared.reading.is_connected() {
-        let _ = tokio::time::timeout(LAST_WITHIN, trimmer.last()).await;
+        let _ = tokio::time::timeout(LAST_WITHIN, everything(&trimmer.shared)).await;
     }
+}
+
+/// Purges all that is settled, now.
+pub(super) async fn everything(shared: &Shared) -> Result<(), QueueError> {
+    for (partition, _) in (0_u32..).zip(&shared.lanes) {
+        single(shared, partition).await?;
+    }
+    Ok(())
+}
+
+/// Purges what is settled of one partition.
+async fn single(shared: &Shared, partition: u32) -> Result<(), QueueError> {
+    let lane = shared.lane(partition)?;
+    let settled = lane.settled.load(Ordering::Acquire);
+    if settled > lane.trimmed.load(Ordering::Acquire) {
+        let filter = shared.names.filter(shared.role, partition);
+        purge(shared, &json!({ "filter": filter, "seq": settled + 1 })).await?;
+        lane.trimmed.fetch_max(settled, Ordering::AcqRel);
+    }
+    Ok(())
+}
+
+/// Purges what lies before a place in the stream.
+async fn purge(shared: &Shared, what: &Value) -> Result<(), QueueError> {
+    // Never in another stream of the same name.
+    shared.info().await?;
+    let stream = &shared.stream;
+    let purged = shared.reading.call::<Value>(format!("STREAM.PURGE.{stream}"), what).await;
+    purged.map(|_| ()).map_err(|error| error.into_queue_error(&format!("stream {stream} could not be purged")))
 }
 
 struct Trimmer {
@@ -88,7 +117,7 @@ impl Trimmer {
     async fn pass(&mut self) -> Result<(), QueueError> {
         let whole = self.whole();
         if let Some(through) = whole.filter(|&through| through > self.cut) {
-            self.purge(&json!({ "seq": through + 1 })).await?;
+            purge(&self.shared, &json!({ "seq": through + 1 })).await?;
             self.cut = through;
             for lane in &self.shared.lanes {
                 lane.trimmed.fetch_max(through, Ordering::AcqRel);
@@ -105,36 +134,9 @@ impl Trimmer {
             // Cutting the whole stream goes on behind it: no need to, if it only is not there yet.
             let held_up = whole.is_none() || then.is_some_and(|then| then > self.cut);
             if held_up {
-                self.trim_single(partition).await?;
+                single(&shared, partition).await?;
             }
         }
         Ok(())
-    }
-
-    /// Everything that is settled, for a process that ends.
-    async fn last(&mut self) -> Result<(), QueueError> {
-        let shared = Arc::clone(&self.shared);
-        for (partition, _) in (0_u32..).zip(&shared.lanes) {
-            self.trim_single(partition).await?;
-        }
-        Ok(())
-    }
-
-    async fn trim_single(&self, partition: u32) -> Result<(), QueueError> {
-        let lane = self.shared.lane(partition)?;
-        let settled = lane.settled.load(Ordering::Acquire);
-        if settled > lane.trimmed.load(Ordering::Acquire) {
-            let filter = self.shared.names.filter(self.shared.role, partition);
-            self.purge(&json!({ "filter": filter, "seq": settled + 1 })).await?;
-            lane.trimmed.fetch_max(settled, Ordering::AcqRel);
-        }
-        Ok(())
-    }
-
-    /// Purges what lies before a place in the stream.
-    async fn purge(&self, what: &Value) -> Result<(), QueueError> {
-        let stream = &self.shared.stream;
-        let purged = self.shared.reading.call::<Value>(format!("STREAM.PURGE.{stream}"), what).await;
-        purged.map(|_| ()).map_err(|error| error.into_queue_error(&format!("stream {stream} could not be purged")))
     }
 }

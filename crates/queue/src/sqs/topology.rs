@@ -4,12 +4,14 @@
 //! partition 0 decides.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::Instant;
 
 use super::address::Address;
-use super::client::Clients;
+use super::client::{Clients, Waits};
 use super::errors;
 use crate::broker::{BrokerOptions, Finding, Role};
 use crate::error::{QueueError, QueueErrorKind};
@@ -19,6 +21,8 @@ const PARTITIONS_TAG: &str = "ronda-partitions";
 const RETENTION_SECONDS: u32 = 14 * 24 * 3_600;
 /// Longest name of a queue, `.fifo` included.
 const MAX_NAME_CHARS: usize = 80;
+/// How long it may take until a queue that was made is found; one second, says Amazon.
+const FOUND_WITHIN: Duration = Duration::from_secs(10);
 /// Calls about queues at one time.
 const AT_ONCE: usize = 8;
 
@@ -89,6 +93,9 @@ impl Topology {
             self.make(role, partition, partitions).await?;
             made.push(self.finding(role, partition, "made", true));
         }
+        if !made.is_empty() {
+            self.wait_for(role, partitions).await?;
+        }
         if known.is_none() && !made.iter().any(|finding| finding.place == self.name(role, 0)) {
             self.tag(&self.name(role, 0), partitions).await?;
             made.push(self.finding(role, 0, "noted how many partitions there are", true));
@@ -130,6 +137,10 @@ impl Topology {
 
     /// Changes the number of partitions while everything is settled. Queues that both numbers have are kept.
     pub(super) async fn repartition(&self, role: Role, partitions: u32) -> Result<(), QueueError> {
+        if !partitions.is_power_of_two() {
+            let message = format!("{partitions} is no power of two, as the number of partitions must be");
+            return Err(QueueError::permanent(QueueErrorKind::InvalidOptions, message));
+        }
         let zero = self.name(role, 0);
         let before = match self.url(&zero).await? {
             Some(url) => self.tagged_partitions(&url).await?.unwrap_or(partitions),
@@ -219,6 +230,20 @@ impl Topology {
             Err(error) if errors::is_missing(&error) => Ok(None),
             Err(error) => Err(errors::of_call("looking for a queue", &error)),
         }
+    }
+
+    /// A queue that was made can be found a moment later.
+    async fn wait_for(&self, role: Role, partitions: u32) -> Result<(), QueueError> {
+        let deadline = Instant::now() + FOUND_WITHIN;
+        let mut waits = Waits::new();
+        while self.urls(role, partitions).await?.contains(&None) {
+            if Instant::now() > deadline {
+                let message = "SQS does not find queues that it has made: look again with 'ronda queue check'";
+                return Err(QueueError::transient(QueueErrorKind::Unavailable, FOUND_WITHIN, message));
+            }
+            tokio::time::sleep(waits.next_wait()).await;
+        }
+        Ok(())
     }
 
     async fn make(&self, role: Role, partition: u32, partitions: u32) -> Result<(), QueueError> {

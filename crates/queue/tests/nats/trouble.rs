@@ -140,11 +140,16 @@ async fn a_stream_that_was_made_anew_is_noticed() {
     for number in 0..10 {
         publish(&*queue, 0, &format!("{number}")).await;
     }
-    texts(&mut *receiver, 10).await;
+    let mut got = Vec::new();
+    while got.len() < 10 {
+        got.extend(receiver.receive(ReceiveLimit::default()).await.expect("receive"));
+    }
     let client = jetstream::new(async_nats::connect(server.url()).await.expect("connect"));
     client.delete_stream("RONDA_COMMANDS").await.expect("delete");
     let error = queue.publish(0, Bytes::from_static(b"x")).await.expect_err("no stream");
     assert_eq!((error.kind, error.retryable), (QueueErrorKind::Unavailable, true), "{error}");
+    // Not purged before the stream was gone, and not to be purged in the new one.
+    receiver.settle(got.last().expect("some").token).await.expect("settle");
     broker.init().await.expect("init");
     publish(&*queue, 0, "new").await;
     let next = tokio::time::timeout(Duration::from_secs(30), receiver.receive(ReceiveLimit::default())).await;
@@ -156,6 +161,10 @@ async fn a_stream_that_was_made_anew_is_noticed() {
         error => error,
     };
     assert_eq!((error.kind, error.retryable), (QueueErrorKind::PositionAhead, false), "{error}");
+    broker.close().await;
+    let broker = connect(options(server.url())).await.expect("connect");
+    let queue = broker.queue(Role::Commands).await.expect("queue");
+    assert_eq!(texts(&mut *queue.open(0, None).await.expect("open"), 1).await, ["new"]);
     broker.close().await;
 }
 
@@ -198,6 +207,99 @@ async fn what_is_settled_is_purged_and_nothing_else() {
         assert_eq!(depth.messages, left, "of partition {partition}");
         assert_eq!(depth.oldest_age_ms.is_some(), left > 0);
         assert_eq!(depth.bytes > 0, left > 0);
+    }
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn publishes_go_in_the_order_in_which_they_were_first_polled() {
+    const COUNT: usize = 3_000;
+    let server = server(&NatsOptions::default());
+    let broker = broker(options(server.url())).await;
+    let queue = broker.queue(Role::Commands).await.expect("queue");
+    // More than may be in flight at once, so that some wait for room: no small one goes by a large one.
+    let size = |number: usize| if number.is_multiple_of(10) { 200_000 } else { 10 };
+    let mut publishes: Vec<_> = (0..COUNT)
+        .map(|number| {
+            let mut message = vec![b' '; size(number)];
+            message.extend(number.to_string().bytes());
+            queue.publish(0, message.into())
+        })
+        .collect();
+    for publish in &mut publishes {
+        let _ = futures::poll!(publish);
+    }
+    // The last ones are waited for first.
+    let publishes = publishes.into_iter().rev().collect::<futures::stream::FuturesUnordered<_>>();
+    let positions: Vec<_> = futures::StreamExt::collect(publishes).await;
+    assert!(positions.iter().all(Result::is_ok));
+    let mut receiver = queue.open(0, None).await.expect("open");
+    let got = texts(&mut *receiver, COUNT).await;
+    let got: Vec<_> = got.iter().map(|text| text.trim_start().parse::<usize>().expect("a number")).collect();
+    assert!(got.iter().copied().eq(0..COUNT), "out of order");
+    broker.close().await;
+}
+
+/// With receivers for all partitions the process reads the stream once for all of them, and each goes on by itself where it falls behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receivers_of_all_partitions_miss_nothing_however_slow_they_are() {
+    const EACH: usize = 10_000;
+    let mut server = server(&NatsOptions::default());
+    let broker = broker(options(server.url())).await;
+    let queue = broker.queue(Role::Commands).await.expect("queue");
+    let mut receivers = Vec::new();
+    for partition in 0..4 {
+        receivers.push(queue.open(partition, None).await.expect("open"));
+    }
+    let publishers: Vec<_> = (0..4)
+        .map(|partition| {
+            let queue = Arc::clone(&queue);
+            tokio::spawn(async move {
+                for number in 0..EACH {
+                    let message = Bytes::from(format!("{number:1000}"));
+                    let begin = Instant::now();
+                    // One that may have got through comes again at once, from a publisher that was not told.
+                    while let Err(error) = queue.publish(partition, message.clone()).await {
+                        assert!(error.retryable && begin.elapsed() < Duration::from_secs(60), "{error}");
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+            })
+        })
+        .collect();
+    let readers: Vec<_> = receivers
+        .into_iter()
+        .enumerate()
+        .map(|(partition, mut receiver)| {
+            tokio::spawn(async move {
+                let mut seen: Vec<usize> = Vec::new();
+                let mut naps = if partition == 3 { vec![EACH / 2, 100] } else { Vec::new() };
+                while seen.last() != Some(&(EACH - 1)) {
+                    let limit = ReceiveLimit { messages: [256, 256, 7, 40_000][partition], ..ReceiveLimit::default() };
+                    let got = tokio::time::timeout(Duration::from_secs(60), receiver.receive(limit)).await;
+                    let got = got.expect("in time").expect("receive");
+                    let texts = got.iter().map(|delivery| String::from_utf8_lossy(&delivery.message));
+                    seen.extend(texts.map(|text| text.trim_start().parse::<usize>().expect("a number")));
+                    receiver.settle(got.last().expect("some").token).await.expect("settle");
+                    if naps.pop_if(|after| seen.len() > *after).is_some() {
+                        // Longer than what is kept for it lasts.
+                        tokio::time::sleep(Duration::from_secs(2)).await;
+                    }
+                }
+                seen.dedup();
+                assert!(seen.iter().copied().eq(0..EACH), "of partition {partition}");
+            })
+        })
+        .collect();
+    // In the middle of it, or nearly so: it must hold at any time.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    server.server().kill();
+    server.server().restart().expect("the server is back");
+    for publisher in publishers {
+        publisher.await.expect("publisher");
+    }
+    for reader in readers {
+        reader.await.expect("reader");
     }
     broker.close().await;
 }

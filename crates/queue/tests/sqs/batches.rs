@@ -1,10 +1,11 @@
 //! Batches that are taken in part, throttling, and what it all costs in calls.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ronda_queue::{Queue, QueueError, ReceiveLimit, Receiver};
 use serde_json::{Value, json};
@@ -39,6 +40,12 @@ async fn drain(receiver: &mut dyn Receiver, last: &Bytes) -> Vec<String> {
     all
 }
 
+/// The number that an entry of a batch carries.
+fn number_of(entry: &Value) -> usize {
+    let body = STANDARD.decode(entry["MessageBody"].as_str().expect("a body")).expect("base64");
+    String::from_utf8_lossy(&body).strip_prefix("number ").and_then(|number| number.parse().ok()).expect("a number")
+}
+
 fn entries(body: &Value) -> Vec<Value> {
     body["Entries"].as_array().cloned().unwrap_or_default()
 }
@@ -68,32 +75,31 @@ fn fail_entries(body: &Value, code: &'static str, sender_fault: bool, which: imp
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_batch_that_is_half_accepted_each_publish_ends_by_its_own_result() {
     let server = server();
-    // Of the first full batch every second message fails, once.
-    let batches = AtomicUsize::new(0);
+    // Of the first full batch every second message fails, once; its first message's number is noted.
+    let first_of_batch = Arc::new(OnceLock::new());
+    let noted = Arc::clone(&first_of_batch);
     let proxy = Proxy::to(server.address(), move |action, body| {
-        let full = action == "SendMessageBatch" && entries(body).len() == 10;
-        if full && batches.fetch_add(1, Ordering::Relaxed) == 0 {
-            let odd =
-                |entry: &Value| entry["Id"].as_str().and_then(|id| id.parse().ok()).is_some_and(|id: u32| id % 2 == 1);
-            return fail_entries(body, "InternalError", false, odd);
+        let entries = entries(body);
+        if action != "SendMessageBatch" || entries.len() < 10 || noted.set(number_of(&entries[0])).is_err() {
+            return Fate::Pass;
         }
-        Fate::Pass
+        let odd =
+            |entry: &Value| entry["Id"].as_str().and_then(|id| id.parse().ok()).is_some_and(|id: u32| id % 2 == 1);
+        fail_entries(body, "InternalError", false, odd)
     });
     let proxy = proxy.await;
     let broker = made(options(server, proxy.address)).await;
     let queue = commands(&*broker).await;
-    // The first goes alone, and the others gather behind it.
     let outcomes = at_once(&queue, 0..24).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     queue.publish(0, text(24)).await.expect("publish");
     let mut receiver = queue.open(0, None).await.expect("open");
     let seen = drain(&mut *receiver, &text(24)).await;
-    let mut sorted: Vec<usize> = seen.iter().map(|text| text["number ".len()..].parse().expect("a number")).collect();
-    // What failed came right after its batch, in its order, ahead of all that was sent later.
-    assert_eq!(sorted[..11], [0, 1, 3, 5, 7, 9, 2, 4, 6, 8, 10], "{sorted:?}");
-    assert!(sorted[11..].is_sorted(), "{sorted:?}");
-    sorted.sort_unstable();
-    assert_eq!(sorted, (0..=24).collect::<Vec<_>>(), "each once");
+    // What failed came right after its batch, in its order, ahead of all that was sent later; and each came once.
+    let from = *first_of_batch.get().expect("there was a full batch");
+    let (taken, failed) = ((from..from + 10).step_by(2), (from + 1..from + 10).step_by(2));
+    let expected = (0..from).chain(taken).chain(failed).chain(from + 10..=24);
+    assert_eq!(seen, expected.map(|number| format!("number {number}")).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +180,7 @@ async fn a_settle_that_is_half_done_is_finished() {
     assert_eq!(proxy.calls().get("DeleteMessageBatch"), Some(&3));
 }
 
-/// The formula of docs/queues-sqs.md: a message is sent, received and deleted, and each of these calls takes up to ten.
+/// The formula of docs/queues-sqs.md: a message is sent, received and deleted; up to ten are received and deleted together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_as_few_as_the_documentation_says() {
     const FRAMES: usize = 200;
@@ -182,18 +188,24 @@ async fn calls_are_as_few_as_the_documentation_says() {
     let proxy = Proxy::to(server.address(), |_, _| Fate::Pass).await;
     let broker = made(options(server, proxy.address)).await;
     let queue = commands(&*broker).await;
-    let before = proxy.calls();
+    let actions = ["SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"];
+    let count = || actions.map(|action| proxy.calls().get(action).copied().unwrap_or_default());
     for number in 0..FRAMES {
         queue.publish(0, text(number)).await.expect("publish");
     }
     let mut receiver = queue.open(0, None).await.expect("open");
     drain(&mut *receiver, &text(FRAMES - 1)).await;
-    let mut calls: BTreeMap<_, _> = proxy.calls();
-    calls.retain(|action, count| {
-        *count -= before.get(action).copied().unwrap_or_default();
-        *count > 0
-    });
-    eprintln!("calls for {FRAMES} frames published one after the other and received from a backlog: {calls:?}");
-    assert_eq!(calls.get("SendMessageBatch"), Some(&200));
-    assert_eq!((calls.get("ReceiveMessage"), calls.get("DeleteMessageBatch")), (Some(&20), Some(&20)));
+    let backlog = count();
+    eprintln!("calls for {FRAMES} frames from a backlog: {actions:?} {backlog:?}");
+    assert_eq!(backlog, [200, 20, 20]);
+    for number in 0..FRAMES {
+        queue.publish(0, text(number)).await.expect("publish");
+        drain(&mut *receiver, &text(number)).await;
+    }
+    let all = count();
+    eprintln!(
+        "calls for {FRAMES} frames received as they come: {actions:?} {:?}",
+        [0, 1, 2].map(|n| all[n] - backlog[n])
+    );
+    assert_eq!(all, [400, 220, 220]);
 }

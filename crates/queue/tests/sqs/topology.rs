@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::{commands, made, options, server};
 
 /// One call as any client makes it.
-async fn call(server: SocketAddr, action: &str, body: Value) -> Value {
+pub(crate) async fn call(server: SocketAddr, action: &str, body: Value) -> Value {
     let body = body.to_string();
     let request = format!(
         "POST / HTTP/1.1\r\nhost: {server}\r\nx-amz-target: AmazonSQS.{action}\r\ncontent-type: application/x-amz-json-1.0\r\n\
@@ -27,7 +27,7 @@ async fn call(server: SocketAddr, action: &str, body: Value) -> Value {
     serde_json::from_str(body).unwrap_or_default()
 }
 
-fn url(server: SocketAddr, queue: &str) -> String {
+pub(crate) fn url(server: SocketAddr, queue: &str) -> String {
     format!("http://{server}/000000000000/{queue}")
 }
 
