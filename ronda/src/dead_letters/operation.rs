@@ -286,7 +286,14 @@ fn refusal(bytes: &[u8]) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use ronda_queue::{EmbeddedOptions, EmbeddedQueue};
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use ronda_processor::dead_letter::LetterOrigin;
+    use ronda_queue::{
+        Capabilities, Depth, EmbeddedOptions, EmbeddedQueue, Origin, Partition, Position, Published, Receiver,
+    };
 
     use super::*;
 
@@ -383,5 +390,62 @@ mod tests {
         assert_eq!((ids.len(), left, listed(&queue).await.len()), (0, 6, 6));
         let refused = perform(queues, Operation::Show { id: String::new() }).await.unwrap_err();
         assert!(refused.contains("several"), "{refused}");
+    }
+
+    /// Takes direct messages, and remembers them.
+    #[derive(Default)]
+    struct Commands(Mutex<Vec<(u32, Bytes, Origin)>>);
+
+    #[async_trait]
+    impl Queue for Commands {
+        fn partitions(&self) -> u32 {
+            2
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            panic!("nobody asks")
+        }
+
+        async fn publish(&self, _: Partition, _: Bytes) -> Result<Published, QueueError> {
+            panic!("no frame is put back")
+        }
+
+        async fn publish_direct(
+            &self,
+            partition: Partition,
+            message: Bytes,
+            origin: &Origin,
+        ) -> Result<Published, QueueError> {
+            self.0.lock().unwrap().push((partition, message, origin.clone()));
+            Ok(Published { position: None })
+        }
+
+        async fn open(&self, _: Partition, _: Option<Position>) -> Result<Box<dyn Receiver>, QueueError> {
+            panic!("nobody reads")
+        }
+
+        async fn depth(&self, _: Partition) -> Result<Depth, QueueError> {
+            panic!("nobody asks")
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_published_directly_is_put_back_with_its_origin_and_frames_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = letters(dir.path()).await;
+        let named_tenant = Some("acme".into());
+        let origin = LetterOrigin { source: "ronda.in.acme.job".into(), named_tenant, ..LetterOrigin::default() };
+        let direct = DeadLetter { partition: 3, origin: Some(Box::new(origin)), command: None, ..letter(9) };
+        queue.publish(0, direct.encode().unwrap().into()).await.unwrap();
+        let commands = Commands::default();
+        let queues = Queues { dead_letters: &queue, commands: Some(&commands) };
+        let Answer::Redriven { ids, left } = perform(queues, Operation::Redrive { id: None }).await.unwrap() else {
+            panic!("put back")
+        };
+        assert_eq!((ids, left), (vec![letter::id(&direct.encode().unwrap())], 6));
+        let put_back = commands.0.lock().unwrap().clone();
+        let [(partition, message, origin)] = put_back.as_slice() else { panic!("one message: {put_back:?}") };
+        assert_eq!((*partition, message, origin.tenant.as_deref()), (1, &direct.message, Some("acme")));
+        assert_eq!(listed(&queue).await, [6, 5, 4, 3, 2, 1].map(Some));
     }
 }
