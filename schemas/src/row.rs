@@ -53,17 +53,46 @@ pub struct PartitionRow {
     pub applied: u64,
     /// Commands refused since the partition was made.
     pub refused: u64,
+    /// What it remembers of messages that were published onto the queue directly; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Box<DirectRow>>,
 }
 
 impl Versioned for PartitionRow {
     const WHAT: &'static str = "partition row";
-    /// 2: a gateway whose clock isn't followed, or a clock that is held.
-    const VERSION: u32 = 2;
+    /// 2: a gateway whose clock isn't followed, or a clock that is held. 3: messages published directly.
+    const VERSION: u32 = 3;
 
     fn version(&self) -> u32 {
+        if self.direct.is_some() {
+            return 3;
+        }
         let is_doubted = self.gateways.iter().any(|gateway| gateway.ahead.is_some());
         if is_doubted || self.outbox.iter().any(EventEnvelope::is_held) { 2 } else { 1 }
     }
+}
+
+/// What a partition remembers of messages that were published onto its queue directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectRow {
+    /// On queues without positions, those that may be delivered again though they are committed: position as counted, and a
+    /// fingerprint, oldest first.
+    pub recent: Vec<(u64, u64)>,
+    /// The minute of the partition's clock that `told` is about, counted from 1970.
+    pub minute: i64,
+    /// What was wrong in that minute.
+    pub told: Vec<ToldRow>,
+}
+
+/// How much was wrong with one tenant's direct messages in a minute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldRow {
+    /// Whose they were; empty: that can't be told, or there are too many to be told apart.
+    pub tenant: Box<str>,
+    /// Entries for its error feed, those that were left out included.
+    pub errors: u32,
+    /// Dead letters, those that were left out included.
+    pub letters: u32,
 }
 
 /// What a partition knows of one gateway start.

@@ -107,6 +107,11 @@ fn rows_keep_their_bytes() {
         "partition row, version 2: with a gateway whose clock isn't followed",
         &samples::doubting_partition_row(),
     );
+    check(
+        "partition-row-v3-direct",
+        "partition row, version 3: of a queue that is published onto directly",
+        &samples::direct_partition_row(),
+    );
     check("error-row-v1", "error row, version 1", &samples::error_row());
     check("api-key-row-v1", "API key row, version 1", &samples::api_key_row());
     let [claimed, answered] = samples::idempotency_rows();
@@ -163,7 +168,7 @@ fn scheduler_rows_of_version_1_are_read() {
 
 #[test]
 fn a_newer_version_is_named() {
-    let newer = [0x92, 3, 0xc0];
+    let newer = [0x92, 9, 0xc0];
     for error in [
         SchedulerRow::decode(&newer).unwrap_err(),
         PartitionRow::decode(&newer).unwrap_err(),
@@ -209,6 +214,7 @@ proptest! {
         // With a version that is read, so that more than the first bytes are looked at.
         decode_all(&[&[0x92, 1][..], &bytes].concat());
         decode_all(&[&[0x98, 2][..], &bytes].concat());
+        decode_all(&[&[0x92, 3][..], &bytes].concat());
     }
 
     #[test]

@@ -19,16 +19,6 @@ pub fn message_id(tenant: &str, named: &Named, index: u32) -> MessageId {
     MessageId { source, sequence, index }
 }
 
-/// Recognises a message that is delivered again: by its id where it has one, else by its bytes.
-#[must_use]
-pub fn fingerprint_of(source: &str, id: Option<&str>, message: &[u8]) -> u64 {
-    let [digest, _] = match id {
-        Some(id) => digest_of(&[b"id", source.as_bytes(), id.as_bytes()]),
-        None => digest_of(&[b"bytes", source.as_bytes(), message]),
-    };
-    digest
-}
-
 /// The first half of the SHA-256 of some texts: nobody finds others with the same.
 #[must_use]
 pub fn digest_of(parts: &[&[u8]]) -> [u64; 2] {

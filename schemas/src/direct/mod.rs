@@ -17,7 +17,7 @@ use crate::api::node::{self, Node};
 use crate::frame::Frame;
 pub use cloudevents::PREFIXES;
 pub use command::{DirectBody, TYPES};
-pub use identity::{Named, digest_of, fingerprint_of, message_id};
+pub use identity::{Named, digest_of, message_id};
 
 /// Largest message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;

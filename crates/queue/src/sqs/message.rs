@@ -1,6 +1,6 @@
 //! Messages as Amazon SQS has them: text that XML allows, with up to ten attributes.
 
-use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -139,6 +139,8 @@ fn headers(message: &Message) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sqs::types::MessageAttributeValue;
+
     use super::*;
 
     /// As SQS gives back what was sent.
