@@ -105,7 +105,9 @@ impl Running {
     /// What a process needs in its environment to be let in.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let file = self.credentials.iter().map(|file| (String::from("RONDA_QUEUE_CREDENTIALS_FILE"), path(file)));
-        file.chain([(String::from("RONDA_QUEUE_URL"), self.url.clone())]).collect()
+        // On SQS a message names no tenant.
+        let tenant = (String::from("RONDA_QUEUE_DIRECT_TENANT"), TENANT.to_owned());
+        file.chain([(String::from("RONDA_QUEUE_URL"), self.url.clone()), tenant]).collect()
     }
 
     pub(crate) fn kill(&mut self) {
