@@ -41,6 +41,8 @@ const PROGRAMS: [Program; 8] = [
 ];
 /// The load over HTTP: not an example, but the load generator comparing a release build of the binary with a bare server.
 const HTTP: &str = "ronda-load/http";
+/// The same on brokers.
+const QUEUE: &str = "queue/brokers";
 
 /// Runs all measurements, or those whose name contains a text. True when each ran, and kept its limit if it has one.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
@@ -71,6 +73,14 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
             kept += 1;
         } else {
             failed.push(HTTP.to_owned());
+        }
+    }
+    if only.is_none_or(|only| QUEUE.contains(only)) {
+        println!("── {QUEUE}");
+        if queues(root)? {
+            kept += 1;
+        } else {
+            failed.push(QUEUE.to_owned());
         }
     }
     for name in &missing {
@@ -109,6 +119,28 @@ fn http(root: &Path) -> anyhow::Result<bool> {
         .current_dir(root)
         .args(["compare", "--ronda"])
         .arg(release.join("ronda"))
+        .status()?;
+    Ok(status.success())
+}
+
+/// Ronda on NATS beside a bare handler, and the adapters of SQS and RabbitMQ beside bare publishers; each with its limits.
+fn queues(root: &Path) -> anyhow::Result<bool> {
+    let build = ["build", "--release", "--quiet", "-p", "ronda", "-p", "ronda-load"];
+    let features = ["--features", "ronda/brokers,ronda-load/brokers"];
+    let example = ["build", "--release", "--quiet", "-p", "ronda-queue", "--example", "broker_throughput"];
+    let adapters = ["--features", "nats,sqs,rabbitmq"];
+    for arguments in [[build.as_slice(), &features].concat(), [example.as_slice(), &adapters].concat()] {
+        if !rust::cargo(root).args(arguments).status()?.success() {
+            return Ok(false);
+        }
+    }
+    let release = rust::target_dir(root)?.join("release");
+    let status = std::process::Command::new(release.join("ronda-load"))
+        .current_dir(root)
+        .args(["queues", "--ronda"])
+        .arg(release.join("ronda"))
+        .arg("--publishers")
+        .arg(release.join("examples/broker_throughput"))
         .status()?;
     Ok(status.success())
 }

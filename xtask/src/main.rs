@@ -3,6 +3,7 @@
 
 mod api;
 mod bench;
+mod chaos;
 mod deny;
 mod night;
 mod packages;
@@ -43,6 +44,28 @@ enum Command {
         /// Only the measurements whose name contains this.
         #[arg(long)]
         only: Option<String>,
+    },
+    /// Breaks a broker, `ronda up` and their neighbours one after another under load, in a release build; fails when something confirmed was
+    /// lost or applied twice, or people were told wrongly.
+    Chaos {
+        /// embedded, nats, sqs or rabbitmq.
+        #[arg(long)]
+        queue: String,
+        /// So many rounds of each kind of trouble.
+        #[arg(long, default_value_t = 10)]
+        rounds: usize,
+        /// How long load goes on before each fault and after it, in seconds.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Reports a second over HTTP.
+        #[arg(long, default_value_t = 5_000)]
+        rate: u64,
+        /// Messages a second straight onto the queue.
+        #[arg(long, default_value_t = 500)]
+        direct_rate: u64,
+        /// Lose frames on purpose: then it has to fail.
+        #[arg(long)]
+        lose: bool,
     },
     /// A night in real time: shell scripts report with curl, Slack is a stand-in; writes down what was seen, and fails when that is not
     /// one table, each trouble's alert and nothing else.
@@ -92,6 +115,9 @@ fn run() -> anyhow::Result<bool> {
             );
             Ok(night.wrong.is_empty())
         }
+        Command::Chaos { queue, rounds, seconds, rate, direct_rate, lose } => {
+            chaos::run(&root, &chaos::Storm { queue: &queue, rounds, seconds, rate, direct_rate, lose })
+        }
         Command::Ci => Ok(std::process::Command::new(root.join(".ci/run")).current_dir(&root).status()?.success()),
     }
 }
@@ -103,6 +129,7 @@ fn test(root: &Path, only: Option<String>) -> bool {
     report.step("lints", || rust::lints(root));
     report.step("packages for the tests", || packages::install(root));
     report.step("tests", || rust::tests(root));
+    report.step("brokers and processes killed under load", || chaos::quick(root));
     report.step("licences, bans, sources", || deny::policy(root));
     report.step("advisories", || deny::advisories(root));
     report.step("AsyncAPI document", || api::asyncapi(root));

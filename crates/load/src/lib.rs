@@ -8,11 +8,13 @@
 
 pub mod account;
 pub mod bare;
+mod broker;
 pub mod chaos;
 pub mod compare;
 pub mod connection;
 pub mod ledger;
 pub mod load;
 pub mod pipeline;
+pub mod queues;
 pub mod request;
 pub mod runs;

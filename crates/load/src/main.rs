@@ -48,6 +48,21 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// The same on a broker: needs a binary with the brokers' adapters.
+    Queues {
+        /// The binary to measure: a release build.
+        #[arg(long)]
+        ronda: PathBuf,
+        /// The program that measures publishers of frames: the example `broker_throughput` of `ronda-queue`.
+        #[arg(long)]
+        publishers: Option<PathBuf>,
+        /// How long each measurement lasts, in seconds.
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
+        /// Only measurements whose name contains this: ingest, events, direct, sqs, rabbitmq.
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Breaks one part after another of a Ronda that it starts itself while load goes on, and compares what was confirmed with what was
     /// applied and told; fails when something is lost, doubled, or told wrongly.
     Chaos(ChaosArguments),
@@ -180,7 +195,12 @@ async fn carry_out(command: Command) -> Result<()> {
                 pipeline_duration: Duration::from_secs(pipeline_seconds),
                 only,
             };
-            compare(&settings).await
+            show(&measure(&settings).await?)
+        }
+        Command::Queues { ronda, publishers, seconds, only } => {
+            let duration = Duration::from_secs(seconds);
+            let settings = Settings { binary: ronda, duration, pipeline_duration: duration, only };
+            show(&ronda_load::queues::measure(&settings, publishers.as_deref()).await?)
         }
         Command::Chaos(arguments) => chaos(arguments).await,
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
@@ -189,9 +209,8 @@ async fn carry_out(command: Command) -> Result<()> {
 }
 
 #[allow(clippy::print_stdout, reason = "the figures are this program's output")]
-async fn compare(settings: &Settings) -> Result<()> {
-    let figures = measure(settings).await?;
-    for figure in &figures {
+fn show(figures: &[ronda_load::compare::Figure]) -> Result<()> {
+    for figure in figures {
         let verdict = if figure.holds { "ok  " } else { "FAIL" };
         println!("{verdict}  {}: {}  (limit: {})", figure.name, figure.figure, figure.limit);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ronda_queue::{BrokerOptions, ReceiveLimit};
 
-use super::broker;
+use crate::broker;
 
 /// How much of the embedded log goes: more than the last frames, less than was written since the last commit.
 const CUT_BYTES: u64 = 4 * 1024;

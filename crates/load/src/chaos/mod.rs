@@ -1,7 +1,6 @@
 //! Rounds of trouble: one part of the pipeline is killed, or stands still for ten seconds, while load goes on and jobs report; then what
 //! Ronda says is compared with what was confirmed and with what people were told.
 
-mod broker;
 mod check;
 mod client;
 mod jobs;
@@ -21,10 +20,11 @@ use jiff::Timestamp;
 use ronda_queue::Broker;
 use tokio::task::JoinHandle;
 
-pub use broker::Kind;
+pub use crate::broker::Kind;
 pub use stage::Part;
 pub use table::{Counted, Deed, Result as Outcome, Round};
 
+use crate::broker;
 use client::{Client, Sent, Tally};
 use jobs::{Good, Reporters};
 use stage::{Programs, Stage};

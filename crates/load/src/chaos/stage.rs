@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use ronda_slack_standin::{Slack, StandIn, TOKEN};
 use ronda_testbed::{Server, free_port};
 
-use super::broker::{self, Kind, PARTITIONS, Running};
+use crate::broker::{self, Kind, PARTITIONS, Running};
 use crate::connection::Connection;
 use crate::request::Target;
 
@@ -75,7 +75,7 @@ impl Stage {
     /// Starts all of it, with its files in the folder.
     pub(super) async fn start(programs: &Programs<'_>, folder: &Path) -> Result<Self> {
         let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
-        let broker = broker::start(programs.kind)?;
+        let broker = broker::start(programs.kind, true)?;
         let data = folder.join("data");
         let admin_port = free_port()?;
         let mut environment = environment(&slack, programs.environment);

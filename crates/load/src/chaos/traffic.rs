@@ -12,11 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::client::{Client, Sent, Tally};
+use crate::broker::{TENANT, fnv1a32};
 use crate::request::Target;
 use crate::runs::RunLedger;
 
-/// The tenant of every key that is made without naming one.
-pub(super) const TENANT: &str = "default";
 /// Schedulers of one lane.
 const SCHEDULERS: usize = 32;
 /// Lanes over HTTP.
@@ -217,23 +216,4 @@ impl Publisher {
 
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// FNV-1a 32 of tenant, then id: which partition a scheduler is in, as any publisher computes it.
-pub(super) fn fnv1a32(tenant: &str, scheduler: &str) -> u32 {
-    let bytes = tenant.bytes().chain(scheduler.bytes());
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partitions_are_those_of_everybody_else() {
-        // The published test vectors of FNV-1a 32.
-        assert_eq!(fnv1a32("", ""), 0x811c_9dc5);
-        assert_eq!(fnv1a32("", "a"), 0xe40c_292c);
-        assert_eq!(fnv1a32("foo", "bar"), 0xbf9c_f968);
-    }
 }

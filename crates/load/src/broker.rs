@@ -7,8 +7,13 @@ use anyhow::{Context, Result, bail};
 use ronda_queue::{Broker, BrokerOptions, Queue, Role};
 use ronda_testbed::{ElasticMq, Nats, NatsOptions, RabbitMq};
 
+/// The tenant of every key that is made without naming one.
+pub(crate) const TENANT: &str = "default";
 /// Partitions of the command queue.
-pub(super) const PARTITIONS: u32 = 4;
+pub(crate) const PARTITIONS: u32 = 4;
+
+/// How an error begins that says why there is no broker; `cargo xtask test` counts it as skipped.
+const ABSENT: &str = "the broker can't be had";
 
 /// Which queue is under Ronda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +56,10 @@ impl Kind {
 }
 
 /// A broker that runs.
-pub(super) struct Running {
+pub(crate) struct Running {
     process: Process,
     /// Its address, as Ronda takes it.
-    pub(super) url: String,
+    pub(crate) url: String,
     credentials: Option<PathBuf>,
 }
 
@@ -64,23 +69,23 @@ enum Process {
     RabbitMq(RabbitMq),
 }
 
-/// Starts a broker; none for the embedded queue.
-pub(super) fn start(kind: Kind) -> Result<Option<Running>> {
+/// Starts a broker; none for the embedded queue. A `durable` one has every message on its disk before it confirms it.
+pub(crate) fn start(kind: Kind, durable: bool) -> Result<Option<Running>> {
     Ok(Some(match kind {
         Kind::Embedded => return Ok(None),
         Kind::Nats => {
             // By default what it confirmed within the last two minutes is lost with the machine (not with the process).
-            let nats = Nats::start(&NatsOptions { sync_always: true, ..NatsOptions::default() })?;
+            let nats = Nats::start(&NatsOptions { sync_always: durable, ..NatsOptions::default() }).context(ABSENT)?;
             Running { url: nats.url(), process: Process::Nats(nats), credentials: None }
         }
         Kind::Sqs => {
-            let server = ElasticMq::start(true)?;
+            let server = ElasticMq::start(durable).context(ABSENT)?;
             let url = format!("sqs://eu-central-1?endpoint=http://{}", server.address());
             let credentials = Some(server.credentials_file()?);
             Running { url, process: Process::Sqs(server), credentials }
         }
         Kind::RabbitMq => {
-            let server = RabbitMq::start()?;
+            let server = RabbitMq::start().context(ABSENT)?;
             Running { url: RabbitMq::url(server.address()), process: Process::RabbitMq(server), credentials: None }
         }
     }))
@@ -88,7 +93,7 @@ pub(super) fn start(kind: Kind) -> Result<Option<Running>> {
 
 impl Running {
     /// What the queues are made with.
-    pub(super) fn options(&self) -> BrokerOptions {
+    pub(crate) fn options(&self) -> BrokerOptions {
         BrokerOptions {
             client_name: String::from("ronda-load"),
             partitions: PARTITIONS,
@@ -98,12 +103,14 @@ impl Running {
     }
 
     /// What a process needs in its environment to be let in.
-    pub(super) fn environment(&self) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let file = self.credentials.iter().map(|file| (String::from("RONDA_QUEUE_CREDENTIALS_FILE"), path(file)));
-        file.chain([(String::from("RONDA_QUEUE_URL"), self.url.clone())]).collect()
+        // On SQS a message names no tenant.
+        let tenant = (String::from("RONDA_QUEUE_DIRECT_TENANT"), TENANT.to_owned());
+        file.chain([(String::from("RONDA_QUEUE_URL"), self.url.clone()), tenant]).collect()
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         match &mut self.process {
             Process::Nats(nats) => nats.server().kill(),
             Process::Sqs(server) => server.kill(),
@@ -111,7 +118,7 @@ impl Running {
         }
     }
 
-    pub(super) fn restart(&mut self) -> Result<()> {
+    pub(crate) fn restart(&mut self) -> Result<()> {
         match &mut self.process {
             Process::Nats(nats) => nats.server().restart(),
             Process::Sqs(server) => server.restart(),
@@ -119,7 +126,7 @@ impl Running {
         }
     }
 
-    pub(super) fn stall(&mut self) {
+    pub(crate) fn stall(&mut self) {
         match &mut self.process {
             Process::Nats(nats) => nats.server().stall(),
             Process::Sqs(server) => server.stall(),
@@ -127,7 +134,7 @@ impl Running {
         }
     }
 
-    pub(super) fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         match &mut self.process {
             Process::Nats(nats) => nats.server().resume(),
             Process::Sqs(server) => server.resume(),
@@ -141,8 +148,27 @@ fn path(file: &Path) -> String {
 }
 
 /// The queue of commands, for those who publish onto it directly.
-pub(super) async fn commands(options: BrokerOptions) -> Result<(Arc<dyn Broker>, Arc<dyn Queue>)> {
+pub(crate) async fn commands(options: BrokerOptions) -> Result<(Arc<dyn Broker>, Arc<dyn Queue>)> {
     let broker = ronda_queue::connect(options).await.context("connecting to the broker")?;
     let queue = broker.queue(Role::Commands).await.context("opening the queue of commands")?;
     Ok((broker, queue))
+}
+
+/// FNV-1a 32 of tenant, then id: which partition a scheduler is in, as any publisher computes it.
+pub(crate) fn fnv1a32(tenant: &str, scheduler: &str) -> u32 {
+    let bytes = tenant.bytes().chain(scheduler.bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_those_of_everybody_else() {
+        // The published test vectors of FNV-1a 32.
+        assert_eq!(fnv1a32("", ""), 0x811c_9dc5);
+        assert_eq!(fnv1a32("", "a"), 0xe40c_292c);
+        assert_eq!(fnv1a32("foo", "bar"), 0xbf9c_f968);
+    }
 }
