@@ -2,6 +2,7 @@
 
 use ronda_domain::Scheduler;
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::input::Gap;
 use ronda_domain::record::{OccurrenceRecord, RunRecord};
 use ronda_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,8 +27,12 @@ pub struct SchedulerRow {
 
 impl Versioned for SchedulerRow {
     const WHAT: &'static str = "scheduler row";
-    /// 2: the state has its registration's number (`incarnation`).
-    const VERSION: u32 = 2;
+    /// 2: the state has its registration's number (`incarnation`). 3: starts that may come late.
+    const VERSION: u32 = 3;
+
+    fn version(&self) -> u32 {
+        if self.state.as_ref().is_some_and(Scheduler::is_put_off) { 3 } else { 2 }
+    }
 }
 
 /// How far one partition has come.
@@ -53,14 +58,20 @@ pub struct PartitionRow {
     pub applied: u64,
     /// Commands refused since the partition was made.
     pub refused: u64,
+    /// Times, of which the clock has not passed the end, in which not everybody could be heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late: Vec<Gap>,
 }
 
 impl Versioned for PartitionRow {
     const WHAT: &'static str = "partition row";
-    /// 2: a gateway whose clock isn't followed, or a clock that is held.
-    const VERSION: u32 = 2;
+    /// 2: a gateway whose clock isn't followed, or a clock that is held. 3: times in which not everybody was heard.
+    const VERSION: u32 = 3;
 
     fn version(&self) -> u32 {
+        if !self.late.is_empty() {
+            return 3;
+        }
         let is_doubted = self.gateways.iter().any(|gateway| gateway.ahead.is_some());
         if is_doubted || self.outbox.iter().any(EventEnvelope::is_held) { 2 } else { 1 }
     }

@@ -10,6 +10,7 @@ mod errors;
 mod frames;
 mod gateways;
 mod judging;
+mod lateness;
 mod load;
 mod outbox;
 mod schedulers;
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::dead_letter::DeadLetter;
 use gateways::Gateways;
 use judging::Underway;
+use lateness::Lateness;
 use outbox::Announcer;
 use schedulers::{Schedulers, SlotId};
 use step::Work;
@@ -100,6 +102,7 @@ pub struct PartitionCore {
     applied: u64,
     refused: u64,
     gateways: Gateways,
+    late: Lateness,
     schedulers: Schedulers,
     timers: Timers,
     announcer: Announcer,
@@ -137,6 +140,7 @@ impl PartitionCore {
             applied: row.applied,
             refused: row.refused,
             gateways,
+            late: Lateness::new(row.late.clone()),
             schedulers: Schedulers::default(),
             timers: Timers::default(),
             announcer,
@@ -182,6 +186,12 @@ impl PartitionCore {
     #[must_use]
     pub fn live_gateways(&self) -> usize {
         self.gateways.entries().iter().filter(|entry| entry.live).count()
+    }
+
+    /// How far the clocks of its live gateways are apart at least, in milliseconds.
+    #[must_use]
+    pub fn skew_ms(&self) -> i64 {
+        self.gateways.skew_ms()
     }
 
     /// About how much memory it takes, in bytes, the heap included.

@@ -243,6 +243,7 @@ impl PartitionCore {
             outbox: Vec::new(),
             applied: self.applied,
             refused: self.refused,
+            late: self.late.to_row(),
         }
     }
 
