@@ -180,6 +180,7 @@ async fn the_documentation_needs_no_key() {
     let gateway = TestGateway::start().await.ready().await;
     for (path, content_type) in [
         ("/api/openapi.json", "application/json"),
+        ("/api/asyncapi.json", "application/json"),
         ("/api/docs/", "text/html"),
         ("/api/docs/problems", "text/html; charset=utf-8"),
         ("/api/docs/swagger-ui-bundle.js", "text/javascript"),

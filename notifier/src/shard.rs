@@ -172,12 +172,11 @@ impl Shard {
         self.meta_dirty = true;
     }
 
-    /// Takes in that everything through this position has been dealt with.
+    /// Takes in that everything through this position has been dealt with. On queues without positions it is committed all the same, so
+    /// that it is settled.
     pub(crate) fn pass(&mut self, position: Option<u64>) {
-        if let Some(position) = position {
-            self.meta.cursor = self.meta.cursor.max(position);
-            self.meta_dirty = true;
-        }
+        self.meta.cursor = self.meta.cursor.max(position.unwrap_or_default());
+        self.meta_dirty = true;
     }
 
     /// The time before which every command partition has been judged; `None` until each has said something.

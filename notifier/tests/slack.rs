@@ -14,6 +14,7 @@ use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_notifier::channel::{ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
+use ronda_queue::conformance::CountedQueue;
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
 use ronda_runtime::{CancellationToken, Health, Secret, SystemClock};
 use ronda_schemas::codec::Versioned;
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 const CHANNEL: &str = "C1";
 
 struct Running {
-    queue: Arc<EmbeddedQueue>,
+    queue: Arc<dyn Queue>,
     health: Health,
     stop: CancellationToken,
     task: JoinHandle<Result<(), NotifierError>>,
@@ -39,6 +40,10 @@ impl Running {
     fn start_in(dir: &Path, channel: Arc<dyn Channel>, place: &str) -> Self {
         let options = EmbeddedOptions { partitions: 1, ..EmbeddedOptions::default() };
         let queue = Arc::new(EmbeddedQueue::open(dir.join("events"), options).unwrap());
+        Self::start_on(dir, channel, place, queue)
+    }
+
+    fn start_on(dir: &Path, channel: Arc<dyn Channel>, place: &str, queue: Arc<dyn Queue>) -> Self {
         let store = EmbeddedStore::open(dir.join("store"), ronda_store::embedded::EmbeddedOptions::default()).unwrap();
         let config = Config {
             channel: place.to_owned(),
@@ -46,7 +51,7 @@ impl Running {
             reconcile_interval_seconds: 1,
             ..Config::default()
         };
-        let events: Arc<dyn Queue> = Arc::clone(&queue) as _;
+        let events = Arc::clone(&queue);
         let clock = Arc::new(SystemClock::new());
         let health = Health::new();
         let notifier = Notifier::build(config, events, Arc::new(store), clock, channel, &health).unwrap();
@@ -192,6 +197,38 @@ impl std::io::Write for Screen {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn on_a_queue_without_positions_what_comes_again_is_not_posted_again_and_all_is_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    let queue = Arc::new(CountedQueue::new(1, 3));
+    let start = || Running::start_on(dir.path(), slack(&stand_in), CHANNEL, Arc::clone(&queue) as _);
+    let left = async || queue.depth(0).await.unwrap().messages;
+    queue.fail_settles(u32::MAX);
+    let running = start();
+    running.publish("opened", opened()).await;
+    until("the alert", || stand_in.slack().messages(CHANNEL).len() == 1).await;
+    running.stop().await;
+    assert_eq!(left().await, 1, "it could not be settled");
+    queue.fail_settles(1);
+    let running = start();
+    // More than it gets before it settles some; the first settle fails.
+    for n in 0..7 {
+        queue.publish(0, Bytes::from(format!("no batch {n}"))).await.unwrap();
+    }
+    running.publish("resolved", resolved()).await;
+    let count = |wanted| stand_in.slack().seen().iter().filter(|seen| seen.kind == wanted).count();
+    until("the reply", || count(SeenKind::Replied) == 1).await;
+    let all_settled = async {
+        while left().await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all_settled).await.expect("all is settled");
+    running.stop().await;
+    assert_eq!(count(SeenKind::Posted), 2, "the alert, and that something could not be read");
 }
 
 #[tokio::test]

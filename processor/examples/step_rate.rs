@@ -5,17 +5,20 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ronda_domain::SpecDraft;
+use ronda_domain::id::TenantId;
 use ronda_domain::input::{HeartbeatReport, Input};
 use ronda_domain::spec::Schedule;
 use ronda_domain::time::Timestamp;
-use ronda_processor::{Config, PartitionCore};
+use ronda_processor::{Access, Config, Direct, Incoming, PartitionCore};
+use ronda_queue::Origin;
 use ronda_schemas::command::Command;
 use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
-use ronda_schemas::row::PartitionRow;
+use ronda_schemas::row::{PartitionRow, Scopes};
 
 const SCHEDULERS: usize = 100_000;
 const PER_FRAME: usize = 200;
 const FRAMES_A_COMMIT: usize = 16;
+const SINGLES_A_COMMIT: usize = 512;
 
 fn frame(number: u64, ids: impl Iterator<Item = usize>, input: impl Fn(usize) -> Input<'static>) -> Bytes {
     let mut buffer = CommandBuffer::default();
@@ -37,9 +40,21 @@ fn frame(number: u64, ids: impl Iterator<Item = usize>, input: impl Fn(usize) ->
     buffer.into_frame(&header)
 }
 
-fn play(core: &mut PartitionCore, frames: &[(u64, Bytes)]) -> f64 {
+/// A heartbeat that was published directly.
+fn single(position: u64, n: usize, has_id: bool) -> Incoming {
+    let text = format!(r#"{{"type":"heartbeat","scheduler_id":"job-{n:06}-nightly-billing","run_id":"run-1"}}"#);
+    let message_id = has_id.then(|| format!("{n:036}"));
+    let origin = Origin { tenant: Some("acme".to_owned()), message_id, headers: Vec::new(), source: "in".to_owned() };
+    let scopes = Scopes { ingest: true, read: false, admin: true };
+    let access = Ok(Access { tenant: TenantId::new("acme").unwrap(), scopes });
+    let direct = Some(Box::new(Direct { origin, access }));
+    Incoming { position: Some(position), message: text.into(), direct }
+}
+
+fn play(core: &mut PartitionCore, frames: &[Incoming]) -> f64 {
     let started = Instant::now();
-    for part in frames.chunks(FRAMES_A_COMMIT) {
+    let at_once = if frames.iter().any(|one| one.direct.is_some()) { SINGLES_A_COMMIT } else { FRAMES_A_COMMIT };
+    for part in frames.chunks(at_once) {
         let mut left = part;
         while !left.is_empty() {
             let (through, _) = core.step(left);
@@ -56,10 +71,10 @@ fn main() {
     let row = PartitionRow { partitions: 1, watermark: Timestamp::MIN, ..PartitionRow::default() };
     let mut core = PartitionCore::new(&row, 4, Config::default());
     let mut number = 0;
-    let mut frames = |input: &dyn Fn(usize) -> Input<'static>| -> Vec<(u64, Bytes)> {
+    let mut frames = |input: &dyn Fn(usize) -> Input<'static>| -> Vec<Incoming> {
         let next = |first: usize| {
             number += 1;
-            (number, frame(number, first..first + PER_FRAME, input))
+            Incoming::frame(Some(number), frame(number, first..first + PER_FRAME, input))
         };
         (0..SCHEDULERS).step_by(PER_FRAME).map(next).collect()
     };
@@ -79,4 +94,10 @@ fn main() {
     println!("first heartbeats a second:       {:>12.0}", rate(play(&mut core, &first)));
     println!("further heartbeats a second:     {:>12.0}", rate(play(&mut core, &second)));
     println!("memory a scheduler, a run open:  {:>12} bytes", core.memory_estimate() / SCHEDULERS);
+    for (name, id) in [("", false), (" with an id", true)] {
+        number += 1;
+        let singles: Vec<_> = (0..SCHEDULERS).map(|n| single(number + n as u64, n, id)).collect();
+        number += SCHEDULERS as u64;
+        println!("single JSON heartbeats{name} a second: {:>12.0}", rate(play(&mut core, &singles)));
+    }
 }

@@ -1,5 +1,6 @@
 //! Settings of a processor.
 
+use ronda_domain::id::TenantId;
 use thiserror::Error;
 
 /// Settings of a processor. All partitions share them.
@@ -28,6 +29,23 @@ pub struct Config {
     /// Scheduler rows read at once when a partition is loaded. Few: what a page took is given back piece by piece, and seldom to the
     /// system.
     pub load_rows: usize,
+    /// Who may publish onto the command queue directly.
+    pub direct_access: DirectAccess,
+    /// Of one tenant's direct messages in one partition and minute of its clock, so many errors are told and so many dead letters kept; what is
+    /// beyond is counted.
+    pub direct_errors_per_minute: u32,
+}
+
+/// Who may publish onto the command queue directly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectAccess {
+    /// Whoever the broker lets: its permissions say who may use which subject or queue, and for everything.
+    Broker {
+        /// Whose messages they are on brokers whose subjects name no tenant; `None`: such messages are refused.
+        tenant: Option<TenantId>,
+    },
+    /// Whoever has an API key, which comes as header or attribute `x-api-key`, or `authorization` as `Bearer`.
+    ApiKey,
 }
 
 impl Default for Config {
@@ -43,6 +61,8 @@ impl Default for Config {
             history_retention_seconds: 90 * 86_400,
             purge_entries: 1_000,
             load_rows: 128,
+            direct_access: DirectAccess::Broker { tenant: None },
+            direct_errors_per_minute: 100,
         }
     }
 }
@@ -76,6 +96,7 @@ impl Config {
             ("commit_records", size(self.commit_records), 1, 1_000_000, "1 to 1000000"),
             ("purge_entries", size(self.purge_entries), 1, 100_000, "1 to 100000"),
             ("load_rows", size(self.load_rows), 1, 100_000, "1 to 100000"),
+            ("direct_errors_per_minute", u64::from(self.direct_errors_per_minute), 1, 100_000, "1 to 100000"),
         ];
         let wrong: Vec<_> = checks
             .into_iter()

@@ -2,11 +2,16 @@
 
 use bytes::Bytes;
 use ronda_domain::time::Timestamp;
+use ronda_queue::Origin;
 use ronda_schemas::codec::{DecodeError, Versioned};
 use serde::{Deserialize, Serialize};
 
+use crate::core::Direct;
+
 /// Room for everything of a dead letter but the message and the detail, in bytes.
 const ENVELOPE_BYTES: usize = 256;
+/// Header that says how often a message was put back: with it, it is another one than before, and not taken for a repetition.
+pub const REDRIVEN: &str = "ronda-redriven";
 
 /// One message, or one command of a frame, that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +26,8 @@ pub struct DeadLetter {
     pub more: Vec<u32>,
     /// The partition's clock when it was put aside.
     pub at: Timestamp,
-    /// Machine-readable reason: `not_a_frame`, `newer_version`, `bad_command`, `bad_tenant`.
+    /// Machine-readable reason. Of frames: `not_a_frame`, `newer_version`, `bad_command`, `bad_tenant`; of what was published directly see
+    /// docs/direct-publishing.md.
     pub code: Box<str>,
     /// What was wrong, for a person.
     pub detail: Box<str>,
@@ -29,11 +35,70 @@ pub struct DeadLetter {
     pub message_bytes: u64,
     /// The message; its beginning only, if the dead-letter queue can't take the whole of it.
     pub message: Bytes,
+    /// Where it came from, if it was published directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<LetterOrigin>>,
+}
+
+/// Where a message came from that was published directly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterOrigin {
+    /// Whose it is, as far as that was made sure of.
+    pub tenant: Option<Box<str>>,
+    /// Where it was published to.
+    pub source: Box<str>,
+    /// The tenant that the subject or routing key names.
+    pub named_tenant: Option<Box<str>>,
+    /// The publisher's or the broker's id of it.
+    pub message_id: Option<Box<str>>,
+    /// Its headers, without credentials; none, if the dead-letter queue has no room for them.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+}
+
+impl From<&Direct> for LetterOrigin {
+    fn from(direct: &Direct) -> Self {
+        let Origin { tenant, message_id, headers, source } = &direct.origin;
+        Self {
+            tenant: direct.access.as_ref().ok().map(|access| access.tenant.as_str().into()),
+            source: source.as_str().into(),
+            named_tenant: tenant.as_deref().map(Into::into),
+            message_id: message_id.as_deref().map(Into::into),
+            headers: headers.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
+        }
+    }
+}
+
+impl LetterOrigin {
+    /// What it was published with, to publish it again: but for the credentials, which nobody kept, and with one more [`REDRIVEN`].
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        let own = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        let (before, headers): (Vec<_>, Vec<_>) = self.headers.iter().partition(|(name, _)| **name == *REDRIVEN);
+        let times = before.first().and_then(|(_, times)| times.parse::<u32>().ok()).unwrap_or_default();
+        let headers = headers.into_iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        Origin {
+            tenant: own(&self.named_tenant),
+            message_id: own(&self.message_id),
+            headers: headers.chain([(REDRIVEN.to_owned(), times.saturating_add(1).to_string())]).collect(),
+            source: self.source.to_string(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = [&self.tenant, &self.named_tenant, &self.message_id].into_iter().flatten().map(|text| text.len());
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 10);
+        texts.sum::<usize>() + self.source.len() + headers.sum::<usize>() + 20
+    }
 }
 
 impl Versioned for DeadLetter {
     const WHAT: &'static str = "dead letter";
-    const VERSION: u32 = 1;
+    /// 2: of a message that was published directly.
+    const VERSION: u32 = 2;
+
+    fn version(&self) -> u32 {
+        if self.origin.is_some() { 2 } else { 1 }
+    }
 }
 
 impl DeadLetter {
@@ -42,7 +107,12 @@ impl DeadLetter {
     /// # Errors
     /// See [`Versioned::encode`].
     pub fn encode_within(mut self, max_bytes: usize) -> Result<Bytes, DecodeError> {
-        let room = max_bytes.saturating_sub(ENVELOPE_BYTES + self.detail.len() + self.more.len() * size_of::<u64>());
+        let around = ENVELOPE_BYTES + self.detail.len() + self.more.len() * size_of::<u64>();
+        if let Some(origin) = self.origin.as_deref_mut().filter(|origin| around + origin.bytes() > max_bytes / 2) {
+            origin.headers.clear();
+        }
+        let origin = self.origin.as_deref().map_or(0, LetterOrigin::bytes);
+        let room = max_bytes.saturating_sub(around + origin);
         self.message.truncate(room);
         Ok(self.encode()?.into())
     }
@@ -64,6 +134,7 @@ mod tests {
             detail: "unknown kind".into(),
             message_bytes: 10_000,
             message: vec![7; 10_000].into(),
+            origin: None,
         };
         let bytes = letter.clone().encode_within(1_000).unwrap();
         assert!(bytes.len() <= 1_000);

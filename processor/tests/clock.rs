@@ -9,7 +9,7 @@ use ronda_domain::spec::SchedulerSpec;
 use ronda_processor::Config;
 use ronda_schemas::event::{BlindReason, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
-use stage::{Gateway, Stage, frame, heartbeat, register, second, spec, status, step};
+use stage::{Gateway, Stage, at, frame, heartbeat, register, second, spec, status, step};
 
 #[test]
 fn all_gateways_dead_for_five_minutes_declare_nobody_stale_and_are_told_once() {
@@ -209,8 +209,8 @@ fn a_backlog_slows_the_clock_and_alarms_nobody() {
     let mut gateway = Gateway::new(1);
     stage.take(gateway.frame(0, &[register("job", spec(None, Some(5)))]));
     // An hour of frames, read all at once and long after they were sent.
-    let backlog: Vec<_> =
-        (1..=3_600).map(|at| (1 + u64::try_from(at).unwrap(), gateway.frame(at, &[heartbeat("job", None)]))).collect();
+    let frames = (1..=3_600).map(|at| gateway.frame(at, &[heartbeat("job", None)]));
+    let backlog: Vec<_> = at(2, frames).collect();
     for part in backlog.chunks(64) {
         let (through, step) = stage.core.step(part);
         assert_eq!(through, part.len());
@@ -329,7 +329,7 @@ fn the_clocks_jump_judges_each_scheduler_a_bounded_number_of_times() {
     let asked: Vec<_> = (0..100).map(|n| register(&format!("job-{n}"), spec(Some(60), Some(30)))).collect();
     stage.take(gateway.frame(0, &asked));
     stage.position += 1;
-    let step = step(&mut stage.core, &mut vec![(stage.position, gateway.frame(86_400, &[]))]);
+    let step = step(&mut stage.core, &mut at(stage.position, [gateway.frame(86_400, &[])]).collect());
     assert!(step.counts.ticks <= 100 * 100, "{}", step.counts.ticks);
     stage.finish(step);
     assert_eq!(stage.notices()[0].total, 100);

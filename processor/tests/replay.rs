@@ -11,10 +11,11 @@ use proptest::prelude::*;
 use ronda_domain::id::MessageId;
 use ronda_domain::input::{Input, ReportedStatus};
 use ronda_domain::record::OccurrenceStatus;
-use ronda_processor::Config;
+use ronda_processor::{Config, Denied, Incoming};
 use ronda_schemas::event::{EventBatch, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
-use stage::{Asked, Gateway, Shadow, Stage, bytes, frame, frame_as, heartbeat, register, spec, status};
+use ronda_schemas::row::PartitionRow;
+use stage::{Asked, Gateway, Shadow, Stage, at, bytes, frame, frame_as, heartbeat, register, spec, status};
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const RUNS: [&str; 3] = ["r1", "r2", "r3"];
@@ -29,6 +30,69 @@ enum Act {
     Lose,
     Restart,
     Step(i64),
+    /// The gateway publishes its last frame once more.
+    Again,
+    /// Somebody publishes directly; with an id of its own, or one of a few.
+    Direct(Said, Option<u8>),
+}
+
+/// What a direct message says.
+#[derive(Clone, Debug)]
+enum Said {
+    Register(usize),
+    Delete(usize),
+    Heartbeat(usize),
+    Status(usize, usize, &'static str),
+    Batch(usize, usize),
+    Rubbish,
+    Stranger,
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let status = prop::sample::select(vec!["running", "success", "failed"]);
+    prop_oneof![
+        1 => (0..4_usize).prop_map(Said::Register),
+        1 => (0..4_usize).prop_map(Said::Delete),
+        3 => (0..4_usize).prop_map(Said::Heartbeat),
+        5 => (0..4_usize, 0..3_usize, status).prop_map(|(id, run, status)| Said::Status(id, run, status)),
+        2 => (0..4_usize, 0..4_usize).prop_map(|(one, other)| Said::Batch(one, other)),
+        1 => Just(Said::Rubbish),
+        1 => Just(Said::Stranger),
+    ]
+}
+
+/// The message. Those of the same bytes have an id of their own or are retries, under the same id.
+fn published(said: &Said, id: Option<u8>, number: usize) -> Incoming {
+    let (id, number) = match id {
+        Some(id) => (format!("id-{id}"), usize::from(id)),
+        None => (format!("number-{number}"), number),
+    };
+    let named = |id: &usize| IDS[*id];
+    let time = format!("2026-11-23T18:{:02}:{:02}Z", number / 60 % 60, number % 60);
+    let beat = |id| format!(r#"{{"type":"heartbeat","scheduler_id":"{}","occurred_at":"{time}"}}"#, named(id));
+    let text = match said {
+        Said::Register(id) => format!(
+            r#"{{"type":"register","id":"{}","name":"{number}","start_grace_seconds":10,"schedule":{{"every_seconds":45}}}}"#,
+            named(id)
+        ),
+        Said::Delete(id) => format!(r#"{{"type":"delete","scheduler_id":"{}"}}{}"#, named(id), " ".repeat(number)),
+        Said::Heartbeat(id) => beat(id),
+        Said::Status(id, run, status) => format!(
+            r#"{{"type":"status","scheduler_id":"{}","status":"{status}","run_id":"{}","occurred_at":"{time}"}}"#,
+            named(id),
+            RUNS[*run]
+        ),
+        Said::Batch(one, other) => format!("[{},{{\"type\":\"tick\"}},{}]", beat(one), beat(other)),
+        Said::Rubbish => format!("rubbish {number}"),
+        Said::Stranger => beat(&0),
+    };
+    match said {
+        Said::Stranger => {
+            let denied = Denied { code: "unauthorized", detail: "no key".to_owned() };
+            stage::direct_with(text, Some(&id), Err(denied))
+        }
+        _ => stage::direct(text, Some(&id)),
+    }
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -44,6 +108,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Lose),
         1 => Just(Act::Restart),
         1 => prop::sample::select(vec![-400_000, -20_000, 0, 20_000, 8_000_000]).prop_map(Act::Step),
+        1 => Just(Act::Again),
+        8 => (said(), prop::option::of(0..3_u8)).prop_map(|(said, id)| Act::Direct(said, id)),
     ]
 }
 
@@ -57,78 +123,168 @@ fn asked(act: &Act) -> Option<Asked> {
         Act::Delete(id) => ("acme", IDS[*id].to_owned(), Input::Delete),
         Act::Heartbeat(id, of) => heartbeat(IDS[*id], run(*of)),
         Act::Status(id, of, reported) => status(IDS[*id], *reported, run(*of)),
-        Act::Pass(_) | Act::Lose | Act::Restart | Act::Step(_) => return None,
+        Act::Pass(_) | Act::Lose | Act::Restart | Act::Step(_) | Act::Again | Act::Direct(..) => return None,
     })
 }
 
 /// The log that these acts make: commands gather until time passes. It ends with pulses, so that all settles.
-fn log(acts: &[Act]) -> Vec<Bytes> {
+fn log(acts: &[Act]) -> Vec<Incoming> {
     let mut gateway = Gateway::new(1);
-    let (mut now, mut gathered, mut log) = (0, Vec::new(), Vec::new());
-    log.push(frame(&gateway.header(0, FrameKind::Join), &[]));
-    for act in acts {
+    let (mut now, mut gathered, mut log, mut last) = (0, Vec::new(), Vec::new(), Bytes::new());
+    let publish = |log: &mut Vec<Incoming>, frame: Bytes| {
+        log.push(Incoming::frame(None, frame.clone()));
+        frame
+    };
+    publish(&mut log, frame(&gateway.header(0, FrameKind::Join), &[]));
+    for (number, act) in acts.iter().enumerate() {
         gathered.extend(asked(act));
         match act {
             Act::Pass(seconds) => {
                 now += seconds;
-                log.push(gateway.frame(now, &std::mem::take(&mut gathered)));
+                last = publish(&mut log, gateway.frame(now, &std::mem::take(&mut gathered)));
             }
             Act::Lose => gateway.number += 1,
             Act::Restart => {
                 gateway = Gateway { skew_ms: gateway.skew_ms, ..Gateway::new(gateway.id + 1) };
                 now += 1;
-                log.push(frame(&gateway.header(now, FrameKind::JoinAlone), &[]));
+                last = publish(&mut log, frame(&gateway.header(now, FrameKind::JoinAlone), &[]));
             }
             Act::Step(skew_ms) => gateway.skew_ms = *skew_ms,
+            Act::Again if !last.is_empty() => {
+                publish(&mut log, last.clone());
+            }
+            Act::Direct(said, id) => log.push(published(said, *id, number)),
             _ => {}
         }
     }
-    log.push(gateway.frame(now + 1, &gathered));
-    log.extend((2..6).map(|more| gateway.frame(now + more, &[])));
+    publish(&mut log, gateway.frame(now + 1, &gathered));
+    for more in 2..6 {
+        publish(&mut log, gateway.frame(now + more, &[]));
+    }
     log
 }
 
-fn deliveries(log: &[Bytes], after: u64) -> Vec<(u64, Bytes)> {
-    (1..).zip(log.iter().cloned()).filter(|(position, _)| *position > after).collect()
+/// A queue as its reader sees it.
+struct Reading<'a> {
+    log: &'a [Incoming],
+    /// A broker without positions hands out so many unsettled messages; `None`: a log.
+    window: Option<usize>,
+    /// How many were delivered, and how many are settled.
+    next: usize,
+    settled: usize,
+}
+
+impl Reading<'_> {
+    fn open(&mut self, cursor: u64) {
+        self.next = if self.window.is_some() { self.settled } else { usize::try_from(cursor).unwrap() };
+    }
+
+    fn receive(&mut self, most: usize) -> Vec<Incoming> {
+        let room = self.window.map_or(most, |window| most.min(window - (self.next - self.settled)));
+        let range = self.next..self.log.len().min(self.next + room);
+        let deliver = |index: usize| match self.window {
+            Some(_) => self.log[index].clone(),
+            None => Incoming { position: Some(index as u64 + 1), ..self.log[index].clone() },
+        };
+        let deliveries = range.clone().map(deliver).collect();
+        self.next = range.end;
+        deliveries
+    }
+
+    /// All but the newest of these, that were delivered and are not in hand, are settled.
+    fn settle(&mut self, in_hand: usize, but: usize) {
+        self.settled = self.settled.max((self.next - in_hand).saturating_sub(but));
+    }
 }
 
 fn told(batches: &[(u32, EventBatch)], ids: &mut BTreeSet<String>) {
     ids.extend(batches.iter().flat_map(|(_, batch)| batch.events.iter().map(EventEnvelope::id)));
 }
 
-/// Plays a log with an owner that is killed again and again: `kills` says for each step how many deliveries it takes, if it has none
-/// left, and after how many writes it ends. As the runner does it: what a step did not consume is given to the next one as it is.
-fn play_with_kills(log: &[Bytes], kills: &[(usize, usize, usize)], config: &Config) -> (Shadow, BTreeSet<String>) {
+/// One step of an owner's life.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    /// How many deliveries it takes, if it has none left.
+    size: usize,
+    /// After how many writes it ends.
+    writes: usize,
+    /// After how many batches of events it ends.
+    told: usize,
+    /// How many of the committed messages it can't settle.
+    unsettled: usize,
+    /// Whether the queue delivers all that is not settled once more.
+    reconnects: bool,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    (1..8_usize, 0..14_usize, 0..6_usize, 0..8_usize, prop::bool::weighted(0.2))
+        .prop_map(|(size, writes, told, unsettled, reconnects)| Turn { size, writes, told, unsettled, reconnects })
+}
+
+/// Plays a log with an owner that is killed again and again, as the runner does it: what a step did not consume is given to the next
+/// one as it is.
+fn play_with_kills(
+    log: &[Incoming],
+    turns: &[Turn],
+    config: &Config,
+    window: Option<usize>,
+) -> (Shadow, BTreeSet<String>) {
     let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
-    let mut plan = kills.iter().copied();
+    let mut plan = turns.iter().copied();
+    let mut queue = Reading { log, window, next: 0, settled: 0 };
     'owners: loop {
-        let (mut core, recovered) = shadow.take_over(config);
+        let (mut core, recovered) = take_over(&mut shadow, config, window);
         told(&recovered, &mut ids);
-        let mut queued = deliveries(log, shadow.partition.cursor);
+        queue.open(shadow.partition.cursor);
         let mut received = Vec::new();
         loop {
-            let (size, writes, told_batches) = plan.next().unwrap_or((3, usize::MAX, usize::MAX));
+            let steady = Turn { size: 3, writes: usize::MAX, told: usize::MAX, unsettled: 0, reconnects: false };
+            let turn = plan.next().unwrap_or(steady);
             if received.is_empty() {
-                received.extend(queued.drain(..size.min(queued.len())));
+                received.extend(queue.receive(turn.size));
             }
             if received.is_empty() {
-                return (shadow, ids);
+                if queue.next == log.len() {
+                    return (shadow, ids);
+                }
+                // It gives no more before some are settled.
+                queue.settle(0, 0);
+                continue;
             }
             let step = stage::step(&mut core, &mut received);
-            let first = told_batches.min(step.publish_first.len());
+            let first = turn.told.min(step.publish_first.len());
             told(&step.publish_first[..first], &mut ids);
-            if first < step.publish_first.len() || !shadow.write(&step.commit, writes) {
+            if first < step.publish_first.len() || !shadow.write(&step.commit, turn.writes) {
                 continue 'owners;
             }
             core.committed();
-            if told_batches < step.publish.len() {
-                told(&step.publish[..told_batches], &mut ids);
+            if turn.told < step.publish.len() {
+                told(&step.publish[..turn.told], &mut ids);
                 continue 'owners;
             }
             told(&step.publish, &mut ids);
             core.published();
+            if !core.is_underway() {
+                queue.settle(received.len(), turn.unsettled);
+            }
+            if turn.reconnects && window.is_some() {
+                queue.next = queue.settled;
+                // What it has in hand comes again, and more than the window is never in hand.
+                received.truncate(usize::from(core.is_underway()));
+            }
         }
     }
+}
+
+fn take_over(
+    shadow: &mut Shadow,
+    config: &Config,
+    window: Option<usize>,
+) -> (ronda_processor::PartitionCore, Vec<(u32, EventBatch)>) {
+    shadow.take_over_as(config, |core| match window {
+        Some(window) => core.counting(window),
+        None => core,
+    })
 }
 
 proptest! {
@@ -137,15 +293,19 @@ proptest! {
     #[test]
     fn an_owner_killed_between_any_two_writes_changes_nothing(
         acts in prop::collection::vec(act(), 5..60),
-        kills in prop::collection::vec((1..8_usize, 0..14_usize, 0..6_usize), 0..20),
+        turns in prop::collection::vec(turn(), 0..20),
         commit_records in prop::sample::select(vec![1, 3, 20_000]),
+        window in prop::sample::select(vec![None, Some(1), Some(3), Some(8)]),
     ) {
         let log = log(&acts);
         let mut whole = Stage::new();
-        for message in &log {
-            whole.take(message.clone());
+        (whole.core, _) = take_over(&mut whole.shadow, &Config::default(), window);
+        for (position, incoming) in (1..).zip(&log) {
+            let position = window.is_none().then_some(position);
+            whole.take_all(vec![Incoming { position, ..incoming.clone() }]);
         }
-        let (killed, ids) = play_with_kills(&log, &kills, &Config { commit_records, ..Config::default() });
+        let config = Config { commit_records, ..Config::default() };
+        let (killed, ids) = play_with_kills(&log, &turns, &config, window);
         prop_assert_eq!(&ids, &whole.ids());
         // A deleted row may still wait for the commit after the one in which its events went out.
         let states = |shadow: &Shadow| -> Vec<_> {
@@ -158,6 +318,8 @@ proptest! {
         let (one, other) = (&killed.partition, &whole.shadow.partition);
         prop_assert_eq!((one.cursor, one.watermark, &one.gateways), (other.cursor, other.watermark, &other.gateways));
         prop_assert_eq!(one.applied + one.refused, other.applied + other.refused);
+        let recent = |row: &PartitionRow| row.direct.as_ref().map(|direct| direct.recent.clone()).unwrap_or_default();
+        prop_assert_eq!(recent(one), recent(other));
     }
 
     #[test]
@@ -165,7 +327,7 @@ proptest! {
         let log = log(&acts);
         let run = || {
             let mut stage = Stage::new();
-            log.iter().for_each(|message| stage.take(message.clone()));
+            log.iter().for_each(|incoming| stage.take_direct(incoming.clone()));
             stage.commits.iter().map(bytes).collect::<Vec<_>>()
         };
         prop_assert_eq!(run(), run());
@@ -178,7 +340,7 @@ fn events_that_a_killed_owner_did_not_publish_come_again_with_the_same_ids_and_a
     let mut shadow = Shadow::new();
     let config = Config::default();
     let (mut core, _) = shadow.take_over(&config);
-    let step = stage::step(&mut core, &mut vec![(1, gateway.frame(0, &[register("a", spec(None, None))]))]);
+    let step = stage::step(&mut core, &mut at(1, [gateway.frame(0, &[register("a", spec(None, None))])]).collect());
     assert!(shadow.write(&step.commit, usize::MAX));
     let mut first = BTreeSet::new();
     told(&step.publish, &mut first);
@@ -187,7 +349,8 @@ fn events_that_a_killed_owner_did_not_publish_come_again_with_the_same_ids_and_a
     let mut again = BTreeSet::new();
     told(&recovered, &mut again);
     assert_eq!(again, first);
-    let mut next = vec![(2, gateway.frame(1, &[status("a", ReportedStatus::Running, Some("r1"))]))];
+    let frame = gateway.frame(1, &[status("a", ReportedStatus::Running, Some("r1"))]);
+    let mut next = at(2, [frame]).collect();
     let step = stage::step(&mut core, &mut next);
     assert!(shadow.write(&step.commit, usize::MAX));
     core.committed();
@@ -206,7 +369,7 @@ fn what_a_frame_brought_before_its_owner_was_killed_is_not_told_again() {
     let back = 3 * 86_400;
     stage.pulse(&mut gateway, back..=back + 10);
     // Their grace, given again after the gap, is over.
-    let long = [(stage.position + 1, gateway.frame(back + 11, &[]))];
+    let long: Vec<_> = at(stage.position + 1, [gateway.frame(back + 11, &[])]).collect();
     let before = stage.events.len();
     for _ in 0..12 {
         let (through, step) = stage.core.step(&long);

@@ -3,6 +3,9 @@
 pub mod api;
 pub mod codec;
 pub mod command;
+#[cfg(feature = "openapi")]
+pub mod describe;
+pub mod direct;
 pub mod event;
 pub mod frame;
 pub mod row;

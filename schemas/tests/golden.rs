@@ -109,8 +109,13 @@ fn rows_keep_their_bytes() {
         &samples::doubting_partition_row(),
     );
     check(
-        "partition-row-v3-late",
-        "partition row, version 3: with times in which not everybody was heard",
+        "partition-row-v3-direct",
+        "partition row, version 3: of a queue that is published onto directly",
+        &samples::direct_partition_row(),
+    );
+    check(
+        "partition-row-v4-late",
+        "partition row, version 4: with times in which not everybody was heard",
         &samples::late_partition_row(),
     );
     check("error-row-v1", "error row, version 1", &samples::error_row());
@@ -174,7 +179,7 @@ fn scheduler_rows_of_version_1_are_read() {
 
 #[test]
 fn a_newer_version_is_named() {
-    let newer = [0x92, 4, 0xc0];
+    let newer = [0x92, 9, 0xc0];
     for error in [
         SchedulerRow::decode(&newer).unwrap_err(),
         PartitionRow::decode(&newer).unwrap_err(),
@@ -220,6 +225,7 @@ proptest! {
         // With a version that is read, so that more than the first bytes are looked at.
         decode_all(&[&[0x92, 1][..], &bytes].concat());
         decode_all(&[&[0x98, 2][..], &bytes].concat());
+        decode_all(&[&[0x92, 3][..], &bytes].concat());
         decode_all(&[&[0x99, 3][..], &bytes].concat());
     }
 

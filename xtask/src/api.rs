@@ -1,4 +1,4 @@
-//! The running API against its own description, by schemathesis.
+//! The running API against its own description, by schemathesis; and the description of direct publishing, by AsyncAPI's own parser.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use crate::server::{free_port, unlimited_key};
 use crate::{rust, tools};
 
 const SCHEMATHESIS: &str = "4.32.5";
+const ASYNCAPI_PARSER: &str = "3.6.6";
 /// Generated requests per operation.
 const MAX_EXAMPLES: &str = "40";
 /// One: CPython up to 3.12 may fail when two threads parse Python at once ("AST constructor recursion depth mismatch"), which hypothesis does.
@@ -67,6 +68,25 @@ pub(crate) fn schemathesis(root: &Path) -> anyhow::Result<Outcome> {
         return Ok(Outcome::failed(format!("ronda ended during the requests: {ended}")));
     }
     Ok(if status.success() { Outcome::passed() } else { Outcome::failed("schemathesis found something, see above") })
+}
+
+/// Reads docs/api/asyncapi.json with AsyncAPI's own parser. (That it is what the code says is a test of `ronda-schemas`.)
+pub(crate) fn asyncapi(root: &Path) -> anyhow::Result<Outcome> {
+    let modules = match tools::from_npm(root, "@asyncapi/parser", ASYNCAPI_PARSER) {
+        Ok(modules) => modules,
+        Err(error) => return Ok(Outcome::skipped(format!("@asyncapi/parser is not to be had: {error:#}"))),
+    };
+    let status = Command::new("node")
+        .current_dir(root)
+        .env("NODE_PATH", modules)
+        .args(["docs/api/check_asyncapi.cjs", "docs/api/asyncapi.json"])
+        .status()
+        .context("node could not be started")?;
+    Ok(if status.success() {
+        Outcome::passed()
+    } else {
+        Outcome::failed("the AsyncAPI document is not valid, see above")
+    })
 }
 
 fn wait_until_listening(server: &mut Running, port: u16) -> anyhow::Result<()> {

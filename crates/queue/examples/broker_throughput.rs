@@ -141,6 +141,8 @@ async fn bare(case: &Case) -> Outcome<()> {
     match case.url.split(':').next() {
         #[cfg(feature = "nats")]
         Some("nats" | "tls") => bare_nats(case).await,
+        #[cfg(feature = "rabbitmq")]
+        Some("amqp" | "amqps") => bare_rabbitmq(case).await,
         other => Err(format!("there is no bare publisher for {other:?}, or this was built without it").into()),
     }
 }
@@ -171,5 +173,49 @@ async fn bare_nats(case: &Case) -> Outcome<()> {
     report("bare async-nats", case, &mut times, begin.elapsed(), None);
     let stream = context.get_stream(format!("{}_COMMANDS", case.prefix.to_uppercase().replace('-', "_"))).await?;
     stream.purge().await?;
+    Ok(())
+}
+
+#[cfg(feature = "rabbitmq")]
+async fn bare_rabbitmq(case: &Case) -> Outcome<()> {
+    use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueuePurgeOptions};
+    use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+    let connection = Connection::connect(&case.url, ConnectionProperties::default()).await?;
+    let mut channels: Vec<Channel> = Vec::new();
+    for _ in 0..case.partitions.min(case.in_flight) {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        channels.push(channel);
+    }
+    let begin = Instant::now();
+    let publishers: Vec<_> = (0..case.in_flight)
+        .zip(channels.iter().cycle().cloned())
+        .map(|(publisher, channel)| {
+            let message = vec![0x5a; case.bytes];
+            let (exchange, key) = (format!("{}.frames", case.prefix), (publisher % case.partitions).to_string());
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                let sent = BasicPublishOptions { mandatory: true, immediate: false };
+                while begin.elapsed() < CASE {
+                    let start = Instant::now();
+                    let properties = BasicProperties::default().with_delivery_mode(2);
+                    let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
+                    channel.basic_publish(exchange, key, sent, &message, properties).await?.await?;
+                    times.push(start.elapsed());
+                }
+                Ok::<_, lapin::Error>(times)
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for publisher in publishers {
+        times.extend(publisher.await??);
+    }
+    report("bare lapin", case, &mut times, begin.elapsed(), None);
+    for partition in 0..case.partitions {
+        let queue = format!("{}.commands.{partition}", case.prefix);
+        channels[0].queue_purge(queue.as_str().into(), QueuePurgeOptions::default()).await?;
+    }
+    connection.close(200, "done".into()).await?;
     Ok(())
 }

@@ -32,12 +32,15 @@ async fn main() -> Outcome<()> {
         let broker = connect(options).await?;
         broker.init().await?;
         let queue = broker.queue(Role::Commands).await?;
-        // In turns, the first of them to warm up: whoever comes later has a warmer server, and a fuller one.
+        // Both to warm up, then in turns that are fair: the server gets slower as it gets fuller.
+        bare_publishers(&endpoint, &frame).await?;
+        adapter(&queue, &frame).await?;
         let (mut bare, mut ours) = (0, 0);
-        for turn in 0..5 {
-            let (b, o) = (bare_publishers(&endpoint, &frame).await?, adapter(&queue, &frame).await?);
-            if turn > 0 {
-                (bare, ours) = (bare + b, ours + o);
+        for turn in [false, true, true, false, false, true, true, false] {
+            if turn {
+                ours += adapter(&queue, &frame).await?;
+            } else {
+                bare += bare_publishers(&endpoint, &frame).await?;
             }
         }
         let received = receivers(&queue).await?;

@@ -197,13 +197,26 @@ pub fn mistakes(options: &BrokerOptions) -> Vec<(&'static str, String)> {
         found.push(("url", format!("must go on with // after {scheme}:")));
     } else if options.place().starts_with('(') {
         found.push(("url", String::from("can't be read as an address")));
+    } else if scheme == "sqs"
+        && rest.trim_start_matches('/').split('?').next().is_none_or(str::is_empty)
+        && !has_aws_settings()
+    {
+        found.push(("url", String::from("names no region: write sqs://eu-central-1, or set AWS_REGION")));
     }
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     if options.prefix.is_empty() || options.prefix.len() > MAX_PREFIX_BYTES || !options.prefix.bytes().all(is_plain) {
-        let what = format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _", options.prefix);
+        let what =
+            format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _", options.prefix);
         found.push(("prefix", what));
     }
     found
+}
+
+/// Whether something in the environment may name a region.
+fn has_aws_settings() -> bool {
+    let names = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE"];
+    let file = std::env::home_dir().map(|home| home.join(".aws/config"));
+    names.iter().any(|name| std::env::var_os(name).is_some()) || file.is_some_and(|file| file.exists())
 }
 
 /// Why addresses of this scheme can't be used; `None`: they can.

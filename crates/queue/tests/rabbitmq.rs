@@ -327,7 +327,7 @@ async fn permissions_are_enough_and_secrets_are_not_told() {
 /// Both sides are known by their certificates, with an authority of one's own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_are_asked_for_and_shown() {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| {
         let path = folder.path().join(name);
@@ -336,6 +336,8 @@ async fn certificates_are_asked_for_and_shown() {
     };
     let key = KeyPair::generate().unwrap();
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    // Erlang takes a certificate with its issuer's name for one that signed itself.
+    authority.distinguished_name.push(DnType::CommonName, "an authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = write("ca.pem", authority.self_signed(&key).unwrap().pem());
     let issuer = Issuer::new(authority, key);
@@ -383,4 +385,38 @@ async fn dead_letters_are_a_ring() {
     assert!((8..=20).contains(&depth), "{depth} of {count} letters are there");
     let got = receive(&mut *letters.open(0, None).await.unwrap(), usize::try_from(depth).unwrap()).await;
     assert_eq!(got.last().unwrap().1[0], count - 1);
+}
+
+/// A node that was killed, or stood still for longer than its connections live, is in use again soon after it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_comes_back_is_used_at_once() {
+    let mut harness = Harness::start_alone(Setup::default()).await;
+    let queue = harness.queue();
+    let mut receiver = queue.open(0, None).await.unwrap();
+    for stalled in [false, true] {
+        if stalled {
+            harness.node().stall();
+            // This is the thing itself: two heartbeats, and some more.
+            let until = Instant::now() + Duration::from_secs(12);
+            while Instant::now() < until {
+                let started = Instant::now();
+                let error = queue.publish(0, Bytes::from_static(b"x")).await.unwrap_err();
+                assert!(error.retryable && started.elapsed() < Duration::from_secs(11), "{error}");
+            }
+            harness.node().resume();
+        } else {
+            harness.kill_broker().await;
+            queue.publish(0, Bytes::from_static(b"x")).await.unwrap_err();
+            harness.start_broker().await;
+        }
+        let back = Instant::now();
+        while queue.publish(0, Bytes::from_static(b"back")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let published = back.elapsed();
+        while receive(&mut *receiver, 1).await[0].1 != b"back" {}
+        println!("stalled {stalled}: published after {published:?}, received after {:?}", back.elapsed());
+        // Two seconds, and some for a busy machine.
+        assert!(back.elapsed() < Duration::from_secs(5), "it took {:?}", back.elapsed());
+    }
 }

@@ -35,12 +35,51 @@ fn once(name: &str, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::R
 pub fn from_pypi(package: &str, version: &str) -> anyhow::Result<PathBuf> {
     let requirement = format!("{package}=={version}");
     once(&format!("{package}-{version}"), |folder| {
-        quiet(Command::new("python3").args(["-m", "venv"]).arg(folder))
-            .context("python3 with its venv module is needed (Debian: python3-venv)")?;
+        virtual_environment(folder)?;
         let arguments = ["install", "--quiet", "--disable-pip-version-check", &requirement];
         quiet(Command::new(folder.join("bin/pip")).args(arguments))
             .with_context(|| format!("{requirement} could not be installed"))
     })
+}
+
+/// Installs what a requirements.txt lists into a folder of its own, and answers that folder: its programs are in `bin`.
+///
+/// # Errors
+/// What stood in the way.
+pub fn from_requirements(file: &Path) -> anyhow::Result<PathBuf> {
+    once(&name_of(file, "python")?, |folder| {
+        virtual_environment(folder)?;
+        let arguments = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        quiet(Command::new(folder.join("bin/pip")).args(arguments).arg(file))
+            .with_context(|| format!("{} could not be installed", file.display()))
+    })
+}
+
+/// Installs what a package.json lists into a folder of its own, and answers that folder: it has `node_modules`.
+///
+/// # Errors
+/// What stood in the way.
+pub fn from_package_json(file: &Path) -> anyhow::Result<PathBuf> {
+    once(&name_of(file, "node")?, |folder| {
+        std::fs::create_dir_all(folder)?;
+        std::fs::copy(file, folder.join("package.json"))?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=60000"]);
+        quiet(npm.current_dir(folder))
+            .with_context(|| format!("{} could not be installed (Debian: npm)", file.display()))
+    })
+}
+
+/// A folder's name for what a file lists, another one when the list changes.
+fn name_of(file: &Path, language: &str) -> anyhow::Result<String> {
+    let list = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let hash = list.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    Ok(format!("examples-{language}-{hash:08x}"))
+}
+
+fn virtual_environment(folder: &Path) -> anyhow::Result<()> {
+    quiet(Command::new("python3").args(["-m", "venv"]).arg(folder))
+        .context("python3 with its venv module is needed (Debian: python3-venv)")
 }
 
 /// Fetches an artifact of Maven Central, `group:artifact:version`, with all that it depends on, into a folder of jars, and answers that

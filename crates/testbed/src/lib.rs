@@ -13,7 +13,7 @@ mod process;
 mod rabbitmq;
 
 pub use elasticmq::ElasticMq;
-pub use install::{from_maven, from_pypi};
+pub use install::{from_maven, from_package_json, from_pypi, from_requirements};
 pub use link::{Link, Mode};
 pub use nats::{Nats, NatsOptions};
 pub use process::{Server, free_port};

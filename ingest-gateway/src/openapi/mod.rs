@@ -1,4 +1,4 @@
-//! The OpenAPI document and its viewer; reachable without a key. Everything is inside the binary.
+//! The OpenAPI document and its viewer, and the AsyncAPI document of direct publishing; reachable without a key. Everything is inside the binary.
 
 mod common;
 mod paths;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderName, header};
+use ronda_schemas::describe::asyncapi;
 use utoipa::OpenApi as _;
 use utoipa_swagger_ui::Config;
 
@@ -20,18 +21,21 @@ use crate::AppState;
 use crate::problem::Problem;
 
 const DOCUMENT_PATH: &str = "/api/openapi.json";
+const ASYNCAPI_PATH: &str = "/api/asyncapi.json";
 /// Pages run their own scripts only; the viewer writes styles into elements.
 const POLICY: &str =
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document_json().into());
+static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| asyncapi::document_json().into());
 static VIEWER: LazyLock<Arc<Config<'static>>> =
     LazyLock::new(|| Arc::new(Config::from(DOCUMENT_PATH).persist_authorization(true).try_it_out_enabled(true)));
 
 /// The documentation routes, with their full paths.
 pub fn router() -> Router<AppState> {
     Router::new()
-        .route(DOCUMENT_PATH, get(document_route))
+        .route(DOCUMENT_PATH, get(|| async { json(DOCUMENT.clone()) }))
+        .route(ASYNCAPI_PATH, get(|| async { json(ASYNCAPI.clone()) }))
         // Where somebody begins who has the address only.
         .route("/", get(|| async { Redirect::temporary("/api/docs/") }))
         .route("/api", get(|| async { Redirect::temporary("/api/docs/") }))
@@ -59,8 +63,8 @@ pub fn document_json() -> String {
     text
 }
 
-async fn document_route() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
+fn json(document: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
 }
 
 fn html(page: Bytes) -> Response {

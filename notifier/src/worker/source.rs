@@ -70,17 +70,17 @@ impl Reader {
 
     async fn read(&mut self) -> Result<(), NotifierError> {
         let mut receiver = self.open().await?;
+        // What could not be settled is tried again: a queue may give nothing more until it is.
+        let mut is_unsettled = false;
         loop {
             tokio::select! {
                 changed = self.committed.changed() => {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    let token = *self.committed.borrow_and_update();
-                    if let Some(token) = token && let Err(error) = receiver.settle(token).await {
-                        tracing::warn!(partition = self.shard, error = %error, "committed events could not be settled; they are settled with the next");
-                    }
+                    is_unsettled = !self.settle(receiver.as_mut()).await;
                 }
+                () = tokio::time::sleep(PAUSE), if is_unsettled => is_unsettled = !self.settle(receiver.as_mut()).await,
                 received = receiver.receive(ReceiveLimit::default()) => match received {
                     Ok(deliveries) => {
                         if self.hand_on(&deliveries).await.is_err() {
@@ -95,6 +95,17 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Settles what is committed; whether that was done.
+    async fn settle(&mut self, receiver: &mut dyn Receiver) -> bool {
+        let token = *self.committed.borrow_and_update();
+        let Some(token) = token else { return true };
+        let settled = receiver.settle(token).await;
+        if let Err(error) = &settled {
+            tracing::warn!(partition = self.shard, error = %error, "committed events could not be settled; that is tried again");
+        }
+        settled.is_ok()
     }
 
     async fn open(&self) -> Result<Box<dyn Receiver>, NotifierError> {

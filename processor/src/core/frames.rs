@@ -1,6 +1,5 @@
 //! One frame: its gateway's news, then its commands, then what the clock's new time brings about.
 
-use bytes::Bytes;
 use ronda_domain::id::{MessageId, TenantId, partition_of};
 use ronda_domain::input::{Gap, Input};
 use ronda_domain::time::Timestamp;
@@ -12,6 +11,7 @@ use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
 use super::blindness::{self, Blind};
 use super::errors::{self, Reason};
 use super::gateways::{Arrival, News};
+use super::incoming::Place;
 use super::judging::Opened;
 use super::schedulers::{BadKey, SlotId};
 use super::watermark::Held;
@@ -21,7 +21,7 @@ use super::{PartitionCore, watermark};
 const HELD_TOLD_MS: i64 = 300_000;
 
 impl PartitionCore {
-    pub(super) fn frame(&mut self, position: u64, frame: &Frame<'_>, message: &Bytes) {
+    pub(super) fn frame(&mut self, place: Place<'_>, frame: &Frame<'_>) {
         let was_held = watermark::held(&self.gateways, self.watermark);
         let Arrival::New(mut news) = self.gateways.arrive(&frame.header) else {
             self.work.counts.repeated_frames += 1;
@@ -34,25 +34,28 @@ impl PartitionCore {
         self.tell_lost(&header, &news);
         let reached = watermark::reached(self.gateways.entries(), self.watermark);
         if let Some(blind) = blindness::find(&self.gateways, &news, &header, self.watermark, reached) {
-            self.blind(position, &header, blind);
+            self.blind(place.position, &header, blind);
             self.watermark = self.watermark.max(blind.gap.until);
         }
-        self.commands(Opened { position, header, reached, was_held }, 0, frame, message);
+        self.commands(place, Opened { header, reached, was_held }, 0, frame);
     }
 
     /// Applies the frame's commands from this one on, and then what its header says; as far as the commit has room.
-    pub(super) fn commands(&mut self, opened: Opened, next: u32, frame: &Frame<'_>, message: &Bytes) {
-        let (position, header) = (opened.position, &opened.header);
+    pub(super) fn commands(&mut self, place: Place<'_>, opened: Opened, next: u32, frame: &Frame<'_>) {
+        let header = &opened.header;
         let skipped = usize::try_from(next).unwrap_or(usize::MAX);
         for (index, command) in (0_u32..).zip(frame.commands()).skip(skipped) {
             if self.is_full() {
-                return self.leave_off(opened, index, message);
+                return self.leave_off(place, opened, index);
             }
             match command {
-                Ok(command) => self.command(position, header, index, &command, message),
-                Err(error) => {
-                    self.put_aside(position, Some(index), "bad_command", &error.to_string(), message);
+                Ok(command) => {
+                    // Never before the clock: what is judged stays judged.
+                    let at = header.wall.plus_millis(-i64::from(command.age_ms)).max(self.watermark);
+                    let own = MessageId { source: header.gateway, sequence: header.number, index };
+                    self.command(place, (at, command.message.unwrap_or(own)), Some(index), &command);
                 }
+                Err(error) => self.put_aside(place, Some(index), "bad_command", &error.to_string()),
             }
         }
         if header.kind == FrameKind::Leave {
@@ -60,7 +63,8 @@ impl PartitionCore {
         }
         self.watermark = self.watermark.max(opened.reached);
         self.tell_held(opened.was_held);
-        self.tick(position, header);
+        self.tell_left_out();
+        self.tick(place.position, MessageId { source: header.gateway, sequence: header.number, index: u32::MAX });
     }
 
     fn tell_lost(&mut self, header: &FrameHeader, news: &News) {
@@ -129,11 +133,14 @@ impl PartitionCore {
         BlindNotice { tenant: tenant.clone(), partition: self.partition, gap, reason, schedulers: Vec::new(), total: 0 }
     }
 
-    fn command(&mut self, position: u64, header: &FrameHeader, index: u32, command: &Command<'_>, bytes: &Bytes) {
-        // Never before the clock: what is judged stays judged.
-        let at = header.wall.plus_millis(-i64::from(command.age_ms)).max(self.watermark);
-        let place = MessageId { source: header.gateway, sequence: header.number, index };
-        let message = command.message.unwrap_or(place);
+    /// Applies one command.
+    pub(super) fn command(
+        &mut self,
+        place: Place<'_>,
+        (at, message): (Timestamp, MessageId),
+        index: Option<u32>,
+        command: &Command<'_>,
+    ) {
         let known = self.schedulers.find(command.tenant, command.scheduler);
         let id = match known {
             Some(id) => id,
@@ -141,15 +148,15 @@ impl PartitionCore {
                 Ok(id) => id,
                 Err(BadKeyOr::Key(BadKey::Tenant(error))) => {
                     // Nobody's error feed can be told.
-                    self.put_aside(position, Some(index), "bad_tenant", &format!("tenant {error}"), bytes);
+                    self.put_aside(place, index, "bad_tenant", &format!("tenant {error}"));
                     return;
                 }
                 Err(BadKeyOr::Key(BadKey::Scheduler(error))) => {
                     let why = Reason { code: "invalid_id", detail: format!("scheduler id {error}") };
-                    return self.refuse(position, index, command, (at, message), why, bytes);
+                    return self.refuse(place, index, command, (at, message), why);
                 }
                 Err(BadKeyOr::Refused(why)) => {
-                    return self.refuse(position, index, command, (at, message), why, bytes);
+                    return self.refuse(place, index, command, (at, message), why);
                 }
             },
         };
@@ -159,12 +166,12 @@ impl PartitionCore {
             return;
         }
         let at = self.said_at(id, &command.input, at, message);
-        if let Some(refusal) = self.give(id, position, &command.input, at, message) {
+        if let Some(refusal) = self.give(id, place.position, &command.input, at, message) {
             if known.is_none() && self.schedulers.slot(id).state.is_none() {
                 self.schedulers.remove(id);
             }
             let why = Reason { code: refusal.code(), detail: refusal.to_string() };
-            return self.refuse(position, index, command, (at, message), why, bytes);
+            return self.refuse(place, index, command, (at, message), why);
         }
         self.count_applied();
     }
@@ -184,33 +191,33 @@ impl PartitionCore {
     /// A place for a scheduler that isn't known, if the command makes it.
     fn admit(&mut self, command: &Command<'_>) -> Result<SlotId, BadKeyOr> {
         let refused = |code, detail| Err(BadKeyOr::Refused(Reason { code, detail }));
+        let key = self.schedulers.key(command.tenant, command.scheduler).map_err(BadKeyOr::Key);
+        let belongs = partition_of(command.tenant, command.scheduler, self.partitions);
+        if key.is_ok() && belongs != self.partition {
+            let detail = format!("it was sent to partition {} and belongs to partition {belongs}", self.partition);
+            return refused("wrong_partition", detail);
+        }
         if !matches!(command.input, Input::Register(_)) {
             let refusal = Refusal::UnknownScheduler;
             return refused(refusal.code(), refusal.to_string());
         }
-        let belongs = partition_of(command.tenant, command.scheduler, self.partitions);
-        if belongs != self.partition {
-            let detail = format!("it was sent to partition {} and belongs to partition {belongs}", self.partition);
-            return refused("wrong_partition", detail);
-        }
-        let key = self.schedulers.key(command.tenant, command.scheduler).map_err(BadKeyOr::Key)?;
+        let key = key?;
         Ok(self.schedulers.insert(key, None, 0))
     }
 
     fn refuse(
         &mut self,
-        position: u64,
-        index: u32,
+        place: Place<'_>,
+        index: Option<u32>,
         command: &Command<'_>,
         (at, message): (Timestamp, MessageId),
         why: Reason,
-        bytes: &Bytes,
     ) {
         self.refused = self.refused.saturating_add(1);
         self.work.counts.refused += 1;
         match TenantId::new(command.tenant) {
-            Ok(tenant) => self.work.errors.push(errors::entry(tenant, command, at, message, why)),
-            Err(error) => self.put_aside(position, Some(index), "bad_tenant", &format!("tenant {error}"), bytes),
+            Ok(tenant) => self.tell_error(place, errors::entry(tenant, command, at, message, why)),
+            Err(error) => self.put_aside(place, index, "bad_tenant", &format!("tenant {error}")),
         }
     }
 

@@ -92,6 +92,11 @@ impl Gateways {
         self.period_ms.saturating_mul(HOLE_PERIODS)
     }
 
+    /// Whether this frame, or a later one of its gateway, has been taken in.
+    pub(crate) fn has(&self, header: &FrameHeader) -> bool {
+        self.entries.iter().any(|entry| entry.gateway == header.gateway && header.number <= entry.number)
+    }
+
     /// Takes a frame's header in; the sender is live afterwards, and whoever has been silent for too long beside it is not.
     pub(crate) fn arrive(&mut self, header: &FrameHeader) -> Arrival {
         let index = self.entries.iter().position(|entry| entry.gateway == header.gateway);

@@ -1,5 +1,5 @@
 //! What a frame's header and commands leave to be done: judging what the clock's new time brings about. And how a frame is cut into as
-//! many commits as it takes.
+//! many commits as it takes. A direct message is cut only in its judgements: it has few commands.
 //!
 //! One frame can bring more than a commit should hold: thousands of reports of one scheduler, or every due time of a long gap. Then
 //! the commit takes the history of all and the rows of those schedulers that are through with the frame, and leaves the
@@ -8,15 +8,15 @@
 //! ahead of the cursor, skips them, and comes to the same end by deriving the rest, with the same ids, again: how often a frame was
 //! cut changes nothing but the number of commits.
 
-use bytes::Bytes;
 use hashbrown::HashSet;
 use ronda_domain::id::MessageId;
 use ronda_domain::input::Input;
 use ronda_domain::next_deadline;
 use ronda_domain::time::Timestamp;
-use ronda_schemas::frame::{Frame, FrameHeader};
+use ronda_schemas::frame::FrameHeader;
 
 use super::PartitionCore;
+use super::incoming::{Incoming, Place};
 use super::schedulers::SlotId;
 use super::watermark::Held;
 
@@ -35,7 +35,7 @@ pub(super) struct Underway {
 #[derive(Debug)]
 enum Left {
     /// Its commands from this one on, and all that comes after them.
-    Commands { opened: Box<Opened>, next: u32, frame: Bytes },
+    Commands { opened: Box<Opened>, next: u32, frame: Incoming },
     /// Judgements.
     Judgements(Judgements),
 }
@@ -43,7 +43,6 @@ enum Left {
 /// A frame whose gateway's news is taken in, and whose commands are not.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) position: u64,
     /// Its header, with what counts as its wall clock.
     pub(super) header: FrameHeader,
     /// How far the clock goes once its commands are in.
@@ -69,10 +68,9 @@ impl PartitionCore {
     }
 
     /// Leaves off in the middle of a frame's commands.
-    pub(super) fn leave_off(&mut self, opened: Opened, next: u32, frame: &Bytes) {
-        let position = opened.position;
-        let left = Left::Commands { opened: Box::new(opened), next, frame: frame.clone() };
-        self.underway = Some(Underway { position, left });
+    pub(super) fn leave_off(&mut self, place: Place<'_>, opened: Opened, next: u32) {
+        let left = Left::Commands { opened: Box::new(opened), next, frame: place.incoming.clone() };
+        self.underway = Some(Underway { position: place.position, left });
     }
 
     /// Goes on until the frame is through, or the commit is full.
@@ -81,8 +79,9 @@ impl PartitionCore {
             Left::Judgements(judgements) => self.judge_all(underway.position, judgements),
             Left::Commands { opened, next, frame } => {
                 // It was read before.
-                if let Ok(read) = Frame::decode(&frame) {
-                    self.commands(*opened, next, &read, &frame);
+                if let Some(read) = frame.as_frame() {
+                    let place = Place { position: underway.position, incoming: &frame };
+                    self.commands(place, *opened, next, &read);
                 }
             }
         }
@@ -99,9 +98,9 @@ impl PartitionCore {
         }
     }
 
-    /// Judges whatever the clock's new time concerns: what this frame touched, and whose deadline has come. By key, so that the
+    /// Judges whatever the clock's new time concerns: what this message touched, and whose deadline has come. By key, so that the
     /// order doesn't depend on who loaded what when.
-    pub(super) fn tick(&mut self, position: u64, header: &FrameHeader) {
+    pub(super) fn tick(&mut self, position: u64, message: MessageId) {
         let watermark = self.watermark;
         let mut due = std::mem::take(&mut self.work.touched);
         while let Some(id) = self.timers.due(&mut self.schedulers, watermark) {
@@ -114,7 +113,6 @@ impl PartitionCore {
         due.retain(|id| self.rearm(*id, watermark));
         self.schedulers.sort(&mut due);
         due.reverse();
-        let message = MessageId { source: header.gateway, sequence: header.number, index: u32::MAX };
         self.judge_all(position, Judgements { message, due, ticks: 0 });
     }
 

@@ -6,21 +6,26 @@
 //! these fails for good, the core is thrown away and built again from the store.
 
 mod blindness;
+mod direct;
 mod errors;
 mod frames;
 mod gateways;
+mod incoming;
 mod judging;
 mod lateness;
 mod load;
 mod outbox;
+mod recent;
 mod schedulers;
 mod step;
 mod timers;
+mod told;
 mod watermark;
 
 use hashbrown::HashMap;
 use ronda_domain::Effects;
 use ronda_domain::time::Timestamp;
+use ronda_schemas::direct::digest_of;
 use ronda_schemas::event::EventBatch;
 use ronda_schemas::row::PartitionRow;
 use ronda_store::port::Commit;
@@ -28,12 +33,15 @@ use ronda_store::port::Commit;
 use crate::config::Config;
 use crate::dead_letter::DeadLetter;
 use gateways::Gateways;
+pub use incoming::{Access, Denied, Direct, Incoming};
 use judging::Underway;
 use lateness::Lateness;
 use outbox::Announcer;
+use recent::Recent;
 use schedulers::{Schedulers, SlotId};
 use step::Work;
 use timers::Timers;
+use told::Told;
 pub(crate) use watermark::Held;
 
 /// What came of some deliveries.
@@ -84,6 +92,14 @@ pub struct Counts {
     pub lost_frames: u64,
     /// Derived events.
     pub events: u64,
+    /// Messages taken that were published directly.
+    pub direct_messages: u64,
+    /// Such messages passed over because they had been taken before.
+    pub repeated_messages: u64,
+    /// Errors of such messages that were not told, because there were too many.
+    pub errors_left_out: u64,
+    /// Dead letters of such messages that were not kept, because there were too many.
+    pub letters_left_out: u64,
 }
 
 /// One partition's schedulers and clock.
@@ -114,6 +130,16 @@ pub struct PartitionCore {
     deleted: Vec<SlotId>,
     /// Slots freed once the commit under way is durable.
     freed: Vec<SlotId>,
+    /// Direct messages that may come again though they are committed.
+    recent: Recent,
+    /// What was wrong with direct messages in this minute.
+    told: Told,
+    /// Names the places of this partition's queue, for messages that have no other name.
+    place_source: u64,
+    /// The first frame's wall clock, while that has not been taken.
+    first_wall: Option<Timestamp>,
+    /// Whether what comes next can't be taken, because there is no time yet.
+    lacks_clock: bool,
     effects: Effects,
     work: Work,
 }
@@ -127,6 +153,10 @@ impl PartitionCore {
         let announcer = Announcer::new(row.partition, row.partitions, event_partitions, config.pulse_period_ms);
         let mut work = Work::default();
         work.recovered.extend(row.outbox.iter().cloned());
+        let direct = row.direct.as_deref().cloned().unwrap_or_default();
+        let minute = if direct.told.is_empty() { Told::minute_of(row.watermark) } else { direct.minute };
+        let told = Told::from_rows(config.direct_errors_per_minute, minute, &direct.told);
+        let [place_source, _] = digest_of(&[b"place", &row.partition.to_be_bytes(), &row.partitions.to_be_bytes()]);
         Self {
             config,
             partition: row.partition,
@@ -148,9 +178,21 @@ impl PartitionCore {
             removable: Vec::new(),
             deleted: Vec::new(),
             freed: Vec::new(),
+            recent: Recent::from_rows(&direct.recent),
+            told,
+            place_source,
+            first_wall: None,
+            lacks_clock: false,
             effects: Effects::new(),
             work,
         }
+    }
+
+    /// For a queue without positions: of its committed messages, so many may be delivered again.
+    #[must_use]
+    pub fn counting(mut self, redelivered: usize) -> Self {
+        self.recent.remember(u64::try_from(redelivered).unwrap_or(u64::MAX).max(1));
+        self
     }
 
     /// Queue position of the last delivery that was applied.

@@ -1,15 +1,16 @@
 //! One commit: deliveries are taken in as they come, then closed into what is to be made durable and told.
 
-use bytes::Bytes;
 use hashbrown::HashSet;
 use ronda_domain::record::{OccurrenceRecord, RunRecord};
+use ronda_domain::time::Timestamp;
 use ronda_schemas::codec::DecodeError;
 use ronda_schemas::event::{EventEnvelope, SchedulerEvent, SchedulerSummary};
 use ronda_schemas::frame::Frame;
-use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow};
+use ronda_schemas::row::{DirectRow, ErrorRow, PartitionRow, SchedulerRow};
 use ronda_store::port::Commit;
 
 use super::errors::cut;
+use super::incoming::{Incoming, Place};
 use super::outbox::{self, Sorted};
 use super::schedulers::SlotId;
 use super::{Counts, PartitionCore, Step};
@@ -50,14 +51,19 @@ impl Work {
 }
 
 impl PartitionCore {
-    /// Applies deliveries, oldest first, each with its queue position, until the commit is full. Deliveries at or before the cursor are
-    /// passed over. Answers how many are through; if that is not all of them, the rest is for the next commit, after
-    /// [`close`](Self::close).
-    pub fn take(&mut self, deliveries: &[(u64, Bytes)]) -> usize {
+    /// Applies deliveries, oldest first, until the commit is full. Those at or before the cursor are passed over, and so are those of a
+    /// queue without positions that were taken before. Answers how many are through; if that is not all of them, the rest is for the
+    /// next commit, after [`close`](Self::close), unless it [lacks a clock](Self::lacks_clock).
+    pub fn take(&mut self, deliveries: &[Incoming]) -> usize {
+        self.lacks_clock = false;
         let mut through = 0;
-        for (position, message) in deliveries {
-            if *position > self.cursor {
-                self.deliver(*position, message);
+        for incoming in deliveries {
+            let Some(at) = self.time_of(deliveries.get(through..).unwrap_or_default()) else {
+                self.lacks_clock = true;
+                break;
+            };
+            if let Some(position) = self.position_of(incoming) {
+                self.deliver(Place { position, incoming }, at);
                 if self.underway.is_some() {
                     break;
                 }
@@ -70,6 +76,28 @@ impl PartitionCore {
         through
     }
 
+    /// Where a delivery is; `None`: it was taken before. On queues without positions messages are counted.
+    pub(super) fn position_of(&mut self, incoming: &Incoming) -> Option<u64> {
+        if let Some(position) = incoming.position {
+            return (position > self.cursor).then_some(position);
+        }
+        if self.underway.is_none() && self.was_taken(incoming) {
+            return None;
+        }
+        Some(self.cursor.saturating_add(1))
+    }
+
+    fn was_taken(&mut self, incoming: &Incoming) -> bool {
+        if let Some(frame) = incoming.as_frame() {
+            let is_repeated = self.gateways.has(&frame.header);
+            self.work.counts.repeated_frames += u64::from(is_repeated);
+            return is_repeated;
+        }
+        let is_repeated = incoming.fingerprint().is_some_and(|fingerprint| self.recent.has(fingerprint));
+        self.work.counts.repeated_messages += u64::from(is_repeated);
+        is_repeated
+    }
+
     /// How many rows the commit will write.
     #[must_use]
     pub fn changed(&self) -> usize {
@@ -77,7 +105,7 @@ impl PartitionCore {
     }
 
     /// One whole step: takes deliveries and closes the commit. Answers how many are through, as [`take`](Self::take) does.
-    pub fn step(&mut self, deliveries: &[(u64, Bytes)]) -> (usize, Step) {
+    pub fn step(&mut self, deliveries: &[Incoming]) -> (usize, Step) {
         let through = self.take(deliveries);
         (through, self.close())
     }
@@ -88,34 +116,45 @@ impl PartitionCore {
         self.is_underway() || self.is_full() || self.changed() >= self.config.commit_rows
     }
 
-    fn deliver(&mut self, position: u64, message: &Bytes) {
+    fn deliver(&mut self, place: Place<'_>, at: Timestamp) {
         match self.underway.take() {
             Some(underway) => self.go_on(underway),
-            None => self.begin(position, message),
+            None => self.begin(place, at),
         }
         if self.underway.is_none() {
-            self.cursor = position;
+            self.pass(place.position, place.incoming);
         }
     }
 
-    fn begin(&mut self, position: u64, message: &Bytes) {
-        self.pass_ahead(position);
-        match Frame::decode(message) {
-            Ok(frame) => self.frame(position, &frame, message),
+    /// The message is through.
+    pub(super) fn pass(&mut self, position: u64, incoming: &Incoming) {
+        self.cursor = position;
+        let fingerprint = if incoming.position.is_none() { incoming.fingerprint() } else { None };
+        self.recent.take(position, fingerprint);
+    }
+
+    fn begin(&mut self, place: Place<'_>, at: Timestamp) {
+        self.pass_ahead(place.position);
+        if let Some(direct) = place.direct() {
+            return self.direct(place, direct, at);
+        }
+        match Frame::decode(&place.incoming.message) {
+            Ok(frame) => self.frame(place, &frame),
             Err(error) => {
                 let code = match error {
                     DecodeError::NewerVersion { .. } => "newer_version",
                     DecodeError::Malformed { .. } => "not_a_frame",
                 };
-                self.put_aside(position, None, code, &error.to_string(), message);
+                self.put_aside(place, None, code, &error.to_string());
             }
         }
     }
 
-    pub(super) fn put_aside(&mut self, position: u64, command: Option<u32>, code: &str, detail: &str, message: &Bytes) {
-        // One letter for all commands of a frame with the same trouble: each has the whole frame in it.
-        let mut of_frame = self.work.dead_letters.iter_mut().rev().take_while(|letter| letter.position == position);
-        if let Some((letter, command)) = of_frame.find(|letter| *letter.code == *code).zip(command) {
+    pub(super) fn put_aside(&mut self, place: Place<'_>, command: Option<u32>, code: &str, detail: &str) {
+        let Place { position, incoming } = place;
+        // One letter for all commands of a message with the same trouble: each has the whole message in it.
+        let mut of_message = self.work.dead_letters.iter_mut().rev().take_while(|letter| letter.position == position);
+        if let Some((letter, command)) = of_message.find(|letter| *letter.code == *code).zip(command) {
             letter.more.push(command);
             return;
         }
@@ -127,8 +166,9 @@ impl PartitionCore {
             at: self.watermark,
             code: code.into(),
             detail: cut(detail, 500).into(),
-            message_bytes: u64::try_from(message.len()).unwrap_or(u64::MAX),
-            message: message.clone(),
+            message_bytes: u64::try_from(incoming.message.len()).unwrap_or(u64::MAX),
+            message: incoming.message.clone(),
+            origin: incoming.direct.as_deref().map(|direct| Box::new(direct.into())),
         });
     }
 
@@ -243,8 +283,16 @@ impl PartitionCore {
             outbox: Vec::new(),
             applied: self.applied,
             refused: self.refused,
+            direct: self.direct_row(),
             late: self.late.to_row(),
         }
+    }
+
+    fn direct_row(&self) -> Option<Box<DirectRow>> {
+        let (recent, told) = (self.recent.to_rows(), self.told.to_rows());
+        let is_nothing = recent.is_empty() && told.is_empty();
+        // Without anything to count, the minute is only when counting would begin.
+        (!is_nothing).then(|| Box::new(DirectRow { recent, minute: self.told.minute(), told }))
     }
 
     /// Deleted rows whose events are out go now, unless this step wrote them anew, or the stored cursor has yet to come to what

@@ -1,5 +1,8 @@
 //! The loop around the core: one supervised task a partition.
 
+mod admission;
+mod batch;
+mod lag;
 mod partition;
 mod pause;
 mod publish;
@@ -13,11 +16,12 @@ use std::time::Duration;
 use ronda_queue::{Queue, QueueError};
 use ronda_runtime::{CancellationToken, Health};
 use ronda_store::error::{StoreError, StoreErrorKind};
-use ronda_store::port::{PartitionStore, Retention};
+use ronda_store::port::{KeyStore, PartitionStore, Retention};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfigError};
+use admission::Admission;
 use partition::Owner;
 use pause::Backoff;
 use vitals::{Trouble, Vitals};
@@ -43,9 +47,6 @@ pub enum ProcessorError {
         /// What it said.
         source: QueueError,
     },
-    /// The command queue gives its messages no positions.
-    #[error("the command queue has no positions; use one that has")]
-    NoPositions,
     /// Something of our own can't be encoded.
     #[error("{0}")]
     Encode(#[from] ronda_schemas::codec::DecodeError),
@@ -71,7 +72,7 @@ impl ProcessorError {
         match self {
             Self::Store(error) => matches!(error.kind, StoreErrorKind::Invalid),
             Self::Encode(_) | Self::NoProgress { .. } | Self::Panicked => true,
-            Self::Config(_) | Self::Queue { .. } | Self::NoPositions | Self::Stopped => false,
+            Self::Config(_) | Self::Queue { .. } | Self::Stopped => false,
         }
     }
 }
@@ -89,13 +90,14 @@ struct Shared<S: ?Sized> {
     dead_letters: Arc<dyn Queue>,
     store: Arc<S>,
     vitals: Vitals,
+    admission: Admission,
 }
 
-impl<S: PartitionStore + Retention + ?Sized + 'static> Processor<S> {
+impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Processor<S> {
     /// Makes a processor; nothing runs yet.
     ///
     /// # Errors
-    /// [`ProcessorError::Config`] with every setting that can't be used, [`ProcessorError::NoPositions`].
+    /// [`ProcessorError::Config`] with every setting that can't be used.
     pub fn build(
         config: Config,
         commands: Arc<dyn Queue>,
@@ -105,12 +107,10 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Processor<S> {
         health: &Health,
     ) -> Result<Self, ProcessorError> {
         config.check().map_err(ProcessorError::Config)?;
-        if !commands.capabilities().positions {
-            return Err(ProcessorError::NoPositions);
-        }
         telemetry::describe();
         let vitals = Vitals::new(health, commands.partitions());
-        Ok(Self { shared: Arc::new(Shared { config, commands, events, dead_letters, store, vitals }) })
+        let admission = Admission::new(config.direct_access.clone());
+        Ok(Self { shared: Arc::new(Shared { config, commands, events, dead_letters, store, vitals, admission }) })
     }
 
     /// Runs until it is cancelled; then each partition finishes its step, commits, publishes and settles it.
@@ -118,6 +118,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Processor<S> {
     /// A partition that fails or panics is taken up again from its last commit, after a wait; the others go on meanwhile.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut tasks = JoinSet::new();
+        tasks.spawn(lag::watch(Arc::clone(&self.shared), cancel.clone()));
         for partition in 0..self.shared.commands.partitions() {
             tasks.spawn(supervise(Arc::clone(&self.shared), partition, cancel.clone()));
         }
@@ -128,7 +129,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Processor<S> {
 
 async fn supervise<S>(shared: Arc<Shared<S>>, partition: u32, cancel: CancellationToken)
 where
-    S: PartitionStore + Retention + ?Sized + 'static,
+    S: PartitionStore + Retention + KeyStore + ?Sized + 'static,
 {
     let mut backoff = Backoff::new(RESTART.0, RESTART.1);
     while !cancel.is_cancelled() {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ronda_domain::time::Timestamp;
 use ronda_queue::{Delivery, Position, QueueError, ReceiveLimit, Receiver, Token};
 use ronda_runtime::CancellationToken;
 use ronda_schemas::event::EventBatch;
-use ronda_schemas::frame::{Frame, FrameKind};
 use ronda_store::error::StoreErrorKind;
-use ronda_store::port::{Commit, PartitionStore, Retention};
+use ronda_store::port::{Commit, KeyStore, PartitionStore, Retention};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::admission::Waiting;
+use super::batch::Batch;
 use super::pause::{Backoff, Stopwatch, pause};
 use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
@@ -30,6 +30,13 @@ const RECOVER_EVENTS: usize = 1_000;
 /// So many message bytes are taken in together, if the commit is not due before: a scheduler that comes up again is still in the
 /// processor's cache then, and yet no request waits for long.
 const TAKE_BYTES: usize = 128 * 1024;
+/// So many messages, and bytes of them, wait for a partition's first pulse.
+const CLOCKLESS_MESSAGES: usize = 10_000;
+const CLOCKLESS_BYTES: usize = 32 << 20;
+/// A queue without positions that does not say how many messages may come again is taken to mean this.
+const MAX_REDELIVERED: usize = 100_000;
+/// How soon a settle that failed is tried again while nothing comes in.
+const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 /// Fewer message bytes are taken in on the loop's own thread: that takes less time than the way to another.
 const INLINE_BYTES: usize = 32 * 1024;
 /// So do commits of fewer rows.
@@ -45,10 +52,15 @@ pub(super) struct Owner<S: ?Sized> {
     retention: JoinSet<()>,
     /// Since the last commit began.
     since_commit: Stopwatch,
+    /// Most messages that the queue gives before some are settled.
+    max_unsettled: usize,
+    /// What could not be settled though it is committed. A queue may give nothing more until it is.
+    unsettled: Option<Token>,
 }
 
-impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
+impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     pub(super) fn new(shared: Arc<Shared<S>>, partition: u32, cancel: CancellationToken) -> Self {
+        let max_unsettled = shared.commands.capabilities().max_unsettled.unwrap_or(usize::MAX);
         Self {
             shared,
             partition,
@@ -56,13 +68,16 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             clock: watch::channel(Timestamp::MIN).0,
             retention: JoinSet::new(),
             since_commit: Stopwatch::start(),
+            max_unsettled,
+            unsettled: None,
         }
     }
 
     /// Owns the partition until it is cancelled, fenced, or something fails that can't be retried.
     pub(super) async fn run(mut self) -> Result<(), ProcessorError> {
         let (mut core, cursor) = self.take_up().await?;
-        let after = (cursor > 0).then_some(Position(cursor));
+        let has_positions = self.shared.commands.capabilities().positions;
+        let after = (has_positions && cursor > 0).then_some(Position(cursor));
         let mut receiver = self.shared.commands.open(self.partition, after).await.map_err(commands)?;
         self.start_retention();
         tracing::debug!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
@@ -70,7 +85,9 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
             tracing::info!(partitions = self.shared.commands.partitions(), "all partitions are up");
         }
         while let Some(deliveries) = self.receive(receiver.as_mut()).await? {
-            core = self.process(core, receiver.as_mut(), deliveries).await?;
+            let mut batch = Batch::default();
+            self.admit(&core, &mut batch, deliveries).await?;
+            core = self.process(core, receiver.as_mut(), batch).await?;
         }
         Ok(())
     }
@@ -82,6 +99,9 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         let row = shared.store.acquire(self.partition, partitions).await?;
         let cursor = row.cursor;
         let mut core = PartitionCore::new(&row, shared.events.partitions(), shared.config.clone());
+        if !shared.commands.capabilities().positions {
+            core = core.counting(self.max_unsettled.min(MAX_REDELIVERED));
+        }
         let mut after = None;
         loop {
             let rows = shared.store.load(self.partition, partitions, after.as_ref(), shared.config.load_rows).await?;
@@ -113,23 +133,50 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
     }
 
     /// The next deliveries; `None` when it is time to stop.
-    async fn receive(&self, receiver: &mut dyn Receiver) -> Result<Option<Vec<Delivery>>, ProcessorError> {
+    async fn receive(&mut self, receiver: &mut dyn Receiver) -> Result<Option<Vec<Delivery>>, ProcessorError> {
+        let room = self.room(&Batch::default());
         loop {
+            let wait = if self.unsettled.is_some() { SETTLE_AGAIN } else { BEAT };
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(None),
-                received = receiver.receive(self.room(&Batch::default())) => return received.map(Some).map_err(commands),
+                received = receiver.receive(room) => return received.map(Some).map_err(commands),
                 // There is nothing to do.
-                _ = pause(BEAT, &self.cancel) => self.beat(),
+                _ = pause(wait, &self.cancel) => self.beat(),
+            }
+            if let Some(token) = self.unsettled {
+                self.settle(receiver, token).await;
             }
         }
+    }
+
+    /// Takes deliveries into the batch, with who may do what.
+    async fn admit(
+        &self,
+        core: &PartitionCore,
+        batch: &mut Batch,
+        deliveries: Vec<Delivery>,
+    ) -> Result<(), ProcessorError> {
+        let waiting = Waiting { cancel: &self.cancel, beat: || self.beat(), clock: core.watermark() };
+        let shared = &self.shared;
+        batch.add(shared.admission.admit(&*shared.store, deliveries, &waiting).await?);
+        Ok(())
+    }
+
+    /// Everything through this delivery is committed.
+    async fn settle(&mut self, receiver: &mut dyn Receiver, token: Token) {
+        self.unsettled = receiver.settle(token).await.err().map(|error| {
+            // The cursor is in the store: it is settled with the next, or again when nothing comes.
+            tracing::warn!(partition = self.partition, error = %error, "committed messages could not be settled");
+            token
+        });
     }
 
     /// How much more a commit takes.
     fn room(&self, batch: &Batch) -> ReceiveLimit {
         let config = &self.shared.config;
         ReceiveLimit {
-            messages: config.receive_messages.saturating_sub(batch.count),
+            messages: config.receive_messages.min(self.max_unsettled).saturating_sub(batch.count),
             bytes: config.receive_bytes.saturating_sub(batch.bytes),
         }
     }
@@ -140,23 +187,31 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         &mut self,
         mut core: PartitionCore,
         receiver: &mut dyn Receiver,
-        deliveries: Vec<Delivery>,
+        mut batch: Batch,
     ) -> Result<PartitionCore, ProcessorError> {
-        let mut batch = Batch::default();
-        batch.add(deliveries)?;
         loop {
             telemetry::unapplied(self.partition, batch.oldest);
             let is_little = batch.waiting_bytes() < TAKE_BYTES && !core.is_underway();
-            if is_little && self.more(receiver, &mut batch).await? {
+            if is_little && self.more(&core, receiver, &mut batch).await? {
                 continue;
             }
-            let through;
+            let mut through;
             (core, through) = take(core, &mut batch).await?;
-            if !core.wants_commit() && self.more(receiver, &mut batch).await? {
+            if core.lacks_clock() {
+                if self.more_without_clock(&core, receiver, &mut batch).await? {
+                    continue;
+                }
+                if self.cancel.is_cancelled() {
+                    // They wait in the queue.
+                    return Ok(core);
+                }
+                through = core.put_aside_without_clock(&batch.waiting);
+                batch.waiting.drain(..through);
+            } else if !core.wants_commit() && self.more(&core, receiver, &mut batch).await? {
                 continue;
             }
             self.since_commit = Stopwatch::start();
-            let position = batch.position();
+            let position = core.cursor().saturating_add(1);
             let step;
             (core, step) = close(core).await?;
             if through == 0 && !batch.waiting.is_empty() && step.is_empty() {
@@ -171,11 +226,8 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
                 }
                 continue;
             }
-            if let Some(token) = batch.settled()
-                && let Err(error) = receiver.settle(token).await
-            {
-                // The cursor is in the store: a log that could not be trimmed now is trimmed with the next settle.
-                tracing::warn!(partition = self.partition, error = %error, "committed messages could not be settled");
+            if let Some(token) = batch.settled() {
+                self.settle(receiver, token).await;
             }
             if batch.waiting.is_empty() {
                 telemetry::unapplied(self.partition, None);
@@ -185,7 +237,12 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
     }
 
     /// Receives more for the same commit; `false`: it is due, or has no room.
-    async fn more(&self, receiver: &mut dyn Receiver, batch: &mut Batch) -> Result<bool, ProcessorError> {
+    async fn more(
+        &self,
+        core: &PartitionCore,
+        receiver: &mut dyn Receiver,
+        batch: &mut Batch,
+    ) -> Result<bool, ProcessorError> {
         let interval = Duration::from_millis(u64::from(self.shared.config.commit_interval_ms));
         let interval = if batch.is_awaited { interval.min(AWAITED_INTERVAL) } else { interval };
         let left = interval.saturating_sub(self.since_commit.elapsed());
@@ -193,10 +250,39 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         if left.is_zero() || room.messages == 0 || room.bytes == 0 {
             return Ok(false);
         }
-        tokio::select! {
+        let more = tokio::select! {
             biased;
-            _ = pause(left, &self.cancel) => Ok(false),
-            more = receiver.receive(room) => batch.add(more.map_err(commands)?).map(|()| true),
+            _ = pause(left, &self.cancel) => return Ok(false),
+            more = receiver.receive(room) => more.map_err(commands)?,
+        };
+        self.admit(core, batch, more).await?;
+        Ok(true)
+    }
+
+    /// Receives more until there is a frame among it, which says what time it is; `false`: there is no more room, or it is time to stop.
+    async fn more_without_clock(
+        &self,
+        core: &PartitionCore,
+        receiver: &mut dyn Receiver,
+        batch: &mut Batch,
+    ) -> Result<bool, ProcessorError> {
+        let room = ReceiveLimit {
+            messages: CLOCKLESS_MESSAGES.min(self.max_unsettled).saturating_sub(batch.count),
+            bytes: CLOCKLESS_BYTES.saturating_sub(batch.bytes),
+        };
+        if room.messages == 0 || room.bytes == 0 {
+            return Ok(false);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Ok(false),
+                more = receiver.receive(room) => {
+                    self.admit(core, batch, more.map_err(commands)?).await?;
+                    return Ok(true);
+                }
+                _ = pause(BEAT, &self.cancel) => self.beat(),
+            }
         }
     }
 
@@ -213,6 +299,7 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
         core.published();
         telemetry::state(self.partition, core);
         shared.vitals.set_held(self.partition, core.held());
+        shared.vitals.set_watermark(self.partition, core.watermark());
         self.clock.send_replace(core.watermark());
         Ok(())
     }
@@ -244,56 +331,6 @@ impl<S: PartitionStore + Retention + ?Sized + 'static> Owner<S> {
 
     fn beat(&self) {
         self.shared.vitals.beat_of(self.partition);
-    }
-}
-
-/// What one commit has received.
-#[derive(Default)]
-struct Batch {
-    /// Messages that the core has not taken, each with its position.
-    waiting: Vec<(u64, Bytes)>,
-    /// For the settling of all messages since the last, oldest first.
-    tokens: Vec<Token>,
-    count: usize,
-    bytes: usize,
-    /// Whether somebody waits for what is in it.
-    is_awaited: bool,
-    /// When the oldest frame was closed.
-    oldest: Option<Timestamp>,
-}
-
-impl Batch {
-    fn add(&mut self, deliveries: Vec<Delivery>) -> Result<(), ProcessorError> {
-        for delivery in deliveries {
-            let position = delivery.position.ok_or(ProcessorError::NoPositions)?;
-            self.count += 1;
-            self.bytes += delivery.message.len();
-            if let Ok(frame) = Frame::decode(&delivery.message) {
-                self.is_awaited |= frame.header.kind == FrameKind::Awaited;
-                self.oldest.get_or_insert(frame.header.wall);
-            }
-            self.waiting.push((position.0, delivery.message));
-            self.tokens.push(delivery.token);
-        }
-        Ok(())
-    }
-
-    fn waiting_bytes(&self) -> usize {
-        self.waiting.iter().map(|(_, message)| message.len()).sum()
-    }
-
-    /// Where the first message lies that the core has not taken.
-    fn position(&self) -> u64 {
-        self.waiting.first().map_or(0, |(position, _)| *position)
-    }
-
-    /// The token of the last message that is through; what is left begins a commit of its own.
-    fn settled(&mut self) -> Option<Token> {
-        let through = self.tokens.len().saturating_sub(self.waiting.len());
-        self.count = self.waiting.len();
-        self.bytes = self.waiting_bytes();
-        self.oldest = self.waiting.first().and_then(|(_, message)| Some(Frame::decode(message).ok()?.header.wall));
-        self.tokens.drain(..through).next_back()
     }
 }
 

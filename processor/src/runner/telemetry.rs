@@ -17,6 +17,13 @@ pub(super) fn describe() {
         ("ronda_processor_blind_gaps_total", "Intervals in which nothing could be heard"),
         ("ronda_processor_lost_frames_total", "Frames that the queue confirmed and never delivered"),
         ("ronda_processor_dead_letters_total", "Messages that could not be read"),
+        ("ronda_processor_direct_messages_total", "Messages taken that no gateway sent"),
+        ("ronda_processor_repeated_messages_total", "Such messages dropped because they had been applied before"),
+        ("ronda_processor_errors_suppressed_total", "Errors of such messages that were not told: there were too many"),
+        (
+            "ronda_processor_dead_letters_suppressed_total",
+            "Such messages that could not be read and were not kept: there were too many",
+        ),
         ("ronda_processor_dead_letters_dropped_total", "Dead letters that the dead-letter queue refused"),
         ("ronda_processor_restarts_total", "Times that a partition was taken up again after a failure"),
         ("ronda_processor_purged_entries_total", "Entries removed because their time was over"),
@@ -40,6 +47,12 @@ pub(super) fn describe() {
         Unit::Seconds,
         "When the oldest frame was closed that was received and is in no commit yet, in Unix time; 0: there is none"
     );
+    describe_gauge!("ronda_queue_lag_messages", "Messages of a command partition that are not settled");
+    describe_gauge!(
+        "ronda_queue_lag_seconds",
+        Unit::Seconds,
+        "How old the oldest message of a command partition is that is not settled"
+    );
     describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
     describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
     describe_gauge!(
@@ -58,6 +71,10 @@ pub(super) fn stepped(counts: &Counts, dead_letters: usize) {
     counter!("ronda_processor_events_total").increment(counts.events);
     counter!("ronda_processor_blind_gaps_total").increment(counts.blind_gaps);
     counter!("ronda_processor_lost_frames_total").increment(counts.lost_frames);
+    counter!("ronda_processor_direct_messages_total").increment(counts.direct_messages);
+    counter!("ronda_processor_repeated_messages_total").increment(counts.repeated_messages);
+    counter!("ronda_processor_errors_suppressed_total").increment(counts.errors_left_out);
+    counter!("ronda_processor_dead_letters_suppressed_total").increment(counts.letters_left_out);
     counter!("ronda_processor_dead_letters_total").increment(u64::try_from(dead_letters).unwrap_or(u64::MAX));
 }
 
@@ -70,6 +87,16 @@ pub(super) fn committed(seconds: f64) {
 pub(super) fn unapplied(partition: u32, oldest: Option<Timestamp>) {
     gauge!("ronda_processor_oldest_unapplied_timestamp_seconds", "partition" => partition.to_string())
         .set(oldest.map_or(0.0, |oldest| as_f64(oldest.as_millis()) / 1_000.0));
+}
+
+/// How far a partition is behind.
+#[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub(super) fn lag(partition: u32, messages: u64, age_ms: Option<u64>) {
+    let label = partition.to_string();
+    gauge!("ronda_queue_lag_messages", "partition" => label.clone()).set(messages as f64);
+    if let Some(age_ms) = age_ms {
+        gauge!("ronda_queue_lag_seconds", "partition" => label).set(age_ms as f64 / 1_000.0);
+    }
 }
 
 pub(super) fn state(partition: u32, core: &PartitionCore) {

@@ -1,9 +1,10 @@
 //! How the partitions are, summed up for the process's health.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use ronda_domain::time::Timestamp;
 use ronda_runtime::{Component, Health};
 use ronda_schemas::api::time::format_rfc3339;
 
@@ -18,14 +19,28 @@ pub(super) struct Vitals {
     partitions: Vec<Partition>,
 }
 
-#[derive(Default)]
 struct Partition {
     has_beaten: AtomicBool,
     is_ready: AtomicBool,
     commits: AtomicU64,
+    /// The partition's clock as last committed, in milliseconds; `i64::MIN` before the first pulse.
+    watermark_ms: AtomicI64,
     held: Mutex<Option<Held>>,
     /// Until the next commit.
     trouble: Mutex<Option<Trouble>>,
+}
+
+impl Partition {
+    fn new() -> Self {
+        Self {
+            has_beaten: AtomicBool::new(false),
+            is_ready: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
+            watermark_ms: AtomicI64::new(Timestamp::MIN.as_millis()),
+            held: Mutex::default(),
+            trouble: Mutex::default(),
+        }
+    }
 }
 
 /// What keeps a partition from committing.
@@ -39,7 +54,7 @@ pub(super) struct Trouble {
 impl Vitals {
     pub(super) fn new(health: &Health, partitions: u32) -> Self {
         let component = health.component("processor").beating_within(BEAT_WITHIN);
-        Self { component, partitions: (0..partitions).map(|_| Partition::default()).collect() }
+        Self { component, partitions: (0..partitions).map(|_| Partition::new()).collect() }
     }
 
     fn of(&self, partition: u32) -> Option<&Partition> {
@@ -119,6 +134,19 @@ impl Vitals {
         if before.is_some() {
             self.tell();
         }
+    }
+
+    /// The partition's clock has come to here.
+    pub(super) fn set_watermark(&self, partition: u32, watermark: Timestamp) {
+        if let Some(one) = self.of(partition) {
+            one.watermark_ms.store(watermark.as_millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// How far the partition's clock has come, as committed.
+    pub(super) fn watermark(&self, partition: u32) -> Timestamp {
+        self.of(partition)
+            .map_or(Timestamp::MIN, |one| Timestamp::from_millis(one.watermark_ms.load(Ordering::Relaxed)))
     }
 
     /// Commits since the start; shows whether a partition got anywhere.

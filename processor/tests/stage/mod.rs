@@ -11,12 +11,13 @@ use ronda_domain::input::{HeartbeatReport, Input, ReportedStatus, StatusReport};
 use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus, RunRecord, Subject};
 use ronda_domain::spec::{Schedule, SchedulerSpec};
 use ronda_domain::time::Timestamp;
-use ronda_processor::{Config, DeadLetter, PartitionCore, Step};
+use ronda_processor::{Access, Config, DeadLetter, Denied, Direct, Incoming, PartitionCore, Step};
+use ronda_queue::Origin;
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
 use ronda_schemas::event::{BlindNotice, ClockHeld, EventBatch, EventEnvelope, LostFrames};
 use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
-use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow};
+use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow, Scopes};
 use ronda_store::port::Commit;
 
 pub const START: i64 = 1_795_453_200;
@@ -99,11 +100,29 @@ impl Gateway {
     }
 }
 
+/// Frames as a log delivers them, from this position on.
+pub fn at(first: u64, messages: impl IntoIterator<Item = Bytes>) -> impl Iterator<Item = Incoming> {
+    (first..).zip(messages).map(|(position, message)| Incoming::frame(Some(position), message))
+}
+
+/// A message that somebody of the tenant acme published directly.
+pub fn direct(text: impl Into<Bytes>, id: Option<&str>) -> Incoming {
+    let scopes = Scopes { ingest: true, read: false, admin: true };
+    direct_with(text, id, Ok(Access { tenant: TenantId::new("acme").unwrap(), scopes }))
+}
+
+pub fn direct_with(text: impl Into<Bytes>, id: Option<&str>, access: Result<Access, Denied>) -> Incoming {
+    let headers = vec![("trace".to_owned(), "7".to_owned())];
+    let (tenant, message_id) = (Some("acme".to_owned()), id.map(str::to_owned));
+    let origin = Origin { tenant, message_id, headers, source: "ronda.in.acme.job".to_owned() };
+    Incoming { position: None, message: text.into(), direct: Some(Box::new(Direct { origin, access })) }
+}
+
 /// Takes deliveries, in two goes while there is room, and closes the commit. Those that are through are gone then.
-pub fn step(core: &mut PartitionCore, deliveries: &mut Vec<(u64, Bytes)>) -> Step {
+pub fn step(core: &mut PartitionCore, deliveries: &mut Vec<Incoming>) -> Step {
     let mut through = core.take(&deliveries[..deliveries.len().div_ceil(2)]);
     deliveries.drain(..through);
-    if !core.wants_commit() {
+    if !core.wants_commit() || core.lacks_clock() {
         let more = core.take(deliveries);
         deliveries.drain(..more);
         through += more;
@@ -172,8 +191,16 @@ impl Shadow {
 
     /// A new owner's core, and what it has to publish first.
     pub fn take_over(&mut self, config: &Config) -> (PartitionCore, Vec<(u32, EventBatch)>) {
+        self.take_over_as(config, |core| core)
+    }
+
+    pub fn take_over_as(
+        &mut self,
+        config: &Config,
+        make: impl FnOnce(PartitionCore) -> PartitionCore,
+    ) -> (PartitionCore, Vec<(u32, EventBatch)>) {
         self.partition.epoch += 1;
-        let mut core = PartitionCore::new(&self.partition, 4, config.clone());
+        let mut core = make(PartitionCore::new(&self.partition, 4, config.clone()));
         for row in self.rows.values() {
             core.load(row.clone());
         }
@@ -218,12 +245,9 @@ impl Stage {
 
     /// Takes messages that were received together, as the runner does.
     pub fn take_together(&mut self, messages: impl IntoIterator<Item = Bytes>) {
-        let mut deliveries: Vec<_> = (self.position + 1..).zip(messages).collect();
+        let deliveries: Vec<_> = at(self.position + 1, messages).collect();
         self.position += u64::try_from(deliveries.len()).unwrap();
-        while !deliveries.is_empty() {
-            let step = step(&mut self.core, &mut deliveries);
-            self.finish(step);
-        }
+        self.take_all(deliveries);
     }
 
     pub fn finish(&mut self, step: Step) {
@@ -236,6 +260,19 @@ impl Stage {
         }
         self.core.published();
         self.commits.push(step.commit);
+    }
+
+    /// Takes a message at the next position of a log.
+    pub fn take_direct(&mut self, incoming: Incoming) {
+        self.position += 1;
+        self.take_all(vec![Incoming { position: Some(self.position), ..incoming }]);
+    }
+
+    pub fn take_all(&mut self, mut deliveries: Vec<Incoming>) {
+        while !deliveries.is_empty() {
+            let step = step(&mut self.core, &mut deliveries);
+            self.finish(step);
+        }
     }
 
     /// Pulses in every second of the range.

@@ -220,7 +220,7 @@ settings! {
 
     /// The queues between the three services: files of their own, or a broker.
     queue: QueueSettings {
-        /// Where they are: `embedded:` (in the data directory), `nats://HOST:4222` (`tls://` with TLS), `sqs://…`, `amqp://HOST:5672/VHOST` (`amqps://` with TLS); see docs/queues.md. A password in it is never shown.
+        /// Where they are: `embedded:` (in the data directory), `nats://HOST:4222` (`tls://` with TLS), `sqs://REGION`, `amqp://HOST:5672/VHOST` (`amqps://` with TLS); see docs/queues.md. A password in it is never shown.
         url: QueueUrl = QueueUrl::default();
         /// What the names of all queues, streams and exchanges on a broker begin with. Rondas that share a broker need one each.
         prefix: String = String::from("ronda");
@@ -232,7 +232,7 @@ settings! {
         replicas: u32 = 1, from 1 to 5;
         /// File with the credentials for the broker, in its own format (NATS: `.creds`, or an nkey seed); empty: what the address says.
         credentials_file: Option<PathBuf> = None;
-        /// Certificates to trust beside the system's, PEM.
+        /// Certificates of the authorities to trust, PEM; empty: the system's.
         ca_file: Option<PathBuf> = None;
         /// This process's own certificate towards the broker, PEM; goes with `client_key_file`.
         client_certificate_file: Option<PathBuf> = None;

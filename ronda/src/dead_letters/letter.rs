@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ronda_domain::time::Timestamp;
-use ronda_processor::DeadLetter;
+use ronda_processor::{DeadLetter, LetterOrigin};
 use ronda_queue::Origin;
 use ronda_schemas::api::time::Time;
 use ronda_schemas::codec::{DecodeError, Versioned};
@@ -141,8 +141,8 @@ fn is_credential(name: &str) -> bool {
 
 /// Where a message came from that was published directly; `None`: a gateway sent it.
 #[must_use]
-pub(super) fn origin(_letter: &DeadLetter) -> Option<Origin> {
-    None
+pub(super) fn origin(letter: &DeadLetter) -> Option<Origin> {
+    letter.origin.as_deref().map(LetterOrigin::origin)
 }
 
 #[cfg(test)]
@@ -160,6 +160,7 @@ mod tests {
             detail: "unknown variant `secret`".into(),
             message_bytes: 100,
             message: message.into(),
+            origin: None,
         };
         letter.encode().unwrap()
     }

@@ -301,6 +301,7 @@ mod tests {
             detail: "unknown variant `secret`".into(),
             message_bytes: 100,
             message: vec![b'x'; 100].into(),
+            origin: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use ronda_domain::id::TenantId;
 use ronda_ingest_gateway::Config as GatewayConfig;
 use ronda_notifier::{Board, BoardFilter, Config as NotifierConfig};
-use ronda_processor::Config as ProcessorConfig;
+use ronda_processor::{Config as ProcessorConfig, DirectAccess};
 
 use crate::config::{self, Settings};
 use crate::exit::{Code, Failure};
@@ -55,7 +55,17 @@ pub fn processor(settings: &Settings) -> ProcessorConfig {
         commit_rows: processor.commit_rows,
         history_retention_seconds: retention.history_days.saturating_mul(DAY_SECONDS),
         purge_entries: retention.purge_entries,
+        direct_access: direct_access(settings),
         ..ProcessorConfig::default()
+    }
+}
+
+/// Who may publish directly. A tenant that is none was refused when the settings were checked.
+fn direct_access(settings: &Settings) -> DirectAccess {
+    let queue = &settings.queue;
+    match queue.direct_access {
+        config::DirectAccess::Broker => DirectAccess::Broker { tenant: TenantId::new(&queue.direct_tenant).ok() },
+        config::DirectAccess::ApiKey => DirectAccess::ApiKey,
     }
 }
 

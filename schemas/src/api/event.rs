@@ -52,12 +52,16 @@ impl EventBody<'_> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse_event(body: &[u8]) -> Result<BulkEvent<'_>, Invalid> {
-    let fast =
-        std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<ObjectOnly<EventWire<'_>>>(text).ok());
-    match fast.and_then(|object| object.0.check()) {
+    match fast(body) {
         Some(event) => Ok(event),
         None => slow(body),
     }
+}
+
+/// The event when nothing is wrong with it, with its texts borrowed from the body.
+pub(crate) fn fast(body: &[u8]) -> Option<BulkEvent<'_>> {
+    let text = std::str::from_utf8(body).ok()?;
+    serde_json::from_str::<ObjectOnly<EventWire<'_>>>(text).ok()?.0.check()
 }
 
 fn slow(body: &[u8]) -> Result<BulkEvent<'static>, Invalid> {
@@ -75,6 +79,11 @@ fn slow_fields(mut fields: Fields<'_>) -> Option<BulkEvent<'static>> {
         _ => None,
     });
     let is_status = fields.need("type", given, is_status, "status or heartbeat");
+    event_fields(fields, is_status)
+}
+
+/// The rest of an event, once its type has been taken out.
+pub(crate) fn event_fields(mut fields: Fields<'_>, is_status: Option<bool>) -> Option<BulkEvent<'static>> {
     let given = fields.has("scheduler_id");
     let scheduler_id = fields.id("scheduler_id", check_id);
     let scheduler_id =
@@ -238,6 +247,38 @@ fn no_array(all: &str) -> Invalid {
     }
 }
 
+/// The items of a JSON array as they are written, at most so many and one.
+///
+/// # Errors
+/// When it is no array, or one that can't be read.
+pub(crate) fn raw_items(body: &[u8], most: usize) -> Result<Vec<&[u8]>, Invalid> {
+    let all = std::str::from_utf8(body).map_err(|error| node::not_utf8(&error))?;
+    let mut at = skip_space(all, 0);
+    if all.as_bytes().get(at) != Some(&b'[') {
+        return Err(no_array(all));
+    }
+    at += 1;
+    let mut items = Vec::new();
+    while items.len() <= most
+        && let Some(start) = next_item(all, at, items.is_empty())?
+    {
+        at = end_of_item(all, start)?;
+        items.push(all.as_bytes().get(start..at).unwrap_or_default());
+    }
+    Ok(items)
+}
+
+/// Where the item that begins here ends, whatever it is.
+fn end_of_item(all: &str, start: usize) -> Result<usize, Invalid> {
+    let text = all.get(start..).unwrap_or_default();
+    let mut reader = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    match reader.next() {
+        Some(Ok(_)) => Ok(start + reader.byte_offset()),
+        Some(Err(error)) => Err(node::not_json(&error)),
+        None => Err(Invalid::json("The body ends within the array.")),
+    }
+}
+
 /// Where the next item of the array begins; `None` after its end.
 fn next_item(all: &str, at: usize, first: bool) -> Result<Option<usize>, Invalid> {
     let broken = |at: usize, expected: &str| {
@@ -266,16 +307,9 @@ fn item(all: &str, start: usize) -> Result<(Result<BulkEvent<'_>, Invalid>, usiz
         }
     }
     // Something is wrong: either with this item only, or with the array.
-    let mut reader = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-    match reader.next() {
-        Some(Ok(_)) => {
-            let end = start + reader.byte_offset();
-            let item = all.get(start..end).unwrap_or_default();
-            Ok((parse_event(item.as_bytes()), end))
-        }
-        Some(Err(error)) => Err(node::not_json(&error)),
-        None => Err(Invalid::json("The body ends within the array.")),
-    }
+    let end = end_of_item(all, start)?;
+    let item = all.get(start..end).unwrap_or_default();
+    Ok((parse_event(item.as_bytes()), end))
 }
 
 #[cfg(test)]

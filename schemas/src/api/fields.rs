@@ -7,21 +7,21 @@ use super::time::parse_rfc3339;
 use ronda_domain::time::Timestamp;
 
 /// An object being read: each field is taken out by name, and what is left at the end is unknown.
-pub(super) struct Fields<'f> {
+pub(crate) struct Fields<'f> {
     pairs: Vec<(String, Node)>,
     prefix: String,
     findings: &'f mut Findings,
 }
 
 /// A JSON pointer one level deeper (RFC 6901: `~` and `/` are written `~0` and `~1`).
-pub(super) fn pointer(prefix: &str, name: &str) -> String {
+pub(crate) fn pointer(prefix: &str, name: &str) -> String {
     let short: String = name.chars().take(64).collect();
     format!("{prefix}/{}", short.replace('~', "~0").replace('/', "~1"))
 }
 
 impl<'f> Fields<'f> {
     /// Begins reading; notes names that are there twice.
-    pub(super) fn of(node: Node, prefix: &str, findings: &'f mut Findings) -> Option<Self> {
+    pub(crate) fn of(node: Node, prefix: &str, findings: &'f mut Findings) -> Option<Self> {
         let Node::Object(pairs) = node else {
             findings.add(prefix, "wrong_type", format!("must be an object, and is {}", node.kind()));
             return None;
@@ -37,11 +37,11 @@ impl<'f> Fields<'f> {
         Some(Self { pairs, prefix: prefix.to_owned(), findings })
     }
 
-    pub(super) fn findings(&mut self) -> &mut Findings {
+    pub(crate) fn findings(&mut self) -> &mut Findings {
         self.findings
     }
 
-    pub(super) fn pointer(&self, name: &str) -> String {
+    pub(crate) fn pointer(&self, name: &str) -> String {
         pointer(&self.prefix, name)
     }
 
@@ -55,7 +55,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A field's value; null is the same as absent.
-    pub(super) fn take(&mut self, name: &str) -> Option<Node> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Node> {
         let mut found = None;
         self.pairs.retain_mut(|(key, node)| {
             let this = key == name;
@@ -68,7 +68,7 @@ impl<'f> Fields<'f> {
     }
 
     /// Notes that a field is needed, unless its value is there.
-    pub(super) fn need<T>(&mut self, name: &str, was_there: bool, value: Option<T>, what: &str) -> Option<T> {
+    pub(crate) fn need<T>(&mut self, name: &str, was_there: bool, value: Option<T>, what: &str) -> Option<T> {
         if !was_there {
             self.wrong(name, "required", format!("is required: {what}"));
         }
@@ -76,12 +76,12 @@ impl<'f> Fields<'f> {
     }
 
     /// Whether a field is there and not null.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(key, node)| key == name && *node != Node::Null)
     }
 
     /// A string, unchecked.
-    pub(super) fn raw_text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn raw_text(&mut self, name: &str) -> Option<String> {
         match self.take(name)? {
             Node::Text(text) => Some(text),
             other => {
@@ -92,7 +92,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A bounded string.
-    pub(super) fn text(&mut self, name: &str, max_bytes: usize, lines: Lines) -> Option<String> {
+    pub(crate) fn text(&mut self, name: &str, max_bytes: usize, lines: Lines) -> Option<String> {
         let text = self.raw_text(name)?;
         match check_text(&text, max_bytes, lines) {
             Ok(()) => Some(text),
@@ -104,7 +104,7 @@ impl<'f> Fields<'f> {
     }
 
     /// One of several words.
-    pub(super) fn word<T>(&mut self, name: &str, allowed: &[&str], parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub(crate) fn word<T>(&mut self, name: &str, allowed: &[&str], parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.raw_text(name)?;
         let value = parse(&text);
         if value.is_none() {
@@ -115,7 +115,7 @@ impl<'f> Fields<'f> {
     }
 
     /// An id, checked by the given rule.
-    pub(super) fn id(
+    pub(crate) fn id(
         &mut self,
         name: &str,
         check: impl Fn(&str) -> Result<(), ronda_domain::id::IdError>,
@@ -132,7 +132,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A time of RFC 3339.
-    pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
+    pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
         let text = self.raw_text(name)?;
         let time = parse_rfc3339(&text);
         if time.is_none() {
@@ -144,7 +144,7 @@ impl<'f> Fields<'f> {
     }
 
     /// A whole number between two others, inclusive.
-    pub(super) fn integer<T: TryFrom<i128>>(&mut self, name: &str, least: i128, most: i128) -> Option<T> {
+    pub(crate) fn integer<T: TryFrom<i128>>(&mut self, name: &str, least: i128, most: i128) -> Option<T> {
         match self.take(name)? {
             Node::Integer(number) if (least..=most).contains(&number) => T::try_from(number).ok(),
             Node::Integer(number) => {
@@ -159,7 +159,7 @@ impl<'f> Fields<'f> {
     }
 
     /// Notes every field that nobody asked for, with the nearest name that there is.
-    pub(super) fn end(self, known: &[&str]) {
+    pub(crate) fn end(self, known: &[&str]) {
         for (name, _) in &self.pairs {
             if known.contains(&name.as_str()) {
                 continue;

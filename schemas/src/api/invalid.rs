@@ -10,17 +10,19 @@ use super::MAX_LISTED_ERRORS;
 /// Why a body was refused: it is not JSON at all, or some of its fields are wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// `invalid_json` when it could not be read, `invalid_body` when fields are wrong.
+    /// `invalid_json` or `invalid_msgpack` when it could not be read, `invalid_body` when fields are wrong.
     pub code: &'static str,
     /// What is wrong, in a sentence.
     pub detail: String,
-    /// Every wrong field, at most [`MAX_LISTED_ERRORS`]; none for `invalid_json`.
+    /// Every wrong field, at most [`MAX_LISTED_ERRORS`]; none when it could not be read.
     pub fields: Vec<FieldError>,
 }
 
 impl Invalid {
     /// The code of a body that is not JSON.
     pub const NOT_JSON: &'static str = "invalid_json";
+    /// The code of a body that is not MessagePack.
+    pub const NOT_MSGPACK: &'static str = "invalid_msgpack";
     /// The code of a body with wrong fields.
     pub const WRONG_FIELDS: &'static str = "invalid_body";
 
@@ -28,6 +30,12 @@ impl Invalid {
     #[must_use]
     pub fn json(detail: impl Into<String>) -> Self {
         Self { code: Self::NOT_JSON, detail: detail.into(), fields: Vec::new() }
+    }
+
+    /// A body that could not be read as MessagePack.
+    #[must_use]
+    pub fn msgpack(detail: impl Into<String>) -> Self {
+        Self { code: Self::NOT_MSGPACK, detail: detail.into(), fields: Vec::new() }
     }
 
     /// A body with wrong fields. Beyond [`MAX_LISTED_ERRORS`] they are only counted.
@@ -66,14 +74,14 @@ impl std::error::Error for Invalid {}
 
 /// Collects what is wrong while a body is read.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     listed: Vec<FieldError>,
     /// How many more there were than are listed.
     more: usize,
 }
 
 impl Findings {
-    pub(super) fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
+    pub(crate) fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
         if self.is_full() {
             self.more += 1;
         } else {
@@ -82,16 +90,16 @@ impl Findings {
     }
 
     /// Whether what is found from now on is only counted: nobody needs to write a message for it.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.listed.len() >= MAX_LISTED_ERRORS
     }
 
     /// Counts one whose message nobody will see.
-    pub(super) fn count(&mut self) {
+    pub(crate) fn count(&mut self) {
         self.more += 1;
     }
 
-    pub(super) fn add_id(&mut self, pointer: &str, error: IdError) {
+    pub(crate) fn add_id(&mut self, pointer: &str, error: IdError) {
         let code = match error {
             IdError::Empty => "empty",
             IdError::TooLong { .. } => "too_long",
@@ -101,7 +109,7 @@ impl Findings {
     }
 
     /// Adds what was found by somebody else, unless something is known about that field, or about one inside it, already.
-    pub(super) fn merge(&mut self, others: Vec<FieldError>) {
+    pub(crate) fn merge(&mut self, others: Vec<FieldError>) {
         let known: Vec<String> = self.listed.iter().map(|error| error.pointer.clone()).collect();
         let is_known = |pointer: &str| {
             known.iter().any(|known| {
@@ -114,7 +122,7 @@ impl Findings {
     }
 
     /// The value when nothing was found.
-    pub(super) fn or<T>(self, value: Option<T>) -> Result<T, Invalid> {
+    pub(crate) fn or<T>(self, value: Option<T>) -> Result<T, Invalid> {
         match value {
             Some(value) if self.listed.is_empty() => Ok(value),
             _ => {

@@ -20,10 +20,10 @@ pub mod time;
 pub mod words;
 
 mod convert;
-mod fields;
-mod node;
+pub(crate) mod fields;
+pub(crate) mod node;
 mod report_slow;
-mod text;
+pub(crate) mod text;
 
 pub use event::{BulkEvent, BulkEvents, EventBody, parse_event};
 pub use invalid::{FieldError, Invalid};

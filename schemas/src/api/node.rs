@@ -8,11 +8,11 @@ use super::invalid::Invalid;
 use super::{MAX_DEPTH, text};
 
 /// Most values in one body: it bounds the memory that reading a body takes.
-const MAX_NODES: usize = 20_000;
+pub(crate) const MAX_NODES: usize = 20_000;
 
 /// One JSON value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Null,
     Bool,
     /// An integer within 64 bits, or a number written with a fraction or exponent that is one.
@@ -26,7 +26,7 @@ pub(super) enum Node {
 
 impl Node {
     /// What it is, for messages.
-    pub(super) const fn kind(&self) -> &'static str {
+    pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool => "true or false",
@@ -43,7 +43,7 @@ impl Node {
 ///
 /// # Errors
 /// [`Invalid`] when it is not UTF-8, not JSON, too deep or too large.
-pub(super) fn read(body: &[u8]) -> Result<Node, Invalid> {
+pub(crate) fn read(body: &[u8]) -> Result<Node, Invalid> {
     let text = std::str::from_utf8(body).map_err(|error| not_utf8(&error))?;
     if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
         return Err(Invalid::json("The body is empty; send a JSON object."));
@@ -55,16 +55,35 @@ pub(super) fn read(body: &[u8]) -> Result<Node, Invalid> {
     node.map_err(|error| not_json(&error))
 }
 
-pub(super) fn not_utf8(error: &std::str::Utf8Error) -> Invalid {
+pub(crate) fn not_utf8(error: &std::str::Utf8Error) -> Invalid {
     Invalid::json(format!(
         "The body is not UTF-8: the byte at offset {} is not part of a character.",
         error.valid_up_to()
     ))
 }
 
-pub(super) fn not_json(error: &serde_json::Error) -> Invalid {
+pub(crate) fn not_json(error: &serde_json::Error) -> Invalid {
     // The parser's words can hold a piece of the body: they are bounded and escaped.
     Invalid::json(format!("The body is not JSON that can be read: {}.", text::excerpt(&error.to_string())))
+}
+
+/// Reads a whole body of MessagePack: maps are objects, and their names are strings. At most so many values.
+///
+/// # Errors
+/// [`Invalid`] when it is not MessagePack, has what JSON has no word for, is too deep or too large.
+pub(crate) fn read_msgpack(body: &[u8], max_nodes: usize) -> Result<Node, Invalid> {
+    let mut left = max_nodes;
+    let mut reader = rmp_serde::Deserializer::new(body);
+    let node = NodeSeed { depth: 0, left: &mut left }.deserialize(&mut reader).map_err(|error| {
+        Invalid::msgpack(format!(
+            "The body is not MessagePack that can be read: {}.",
+            text::excerpt(&error.to_string())
+        ))
+    })?;
+    match reader.into_inner() {
+        [] => Ok(node),
+        more => Err(Invalid::msgpack(format!("After the body's one value there are {} more bytes.", more.len()))),
+    }
 }
 
 struct NodeSeed<'l> {
@@ -94,7 +113,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+        f.write_str("what JSON has a word for")
     }
 
     fn visit_unit<E>(self) -> Result<Node, E> {

@@ -48,21 +48,24 @@ pub struct Registration {
 pub fn parse_register(body: &[u8]) -> Result<Registration, Invalid> {
     let node = node::read(body)?;
     let mut findings = Findings::default();
-    let registration = Fields::of(node, "", &mut findings).map(draft).and_then(|draft| {
-        let id = SchedulerId::new(&draft.id).ok();
-        match draft.validate() {
-            Ok(spec) => id.map(|id| Registration { id, spec }),
-            Err(errors) => {
-                findings.merge(errors);
-                None
-            }
-        }
-    });
+    let registration = Fields::of(node, "", &mut findings).map(draft).and_then(|draft| checked(draft, &mut findings));
     findings.or(registration)
 }
 
+/// What the domain has to say to it.
+pub(crate) fn checked(draft: SpecDraft, findings: &mut Findings) -> Option<Registration> {
+    let id = SchedulerId::new(&draft.id).ok();
+    match draft.validate() {
+        Ok(spec) => id.map(|id| Registration { id, spec }),
+        Err(errors) => {
+            findings.merge(errors);
+            None
+        }
+    }
+}
+
 /// Everything of the right type; what is wrong is noted and left out, and the rest is for the domain to judge.
-fn draft(mut fields: Fields<'_>) -> SpecDraft {
+pub(crate) fn draft(mut fields: Fields<'_>) -> SpecDraft {
     let number = |fields: &mut Fields<'_>, name: &str| fields.integer(name, i64::MIN.into(), i64::MAX.into());
     let given = fields.has("id");
     let id = fields.id("id", check_id);

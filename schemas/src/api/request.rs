@@ -118,6 +118,7 @@ pub struct StatusRequest {
     #[schema(max_length = 4096, pattern = "^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f]*$")]
     error: Option<String>,
     /// The process's exit code.
+    #[schema(minimum = -2_147_483_648_i64, maximum = 2_147_483_647)]
     exit_code: Option<i32>,
     /// How long the run took, in milliseconds.
     #[schema(minimum = 0, maximum = 31_622_400_000_u64)]
@@ -239,6 +240,7 @@ pub struct StatusEvent {
     #[schema(max_length = 4096, pattern = "^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f]*$")]
     error: Option<String>,
     /// See `StatusRequest`.
+    #[schema(minimum = -2_147_483_648_i64, maximum = 2_147_483_647)]
     exit_code: Option<i32>,
     /// See `StatusRequest`.
     #[schema(minimum = 0, maximum = 31_622_400_000_u64)]

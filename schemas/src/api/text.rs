@@ -39,7 +39,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 /// Whether line breaks and tabs may be in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lines {
+pub(crate) enum Lines {
     /// One line only.
     One,
     /// Line feeds, carriage returns and tabs are fine.
@@ -86,7 +86,7 @@ pub fn check_query_text(text: &str, max_bytes: usize) -> Result<(), String> {
 }
 
 /// At most so many characters of a text from outside, escaped, for a message.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     const MOST: usize = 64;
     let mut out: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
     if text.chars().nth(MOST).is_some() {

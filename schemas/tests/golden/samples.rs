@@ -13,7 +13,8 @@ use ronda_schemas::event::{
 };
 use ronda_schemas::frame::{FrameHeader, FrameKind};
 use ronda_schemas::row::{
-    ApiKeyRow, ClockAhead, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow, Scopes,
+    ApiKeyRow, ClockAhead, DirectRow, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, PartitionRow,
+    SchedulerRow, Scopes, ToldRow,
 };
 
 /// 2026-11-22T19:00:00Z, and so many seconds.
@@ -231,6 +232,17 @@ pub(crate) fn late_partition_row() -> PartitionRow {
     PartitionRow { late: vec![gap(-20, 9), gap(12, 42)], ..partition_row() }
 }
 
+/// Of a queue that others publish onto, too.
+pub(crate) fn direct_partition_row() -> PartitionRow {
+    let told = |tenant: &str, errors| ToldRow { tenant: tenant.into(), errors, letters: 300 };
+    let direct = DirectRow {
+        recent: vec![(999_998, 0xFEDC_BA98_7654_3210), (1_000_000, 7)],
+        minute: 29_923_889,
+        told: vec![told("", 0), told("acme", 101)],
+    };
+    PartitionRow { direct: Some(Box::new(direct)), ..partition_row() }
+}
+
 pub(crate) fn partition_row() -> PartitionRow {
     let gateway = |gateway, live| GatewayRow {
         gateway,
@@ -252,6 +264,7 @@ pub(crate) fn partition_row() -> PartitionRow {
         outbox: events().split_off(14),
         applied: 123_456_789,
         refused: 12,
+        direct: None,
         late: Vec::new(),
     }
 }

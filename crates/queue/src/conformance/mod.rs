@@ -6,6 +6,7 @@
 //! checks only what holds for it.
 
 mod broker;
+mod counted;
 mod flow;
 mod order;
 mod restart;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use crate::port::Queue;
 
 pub use broker::*;
+pub use counted::CountedQueue;
 pub use flow::*;
 pub use order::*;
 pub use restart::*;

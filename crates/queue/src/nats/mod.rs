@@ -13,7 +13,7 @@ mod receiver;
 mod topology;
 mod trim;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -33,8 +33,8 @@ pub(crate) struct NatsBroker {
     options: BrokerOptions,
     names: Names,
     admin: Connection,
-    /// What was handed out, to be closed with this if it is still in use.
-    queues: Mutex<Vec<Weak<NatsQueue>>>,
+    /// What was handed out: to be closed with this, and purged before a change, also when nobody else has it any more.
+    queues: Mutex<Vec<Arc<NatsQueue>>>,
 }
 
 /// Connects to a server, and makes sure that it can do what is needed.
@@ -124,10 +124,7 @@ impl Broker for NatsBroker {
     async fn queue(&self, role: Role) -> Result<Arc<dyn Queue>, QueueError> {
         let info = self.usable(role).await?;
         let queue = Arc::new(NatsQueue::open(&self.options, &self.names, role, &info).await?);
-        let mut queues = self.queues.lock();
-        queues.retain(|known| known.strong_count() > 0);
-        queues.push(Arc::downgrade(&queue));
-        drop(queues);
+        self.queues.lock().push(Arc::clone(&queue));
         Ok(queue)
     }
 
@@ -135,7 +132,7 @@ impl Broker for NatsBroker {
         let role = Role::Commands;
         let stream = self.names.stream(role);
         // What this process has settled may still be there.
-        let queues: Vec<_> = self.queues.lock().iter().filter_map(Weak::upgrade).collect();
+        let queues = self.queues.lock().clone();
         for queue in queues {
             queue.trim().await?;
         }
@@ -159,7 +156,7 @@ impl Broker for NatsBroker {
 
     async fn close(&self) {
         let queues = std::mem::take(&mut *self.queues.lock());
-        for queue in queues.iter().filter_map(Weak::upgrade) {
+        for queue in queues {
             queue.close().await;
         }
         self.admin.close().await;

@@ -12,7 +12,6 @@ mod publisher;
 mod receiver;
 mod topology;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -165,7 +164,7 @@ impl RabbitQueue {
                     frames: self.layout.own_exchange(self.role),
                     direct: self.layout.direct_exchange(),
                 },
-                held: (0..self.partitions()).map(|_| AtomicU64::new(0)).collect(),
+                hands: Mutex::default(),
             })
         })
     }
@@ -234,7 +233,7 @@ impl Queue for RabbitQueue {
     async fn open(&self, partition: Partition, _after: Option<Position>) -> Result<Box<dyn Receiver>, QueueError> {
         self.known(partition)?;
         let queue = self.layout.queue(self.role, partition);
-        let receiver = RabbitReceiver::open(Arc::clone(self.source()), partition, queue).await?;
+        let receiver = RabbitReceiver::open(Arc::clone(self.source()), queue).await?;
         Ok(Box::new(receiver))
     }
 
@@ -251,8 +250,6 @@ impl Queue for RabbitQueue {
             Ok(found.message_count())
         })
         .await?;
-        let held = usize::try_from(partition).ok().and_then(|partition| source.held.get(partition));
-        let held = held.map_or(0, |held| held.load(Ordering::Relaxed));
-        Ok(Depth { messages: u64::from(ready) + held, ..Depth::default() })
+        Ok(Depth { messages: u64::from(ready) + source.in_hand(&queue), ..Depth::default() })
     }
 }

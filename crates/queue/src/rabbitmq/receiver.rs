@@ -13,18 +13,19 @@
 //!
 //! **Memory.** At most [`MAX_UNSETTLED`] messages are here, returned or not, since the broker sends no more than that.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use lapin::message::Delivery as Arrived;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -45,32 +46,76 @@ pub(super) struct Source {
     pub(super) line: Arc<Line>,
     pub(super) consumer_tag: String,
     pub(super) recipient: Recipient,
-    /// Unsettled deliveries of this process, by partition: the broker counts only what nobody has in hand.
-    pub(super) held: Vec<AtomicU64>,
+    /// The channels of this process, each with its queue: the broker counts only what nobody has in hand.
+    pub(super) hands: Mutex<Vec<(String, Weak<Hand>)>>,
 }
 
 impl Source {
-    fn held(&self, partition: u32) -> Option<&AtomicU64> {
-        usize::try_from(partition).ok().and_then(|partition| self.held.get(partition))
+    /// How many messages of a queue have arrived here and are not settled.
+    pub(super) fn in_hand(&self, queue: &str) -> u64 {
+        let hands = self.hands.lock();
+        let of_queue = hands.iter().filter(|(of, _)| of == queue).filter_map(|(_, hand)| hand.upgrade());
+        of_queue.map(|hand| hand.unsettled()).sum()
+    }
+
+    fn new_hand(&self, queue: &str) -> Arc<Hand> {
+        let hand = Arc::new(Hand::default());
+        let mut hands = self.hands.lock();
+        hands.retain(|(_, hand)| hand.strong_count() > 0);
+        hands.push((queue.to_owned(), Arc::downgrade(&hand)));
+        drop(hands);
+        hand
+    }
+}
+
+/// Delivery tags of a channel: the newest that has arrived, and the newest that is settled.
+#[derive(Default)]
+pub(super) struct Hand {
+    arrived: AtomicU64,
+    settled: AtomicU64,
+}
+
+impl Hand {
+    fn unsettled(&self) -> u64 {
+        let settled = self.settled.load(Ordering::Relaxed);
+        self.arrived.load(Ordering::Relaxed).saturating_sub(settled)
     }
 }
 
 /// A channel with its consumer.
 struct Session {
     channel: Channel,
-    consumer: Option<Consumer>,
+    /// Ends with the channel.
+    arrivals: mpsc::UnboundedReceiver<Arrived>,
+    hand: Arc<Hand>,
     since: Instant,
+}
+
+impl Session {
+    fn new(channel: Channel, consumer: Consumer, hand: Arc<Hand>) -> Self {
+        let (passing, arrivals) = mpsc::unbounded_channel();
+        tokio::spawn(take_in(consumer, passing, Arc::clone(&hand)));
+        Self { channel, arrivals, hand, since: Instant::now() }
+    }
+}
+
+/// Takes in what the broker sends, which is no more than the prefetch, so that it is counted before somebody asks for it.
+async fn take_in(mut consumer: Consumer, passing: mpsc::UnboundedSender<Arrived>, hand: Arc<Hand>) {
+    while let Some(Ok(arrived)) = consumer.next().await {
+        hand.arrived.store(arrived.delivery_tag, Ordering::Relaxed);
+        // Nobody takes it any more when the session is being closed; the consumer stays until its channel is.
+        let _ = passing.send(arrived);
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let (channel, consumer) = (self.channel.clone(), self.consumer.take());
+        let channel = self.channel.clone();
         // Without a runtime the process ends, and the connection with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            // The channel first: a consumer that goes before it would be cancelled.
+            // This ends the consumer. One that went before its channel would be cancelled.
             let _ = timeout(ANSWER_WITHIN, channel.close(200, "done".into())).await;
-            drop(consumer);
         });
     }
 }
@@ -84,10 +129,10 @@ async fn open(source: Arc<Source>, queue: String, pause: Duration) -> Result<Ses
         let opened = answered("opening a channel to consume", async {
             let channel = connection.create_channel().await?;
             channel.basic_qos(MAX_UNSETTLED, BasicQosOptions::default()).await?;
-            let (queue, tag) = (queue.as_str().into(), source.consumer_tag.as_str().into());
+            let (of, tag) = (queue.as_str().into(), source.consumer_tag.as_str().into());
             let consumer =
-                channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
-            Ok(Session { channel, consumer: Some(consumer), since: Instant::now() })
+                channel.basic_consume(of, tag, BasicConsumeOptions::default(), FieldTable::default()).await?;
+            Ok(Session::new(channel, consumer, source.new_hand(&queue)))
         });
         match opened.await {
             Ok(session) => return Ok(session),
@@ -99,39 +144,24 @@ async fn open(source: Arc<Source>, queue: String, pause: Duration) -> Result<Ses
 
 pub(super) struct RabbitReceiver {
     source: Arc<Source>,
-    partition: u32,
     queue: String,
     session: Option<Session>,
     /// A task of its own, so that a receive that is given up doesn't leave a half-made consumer that holds messages.
     opening: Option<JoinHandle<Result<Session, QueueError>>>,
-    /// Arrived, and not returned yet.
-    waiting: VecDeque<Arrived>,
+    /// Arrived, but did not fit into what was returned.
+    next: Option<Arrived>,
     /// Tokens up to this one are of earlier channels; a token of this one is its delivery tag more than that.
     base: u64,
-    /// The newest delivery tag of this channel that was returned, that arrived, and through which the broker was told that they are settled.
+    /// The newest delivery tag of this channel that was returned, and that through which the broker was told that they are settled.
     returned: u64,
-    arrived: u64,
     acknowledged: u64,
-    /// What of this receiver is in the source's count.
-    counted: u64,
 }
 
 impl RabbitReceiver {
     /// Opens it: returns when the broker knows the consumer.
-    pub(super) async fn open(source: Arc<Source>, partition: u32, queue: String) -> Result<Self, QueueError> {
-        let mut receiver = Self {
-            source,
-            partition,
-            queue,
-            session: None,
-            opening: None,
-            waiting: VecDeque::new(),
-            base: 0,
-            returned: 0,
-            arrived: 0,
-            acknowledged: 0,
-            counted: 0,
-        };
+    pub(super) async fn open(source: Arc<Source>, queue: String) -> Result<Self, QueueError> {
+        let mut receiver =
+            Self { source, queue, session: None, opening: None, next: None, base: 0, returned: 0, acknowledged: 0 };
         receiver.have_session(Duration::ZERO).await?;
         Ok(receiver)
     }
@@ -148,53 +178,35 @@ impl RabbitReceiver {
         Ok(())
     }
 
-    /// Takes in what has arrived. `false`: the channel is gone.
-    fn drain(&mut self) -> bool {
-        let Some(consumer) = self.session.as_mut().and_then(|session| session.consumer.as_mut()) else { return false };
-        loop {
-            match consumer.next().now_or_never() {
-                None => break,
-                Some(Some(Ok(arrived))) => {
-                    self.arrived = arrived.delivery_tag;
-                    self.waiting.push_back(arrived);
-                }
-                Some(Some(Err(_)) | None) => return false,
-            }
+    /// Waits until something has arrived; `false`: the channel is gone.
+    async fn has_next(&mut self) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        if !session.channel.status().connected() {
+            return false;
         }
-        self.count();
-        true
+        if self.next.is_none() {
+            self.next = session.arrivals.recv().await;
+        }
+        self.next.is_some()
     }
 
     /// Lets a channel go that is of no use any more; what it brought comes again.
     fn give_up_session(&mut self) {
-        self.count_to(0);
         self.session = None;
-        self.waiting.clear();
+        self.next = None;
         self.base += self.returned;
-        (self.returned, self.arrived, self.acknowledged) = (0, 0, 0);
-    }
-
-    fn count(&mut self) {
-        self.count_to(self.arrived - self.acknowledged);
-    }
-
-    fn count_to(&mut self, unsettled: u64) {
-        if let Some(held) = self.source.held(self.partition) {
-            // In this order it never falls below what others have in it.
-            held.fetch_add(unsettled, Ordering::Relaxed);
-            held.fetch_sub(self.counted, Ordering::Relaxed);
-            self.counted = unsettled;
-        }
+        (self.returned, self.acknowledged) = (0, 0);
     }
 
     fn take(&mut self, limit: ReceiveLimit) -> Vec<Delivery> {
         let mut taken: Vec<Delivery> = Vec::new();
         let mut bytes = 0;
-        while taken.len() < limit.messages.max(1)
-            && let Some(next) = self.waiting.front()
-            && (taken.is_empty() || bytes + next.data.len() <= limit.bytes)
-            && let Some(next) = self.waiting.pop_front()
-        {
+        while let Some(next) = self.next.take().or_else(|| self.session.as_mut()?.arrivals.try_recv().ok()) {
+            let fits = taken.len() < limit.messages.max(1) && bytes + next.data.len() <= limit.bytes;
+            if !fits && !taken.is_empty() {
+                self.next = Some(next);
+                break;
+            }
             bytes += next.data.len();
             self.returned = next.delivery_tag;
             taken.push(Delivery {
@@ -209,33 +221,13 @@ impl RabbitReceiver {
     }
 }
 
-impl Drop for RabbitReceiver {
-    fn drop(&mut self) {
-        self.count_to(0);
-    }
-}
-
 #[async_trait]
 impl Receiver for RabbitReceiver {
     async fn receive(&mut self, limit: ReceiveLimit) -> Result<Vec<Delivery>, QueueError> {
         let mut pause = Duration::ZERO;
         loop {
             self.have_session(pause).await?;
-            let mut usable = self.drain();
-            if usable && self.waiting.is_empty() {
-                let Some(consumer) = self.session.as_mut().and_then(|session| session.consumer.as_mut()) else {
-                    continue;
-                };
-                match consumer.next().await {
-                    Some(Ok(arrived)) => {
-                        self.arrived = arrived.delivery_tag;
-                        self.waiting.push_back(arrived);
-                        usable = self.drain();
-                    }
-                    _ => usable = false,
-                }
-            }
-            if usable {
+            if self.has_next().await {
                 return Ok(self.take(limit));
             }
             tracing::warn!(queue = %self.queue, "a channel to RabbitMQ ended; what was not settled comes again");
@@ -257,10 +249,10 @@ impl Receiver for RabbitReceiver {
             return Ok(());
         }
         let channel = session.channel.clone();
+        session.hand.settled.store(tag, Ordering::Relaxed);
         let acknowledge = tag > self.acknowledged;
         // From here on the broker may know: telling it twice would end the channel.
         self.acknowledged = tag;
-        self.count();
         let told = async {
             if acknowledge {
                 channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;

@@ -71,8 +71,10 @@ fn of_code(doing: &str, code: &str, message: Option<&str>, status: Option<u16>) 
     let text = format!("{doing}: SQS answers {code}: {message}");
     let permanent = |kind| QueueError::permanent(kind, text.clone());
     match (plain(code), status) {
-        ("QueueDoesNotExist" | "NonExistentQueue", _) => QueueError::permanent(
+        // Somebody may make it, and a server that comes back may find it a moment later.
+        ("QueueDoesNotExist" | "NonExistentQueue", _) => QueueError::transient(
             QueueErrorKind::Mismatch,
+            THROTTLED_AFTER,
             format!("{doing}: the queue does not exist: make it with 'ronda queue init'"),
         ),
         (
@@ -150,7 +152,10 @@ mod tests {
         assert_eq!(of("AccessDeniedException", Some(400)).kind, QueueErrorKind::Denied);
         assert!(of("ExpiredToken", Some(403)).retryable);
         let gone = of("AWS.SimpleQueueService.NonExistentQueue", Some(400));
-        assert!(gone.kind == QueueErrorKind::Mismatch && gone.message.contains("ronda queue init"), "{gone}");
+        assert!(
+            gone.kind == QueueErrorKind::Mismatch && gone.retryable && gone.message.contains("ronda queue init"),
+            "{gone}"
+        );
     }
 
     #[test]

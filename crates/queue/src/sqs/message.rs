@@ -1,6 +1,6 @@
 //! Messages as Amazon SQS has them: text that XML allows, with up to ten attributes.
 
-use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -94,21 +94,18 @@ impl Incoming {
     /// Takes any message: what can't be decoded is passed on as it is, as a direct one, so that its reader refuses it and goes on.
     pub(super) fn read(message: &Message, queue: &str) -> Self {
         let body = message.body().unwrap_or_default();
-        let attributes = message.message_attributes();
-        let text_of =
-            |name: &str| attributes.and_then(|all| all.get(name)).and_then(MessageAttributeValue::string_value);
-        let frame = text_of(FRAME).and_then(|_| decode(body));
-        let (message_bytes, origin) = match frame {
+        let marked = message.message_attributes().is_some_and(|all| all.contains_key(FRAME));
+        let (message_bytes, origin) = match if marked { decode(body) } else { None } {
             Some(bytes) => (bytes, None),
             None => {
-                let encoded = text_of(ENCODING).is_some_and(|encoding| encoding.eq_ignore_ascii_case(BASE64));
-                let bytes = if encoded { decode(body) } else { None };
                 let origin = Origin {
                     tenant: None,
                     message_id: message.message_id().map(str::to_owned),
                     headers: headers(message),
                     source: queue.to_owned(),
                 };
+                let encoded = origin.header(ENCODING).is_some_and(|encoding| encoding.eq_ignore_ascii_case(BASE64));
+                let bytes = if encoded { decode(body) } else { None };
                 (bytes.unwrap_or_else(|| Bytes::copy_from_slice(body.as_bytes())), Some(Box::new(origin)))
             }
         };
@@ -142,6 +139,8 @@ fn headers(message: &Message) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sqs::types::MessageAttributeValue;
+
     use super::*;
 
     /// As SQS gives back what was sent.

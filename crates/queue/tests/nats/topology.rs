@@ -53,6 +53,7 @@ async fn another_number_of_partitions_is_refused_until_the_queue_is_repartitione
     let mut receiver = queue.open(3, None).await.expect("open");
     let got = receiver.receive(ReceiveLimit::default()).await.expect("receive");
     receiver.settle(got[0].token).await.expect("settle");
+    drop((receiver, queue));
     broker.repartition(8).await.expect("drained");
     broker.close().await;
     assert_eq!(other.check().await.expect("check"), []);

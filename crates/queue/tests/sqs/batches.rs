@@ -203,6 +203,9 @@ async fn calls_are_as_few_as_the_documentation_says() {
         drain(&mut *receiver, &text(number)).await;
     }
     let all = count();
-    eprintln!("calls for {FRAMES} frames received as they come: {actions:?} {:?}", [0, 1, 2].map(|n| all[n] - backlog[n]));
+    eprintln!(
+        "calls for {FRAMES} frames received as they come: {actions:?} {:?}",
+        [0, 1, 2].map(|n| all[n] - backlog[n])
+    );
     assert_eq!(all, [400, 220, 220]);
 }
