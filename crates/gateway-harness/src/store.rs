@@ -42,6 +42,10 @@ impl PartitionStore for OneKey {
         nothing()
     }
 
+    async fn repartition(&self, _: u32) -> Result<(), StoreError> {
+        nothing()
+    }
+
     async fn load(&self, _: u32, _: u32, _: Option<&SchedulerKey>, _: usize) -> Result<Vec<SchedulerRow>, StoreError> {
         nothing()
     }
