@@ -72,7 +72,8 @@ impl Serialize for PartitionRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let has_late = !self.late.is_empty();
         let has_direct = has_late || self.direct.is_some();
-        let mut row = serializer.serialize_struct("PartitionRow", 10 + usize::from(has_direct) + usize::from(has_late))?;
+        let mut row =
+            serializer.serialize_struct("PartitionRow", 10 + usize::from(has_direct) + usize::from(has_late))?;
         row.serialize_field("partition", &self.partition)?;
         row.serialize_field("partitions", &self.partitions)?;
         row.serialize_field("epoch", &self.epoch)?;
