@@ -195,6 +195,9 @@ impl Passage {
         let route = self.route.as_str().unwrap_or("none");
         let elapsed = self.started.elapsed();
         state.http_metrics.answered(route, status, elapsed);
+        if status == StatusCode::SERVICE_UNAVAILABLE && self.method != http::Method::GET {
+            state.publisher.note_refused();
+        }
         if status.is_server_error() {
             warn!(request.id = id, http.method = %self.method, http.route = route, http.status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
         } else {

@@ -35,6 +35,7 @@ fn frame(number: u64, ids: impl Iterator<Item = usize>, input: impl Fn(usize) ->
         mono_ms: number,
         kind: FrameKind::Normal,
         abandoned: Vec::new(),
+        refused: false,
     };
     buffer.into_frame(&header)
 }

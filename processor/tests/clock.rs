@@ -162,6 +162,10 @@ fn one_of_two_gateways_silent_holds_the_clock_for_a_bounded_time_and_makes_no_ga
     stage.take(other.frame(12, &[]));
     assert_eq!(stage.core.watermark(), second(12));
     assert!(stage.notices().is_empty());
+    // Whoever reports through it only is waited for until it has been silent for three times as long.
+    stage.pulse(&mut other, 13..=36);
+    assert!(stage.said("job").is_empty());
+    stage.pulse(&mut other, 37..=37);
     assert_eq!(stage.said("job"), [S::Stale]);
 }
 

@@ -22,7 +22,7 @@ pub struct Command<'a> {
     pub scheduler: &'a str,
     /// How long before its frame's wall time it was received, in milliseconds.
     pub age_ms: u32,
-    /// What to do. Never [`Input::Tick`] or [`Input::Blind`]: those are the clock's, and can't be encoded.
+    /// What to do. Never [`Input::Tick`], [`Input::Blind`] or [`Input::Late`]: those are the clock's, and can't be encoded.
     pub input: Input<'a>,
     /// Which message it is, wherever it stands: what may be sent twice is the same message both times. `None`: its place in its frame.
     pub message: Option<MessageId>,
@@ -100,7 +100,7 @@ impl Serialize for Command<'_> {
                     report.progress.map(|progress| (progress.done, progress.total, progress.message)),
                 ))?;
             }
-            Input::Tick | Input::Blind(_) => {
+            Input::Tick | Input::Blind(_) | Input::Late(_) => {
                 return Err(serde::ser::Error::custom("a partition's clock is not a command"));
             }
         }

@@ -1,8 +1,8 @@
 //! Frames: many commands of one gateway and partition in one queue message, and the pulse that they are.
 //!
 //! Layout (MessagePack): `[version, gateway, number, wall_ms, mono_ms, kind, abandoned, commands]`. Commands are encoded one by one as
-//! they come in and only joined here, so a frame is built without a second pass over them. Version 2 is the same with more kinds; a
-//! frame of a kind that version 1 has is written as version 1.
+//! they come in and only joined here, so a frame is built without a second pass over them. Version 2 is the same with more kinds;
+//! version 3 has `refused` between `abandoned` and `commands`. A frame is written in the oldest version that has all of it.
 
 use bytes::Bytes;
 use ronda_domain::time::Timestamp;
@@ -11,7 +11,7 @@ use crate::codec::DecodeError;
 use crate::command::Command;
 
 /// The newest version that this release reads, and writes.
-pub const FRAME_VERSION: u32 = 2;
+pub const FRAME_VERSION: u32 = 3;
 const WHAT: &str = "frame";
 
 /// What a frame says about its gateway.
@@ -65,6 +65,15 @@ pub struct FrameHeader {
     pub kind: FrameKind,
     /// Numbers of earlier frames that the gateway gave up on: they may or may not have arrived; nobody was answered 2xx for them.
     pub abandoned: Vec<u64>,
+    /// Whether the gateway has refused reports, by its own fault, since the frame before: whoever sent them was not heard.
+    pub refused: bool,
+}
+
+impl FrameHeader {
+    /// The oldest version that has all of it.
+    const fn version(&self) -> u32 {
+        if self.refused { 3 } else { self.kind.version() }
+    }
 }
 
 /// Commands encoded one after another, not yet in a frame.
@@ -132,8 +141,9 @@ impl CommandBuffer {
 
 fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::encode::ValueWriteError> {
     use rmp::encode::{write_array_len, write_sint, write_uint};
-    write_array_len(out, 8)?;
-    write_uint(out, u64::from(header.kind.version()))?;
+    let version = header.version();
+    write_array_len(out, array_len(version))?;
+    write_uint(out, u64::from(version))?;
     write_uint(out, header.gateway)?;
     write_uint(out, header.number)?;
     write_sint(out, header.wall.as_millis())?;
@@ -143,7 +153,15 @@ fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::enco
     for number in &header.abandoned {
         write_uint(out, *number)?;
     }
+    if version >= 3 {
+        rmp::encode::write_bool(out, header.refused).map_err(rmp::encode::ValueWriteError::InvalidDataWrite)?;
+    }
     Ok(())
+}
+
+/// How many parts a frame of this version has.
+const fn array_len(version: u32) -> u32 {
+    if version >= 3 { 9 } else { 8 }
 }
 
 /// A frame taken apart; its commands are decoded one by one.
@@ -167,8 +185,8 @@ impl<'a> Frame<'a> {
         if version > FRAME_VERSION {
             return Err(DecodeError::NewerVersion { what: WHAT, found: version, newest: FRAME_VERSION });
         }
-        if length != 8 {
-            return Err(malformed(format!("an array of {length} in place of 8")));
+        if length != array_len(version) {
+            return Err(malformed(format!("an array of {length} in place of {}", array_len(version))));
         }
         let gateway = rmp::decode::read_int(&mut input).map_err(malformed)?;
         let number = rmp::decode::read_int(&mut input).map_err(malformed)?;
@@ -181,8 +199,9 @@ impl<'a> Frame<'a> {
         for _ in 0..abandoned_count {
             abandoned.push(rmp::decode::read_int(&mut input).map_err(malformed)?);
         }
+        let refused = if version >= 3 { rmp::decode::read_bool(&mut input).map_err(malformed)? } else { false };
         let count = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
-        let header = FrameHeader { gateway, number, wall, mono_ms, kind, abandoned };
+        let header = FrameHeader { gateway, number, wall, mono_ms, kind, abandoned, refused };
         Ok(Self { header, count, commands: input })
     }
 
@@ -245,6 +264,7 @@ mod tests {
             mono_ms: 12_345,
             kind: FrameKind::Join,
             abandoned: vec![5, 6],
+            refused: true,
         }
     }
 
@@ -346,7 +366,7 @@ mod tests {
             }
         }
         let mut newer = bytes.to_vec();
-        newer[1] = 3;
-        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 3, .. })));
+        newer[1] = 4;
+        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 4, .. })));
     }
 }

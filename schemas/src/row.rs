@@ -2,9 +2,11 @@
 
 use ronda_domain::Scheduler;
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
+use ronda_domain::input::Gap;
 use ronda_domain::record::{OccurrenceRecord, RunRecord};
 use ronda_domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codec::Versioned;
 use crate::event::EventEnvelope;
@@ -26,12 +28,16 @@ pub struct SchedulerRow {
 
 impl Versioned for SchedulerRow {
     const WHAT: &'static str = "scheduler row";
-    /// 2: the state has its registration's number (`incarnation`).
-    const VERSION: u32 = 2;
+    /// 2: the state has its registration's number (`incarnation`). 3: starts that may come late.
+    const VERSION: u32 = 3;
+
+    fn version(&self) -> u32 {
+        if self.state.as_ref().is_some_and(Scheduler::is_put_off) { 3 } else { 2 }
+    }
 }
 
 /// How far one partition has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct PartitionRow {
     /// Which partition.
     pub partition: u32,
@@ -54,16 +60,50 @@ pub struct PartitionRow {
     /// Commands refused since the partition was made.
     pub refused: u64,
     /// What it remembers of messages that were published onto the queue directly; `None`: nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub direct: Option<Box<DirectRow>>,
+    /// Times, of which the clock has not passed the end, in which not everybody could be heard.
+    #[serde(default)]
+    pub late: Vec<Gap>,
+}
+
+/// By hand, because what is at the end is left out when there is nothing of it, and only then can what is before it be left out, too.
+impl Serialize for PartitionRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_late = !self.late.is_empty();
+        let has_direct = has_late || self.direct.is_some();
+        let mut row =
+            serializer.serialize_struct("PartitionRow", 10 + usize::from(has_direct) + usize::from(has_late))?;
+        row.serialize_field("partition", &self.partition)?;
+        row.serialize_field("partitions", &self.partitions)?;
+        row.serialize_field("epoch", &self.epoch)?;
+        row.serialize_field("cursor", &self.cursor)?;
+        row.serialize_field("watermark", &self.watermark)?;
+        row.serialize_field("gateways", &self.gateways)?;
+        row.serialize_field("published", &self.published)?;
+        row.serialize_field("outbox", &self.outbox)?;
+        row.serialize_field("applied", &self.applied)?;
+        row.serialize_field("refused", &self.refused)?;
+        if has_direct {
+            row.serialize_field("direct", &self.direct)?;
+        }
+        if has_late {
+            row.serialize_field("late", &self.late)?;
+        }
+        row.end()
+    }
 }
 
 impl Versioned for PartitionRow {
     const WHAT: &'static str = "partition row";
-    /// 2: a gateway whose clock isn't followed, or a clock that is held. 3: messages published directly.
-    const VERSION: u32 = 3;
+    /// 2: a gateway whose clock isn't followed, or a clock that is held. 3: messages published directly. 4: times in which not
+    /// everybody was heard.
+    const VERSION: u32 = 4;
 
     fn version(&self) -> u32 {
+        if !self.late.is_empty() {
+            return 4;
+        }
         if self.direct.is_some() {
             return 3;
         }

@@ -30,7 +30,7 @@ pub fn apply(
         _ => {}
     }
     let Some(state) = slot else {
-        if !matches!(input, Input::Tick | Input::Blind(_)) {
+        if !matches!(input, Input::Tick | Input::Blind(_) | Input::Late(_)) {
             effects.refused = Some(Refusal::UnknownScheduler);
         }
         return;
@@ -40,6 +40,7 @@ pub fn apply(
         Input::Heartbeat(report) => state.heartbeat(report, at, message, effects),
         Input::Tick => state.tick(at, effects),
         Input::Blind(gap) => state.blind(*gap, effects),
+        Input::Late(gap) => state.put_off(*gap, at, effects),
         Input::Pause => state.pause(at, message, effects),
         Input::Resume => state.resume(at, message, effects),
         Input::Register(_) | Input::Delete => {}

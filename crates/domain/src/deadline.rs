@@ -15,6 +15,11 @@ pub fn next_deadline(state: &Scheduler) -> Option<Timestamp> {
     if state.paused {
         return facts;
     }
+    facts.into_iter().chain(next_silence(state)).min()
+}
+
+/// The earliest time at which something will have been waited for in vain.
+pub(crate) fn next_silence(state: &Scheduler) -> Option<Timestamp> {
     let start = state.expected.map(|due| match state.is_filled(due) {
         true => due,
         false => after(state.start_deadline(due).at),
@@ -22,7 +27,7 @@ pub fn next_deadline(state: &Scheduler) -> Option<Timestamp> {
     let running = state.runs.iter().filter(|run| run.status() == Some(OccurrenceStatus::Running));
     let runs = running.filter_map(|run| state.run_deadline(run)).map(|(deadline, _)| after(deadline));
     let silence = state.silence_deadline().map(|(deadline, _)| after(deadline));
-    facts.into_iter().chain(start).chain(runs).chain(silence).min()
+    start.into_iter().chain(runs).chain(silence).min()
 }
 
 const fn after(deadline: Timestamp) -> Timestamp {

@@ -4,7 +4,7 @@ use crate::effects::{Effects, Refusal};
 use crate::forget::{has_ended, is_same};
 use crate::id::{MessageId, RunId, check_run_id};
 use crate::input::{HeartbeatReport, StatusReport};
-use crate::limits::{MAX_KEPT_RUNS, MAX_PENDING};
+use crate::limits::{CLOCKS_APART_MS, MAX_KEPT_RUNS, MAX_PENDING};
 use crate::record::{OccurrenceStatus, Progress};
 use crate::run::{End, Run, hash_message, hash_run};
 use crate::scheduler::{Key, Pending, PendingFact, Scheduler, Unnamed};
@@ -242,6 +242,9 @@ impl Scheduler {
     }
 
     /// Whose a message without a run id is: the youngest unnamed run that was open then, else the only open one.
+    ///
+    /// If none was, and one begins right after it: that one. Its start was received by a clock that is ahead of the one that received
+    /// this.
     fn target(&self, at: Timestamp) -> Option<usize> {
         let open = || self.runs.iter().enumerate().filter(|(_, run)| run.is_open_at(at));
         let unnamed = open().filter(|(_, run)| !run.named).max_by_key(|(_, run)| (run.started_at(), &run.id));
@@ -250,6 +253,11 @@ impl Scheduler {
             (Some(only), None) => Some(only),
             _ => None,
         };
-        unnamed.or(only).map(|(index, _)| index)
+        let begins = |run: &Run| {
+            let ahead_ms = run.opened_at.millis_since(at);
+            !run.named && run.ends.is_empty() && !run.given_up && 0 < ahead_ms && ahead_ms <= CLOCKS_APART_MS
+        };
+        let next = || self.runs.iter().enumerate().filter(|(_, run)| begins(run)).min_by_key(|(_, run)| run.opened_at);
+        unnamed.or(only).or_else(next).map(|(index, _)| index)
     }
 }

@@ -22,6 +22,9 @@ pub enum Input<'a> {
     Tick,
     /// Nothing could be received between these two times. Applied with `at` = `gap.until`.
     Blind(Gap),
+    /// What was said between these two times may come as late as the second of them, or be said again: not everybody was heard.
+    /// Applied with `at` = the partition's watermark, to whom it concerns when something of its is due.
+    Late(Gap),
 }
 
 /// An interval in which Ronda could not hear anybody.

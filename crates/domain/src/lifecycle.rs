@@ -1,5 +1,6 @@
 //! Registration, change, pause, resume and deletion; and what a blind interval does.
 
+use crate::deadline::next_silence;
 use crate::effects::{Effects, Refusal};
 use crate::event::{Event, EventKind, Lifecycle, Resolution};
 use crate::id::{MessageId, RunId};
@@ -9,6 +10,9 @@ use crate::run::{Run, Verdict};
 use crate::scheduler::Scheduler;
 use crate::spec::{Schedule, SchedulerSpec};
 use crate::time::Timestamp;
+
+/// An end that was not taken is said again within this, in seconds.
+const END_AGAIN_SECONDS: u32 = 60;
 
 /// Makes a scheduler, or changes it.
 pub(crate) fn register(
@@ -93,6 +97,7 @@ impl Scheduler {
         self.before = None;
         if let Some(rare) = self.rare.as_deref_mut() {
             rare.gaps = Vec::new();
+            rare.late = None;
             rare.filled = Vec::new();
         }
         let due = || crate::schedule::next_due(&self.spec.schedule, self.registered_at, at);
@@ -200,6 +205,59 @@ impl Scheduler {
         if opens.is_some_and(|opens| opens <= gap.until) && self.remember_gap(gap) {
             effects.changed = true;
         }
+    }
+
+    /// Not everybody was heard for a while: whatever would be given up in it has its time again from its end, and is then judged as ever.
+    ///
+    /// What was heard counts first. How long a run may take is only put off until its end would have been said again.
+    pub(crate) fn put_off(&mut self, gap: Gap, now: Timestamp, effects: &mut Effects) {
+        if self.paused || gap.until <= gap.from || !self.may_be_silent(now) {
+            return;
+        }
+        self.settle(now, effects);
+        let is_in_it = |deadline: Timestamp| gap.from <= deadline && deadline <= gap.until;
+        let longest = self.spec.max_run_seconds.unwrap_or_default();
+        let ends_at = gap.until.plus_seconds(longest.min(END_AGAIN_SECONDS)).minus_seconds(longest);
+        for index in 0..self.runs.len() {
+            // Its heartbeat is overdue first, or its end; when the one is put off, the other may be next.
+            for _ in 0..2 {
+                let Some(run) = self.runs.get(index).filter(|run| run.status() == Some(OccurrenceStatus::Running))
+                else {
+                    break;
+                };
+                let Some((_, reason)) = self.run_deadline(run).filter(|(deadline, _)| is_in_it(*deadline)) else {
+                    break;
+                };
+                let Some(run) = self.runs.get_mut(index) else { break };
+                match reason {
+                    StaleReason::NoHeartbeat => run.rearm(Timestamp::MIN).blind_until = gap.until,
+                    StaleReason::OverMaxRun => _ = run.rearm(ends_at),
+                }
+                effects.changed = true;
+            }
+        }
+        if self.silence_deadline().is_some_and(|(deadline, _)| is_in_it(deadline)) {
+            let rearmed = &mut self.rare_mut().rearmed;
+            rearmed.at = rearmed.at.max(gap.until);
+            effects.changed = true;
+        }
+        let waited_for = self.expected.filter(|due| !self.is_filled(*due));
+        if waited_for.is_some_and(|due| is_in_it(self.start_deadline(due).at)) {
+            let late = &mut self.rare_mut().late;
+            *late = Some(
+                late.map_or(gap, |before| Gap { from: before.from.min(gap.from), until: before.until.max(gap.until) }),
+            );
+            effects.changed = true;
+        }
+    }
+
+    /// Whether something is waited for in vain, as far as can be told before the newest facts are looked at.
+    fn may_be_silent(&self, now: Timestamp) -> bool {
+        let spec = &self.spec;
+        let waits = [spec.heartbeat_timeout_seconds, spec.max_run_seconds, Some(spec.start_grace_seconds)];
+        let shortest = waits.into_iter().flatten().min().unwrap_or_default();
+        let after_fact = self.facts_at.map(|fact| fact.plus_seconds(shortest));
+        next_silence(self).into_iter().chain(after_fact).any(|silent| silent <= now)
     }
 
     fn blind_silence(&mut self, gap: Gap, effects: &mut Effects) {

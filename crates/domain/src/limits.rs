@@ -64,3 +64,5 @@ pub const MIN_FORGOTTEN_RUNS: usize = 8;
 pub const FORGOTTEN_SECONDS: u32 = 3_600;
 /// Most of them that were heard of since the latest tick: their time says nothing, because new messages are of the same.
 pub const MAX_FORGOTTEN_AT_ONCE: usize = 1_024;
+/// Clocks of those that receive messages may be this far apart, in milliseconds, before an order of cause and effect is lost.
+pub const CLOCKS_APART_MS: i64 = 5_000;

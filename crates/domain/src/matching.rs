@@ -93,7 +93,19 @@ impl Scheduler {
                 deadline = StartDeadline { at: deadline.at.max(again), blind: deadline.blind || hides_start };
             }
         }
-        deadline
+        match self.rare().late.filter(|late| late.from <= deadline.at && deadline.at <= late.until) {
+            Some(late) => self.late_deadline(due, deadline, late),
+            None => deadline,
+        }
+    }
+
+    /// The same when the start may have come late: it has its grace again. If another was due meanwhile, a late start would have
+    /// counted for that one, so that this one's silence says nothing.
+    fn late_deadline(&self, due: Timestamp, deadline: StartDeadline, late: Gap) -> StartDeadline {
+        let again = late.until.plus_seconds(self.spec.start_grace_seconds);
+        let next = crate::schedule::next_due(&self.spec.schedule, self.registered_at, due);
+        let is_mistaken = next.is_some_and(|next| next.minus_seconds(self.spec.early_window_seconds) <= late.until);
+        StartDeadline { at: deadline.at.max(again), blind: deadline.blind || is_mistaken }
     }
 
     /// Whether a start of this occurrence, and all that followed of it, is likely to have been reported in a blind time.
@@ -157,6 +169,7 @@ impl Scheduler {
         let opens = self.expected.map(|due| due.minus_seconds(self.spec.early_window_seconds));
         let Some(rare) = self.rare.as_deref_mut() else { return };
         rare.gaps.retain(|gap| opens.is_some_and(|opens| opens <= gap.until));
+        rare.late = rare.late.filter(|late| opens.is_some_and(|opens| opens <= late.until));
     }
 
     /// The remembered entry of a subject, made when there is none.

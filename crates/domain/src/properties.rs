@@ -261,8 +261,9 @@ proptest! {
             // Nothing is heard in it, so it comes after the last facts.
             let from = window_end(history.1.len() - 1);
             let until = from.plus_millis(length);
-            let blind = Input::Blind(Gap { from, until });
-            log.insert(log.len() - 1, Step::Other(blind, until, MessageId::default()));
+            for input in [Input::Blind(Gap { from, until }), Input::Late(Gap { from, until })] {
+                log.insert(log.len() - 1, Step::Other(input, until, MessageId::default()));
+            }
         }
         let once = World::run(&log);
         let twice = World::run(&[log.clone(), log].concat());
@@ -462,7 +463,7 @@ proptest! {
     #[test]
     fn anything_is_survived(
         spec in specs(),
-        steps in proptest::collection::vec((extreme(), extreme(), 0u8..8, facts(0)), 1..5),
+        steps in proptest::collection::vec((extreme(), extreme(), 0u8..9, facts(0)), 1..5),
     ) {
         let mut world = World { slot: None, events: Vec::new(), effects: Effects::new() };
         for (index, (at, other, kind, facts)) in steps.into_iter().enumerate() {
@@ -474,6 +475,7 @@ proptest! {
                 3 => Input::Resume,
                 4 => Input::Delete,
                 5 => Input::Blind(Gap { from: at, until: other }),
+                6 => Input::Late(Gap { from: at, until: other }),
                 _ => Input::Tick,
             };
             world.apply(&input, at, message);

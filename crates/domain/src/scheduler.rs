@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::MessageId;
 use crate::input::{Gap, ProgressReport};
+use crate::limits::CLOCKS_APART_MS;
 use crate::occurrence::Occurrence;
 use crate::record::{Progress, Subject};
 use crate::run::{End, Rearmed, Run, hash_registration};
@@ -72,6 +73,9 @@ pub(crate) struct Rare {
     pub(crate) gaps: Vec<Gap>,
     /// How its own heartbeat's deadline was put off.
     pub(crate) rearmed: Rearmed,
+    /// Starts whose last moment lies in it may come after its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) late: Option<Gap>,
 }
 
 /// What all the others have instead.
@@ -80,6 +84,7 @@ static NOTHING_RARE: Rare = Rare {
     filled: Vec::new(),
     gaps: Vec::new(),
     rearmed: Rearmed::NEVER,
+    late: None,
 };
 
 /// Messages without a run id.
@@ -177,6 +182,21 @@ impl Scheduler {
     #[must_use]
     pub fn revision(&self) -> u64 {
         u64::from(self.revision)
+    }
+
+    /// When something said to the scheduler itself counts as said, given when it was received, and that it came out of the queue after
+    /// all that was said before. Clocks can't tell the order of what is close together; the queue can.
+    #[must_use]
+    pub fn said_at(&self, at: Timestamp, message: MessageId) -> Timestamp {
+        let last = self.spec_key.max(self.rare().pause_key);
+        let is_close = last.0.millis_since(at) <= CLOCKS_APART_MS;
+        if (at, message) < last && is_close { last.0.plus_millis(1) } else { at }
+    }
+
+    /// Whether starts are waited for longer because they may come late.
+    #[must_use]
+    pub fn is_put_off(&self) -> bool {
+        self.rare().late.is_some()
     }
 
     /// What most schedulers don't have.

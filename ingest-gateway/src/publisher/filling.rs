@@ -85,6 +85,11 @@ impl Filling {
         }
     }
 
+    /// When its first command came, on the monotonic clock.
+    pub(super) const fn opened_mono(&self) -> u64 {
+        self.opened.mono
+    }
+
     /// Says that no more commands come: it is full.
     pub(super) fn seal(&mut self, now: Moment) {
         self.sealed.get_or_insert(now);
@@ -131,6 +136,8 @@ pub(super) struct Numbering {
     pub(super) gateway: u64,
     pub(super) number: u64,
     pub(super) abandoned: Vec<u64>,
+    /// Whether reports were refused since the frame before.
+    pub(super) refused: bool,
 }
 
 impl Numbering {
@@ -143,6 +150,7 @@ impl Numbering {
             mono_ms: at.mono,
             kind,
             abandoned: self.abandoned,
+            refused: self.refused,
         }
     }
 
@@ -167,7 +175,7 @@ mod tests {
     }
 
     fn receive_times(filling: Filling, now: Moment) -> (i64, Vec<i64>) {
-        let (bytes, _) = filling.close(Numbering { gateway: 1, number: 1, abandoned: vec![] }, now);
+        let (bytes, _) = filling.close(Numbering { gateway: 1, number: 1, abandoned: vec![], refused: false }, now);
         let frame = Frame::decode(&bytes).unwrap();
         let wall = frame.header.wall.as_millis();
         (wall, frame.commands().map(|command| wall - i64::from(command.unwrap().age_ms)).collect())

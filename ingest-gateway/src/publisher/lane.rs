@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use ronda_schemas::command::Command;
@@ -52,6 +52,8 @@ pub(super) struct Lane {
     limits: LaneLimits,
     inner: Mutex<Inner>,
     taken: AtomicU64,
+    /// Whether reports were refused since the last frame was numbered.
+    refused: AtomicBool,
     wake: Notify,
 }
 
@@ -69,7 +71,14 @@ pub(super) enum Work {
 impl Lane {
     pub(super) fn new(partition: u32, limits: LaneLimits) -> Self {
         let inner = Inner { waiting: VecDeque::new(), buffered: 0, state: LaneState::Joining, idle: false };
-        Self { partition, limits, inner: Mutex::new(inner), taken: 0.into(), wake: Notify::new() }
+        Self {
+            partition,
+            limits,
+            inner: Mutex::new(inner),
+            taken: 0.into(),
+            refused: false.into(),
+            wake: Notify::new(),
+        }
     }
 
     /// Takes a command into the frame that fills. The clock is read while the lane is locked, so that no frame and no pulse with a
@@ -83,7 +92,7 @@ impl Lane {
         let mut inner = self.inner.lock();
         let now = clock();
         let limits = self.limits;
-        let (filling, before) = inner.filling(limits, 0, now)?;
+        let (filling, before) = inner.filling(limits, 0, now).inspect_err(|error| self.note_refusal(error))?;
         let index = filling.push(command, now).map_err(SubmitError::Encoding)?;
         filling.wanted(until);
         let ticket = Ticket { partition: self.partition, index, completion: Arc::clone(&filling.completion) };
@@ -101,13 +110,31 @@ impl Lane {
         let mut inner = self.inner.lock();
         let now = clock();
         let limits = self.limits;
-        let (filling, before) = inner.filling(limits, commands.len(), now)?;
+        let filling = inner.filling(limits, commands.len(), now).inspect_err(|error| self.note_refusal(error));
+        let (filling, before) = filling?;
         let index = filling.buffer.count();
         filling.append(commands, now);
         let ticket = Ticket { partition: self.partition, index, completion: Arc::clone(&filling.completion) };
         inner.took(limits, before, now);
         self.rouse(inner);
         Ok(ticket)
+    }
+
+    fn note_refusal(&self, error: &SubmitError) {
+        // Before it has joined nobody counts on it.
+        if !matches!(error, SubmitError::Starting) {
+            self.note_refused();
+        }
+    }
+
+    /// Somebody was told to come again, who was not heard so.
+    pub(super) fn note_refused(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anybody was refused since this was last asked.
+    pub(super) fn take_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
     }
 
     fn rouse(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {
@@ -177,6 +204,13 @@ impl Lane {
         for completion in failed {
             completion.fail();
         }
+    }
+
+    /// When the frame that is next began to fill, on the monotonic clock, if it may still: it is not full, nor is any behind it.
+    pub(super) fn filling_since(&self) -> Option<u64> {
+        let inner = self.inner.lock();
+        let only = inner.waiting.front().filter(|filling| inner.waiting.len() == 1 && !filling.is_sealed());
+        only.filter(|_| inner.state == LaneState::Open).map(Filling::opened_mono)
     }
 
     /// Changes whenever a command is taken.

@@ -181,6 +181,13 @@ impl Publisher {
         self.shared.joined.load(Ordering::Acquire) == self.shared.partitions
     }
 
+    /// Says in the next frames that somebody was told to come again, whatever was asked for.
+    pub(crate) fn note_refused(&self) {
+        if self.is_joined() {
+            self.lanes.iter().for_each(|lane| lane.note_refused());
+        }
+    }
+
     /// The random number of this gateway start.
     pub(crate) fn gateway(&self) -> u64 {
         self.shared.gateway

@@ -19,6 +19,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// So many turns of the runtime without a command are a moment with nothing to take.
 const QUIET_TURNS: u32 = 2;
+/// While a frame gathers for long, it is looked at this often whether it is full.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(super) struct Sender {
     lane: Arc<Lane>,
@@ -72,7 +74,20 @@ impl Sender {
 
     /// The next frame fills while commands come in, for a bounded time, so that fewer and larger ones share the cost of a publish. Once
     /// there has been nothing to take for a moment, waiting would only cost time.
+    ///
+    /// Where each publish is dear, it gathers for a fixed time from its first command on, and a quiet moment does not end that. One
+    /// that somebody waits for gathers as well: it is a short time beside that of the publish, and clients that wait for each report
+    /// would otherwise pay a publish for each.
     async fn gather(&self) {
+        if let Some(dear) = self.shared.queue.capabilities().linger {
+            let gathers = dear.max(self.shared.linger);
+            while let Some(since) = self.lane.filling_since() {
+                let filled = Duration::from_millis(self.shared.clock.mono_millis().saturating_sub(since));
+                let Some(left) = gathers.checked_sub(filled).filter(|left| !left.is_zero()) else { break };
+                sleep(left.min(LOOK_EVERY)).await;
+            }
+            return;
+        }
         let until = Instant::now() + self.shared.linger;
         let mut taken = self.lane.taken();
         let mut quiet = 0;
@@ -87,7 +102,8 @@ impl Sender {
     fn numbering(&mut self) -> Numbering {
         let number = self.next_number;
         self.next_number += 1;
-        Numbering { gateway: self.shared.gateway, number, abandoned: std::mem::take(&mut self.abandoned) }
+        let abandoned = std::mem::take(&mut self.abandoned);
+        Numbering { gateway: self.shared.gateway, number, abandoned, refused: self.lane.take_refused() }
     }
 
     /// A frame goes out: the next pulse is a period away.

@@ -23,11 +23,17 @@ struct Told {
     attempts: AtomicUsize,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
+    linger: Option<Duration>,
 }
 
 impl Told {
     fn new(partitions: u32, permits: usize) -> Arc<Self> {
+        Self::lingering(partitions, permits, None)
+    }
+
+    fn lingering(partitions: u32, permits: usize, linger: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
+            linger,
             partitions,
             permits: Semaphore::new(permits),
             failing: AtomicBool::new(false),
@@ -66,7 +72,7 @@ impl Queue for Told {
             refuses_when_full: true,
             max_unsettled: None,
             blocks_until_settled: false,
-            linger: None,
+            linger: self.linger,
             direct: false,
         }
     }
@@ -342,4 +348,46 @@ async fn a_pulse_that_does_not_get_through_closes_the_partition_until_one_does()
     eventually(|| running.health.readiness().ok).await;
     assert!(running.publisher.submit(&command(), Until::Durable).is_ok());
     advance(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_frame_says_once_that_reports_were_refused() {
+    let queue = Told::new(2, 0);
+    let running = joined(&queue, &Config { max_buffered_bytes: 1, ..quiet() }).await;
+    let first = running.publisher.submit(&command(), Until::Durable).unwrap();
+    assert!(matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Full)));
+    let partition = first.partition;
+    queue.permits.add_permits(1);
+    running.publisher.confirmed(first).await.unwrap();
+    running.publisher.note_refused();
+    for _ in 0..2 {
+        let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
+        queue.permits.add_permits(1);
+        running.publisher.confirmed(ticket).await.unwrap();
+    }
+    let frames = queue.frames();
+    let refused: Vec<_> = frames.iter().filter(|frame| frame.0 == partition).map(|frame| frame.1.refused).collect();
+    // The join, the one that was being sent when another was refused or the one after it, and then only what was noted.
+    assert!(!refused[0] && refused[2] && !refused[3], "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_publishes_are_dear_a_frame_gathers_for_the_queues_own_time() {
+    let queue = Told::lingering(1, 0, Some(Duration::from_millis(40)));
+    let health = Health::new();
+    let clock = Arc::new(ronda_runtime::SystemClock::new());
+    let component = health.component("ingest-gateway");
+    let publisher = Arc::new(Publisher::new(&quiet(), 7, Arc::clone(&queue) as Arc<dyn Queue>, clock, component));
+    let _senders = publisher.start();
+    queue.permits.add_permits(9);
+    eventually(|| publisher.is_joined()).await;
+    let mut tickets = Vec::new();
+    for until in [Until::Durable, Until::Applied, Until::Durable] {
+        tickets.push(publisher.submit(&command(), until).unwrap());
+        tokio::task::yield_now().await;
+    }
+    for ticket in tickets {
+        publisher.confirmed(ticket).await.unwrap();
+    }
+    assert_eq!(queue.frames().iter().map(|frame| frame.2).collect::<Vec<_>>(), [0, 3]);
 }

@@ -53,5 +53,6 @@ const fn name(input: &Input<'_>) -> &'static str {
         Input::Heartbeat(_) => "heartbeat",
         Input::Tick => "tick",
         Input::Blind(_) => "blind",
+        Input::Late(_) => "late",
     }
 }

@@ -23,11 +23,12 @@ const HELD_TOLD_MS: i64 = 300_000;
 impl PartitionCore {
     pub(super) fn frame(&mut self, place: Place<'_>, frame: &Frame<'_>) {
         let was_held = watermark::held(&self.gateways, self.watermark);
-        let Arrival::New(news) = self.gateways.arrive(&frame.header) else {
+        let Arrival::New(mut news) = self.gateways.arrive(&frame.header) else {
             self.work.counts.repeated_frames += 1;
             return;
         };
         self.work.counts.frames += 1;
+        self.late.note(self.watermark, std::mem::take(&mut news.late));
         // A clock that is in doubt counts nowhere.
         let header = FrameHeader { wall: news.wall, ..frame.header.clone() };
         self.tell_lost(&header, &news);
@@ -164,6 +165,7 @@ impl PartitionCore {
             self.count_applied();
             return;
         }
+        let at = self.said_at(id, &command.input, at, message);
         if let Some(refusal) = self.give(id, place.position, &command.input, at, message) {
             if known.is_none() && self.schedulers.slot(id).state.is_none() {
                 self.schedulers.remove(id);
@@ -172,6 +174,13 @@ impl PartitionCore {
             return self.refuse(place, index, command, (at, message), why);
         }
         self.count_applied();
+    }
+
+    /// What is said to a scheduler itself, through gateways whose clocks differ, counts in the queue's order.
+    fn said_at(&self, id: SlotId, input: &Input<'_>, at: Timestamp, message: MessageId) -> Timestamp {
+        let is_said_to_it = matches!(input, Input::Register(_) | Input::Delete | Input::Pause | Input::Resume);
+        let state = self.schedulers.slot(id).state.as_ref().filter(|_| is_said_to_it);
+        state.map_or(at, |state| state.said_at(at, message))
     }
 
     fn count_applied(&mut self) {

@@ -2,6 +2,7 @@
 //!
 //! The table is stored with every commit, so a new owner goes on exactly where the last one stopped.
 
+use ronda_domain::input::Gap;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::frame::{FrameHeader, FrameKind};
 use ronda_schemas::row::{ClockAhead, GatewayRow};
@@ -16,6 +17,8 @@ pub(crate) const HOLE_PERIODS: i64 = 3;
 const GREAT_STEP_MS: i64 = 3_600_000;
 /// For so many periods it has to stay there first.
 const DOUBT_PERIODS: i64 = 60;
+/// Whoever reports through a gateway that fell silent is waited for, for so many times as long as the clock waits for the gateway.
+const LATE_TIMES: i64 = 3;
 
 /// One gateway start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(crate) struct Entry {
     pub(crate) covered_from: Timestamp,
     /// Its wall clock was stepped far forward and is in doubt.
     pub(crate) ahead: Option<ClockAhead>,
+    /// How far another live gateway's last pulse was ahead of its last one, in milliseconds. Not stored: only for people.
+    pub(crate) behind_ms: i64,
 }
 
 /// A range of frame numbers, both ends included.
@@ -55,6 +60,8 @@ pub(crate) struct News {
     pub(crate) previous_wall: Option<Timestamp>,
     /// Its wall clock was stepped, in either direction.
     pub(crate) is_stepped: bool,
+    /// Times in which a gateway did not hear those who report through it, whatever others heard.
+    pub(crate) late: Vec<Gap>,
 }
 
 /// All of them, in the order in which they were first heard.
@@ -103,6 +110,7 @@ impl Gateways {
             lost: missing(last_number, header.number, &header.abandoned),
             previous_wall: known.map(|entry| entry.wall),
             is_stepped: false,
+            late: Vec::new(),
         };
         let mut covered_from = header.wall;
         let mut ahead = None;
@@ -120,6 +128,10 @@ impl Gateways {
             // Whoever reported in a frame that was given up was told that it was not taken.
             let gave_up = header.abandoned.iter().any(|given| *given > entry.number && *given < header.number);
             let is_whole = mono_ms <= self.hole_ms() && news.lost.is_empty() && !gave_up;
+            // What only it could have heard is said again soon, or was in its hands all the while. If nobody else was there, it is a gap.
+            if header.refused || (!is_whole && self.others_heard(&entry)) {
+                news.late.push(Gap { from: entry.wall, until: expected.plus_millis(self.hole_ms()) });
+            }
             // A clock set back has not stopped its gateway from hearing: it covers again what it covered.
             if is_whole && (!news.is_stepped || step_ms < 0) {
                 covered_from = entry.covered_from.min(news.wall);
@@ -133,6 +145,7 @@ impl Gateways {
             live: true,
             covered_from,
             ahead,
+            behind_ms: self.behind_ms(header.gateway, news.wall),
         };
         match index.and_then(|index| self.entries.get_mut(index)) {
             Some(known) => *known = entry,
@@ -142,8 +155,27 @@ impl Gateways {
         if header.kind == FrameKind::JoinAlone {
             self.drop_others(entry.gateway);
         }
-        self.drop_silent(&entry);
+        news.late.extend(self.drop_silent(&entry));
         Arrival::New(news)
+    }
+
+    fn others_live(&self, gateway: u64) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.live && entry.gateway != gateway)
+    }
+
+    /// Whether others heard anything since this gateway was last heard, or still may.
+    fn others_heard(&self, known: &Entry) -> bool {
+        let is_other = |entry: &&Entry| entry.gateway != known.gateway;
+        self.entries.iter().filter(is_other).any(|other| other.live || other.wall > known.wall)
+    }
+
+    fn behind_ms(&self, gateway: u64, wall: Timestamp) -> i64 {
+        self.others_live(gateway).map(|other| other.wall.millis_since(wall)).max().unwrap_or_default().max(0)
+    }
+
+    /// How far the clocks of the live gateways are apart at least, in milliseconds, as of each one's last pulse.
+    pub(crate) fn skew_ms(&self) -> i64 {
+        self.entries.iter().filter(|entry| entry.live).map(|entry| entry.behind_ms).max().unwrap_or_default()
     }
 
     /// Whether a wall clock that is so much ahead of where its gateway's monotonic clock says is in doubt, and since when. One set
@@ -188,16 +220,23 @@ impl Gateways {
     }
 
     /// Whoever has said nothing while the sender pulsed on for the bounded time no longer counts. One that was silent for long
-    /// before the sender began has less time: it is most likely the one that the sender took over from.
-    fn drop_silent(&mut self, sender: &Entry) {
+    /// before the sender began has less time: it is most likely the one that the sender took over from. Answers the times in which
+    /// those who report through one that was dropped may still be heard of late.
+    fn drop_silent(&mut self, sender: &Entry) -> Vec<Gap> {
         let bound_ms = self.period_ms.saturating_mul(self.silent_periods);
         let hole_ms = self.hole_ms();
+        let mut late = Vec::new();
         for other in self.entries.iter_mut().filter(|other| other.live && other.gateway != sender.gateway) {
             let was_gone = sender.covered_from.millis_since(other.wall) > bound_ms;
             let since = sender.covered_from.max(other.wall);
             let silent_ms = sender.wall.millis_since(since);
             other.live = silent_ms <= if was_gone { hole_ms } else { bound_ms };
+            if !other.live {
+                let until = other.wall.plus_millis(bound_ms.saturating_mul(LATE_TIMES));
+                late.push(Gap { from: other.wall, until });
+            }
         }
+        late
     }
 
     /// Forgets those that left long ago.
@@ -216,11 +255,11 @@ impl Gateways {
 
 const fn entry(row: &GatewayRow) -> Entry {
     let GatewayRow { gateway, number, wall, mono_ms, live, covered_from, ahead } = *row;
-    Entry { gateway, number, wall, mono_ms, live, covered_from, ahead }
+    Entry { gateway, number, wall, mono_ms, live, covered_from, ahead, behind_ms: 0 }
 }
 
 const fn row(entry: &Entry) -> GatewayRow {
-    let Entry { gateway, number, wall, mono_ms, live, covered_from, ahead } = *entry;
+    let Entry { gateway, number, wall, mono_ms, live, covered_from, ahead, .. } = *entry;
     GatewayRow { gateway, number, wall, mono_ms, live, covered_from, ahead }
 }
 
@@ -255,6 +294,7 @@ mod tests {
             mono_ms: u64::try_from(second * 1_000).unwrap(),
             kind: FrameKind::Normal,
             abandoned: Vec::new(),
+            refused: false,
         }
     }
 

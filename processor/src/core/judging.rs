@@ -152,9 +152,23 @@ impl PartitionCore {
         }
     }
 
+    /// Gives a scheduler its time again if not everybody could be heard when it was over; whether nothing of it is due then.
+    fn put_off(&mut self, id: SlotId, position: u64, message: MessageId) -> bool {
+        let watermark = self.watermark;
+        let mut is_put_off = false;
+        for gap in self.late.begun(watermark) {
+            let _ = self.give(id, position, &Input::Late(gap), watermark, message);
+            is_put_off = true;
+        }
+        is_put_off && !self.rearm(id, watermark)
+    }
+
     /// Judges one scheduler until nothing of it is due, which it answers, or the commit is full.
     fn judge(&mut self, id: SlotId, position: u64, judgements: &mut Judgements) -> bool {
         let watermark = self.watermark;
+        if judgements.ticks == 0 && self.put_off(id, position, judgements.message) {
+            return true;
+        }
         while judgements.ticks < MAX_TICKS {
             judgements.ticks += 1;
             self.work.counts.ticks += 1;

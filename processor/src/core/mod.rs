@@ -12,6 +12,7 @@ mod frames;
 mod gateways;
 mod incoming;
 mod judging;
+mod lateness;
 mod load;
 mod outbox;
 mod recent;
@@ -34,6 +35,7 @@ use crate::dead_letter::DeadLetter;
 use gateways::Gateways;
 pub use incoming::{Access, Denied, Direct, Incoming};
 use judging::Underway;
+use lateness::Lateness;
 use outbox::Announcer;
 use recent::Recent;
 use schedulers::{Schedulers, SlotId};
@@ -116,6 +118,7 @@ pub struct PartitionCore {
     applied: u64,
     refused: u64,
     gateways: Gateways,
+    late: Lateness,
     schedulers: Schedulers,
     timers: Timers,
     announcer: Announcer,
@@ -167,6 +170,7 @@ impl PartitionCore {
             applied: row.applied,
             refused: row.refused,
             gateways,
+            late: Lateness::new(row.late.clone()),
             schedulers: Schedulers::default(),
             timers: Timers::default(),
             announcer,
@@ -224,6 +228,12 @@ impl PartitionCore {
     #[must_use]
     pub fn live_gateways(&self) -> usize {
         self.gateways.entries().iter().filter(|entry| entry.live).count()
+    }
+
+    /// How far the clocks of its live gateways are apart at least, in milliseconds.
+    #[must_use]
+    pub fn skew_ms(&self) -> i64 {
+        self.gateways.skew_ms()
     }
 
     /// About how much memory it takes, in bytes, the heap included.

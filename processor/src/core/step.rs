@@ -284,6 +284,7 @@ impl PartitionCore {
             applied: self.applied,
             refused: self.refused,
             direct: self.direct_row(),
+            late: self.late.to_row(),
         }
     }
 

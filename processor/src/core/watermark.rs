@@ -38,7 +38,7 @@ mod tests {
 
     fn entry(gateway: u64, second: i64, live: bool) -> Entry {
         let wall = Timestamp::from_seconds(second);
-        Entry { gateway, number: 1, wall, mono_ms: 0, live, covered_from: wall, ahead: None }
+        Entry { gateway, number: 1, wall, mono_ms: 0, live, covered_from: wall, ahead: None, behind_ms: 0 }
     }
 
     #[test]

@@ -55,6 +55,11 @@ pub(super) fn describe() {
     );
     describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
     describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
+    describe_gauge!(
+        "ronda_processor_gateway_skew_seconds",
+        Unit::Seconds,
+        "How far the fastest live gateway's clock is ahead of the slowest's at least; a pulse that comes late counts as well"
+    );
 }
 
 pub(super) fn stepped(counts: &Counts, dead_letters: usize) {
@@ -104,6 +109,7 @@ pub(super) fn state(partition: u32, core: &PartitionCore) {
         .set(core.held().map_or(0.0, |held| as_f64(held.millis()) / 1_000.0));
     gauge!("ronda_processor_schedulers", "partition" => label.clone())
         .set(f64::from(u32::try_from(core.schedulers()).unwrap_or(u32::MAX)));
+    gauge!("ronda_processor_gateway_skew_seconds", "partition" => label.clone()).set(as_f64(core.skew_ms()) / 1_000.0);
     gauge!("ronda_processor_live_gateways", "partition" => label)
         .set(f64::from(u32::try_from(core.live_gateways()).unwrap_or(u32::MAX)));
 }

@@ -91,6 +91,7 @@ impl Gateway {
             mono_ms: u64::try_from((at + 1_000_000) * 1_000).unwrap(),
             kind,
             abandoned: Vec::new(),
+            refused: false,
         }
     }
 

@@ -94,6 +94,7 @@ fn a_frame_is_no_command() {
         mono_ms: 1,
         kind: FrameKind::Normal,
         abandoned: Vec::new(),
+        refused: false,
     };
     let frame = CommandBuffer::default().into_frame(&header);
     let wrong = wrong(&frame, &[]);

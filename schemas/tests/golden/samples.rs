@@ -31,7 +31,7 @@ fn key() -> SchedulerKey {
 
 const MESSAGE: MessageId = MessageId { source: 0xFEDC_BA98_7654_3210, sequence: 42, index: 7 };
 
-pub(crate) fn headers() -> [FrameHeader; 5] {
+pub(crate) fn headers() -> [FrameHeader; 6] {
     let header = |number, kind, abandoned| FrameHeader {
         gateway: 0xFEDC_BA98_7654_3210,
         number,
@@ -39,6 +39,7 @@ pub(crate) fn headers() -> [FrameHeader; 5] {
         mono_ms: 123_456,
         kind,
         abandoned,
+        refused: false,
     };
     [
         header(42, FrameKind::Normal, vec![40, 41]),
@@ -46,6 +47,7 @@ pub(crate) fn headers() -> [FrameHeader; 5] {
         header(u64::MAX, FrameKind::Leave, Vec::new()),
         header(1, FrameKind::JoinAlone, Vec::new()),
         header(43, FrameKind::Awaited, Vec::new()),
+        FrameHeader { refused: true, ..header(44, FrameKind::Normal, vec![41]) },
     ]
 }
 
@@ -225,6 +227,11 @@ pub(crate) fn doubting_partition_row() -> PartitionRow {
     row
 }
 
+pub(crate) fn late_partition_row() -> PartitionRow {
+    let gap = |from, until| Gap { from: at(from), until: at(until) };
+    PartitionRow { late: vec![gap(-20, 9), gap(12, 42)], ..partition_row() }
+}
+
 /// Of a queue that others publish onto, too.
 pub(crate) fn direct_partition_row() -> PartitionRow {
     let told = |tenant: &str, errors| ToldRow { tenant: tenant.into(), errors, letters: 300 };
@@ -258,6 +265,7 @@ pub(crate) fn partition_row() -> PartitionRow {
         applied: 123_456_789,
         refused: 12,
         direct: None,
+        late: Vec::new(),
     }
 }
 
@@ -322,5 +330,19 @@ pub(crate) fn scheduler_row() -> SchedulerRow {
         130,
     );
     input(&Input::Tick, 131);
+    SchedulerRow { key: key(), state, epoch: 5, position: 77, outbox: Vec::new() }
+}
+
+/// Its start was waited for when a gateway fell silent.
+pub(crate) fn put_off_row() -> SchedulerRow {
+    let mut state: Option<Scheduler> = None;
+    let mut effects = Effects::new();
+    let inputs =
+        [(Input::Register(Box::new(spec(cron()))), -3_600), (Input::Late(Gap { from: at(290), until: at(320) }), 310)];
+    for ((input, seconds), sequence) in inputs.into_iter().zip(1..) {
+        let message = MessageId { source: 1, sequence, index: 0 };
+        apply(&mut state, &key(), &input, at(seconds), message, &mut effects);
+    }
+    assert!(state.as_ref().is_some_and(Scheduler::is_put_off));
     SchedulerRow { key: key(), state, epoch: 5, position: 77, outbox: Vec::new() }
 }

@@ -6,7 +6,7 @@ use ronda_domain::record::StaleReason;
 use ronda_domain::spec::SchedulerSpec;
 
 use crate::statuses;
-use crate::story::{Story, heartbeat_only, nightly, time};
+use crate::story::{Story, heartbeat_only, nightly, plain, time};
 
 /// Nightly, with four hours' grace.
 fn patient() -> SchedulerSpec {
@@ -159,4 +159,50 @@ fn a_gap_concerns_whom_it_kept_from_being_heard() {
     assert!(job.is_concerned_by(gap("02:00", "04:30")));
     job.at("04:40").running("a");
     assert!(job.is_concerned_by(gap("04:45", "04:46")), "a run is open");
+}
+
+#[test]
+fn what_may_come_late_is_put_off_and_then_missed_or_stale_as_ever() {
+    let mut story = Story::of(nightly());
+    story.at("01:05").now("01:05:01").late("01:04", "01:06");
+    story.at("01:11");
+    assert!(story.changes().is_empty(), "it has its grace again");
+    story.at("01:11:01");
+    assert_eq!(statuses(&mut story), [Missed]);
+    let mut story = Story::of(nightly());
+    story.at("01:05").now("01:05:01").late("01:04", "01:06");
+    story.at("01:09").running("a");
+    assert_eq!(statuses(&mut story), [Running]);
+    let mut worker = Story::of(heartbeat_only());
+    worker.at("01:00").beat(None, None);
+    worker.now("01:02:01").late("01:01", "01:03");
+    worker.at("01:05");
+    assert!(worker.changes().is_empty());
+    worker.at("01:05:01");
+    assert_eq!(statuses(&mut worker), [Stale]);
+}
+
+#[test]
+fn a_run_whose_end_may_come_late_is_waited_for_a_minute() {
+    let mut story = Story::of(without_heartbeats());
+    story.at("01:00").running("a");
+    story.at("02:00").now("02:00:01").late("01:59", "02:00:30");
+    story.at("02:01:30");
+    assert_eq!(statuses(&mut story), [Running]);
+    story.at("02:01:31");
+    assert_eq!(statuses(&mut story), [Stale]);
+}
+
+#[test]
+fn what_another_was_due_before_is_unknown_when_it_may_have_come_late() {
+    let mut story = Story::of(plain(60));
+    story.at_seconds(60).running("a").success("a");
+    story.at("00:02:30").now("00:02:31").late("00:02:29", "00:03:10");
+    story.at("00:03").running("b").success("b");
+    story.at("00:03:41");
+    let said = statuses(&mut story);
+    assert!(
+        said.contains(&Unknown) && !said.contains(&Missed),
+        "a late start of 00:02 would have counted for 00:03: {said:?}"
+    );
 }

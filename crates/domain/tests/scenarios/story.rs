@@ -251,6 +251,13 @@ impl Story {
         self
     }
 
+    /// Not everybody was heard between two times, as is found now.
+    pub fn late(&mut self, from: &str, until: &str) -> &mut Self {
+        self.apply_at(&Input::Late(Gap { from: time(from), until: time(until) }), self.now);
+        self.tick(self.now);
+        self
+    }
+
     pub fn view(&self) -> SchedulerView {
         self.slot.as_ref().unwrap().view(self.now)
     }
