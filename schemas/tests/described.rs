@@ -91,7 +91,8 @@ fn the_vectors_are_valid_where_they_are_right() {
         let (Some(Ok(message)), None) = (message, vector.get("headers")) else { continue };
         let is_valid = [&command, &batch, &event].into_iter().any(|validator| validator.is_valid(&message));
         let commands = vector["commands"].as_array().into_iter().flatten();
-        let is_right = vector.get("error").is_none() && commands.into_iter().all(|command| command.get("type").is_some());
+        let is_right =
+            vector.get("error").is_none() && commands.into_iter().all(|command| command.get("type").is_some());
         assert_eq!(is_valid, is_right, "{}", vector["name"]);
         *(if is_right { &mut right } else { &mut wrong }) += 1;
     }

@@ -200,7 +200,8 @@ pub fn mistakes(options: &BrokerOptions) -> Vec<(&'static str, String)> {
     }
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     if options.prefix.is_empty() || options.prefix.len() > MAX_PREFIX_BYTES || !options.prefix.bytes().all(is_plain) {
-        let what = format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _", options.prefix);
+        let what =
+            format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _", options.prefix);
         found.push(("prefix", what));
     }
     found
