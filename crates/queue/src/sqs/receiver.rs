@@ -174,7 +174,8 @@ async fn poll(shared: Arc<Shared>) -> Result<(), QueueError> {
                 let since = *failing_since.get_or_insert_with(Instant::now);
                 let is_outage = error.retryable && error.kind == QueueErrorKind::Unavailable;
                 if !is_outage && (!error.retryable || since.elapsed() > TOLD_AFTER) {
-                    shared.hand.lock().unanswered = Some(attempt);
+                    // A refusal was an answer, and perhaps to this very id: the next receive has its own.
+                    shared.hand.lock().unanswered = error.retryable.then_some(attempt);
                     return Err(error);
                 }
                 tracing::debug!(queue = %shared.queue, %error, "receiving is tried again");
