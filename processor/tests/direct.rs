@@ -206,6 +206,22 @@ fn a_message_that_is_put_back_is_not_taken_for_the_one_that_was_put_aside() {
 }
 
 #[test]
+fn a_message_that_was_refused_is_taken_when_it_comes_with_a_good_key() {
+    let tenant = TenantId::new("acme").expect("a tenant");
+    let may = |ingest| Ok(Access { tenant: tenant.clone(), scopes: Scopes { ingest, read: true, admin: false } });
+    let denied = Denied { code: "unauthorized", detail: "no key".to_owned() };
+    for (refused, code) in [(Err(denied), "unauthorized"), (may(false), "forbidden")] {
+        let mut stage = Stage::new();
+        (stage.core, _) = stage.shadow.take_over_as(&Config::default(), |core| core.counting(100));
+        stage.take_all(vec![Incoming::frame(None, gateway_frame())]);
+        let wrong = direct_with(REGISTER, Some("m-1"), refused);
+        let good = direct_with(REGISTER, Some("m-1"), may(true));
+        stage.take_all(vec![wrong.clone(), wrong, good.clone(), good]);
+        assert_eq!((codes(&stage), stage.shadow.partition.applied), (vec![code], 1));
+    }
+}
+
+#[test]
 fn a_storm_of_wrong_messages_fills_nothing_and_is_told_once_a_minute() {
     let mut stage = Stage::new();
     let mut gateway = Gateway::new(1);
