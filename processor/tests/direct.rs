@@ -222,6 +222,30 @@ fn a_message_that_was_refused_is_taken_when_it_comes_with_a_good_key() {
 }
 
 #[test]
+fn an_event_is_the_same_one_in_another_batch_and_alone() {
+    let event = |id: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"fleet","type":"ronda.status","subject":"job","data":{{"status":"success"}}}}"#
+        )
+    };
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let asked = [
+        register("job", spec(None, None)),
+        status("job", ReportedStatus::Running, Some("a")),
+        status("job", ReportedStatus::Running, Some("b")),
+        status("job", ReportedStatus::Running, Some("c")),
+    ];
+    stage.take(gateway.frame(0, &asked));
+    for message in [format!("[{},{}]", event("1"), event("2")), format!("[{}]", event("2")), event("2")] {
+        stage.take_direct(direct(message, None));
+    }
+    stage.pulse(&mut gateway, 1..=10);
+    let succeeded = stage.said("job").iter().filter(|status| **status == OccurrenceStatus::Succeeded).count();
+    assert_eq!((succeeded, told(&stage)), (2, Vec::new()));
+}
+
+#[test]
 fn a_storm_of_wrong_messages_fills_nothing_and_is_told_once_a_minute() {
     let mut stage = Stage::new();
     let mut gateway = Gateway::new(1);

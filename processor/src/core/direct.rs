@@ -94,7 +94,8 @@ impl PartitionCore {
         command: &DirectCommand<'_>,
     ) {
         let tenant = access.tenant.as_str();
-        let named = command.named.as_ref().map(|named| direct::message_id(tenant, named, own.index));
+        // It has a name of its own, so its place in a batch says nothing: a retry may come in another batch, or alone.
+        let named = command.named.as_ref().map(|named| direct::message_id(tenant, named, 0));
         let message = named.unwrap_or(own);
         let scope =
             if command.body.needs_admin() { ("admin", access.scopes.admin) } else { ("ingest", access.scopes.ingest) };
