@@ -152,6 +152,7 @@ fn a_message_for_another_partition_is_told_its_own() {
         stage.take_direct(direct(text.to_owned(), None));
     }
     assert_eq!(told(&stage), ["wrong_partition", "wrong_partition"]);
+    assert_eq!(codes(&stage), ["wrong_partition", "wrong_partition"], "and kept, to be put where they belong");
     let detail = &stage.shadow.errors.values().next().expect("an entry").detail;
     let belongs = ronda_domain::id::partition_of("acme", "job", 8);
     assert!(detail.contains(&format!("belongs to partition {belongs}")), "{detail}");

@@ -139,7 +139,14 @@ impl PartitionCore {
         );
     }
 
-    fn put_aside_direct(&mut self, place: Place<'_>, tenant: &str, index: Option<u32>, code: &str, detail: &str) {
+    pub(super) fn put_aside_direct(
+        &mut self,
+        place: Place<'_>,
+        tenant: &str,
+        index: Option<u32>,
+        code: &str,
+        detail: &str,
+    ) {
         // Further commands of a letter that is kept are only noted in it.
         let is_begun = self.work.dead_letters.iter().rev().take_while(|letter| letter.position == place.position);
         if is_begun.into_iter().any(|letter| *letter.code == *code) || self.told.letter(tenant) {

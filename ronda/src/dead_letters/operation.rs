@@ -437,14 +437,25 @@ mod tests {
         let origin = LetterOrigin { source: "ronda.in.acme.job".into(), named_tenant, ..LetterOrigin::default() };
         let direct = DeadLetter { partition: 3, origin: Some(Box::new(origin)), command: None, ..letter(9) };
         queue.publish(0, direct.encode().unwrap().into()).await.unwrap();
+        // Readable ones go where they belong now, wherever they came from.
+        let readable = |scheduler: &str| {
+            let message = format!(r#"{{"type":"heartbeat","scheduler_id":"{scheduler}"}}"#);
+            DeadLetter { message_bytes: message.len() as u64, message: message.into(), ..direct.clone() }
+        };
+        let schedulers = ["a", "b", "c", "d"];
+        for letter in schedulers.map(readable) {
+            queue.publish(0, letter.encode().unwrap().into()).await.unwrap();
+        }
         let commands = Commands::default();
         let queues = Queues { dead_letters: &queue, commands: Some(&commands) };
         let Answer::Redriven { ids, left } = perform(queues, Operation::Redrive { id: None }).await.unwrap() else {
             panic!("put back")
         };
-        assert_eq!((ids, left), (vec![letter::id(&direct.encode().unwrap())], 6));
+        assert_eq!((ids.len(), left, ids.contains(&letter::id(&direct.encode().unwrap()))), (5, 6, true));
         let put_back = commands.0.lock().unwrap().clone();
-        let [(partition, message, origin)] = put_back.as_slice() else { panic!("one message: {put_back:?}") };
+        let [(partition, message, origin), readable @ ..] = put_back.as_slice() else { panic!("five: {put_back:?}") };
+        let went: Vec<u32> = readable.iter().map(|(partition, ..)| *partition).collect();
+        assert_eq!(went, schedulers.map(|scheduler| ronda_domain::id::partition_of("acme", scheduler, 2)));
         assert_eq!((*partition, message, origin.tenant.as_deref()), (1, &direct.message, Some("acme")));
         assert_eq!(listed(&queue).await, [6, 5, 4, 3, 2, 1].map(Some));
     }
