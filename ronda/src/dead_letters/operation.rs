@@ -280,6 +280,12 @@ fn refusal(bytes: &[u8]) -> Option<&'static str> {
              dropped. Have the reports sent again",
         );
     }
+    if letter.command.is_some() {
+        return Some(
+            "it names commands of a batch, and the batch's other commands are applied: put back, they would be applied again. Have the \
+             named ones published again",
+        );
+    }
     let is_whole = letter.message.len() as u64 == letter.message_bytes;
     (!is_whole).then_some("it was too large to be kept whole, so it can't be put back: have it published again")
 }
@@ -390,6 +396,15 @@ mod tests {
         assert_eq!((ids.len(), left, listed(&queue).await.len()), (0, 6, 6));
         let refused = perform(queues, Operation::Show { id: String::new() }).await.unwrap_err();
         assert!(refused.contains("several"), "{refused}");
+    }
+
+    #[test]
+    fn a_batch_of_which_the_most_is_applied_is_not_put_back() {
+        let of_batch = DeadLetter { origin: Some(Box::new(LetterOrigin::default())), ..letter(1) };
+        let refused = refusal(&of_batch.encode().unwrap()).unwrap();
+        assert!(refused.contains("would be applied again"), "{refused}");
+        let whole = DeadLetter { command: None, ..of_batch };
+        assert_eq!(refusal(&whole.encode().unwrap()), None);
     }
 
     /// Takes direct messages, and remembers them.
