@@ -15,7 +15,18 @@ pub const REDRIVEN: &str = "ronda-redriven";
 
 /// Parts of the names of headers whose values may let somebody in. Rather too many: a header that is not kept is only missed.
 const CREDENTIALS: [&str; 12] = [
-    "key", "auth", "token", "secret", "passw", "passphrase", "pwd", "cookie", "credential", "signature", "session", "jwt",
+    "key",
+    "auth",
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "pwd",
+    "cookie",
+    "credential",
+    "signature",
+    "session",
+    "jwt",
 ];
 
 /// Whether a header of this name may hold a credential. Such ones are neither kept nor shown.
@@ -137,10 +148,13 @@ mod tests {
 
     #[test]
     fn headers_that_may_let_somebody_in_are_known_however_they_are_written() {
-        for name in ["X-API-Key", "x_api_key", "authorization", "x-auth", "Cookie", "access-key", "credentials", "x-signature"] {
+        for name in
+            ["X-API-Key", "x_api_key", "authorization", "x-auth", "Cookie", "access-key", "credentials", "x-signature"]
+        {
             assert!(may_hold_credential(name), "{name}");
         }
-        let needed = ["content-type", "content-transfer-encoding", "ce-id", "cloudEvents:source", "nats-msg-id", "message-id"];
+        let needed =
+            ["content-type", "content-transfer-encoding", "ce-id", "cloudEvents:source", "nats-msg-id", "message-id"];
         for name in needed.into_iter().chain(["traceparent", REDRIVEN]) {
             assert!(!may_hold_credential(name), "{name}");
         }
