@@ -6,6 +6,7 @@
 mod store;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -26,6 +27,9 @@ struct Arguments {
     /// The broker's address.
     #[arg(long, env = "RONDA_QUEUE_URL")]
     queue: String,
+    /// The broker's credentials, in its own format.
+    #[arg(long, env = "RONDA_QUEUE_CREDENTIALS_FILE")]
+    credentials_file: Option<PathBuf>,
     /// What the names of queues begin with.
     #[arg(long, default_value = "ronda")]
     prefix: String,
@@ -66,6 +70,7 @@ impl Clock for OffsetClock {
 }
 
 #[tokio::main]
+    options.credentials_file = arguments.credentials_file;
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let metrics = telemetry::init(&telemetry::TelemetryConfig::default()).context("telemetry")?;
