@@ -70,12 +70,12 @@ impl Clock for OffsetClock {
 }
 
 #[tokio::main]
-    options.credentials_file = arguments.credentials_file;
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let metrics = telemetry::init(&telemetry::TelemetryConfig::default()).context("telemetry")?;
     let mut options = BrokerOptions::new(arguments.queue);
     options.prefix = arguments.prefix;
+    options.credentials_file = arguments.credentials_file;
     options.partitions = arguments.partitions;
     options.client_name = format!("ronda-gateway-harness {}", std::process::id());
     let broker = connect(options).await.context("the broker")?;
