@@ -8,18 +8,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ronda_queue::conformance::{BrokerHarness, LinkMode, QueueHarness, Setup};
 use ronda_queue::{Broker, BrokerOptions, Queue, Role, connect};
-use ronda_testbed::{ElasticMq, Link, Mode};
+use ronda_testbed::{ElasticMq, Link};
 
 #[path = "sqs/batches.rs"]
 mod batches;
 #[path = "sqs/direct.rs"]
 mod direct;
+mod link;
 #[path = "sqs/proxy.rs"]
 mod proxy;
 #[path = "sqs/topology.rs"]
 mod topology;
 
 const VISIBILITY_SECONDS: u32 = 2;
+/// On a server that is killed. ElasticMQ forgets over a restart that what somebody has in hand holds its group, and hands out what comes after it,
+/// so a hold must not run out while it is away.
+const LONG_VISIBILITY_SECONDS: u32 = 60;
 
 /// A server that all cases share, each with a prefix of its own. Panics when there is none: the tests are about nothing else.
 fn server() -> &'static ElasticMq {
@@ -30,20 +34,22 @@ fn server() -> &'static ElasticMq {
 /// Settings for a case of its own on a server, reached through some address.
 fn options(server: &ElasticMq, via: SocketAddr) -> BrokerOptions {
     static CASES: AtomicU32 = AtomicU32::new(0);
-    let url = format!("sqs://eu-central-1?endpoint=http://{via}&visibility_seconds={VISIBILITY_SECONDS}");
     BrokerOptions {
         prefix: format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed)),
         partitions: 4,
         event_partitions: 1,
         credentials_file: Some(server.credentials_file().expect("credentials")),
-        ..BrokerOptions::new(url)
+        ..BrokerOptions::new(url(via, VISIBILITY_SECONDS))
     }
 }
 
 /// The same queues as another process reaches them.
 fn by(options: &BrokerOptions, via: SocketAddr) -> BrokerOptions {
-    let url = format!("sqs://eu-central-1?endpoint=http://{via}&visibility_seconds={VISIBILITY_SECONDS}");
-    BrokerOptions { url, ..options.clone() }
+    BrokerOptions { url: url(via, VISIBILITY_SECONDS), ..options.clone() }
+}
+
+fn url(via: SocketAddr, visibility_seconds: u32) -> String {
+    format!("sqs://eu-central-1?endpoint=http://{via}&visibility_seconds={visibility_seconds}")
 }
 
 async fn made(options: BrokerOptions) -> Arc<dyn Broker> {
@@ -67,10 +73,14 @@ struct OnSqs {
 }
 
 impl OnSqs {
-    async fn on(server: &ElasticMq, setup: Setup) -> Self {
+    async fn on(server: &ElasticMq, setup: Setup, visibility_seconds: u32) -> Self {
         let address = server.address();
         let link = Link::to(address).await.expect("a link");
-        let options = BrokerOptions { partitions: setup.partitions, ..options(server, link.address()) };
+        let options = BrokerOptions {
+            url: url(link.address(), visibility_seconds),
+            partitions: setup.partitions,
+            ..options(server, link.address())
+        };
         let broker = made(options.clone()).await;
         let queue = commands(&*broker).await;
         Self { options, address, broker, queue, others: parking_lot::Mutex::default(), link, own: None }
@@ -80,7 +90,7 @@ impl OnSqs {
 #[async_trait]
 impl QueueHarness for OnSqs {
     async fn start(setup: Setup) -> Self {
-        Self::on(server(), setup).await
+        Self::on(server(), setup, VISIBILITY_SECONDS).await
     }
 
     fn queue(&self) -> Arc<dyn Queue> {
@@ -98,7 +108,7 @@ impl QueueHarness for OnSqs {
 impl BrokerHarness for OnSqs {
     async fn start_alone(setup: Setup) -> Self {
         let own = ElasticMq::start(true).expect("ElasticMQ");
-        let harness = Self::on(&own, setup).await;
+        let harness = Self::on(&own, setup, LONG_VISIBILITY_SECONDS).await;
         Self { own: Some(own), ..harness }
     }
 
@@ -110,12 +120,7 @@ impl BrokerHarness for OnSqs {
     }
 
     fn set_link(&self, mode: LinkMode) {
-        self.link.set(match mode {
-            LinkMode::Pass => Mode::Pass,
-            LinkMode::Freeze => Mode::Freeze,
-            LinkMode::LoseAnswers => Mode::LoseAnswers,
-            LinkMode::Cut => Mode::Cut,
-        });
+        self.link.set(link::mode(mode));
     }
 
     async fn kill_broker(&mut self) {
