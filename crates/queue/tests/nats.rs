@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ronda_queue::conformance::{BrokerHarness, LinkMode, QueueHarness, Setup};
 use ronda_queue::{Broker, BrokerOptions, Queue, Role, connect};
-use ronda_testbed::{Link, Mode, Nats, NatsOptions};
+use ronda_testbed::{Link, Nats, NatsOptions};
 
 #[path = "nats/access.rs"]
 mod access;
+mod link;
 #[path = "nats/topology.rs"]
 mod topology;
 #[path = "nats/trouble.rs"]
@@ -78,12 +79,7 @@ impl BrokerHarness for OnNats {
     }
 
     fn set_link(&self, mode: LinkMode) {
-        self.link.set(match mode {
-            LinkMode::Pass => Mode::Pass,
-            LinkMode::Freeze => Mode::Freeze,
-            LinkMode::LoseAnswers => Mode::LoseAnswers,
-            LinkMode::Cut => Mode::Cut,
-        });
+        self.link.set(link::mode(mode));
     }
 
     async fn kill_broker(&mut self) {

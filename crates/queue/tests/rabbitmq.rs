@@ -12,7 +12,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ronda_queue::conformance::{BrokerHarness, LinkMode, QueueHarness, Setup};
 use ronda_queue::{Broker, BrokerOptions, Queue, QueueErrorKind, ReceiveLimit, Receiver, Role, connect};
-use ronda_testbed::{Link, Mode, RabbitMq};
+use ronda_testbed::{Link, RabbitMq};
+
+mod link;
 
 ronda_queue::queue_conformance_tests!(Harness);
 ronda_queue::broker_conformance_tests!(Harness);
@@ -102,12 +104,7 @@ impl BrokerHarness for Harness {
     }
 
     fn set_link(&self, mode: LinkMode) {
-        self.link.set(match mode {
-            LinkMode::Pass => Mode::Pass,
-            LinkMode::Freeze => Mode::Freeze,
-            LinkMode::LoseAnswers => Mode::LoseAnswers,
-            LinkMode::Cut => Mode::Cut,
-        });
+        self.link.set(link::mode(mode));
     }
 
     async fn kill_broker(&mut self) {
