@@ -75,6 +75,12 @@ impl QueueError {
         self
     }
 
+    /// The answer of a queue that was closed.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::permanent(QueueErrorKind::Closed, "the queue is closed")
+    }
+
     /// The answer to a partition number that the queue doesn't have.
     #[must_use]
     pub fn invalid_partition(partition: u32, partitions: u32) -> Self {

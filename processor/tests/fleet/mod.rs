@@ -11,12 +11,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ronda_domain::id::MessageId;
-use ronda_domain::input::{HeartbeatReport, Input, ReportedStatus, StatusReport};
+use ronda_domain::input::{HeartbeatReport, Input, ReportedStatus};
 use ronda_domain::spec::SchedulerSpec;
 use ronda_schemas::command::Command;
 use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
 
-use crate::stage::{Stage, register, second};
+use crate::stage::{Stage, register, report, second};
 
 pub const PULSE_MS: i64 = 1_000;
 /// A gateway gives a frame up when it was not confirmed for so long.
@@ -501,17 +501,5 @@ fn header(gateway: u64, number: u64, wall_ms: i64, mono_ms: i64, kind: FrameKind
         kind,
         abandoned: Vec::new(),
         refused: false,
-    }
-}
-
-const fn report(status: ReportedStatus, run_id: Option<&str>) -> StatusReport<'_> {
-    StatusReport {
-        status,
-        run_id,
-        occurred_at: None,
-        error: None,
-        exit_code: None,
-        duration_ms: None,
-        metadata: Vec::new(),
     }
 }

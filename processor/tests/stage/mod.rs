@@ -39,7 +39,12 @@ pub fn register(id: &str, spec: SchedulerSpec) -> Asked {
 }
 
 pub fn status(id: &str, status: ReportedStatus, run_id: Option<&'static str>) -> Asked {
-    let report = StatusReport {
+    ("acme", id.to_owned(), Input::Status(report(status, run_id)))
+}
+
+/// A report of nothing but a status.
+pub const fn report(status: ReportedStatus, run_id: Option<&str>) -> StatusReport<'_> {
+    StatusReport {
         status,
         run_id,
         occurred_at: None,
@@ -47,8 +52,7 @@ pub fn status(id: &str, status: ReportedStatus, run_id: Option<&'static str>) ->
         exit_code: None,
         duration_ms: None,
         metadata: Vec::new(),
-    };
-    ("acme", id.to_owned(), Input::Status(report))
+    }
 }
 
 pub fn heartbeat(id: &str, run_id: Option<&'static str>) -> Asked {

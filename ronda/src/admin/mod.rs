@@ -49,6 +49,18 @@ pub async fn reach<A: DeserializeOwned, P>(
     }
 }
 
+/// An answer for `--json`: as it came through the socket, without the tag that says which answer it is.
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn as_json(answer: &impl Serialize) -> Result<String, Failure> {
+    let mut value = serde_json::to_value(answer).map_err(|error| Failure::other(error.to_string()))?;
+    if let Some(object) = value.as_object_mut() {
+        object.remove("answer");
+    }
+    Ok(format!("{value:#}\n"))
+}
+
 /// The refusal of a directory in which nothing of Ronda's is.
 #[must_use]
 pub fn no_data(data: &Path) -> NotOpened {

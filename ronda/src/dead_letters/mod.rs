@@ -23,14 +23,7 @@ use crate::up::parts;
 pub async fn run(command: DeadLettersCommand) -> Result<String, Failure> {
     let (operation, json, place) = operation(command);
     let answer = carry_out(&place, operation).await?;
-    if json {
-        let mut value = serde_json::to_value(&answer).map_err(|error| Failure::other(error.to_string()))?;
-        if let Some(object) = value.as_object_mut() {
-            object.remove("answer");
-        }
-        return Ok(format!("{value:#}\n"));
-    }
-    Ok(told(&answer))
+    if json { admin::as_json(&answer) } else { Ok(told(&answer)) }
 }
 
 fn operation(command: DeadLettersCommand) -> (Operation, bool, QueuePlace) {

@@ -29,14 +29,9 @@ impl Phase {
         match self {
             Self::Open => None,
             Self::Poisoned(cause) => Some(poisoned(cause)),
-            Self::Closed => Some(closed()),
+            Self::Closed => Some(QueueError::closed()),
         }
     }
-}
-
-/// The answer after [`EmbeddedQueue::close`](super::EmbeddedQueue::close).
-pub(super) fn closed() -> QueueError {
-    QueueError::permanent(QueueErrorKind::Closed, "the queue is closed")
 }
 
 /// The answer once an fsync failed. After that the system may have dropped the dirty pages and call the next fsync

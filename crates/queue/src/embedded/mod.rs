@@ -296,14 +296,14 @@ impl Queue for EmbeddedQueue {
         self.shared.inbox.push(Pending { partition, message, length, reply })?;
         answer.await.unwrap_or_else(|_| {
             let refusal = self.shared.inbox.phase().refusal();
-            Err(refusal.unwrap_or_else(inbox::closed))
+            Err(refusal.unwrap_or_else(QueueError::closed))
         })
     }
 
     async fn open(&self, partition: Partition, after: Option<Position>) -> Result<Box<dyn Receiver>, QueueError> {
         self.known(partition)?;
         if self.shared.is_closed() {
-            return Err(inbox::closed());
+            return Err(QueueError::closed());
         }
         let log = self.shared.log.lock();
         let (Some(newest), Some(progress)) = (log.newest(partition), log.watch(partition)) else {

@@ -12,7 +12,6 @@ use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Delivery, ReceiveLimit, Receiver, Token};
 
 use super::Shared;
-use super::inbox::closed;
 use super::record::{RECORD_HEADER_BYTES, RecordHeader, is_intact};
 use super::state::{ColdRead, Found, Progress, delivery};
 
@@ -39,7 +38,7 @@ impl EmbeddedReceiver {
             Found::Messages(messages) => Ok(Some(messages)),
             Found::OnDisk(read) => {
                 let read = tokio::task::spawn_blocking(move || read_cold(&read));
-                read.await.unwrap_or_else(|_| Err(closed())).map(Some)
+                read.await.unwrap_or_else(|_| Err(QueueError::closed())).map(Some)
             }
         }
     }
@@ -52,7 +51,7 @@ impl Receiver for EmbeddedReceiver {
             // Marked as seen before looking: what comes after the look wakes the wait below.
             let ended = self.progress.borrow_and_update().ended;
             if self.shared.is_closed() {
-                return Err(closed());
+                return Err(QueueError::closed());
             }
             if let Some(messages) = self.ready(limit).await? {
                 // The only change of state, and nothing is awaited after it: this makes the call cancel-safe.
@@ -62,14 +61,14 @@ impl Receiver for EmbeddedReceiver {
                 return Ok(messages);
             }
             if ended || self.progress.changed().await.is_err() {
-                return Err(self.shared.inbox.phase().refusal().unwrap_or_else(closed));
+                return Err(self.shared.inbox.phase().refusal().unwrap_or_else(QueueError::closed));
             }
         }
     }
 
     async fn settle(&mut self, through: Token) -> Result<(), QueueError> {
         if self.shared.is_closed() {
-            return Err(closed());
+            return Err(QueueError::closed());
         }
         let Some(removable) = self.shared.log.lock().settle(self.partition, through.0) else {
             let what = format!("partition {} never delivered a message with token {}", self.partition, through.0);

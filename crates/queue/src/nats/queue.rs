@@ -217,7 +217,7 @@ impl NatsQueue {
         headers: HeaderMap,
     ) -> Result<Published, QueueError> {
         if self.shared.closed.is_cancelled() {
-            return Err(closed());
+            return Err(QueueError::closed());
         }
         let (bytes, most) = (message.len(), self.capabilities.max_message_bytes);
         if bytes > most {
@@ -231,7 +231,7 @@ impl NatsQueue {
         let units = u32::try_from(bytes / UNIT_BYTES + 1).unwrap_or(ROOM_UNITS).min(ROOM_UNITS);
         let confirmed = async {
             let turn = lane.publishing.lock().await;
-            let room = self.room.acquire_many(units).await.map_err(|_| closed())?;
+            let room = self.room.acquire_many(units).await.map_err(|_| QueueError::closed())?;
             let sent = self.publishing.context().send_publish(subject.clone(), publish).await;
             drop(turn);
             let confirmed = match sent {
@@ -306,7 +306,7 @@ impl Queue for NatsQueue {
     async fn open(&self, partition: Partition, after: Option<Position>) -> Result<Box<dyn Receiver>, QueueError> {
         self.shared.lane(partition)?;
         if self.shared.closed.is_cancelled() {
-            return Err(closed());
+            return Err(QueueError::closed());
         }
         let from = after.map_or(1, |after| after.0.saturating_add(1));
         Ok(Box::new(NatsReceiver::open(Arc::clone(&self.shared), partition, from).await?))
@@ -315,7 +315,7 @@ impl Queue for NatsQueue {
     async fn depth(&self, partition: Partition) -> Result<Depth, QueueError> {
         let lane = self.shared.lane(partition)?;
         if self.shared.closed.is_cancelled() {
-            return Err(closed());
+            return Err(QueueError::closed());
         }
         let info = self.shared.info().await?;
         let state = &info.state;
@@ -344,10 +344,6 @@ impl Queue for NatsQueue {
 
 /// How long the server keeps a consumer that was only made to count.
 const COUNT_FOR: std::time::Duration = std::time::Duration::from_secs(5);
-
-pub(super) fn closed() -> QueueError {
-    QueueError::permanent(QueueErrorKind::Closed, "the queue was closed")
-}
 
 /// The headers of a message that we put back. The server's own are left out: they would be orders to it.
 fn headers_of(origin: &Origin) -> Result<HeaderMap, QueueError> {

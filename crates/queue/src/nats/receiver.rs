@@ -10,7 +10,7 @@ use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Delivery, Partition, ReceiveLimit, Receiver, Token};
 
 use super::feed::Taken;
-use super::queue::{Shared, closed, delivery};
+use super::queue::{Shared, delivery};
 use super::reader::Reader;
 
 /// Where messages come from.
@@ -110,7 +110,7 @@ impl Receiver for NatsReceiver {
         let closing = self.shared.closed.clone();
         let deliveries = tokio::select! {
             biased;
-            () = closing.cancelled() => return Err(closed()),
+            () = closing.cancelled() => return Err(QueueError::closed()),
             some = self.some(limit) => some?,
         };
         if let Some(last) = deliveries.last() {
@@ -127,7 +127,7 @@ impl Receiver for NatsReceiver {
 
     async fn settle(&mut self, through: Token) -> Result<(), QueueError> {
         if self.shared.closed.is_cancelled() {
-            return Err(closed());
+            return Err(QueueError::closed());
         }
         if through.0 == 0 || through.0 >= self.next {
             let what = format!("partition {} never delivered a message with token {}", self.partition, through.0);

@@ -180,11 +180,11 @@ impl Line {
         let found = timeout(patience, state.wait_for(usable)).await.map(|found| found.map(|state| state.clone()));
         match found {
             Ok(Ok(State::Up(connection))) => Ok(connection),
-            Ok(_) => Err(closed()),
+            Ok(_) => Err(QueueError::closed()),
             Err(_) => Err(match self.state.borrow().clone() {
                 State::Down(error) => QueueError { retryable: true, retry_after: Some(COME_BACK), ..error },
                 State::Up(_) => unavailable(String::from("the connection to RabbitMQ just ended")),
-                State::Closed => closed(),
+                State::Closed => QueueError::closed(),
             }),
         }
     }
@@ -194,10 +194,6 @@ impl Drop for Line {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-pub(super) fn closed() -> QueueError {
-    QueueError::permanent(QueueErrorKind::Closed, "the queue was closed in this process")
 }
 
 async fn keep_up(access: Arc<Access>, what: String, states: watch::Sender<State>, stop: CancellationToken) {

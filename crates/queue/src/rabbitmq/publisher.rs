@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::unconstrained;
 use tokio::time::timeout;
 
-use super::connection::{ANSWER_WITHIN, Line, answered, closed, failure, unavailable};
+use super::connection::{ANSWER_WITHIN, Line, answered, failure, unavailable};
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::Published;
 
@@ -62,8 +62,10 @@ impl Publisher {
 
     /// Sends a message and waits until the broker has it. Those of one partition go in the order in which they are first polled.
     pub(super) async fn publish(&self, partition: u32, letter: Letter) -> Result<Published, QueueError> {
-        let lane =
-            usize::try_from(partition).ok().and_then(|partition| self.lanes.get(partition)).ok_or_else(closed)?;
+        let lane = usize::try_from(partition)
+            .ok()
+            .and_then(|partition| self.lanes.get(partition))
+            .ok_or_else(QueueError::closed)?;
         let lane = lane.get_or_init(|| {
             let (sender, jobs) = mpsc::channel(WAITING);
             let lane = Lane { line: Arc::clone(&self.line), jobs, channel: None };
@@ -73,8 +75,8 @@ impl Publisher {
         let (reply, answer) = oneshot::channel();
         let published = async {
             // A task that has done much in one go would be put off here, and others could come in between.
-            unconstrained(lane.send(Job { letter, reply })).await.map_err(|_| closed())?;
-            answer.await.unwrap_or_else(|_| Err(closed()))
+            unconstrained(lane.send(Job { letter, reply })).await.map_err(|_| QueueError::closed())?;
+            answer.await.unwrap_or_else(|_| Err(QueueError::closed()))
         };
         match timeout(PUBLISH_WITHIN, published).await {
             Ok(published) => published,

@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::connection::{ANSWER_WITHIN, Line, answered, closed, unavailable};
+use super::connection::{ANSWER_WITHIN, Line, answered, unavailable};
 use super::origin::Recipient;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Delivery, ReceiveLimit, Receiver, Token};
@@ -178,7 +178,7 @@ impl RabbitReceiver {
             self.opening.get_or_insert_with(|| tokio::spawn(open(Arc::clone(&self.source), self.queue.clone(), pause)));
         let opened = opening.await;
         self.opening = None;
-        self.session = Some(opened.unwrap_or_else(|_| Err(closed()))?);
+        self.session = Some(opened.unwrap_or_else(|_| Err(QueueError::closed()))?);
         Ok(())
     }
 

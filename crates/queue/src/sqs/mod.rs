@@ -32,7 +32,7 @@ use client::Clients;
 use hand::Hand;
 use ids::Ids;
 use message::Outgoing;
-use publisher::{Lane, closed};
+use publisher::Lane;
 use receiver::{MAX_RECEIVE, Shared, SqsReceiver};
 use topology::Topology;
 
@@ -152,7 +152,7 @@ struct SqsQueue {
 impl SqsQueue {
     fn partition(&self, partition: Partition) -> Result<&PartitionQueue, QueueError> {
         if self.closed.is_cancelled() {
-            return Err(closed());
+            return Err(QueueError::closed());
         }
         let found = usize::try_from(partition).ok().and_then(|partition| self.partitions.get(partition));
         found.ok_or_else(|| QueueError::invalid_partition(partition, self.partitions()))

@@ -76,8 +76,8 @@ impl Lane {
         let (reply, answer) = oneshot::channel();
         let job = Job { outgoing, deduplication_id, deadline, reply };
         let confirmed = async {
-            self.jobs.send(job).await.map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())?
+            self.jobs.send(job).await.map_err(|_| QueueError::closed())?;
+            answer.await.map_err(|_| QueueError::closed())?
         };
         tokio::time::timeout_at(deadline, confirmed).await.unwrap_or_else(|_| {
             Err(QueueError::transient(
@@ -87,10 +87,6 @@ impl Lane {
             ))
         })
     }
-}
-
-pub(super) fn closed() -> QueueError {
-    QueueError::permanent(QueueErrorKind::Closed, "the queue was closed")
 }
 
 struct Sender {
@@ -215,7 +211,7 @@ impl Sender {
             self.waiting.push_back(job);
         }
         for job in self.waiting.drain(..) {
-            job.end(Err(closed()));
+            job.end(Err(QueueError::closed()));
         }
     }
 }

@@ -18,7 +18,6 @@ use super::client::{Clients, WAIT_SECONDS, Waits};
 use super::errors;
 use super::hand::{Hand, Next};
 use super::ids::Ids;
-use super::publisher::closed;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Delivery, ReceiveLimit, Receiver, Token};
 
@@ -67,7 +66,7 @@ impl Receiver for SqsReceiver {
     async fn receive(&mut self, limit: ReceiveLimit) -> Result<Vec<Delivery>, QueueError> {
         loop {
             if self.shared.closed.is_cancelled() {
-                return Err(closed());
+                return Err(QueueError::closed());
             }
             let next = self.shared.hand.lock().next(limit, Instant::now());
             match next {
@@ -86,7 +85,7 @@ impl Receiver for SqsReceiver {
                     let poll = self.poll.get_or_insert_with(|| self.tasks.spawn(poll(Arc::clone(&self.shared))));
                     let outcome = tokio::select! {
                         outcome = poll => outcome,
-                        () = self.shared.closed.cancelled() => return Err(closed()),
+                        () = self.shared.closed.cancelled() => return Err(QueueError::closed()),
                     };
                     self.poll = None;
                     outcome.map_err(|error| {
@@ -100,7 +99,7 @@ impl Receiver for SqsReceiver {
 
     async fn settle(&mut self, through: Token) -> Result<(), QueueError> {
         if self.shared.closed.is_cancelled() {
-            return Err(closed());
+            return Err(QueueError::closed());
         }
         if !self.shared.hand.lock().settle(through) {
             return Err(QueueError::permanent(
