@@ -34,7 +34,7 @@ const LANGUAGES: [Language; 2] = [
 ];
 
 fn python(program: &str, _: &Path) -> Result<Command, String> {
-    let packages = ronda_testbed::from_requirements(&examples().join("requirements.txt"));
+    let packages = ronda_tools::from_requirements(&examples().join("requirements.txt"));
     let packages = packages.map_err(|error| format!("{error:#}"))?;
     let mut command = Command::new(packages.join("bin/python"));
     command.arg(examples().join(program));
@@ -60,7 +60,7 @@ fn typescript(program: &str, dir: &Path) -> Result<Command, String> {
 }
 
 fn node_packages() -> Result<PathBuf, String> {
-    ronda_testbed::from_package_json(&examples().join("package.json")).map_err(|error| format!("{error:#}"))
+    ronda_tools::from_package_json(&examples().join("package.json")).map_err(|error| format!("{error:#}"))
 }
 
 #[test]

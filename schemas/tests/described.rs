@@ -64,7 +64,7 @@ print(json.dumps([is_valid(*pair) for pair in json.load(sys.stdin)]))
 
 /// Whether each message is valid by its schema, as Python's jsonschema judges; `None`, and loudly, if that can't be had.
 fn are_valid(pairs: &[(&Value, &Value)]) -> Option<Vec<bool>> {
-    let python = match ronda_testbed::from_pypi("jsonschema", "4.26.0") {
+    let python = match ronda_tools::from_pypi("jsonschema", "4.26.0") {
         Ok(folder) => folder.join("bin/python"),
         Err(missing) => {
             let _ = writeln!(std::io::stderr(), "!! SKIPPED validation by the JSON Schemas: {missing:#}");

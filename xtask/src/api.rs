@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::report::Outcome;
+use crate::rust;
 use crate::server::{free_port, unlimited_key};
-use crate::{rust, tools};
 
 const SCHEMATHESIS: &str = "4.32.5";
 const ASYNCAPI_PARSER: &str = "3.6.6";
@@ -32,8 +32,8 @@ impl Drop for Running {
 
 /// Starts `ronda up` on a data directory of its own and lets schemathesis loose on it.
 pub(crate) fn schemathesis(root: &Path) -> anyhow::Result<Outcome> {
-    let program = match tools::from_pypi(root, "schemathesis", SCHEMATHESIS, "schemathesis") {
-        Ok(program) => program,
+    let program = match ronda_tools::from_pypi("schemathesis", SCHEMATHESIS) {
+        Ok(folder) => folder.join("bin/schemathesis"),
         Err(error) => return Ok(Outcome::skipped(format!("schemathesis is not to be had: {error:#}"))),
     };
     anyhow::ensure!(
@@ -72,8 +72,8 @@ pub(crate) fn schemathesis(root: &Path) -> anyhow::Result<Outcome> {
 
 /// Reads docs/api/asyncapi.json with AsyncAPI's own parser. (That it is what the code says is a test of `ronda-schemas`.)
 pub(crate) fn asyncapi(root: &Path) -> anyhow::Result<Outcome> {
-    let modules = match tools::from_npm(root, "@asyncapi/parser", ASYNCAPI_PARSER) {
-        Ok(modules) => modules,
+    let modules = match ronda_tools::from_npm("@asyncapi/parser", ASYNCAPI_PARSER) {
+        Ok(folder) => folder.join("node_modules"),
         Err(error) => return Ok(Outcome::skipped(format!("@asyncapi/parser is not to be had: {error:#}"))),
     };
     let status = Command::new("node")

@@ -11,7 +11,6 @@ mod report;
 mod rules;
 mod rust;
 mod server;
-mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

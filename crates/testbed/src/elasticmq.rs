@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
+use ronda_tools::from_maven;
 
-use crate::install::from_maven;
 use crate::process::{Server, free_port};
 
 const COORDINATES: &str = "org.elasticmq:elasticmq-server_2.13:1.6.14";

@@ -6,14 +6,12 @@
 #![allow(clippy::print_stderr, reason = "what is skipped is told past the test harness")]
 
 mod elasticmq;
-mod install;
 mod link;
 mod nats;
 mod process;
 mod rabbitmq;
 
 pub use elasticmq::ElasticMq;
-pub use install::{from_maven, from_package_json, from_pypi, from_requirements};
 pub use link::{Link, Mode};
 pub use nats::{Nats, NatsOptions};
 pub use process::{Server, free_port};

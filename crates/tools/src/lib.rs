@@ -1,4 +1,4 @@
-//! Programs that are not Rust crates of ours, each at a fixed version, below `.tools/`.
+//! Programs that are not Rust crates of ours, each at a fixed version, installed once below `.tools/` in the repository's root.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -63,11 +63,30 @@ pub fn from_package_json(file: &Path) -> anyhow::Result<PathBuf> {
     once(&name_of(file, "node")?, |folder| {
         std::fs::create_dir_all(folder)?;
         std::fs::copy(file, folder.join("package.json"))?;
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=60000"]);
-        quiet(npm.current_dir(folder))
+        quiet(npm().current_dir(folder))
             .with_context(|| format!("{} could not be installed (Debian: npm)", file.display()))
     })
+}
+
+/// Installs a package of npm into a folder of its own, and answers that folder: it has `node_modules`.
+///
+/// # Errors
+/// What stood in the way.
+pub fn from_npm(package: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let requirement = format!("{package}@{version}");
+    let name = package.trim_start_matches('@').replace('/', "-");
+    once(&format!("{name}-{version}"), |folder| {
+        std::fs::create_dir_all(folder)?;
+        quiet(npm().arg("--no-save").arg("--prefix").arg(folder).arg(&requirement))
+            .with_context(|| format!("{requirement} could not be installed (Debian: npm)"))
+    })
+}
+
+/// An installation that gives up soon where there is no registry.
+fn npm() -> Command {
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=60000"]);
+    npm
 }
 
 /// A folder's name for what a file lists, another one when the list changes.
