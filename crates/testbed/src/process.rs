@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to listen.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to end in order.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A loopback port that is free now.
@@ -86,6 +88,27 @@ impl Server {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end in time, or not well.
+    pub fn stop_in_order(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM);
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let deadline = Instant::now() + STOP_WITHIN;
+        loop {
+            match child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{} ended with {status}: {}", self.name, tail(&self.log)),
+                None if Instant::now() > deadline => break,
+                None => std::thread::sleep(POLL),
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        bail!("{} did not end within {STOP_WITHIN:?}: {}", self.name, tail(&self.log))
     }
 
     /// Stops it where it is (SIGSTOP).
