@@ -6,12 +6,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// How long a server may take to listen.
 const START_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take to end in order.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// And to stand still.
+const STALL_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A loopback port that is free now.
@@ -111,9 +113,15 @@ impl Server {
         bail!("{} did not end within {STOP_WITHIN:?}: {}", self.name, tail(&self.log))
     }
 
-    /// Stops it where it is (SIGSTOP).
+    /// Stops it where it is (SIGSTOP), and waits until it stands: its threads go on for a moment after the signal was sent.
     pub fn stall(&self) {
         self.signal(Signal::STOP);
+        let Some(child) = &self.child else { return };
+        let deadline = Instant::now() + STALL_WITHIN;
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        while matches!(waitid(WaitId::Pid(Pid::from_child(child)), stopped), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it go on (SIGCONT).
