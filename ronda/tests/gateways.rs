@@ -17,6 +17,8 @@ use ronda_testbed::{Nats, NatsOptions};
 const MACHINE: Duration = Duration::from_secs(3);
 /// Period of scheduled jobs, in seconds.
 const EVERY_SECONDS: u64 = 5;
+/// More than the clocks are apart: by default it is a tenth of the period, and a start by the slow clock would count for the time before.
+const EARLY_SECONDS: u64 = 4;
 
 /// Not a test: what the stories start as the second gateway. Among the tests it has nothing to do.
 #[test]
@@ -76,8 +78,9 @@ async fn good_jobs(fleet: &Fleet, worker_timeout_seconds: u64, until: Instant) -
             registrar.register(&id, &format!(r#","heartbeat_timeout_seconds":{worker_timeout_seconds}"#)).await;
             jobs.push(tokio::spawn(Job::worker(client, id, until)));
         } else {
-            let schedule =
-                format!(r#","schedule":{{"every_seconds":{EVERY_SECONDS},"anchor":"2026-01-01T00:00:00Z"}}"#);
+            let schedule = format!(
+                r#","schedule":{{"every_seconds":{EVERY_SECONDS},"anchor":"2026-01-01T00:00:00Z"}},"early_window_seconds":{EARLY_SECONDS}"#
+            );
             registrar.register(&id, &schedule).await;
             jobs.push(tokio::spawn(Job::scheduled(client, id, EVERY_SECONDS, until)));
         }
@@ -86,7 +89,7 @@ async fn good_jobs(fleet: &Fleet, worker_timeout_seconds: u64, until: Instant) -
 }
 
 /// Waits for the jobs' end, and for the clock to have come past it.
-async fn all_went_well(fleet: &Fleet, jobs: Vec<tokio::task::JoinHandle<Job>>) {
+async fn all_went_well(fleet: &Fleet, jobs: Vec<tokio::task::JoinHandle<Job>>, waited: bool) {
     let mut done = Vec::new();
     for job in jobs {
         done.push(in_time("a job's end", job).await.unwrap());
@@ -94,7 +97,7 @@ async fn all_went_well(fleet: &Fleet, jobs: Vec<tokio::task::JoinHandle<Job>>) {
     fleet.until_clock_is_here().await;
     for job in &done {
         assert!(!job.confirmed.is_empty(), "{} has done nothing", job.id);
-        fleet.went_well(job).await;
+        fleet.went_well(job, waited).await;
     }
 }
 
@@ -107,12 +110,13 @@ async fn clocks_apart(broker: String) {
     silent.register("silent", r#","heartbeat_timeout_seconds":5"#).await;
     silent.heartbeat("silent").await;
     fleet.until_told("silent", "sends no heartbeat").await;
-    all_went_well(&fleet, jobs).await;
+    all_went_well(&fleet, jobs, false).await;
 }
 
 async fn stands_still(broker: String) {
     let fleet = Fleet::start(&broker, "still", USUAL).await;
-    let jobs = good_jobs(&fleet, 5, Instant::now() + Duration::from_secs(28)).await;
+    // So long that whatever the stall put off is judged: thirty periods and a time-out after it began.
+    let jobs = good_jobs(&fleet, 5, Instant::now() + Duration::from_secs(42)).await;
     let mut silent = Client::of(&fleet.first);
     silent.register("silent", r#","heartbeat_timeout_seconds":5"#).await;
     silent.register("never", &due_once_in(8)).await;
@@ -125,9 +129,9 @@ async fn stands_still(broker: String) {
     assert!(stalled.elapsed() < USUAL.silent() + USUAL.silent() / 5 + MACHINE, "{:?}, {held:?}", stalled.elapsed());
     tokio::time::sleep(Duration::from_secs(20).saturating_sub(stalled.elapsed())).await;
     fleet.gateway.resume();
-    all_went_well(&fleet, jobs).await;
     fleet.until_told("silent", "sends no heartbeat").await;
     fleet.until_told("never", "did not start").await;
+    all_went_well(&fleet, jobs, true).await;
 }
 
 async fn is_killed(broker: String) {
@@ -156,13 +160,13 @@ async fn leaves(broker: String) {
     let held = fleet.until_clock_is_here().await;
     assert!(held < MACHINE, "{held:?}");
     fleet.until_live(1).await;
-    fleet.went_well(&Job { id: String::from("last"), confirmed: vec![String::from("r0")] }).await;
+    fleet.went_well(&Job { id: String::from("last"), confirmed: vec![String::from("r0")] }, false).await;
 }
 
 async fn comes_back(broker: String) {
     let fleet = Fleet::start(&broker, "back", QUICK).await;
     let mut client = Client::of(&fleet.first);
-    client.register("beats", r#","heartbeat_timeout_seconds":4"#).await;
+    client.register("beats", r#","heartbeat_timeout_seconds":8"#).await;
     client.register("runs", r#","heartbeat_timeout_seconds":4"#).await;
     client.register("starts", &due_once_in(3)).await;
     let mut beats = Client::of(&fleet.second);
@@ -184,7 +188,7 @@ async fn comes_back(broker: String) {
         in_time("the answer of a gateway that is back", waited).await.unwrap();
     }
     // In this order: the beats were but one each, and their sender is silent again soon.
-    fleet.until_told("beats", "Over since").await;
+    fleet.until_told("beats", "is alive again").await;
     fleet.until_told("runs", "completed late").await;
     fleet.until_told("starts", "started late").await;
     fleet.until_live(2).await;
