@@ -13,6 +13,29 @@ const ENVELOPE_BYTES: usize = 256;
 /// Header that says how often a message was put back: with it, it is another one than before, and not taken for a repetition.
 pub const REDRIVEN: &str = "ronda-redriven";
 
+/// Parts of the names of headers whose values may let somebody in. Rather too many: a header that is not kept is only missed.
+const CREDENTIALS: [&str; 12] = [
+    "key",
+    "auth",
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "pwd",
+    "cookie",
+    "credential",
+    "signature",
+    "session",
+    "jwt",
+];
+
+/// Whether a header of this name may hold a credential. Such ones are neither kept nor shown.
+#[must_use]
+pub fn may_hold_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CREDENTIALS.iter().any(|part| name.contains(part))
+}
+
 /// One message, or one command of a frame, that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
@@ -122,6 +145,20 @@ impl DeadLetter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_that_may_let_somebody_in_are_known_however_they_are_written() {
+        for name in
+            ["X-API-Key", "x_api_key", "authorization", "x-auth", "Cookie", "access-key", "credentials", "x-signature"]
+        {
+            assert!(may_hold_credential(name), "{name}");
+        }
+        let needed =
+            ["content-type", "content-transfer-encoding", "ce-id", "cloudEvents:source", "nats-msg-id", "message-id"];
+        for name in needed.into_iter().chain(["traceparent", REDRIVEN]) {
+            assert!(!may_hold_credential(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_dead_letter_fits_the_queue_and_says_how_long_the_message_was() {

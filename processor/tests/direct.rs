@@ -152,6 +152,7 @@ fn a_message_for_another_partition_is_told_its_own() {
         stage.take_direct(direct(text.to_owned(), None));
     }
     assert_eq!(told(&stage), ["wrong_partition", "wrong_partition"]);
+    assert_eq!(codes(&stage), ["wrong_partition", "wrong_partition"], "and kept, to be put where they belong");
     let detail = &stage.shadow.errors.values().next().expect("an entry").detail;
     let belongs = ronda_domain::id::partition_of("acme", "job", 8);
     assert!(detail.contains(&format!("belongs to partition {belongs}")), "{detail}");
@@ -203,6 +204,46 @@ fn a_message_that_is_put_back_is_not_taken_for_the_one_that_was_put_aside() {
     incoming.direct = Some(Box::new(ronda_processor::Direct { origin: again, access: allowed }));
     stage.take_all(vec![incoming.clone(), incoming]);
     assert_eq!((stage.shadow.partition.applied, stage.shadow.partition.cursor), (1, 3));
+}
+
+#[test]
+fn a_message_that_was_refused_is_taken_when_it_comes_with_a_good_key() {
+    let tenant = TenantId::new("acme").expect("a tenant");
+    let may = |ingest| Ok(Access { tenant: tenant.clone(), scopes: Scopes { ingest, read: true, admin: false } });
+    let denied = Denied { code: "unauthorized", detail: "no key".to_owned() };
+    for (refused, code) in [(Err(denied), "unauthorized"), (may(false), "forbidden")] {
+        let mut stage = Stage::new();
+        (stage.core, _) = stage.shadow.take_over_as(&Config::default(), |core| core.counting(100));
+        stage.take_all(vec![Incoming::frame(None, gateway_frame())]);
+        let wrong = direct_with(REGISTER, Some("m-1"), refused);
+        let good = direct_with(REGISTER, Some("m-1"), may(true));
+        stage.take_all(vec![wrong.clone(), wrong, good.clone(), good]);
+        assert_eq!((codes(&stage), stage.shadow.partition.applied), (vec![code], 1));
+    }
+}
+
+#[test]
+fn an_event_is_the_same_one_in_another_batch_and_alone() {
+    let event = |id: &str| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"fleet","type":"ronda.status","subject":"job","data":{{"status":"success"}}}}"#
+        )
+    };
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let asked = [
+        register("job", spec(None, None)),
+        status("job", ReportedStatus::Running, Some("a")),
+        status("job", ReportedStatus::Running, Some("b")),
+        status("job", ReportedStatus::Running, Some("c")),
+    ];
+    stage.take(gateway.frame(0, &asked));
+    for message in [format!("[{},{}]", event("1"), event("2")), format!("[{}]", event("2")), event("2")] {
+        stage.take_direct(direct(message, None));
+    }
+    stage.pulse(&mut gateway, 1..=10);
+    let succeeded = stage.said("job").iter().filter(|status| **status == OccurrenceStatus::Succeeded).count();
+    assert_eq!((succeeded, told(&stage)), (2, Vec::new()));
 }
 
 #[test]

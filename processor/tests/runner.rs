@@ -461,6 +461,20 @@ async fn what_comes_before_the_first_pulse_is_kept_until_there_is_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_waits_for_a_broker_that_is_away() {
+    let mut rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 10)) as Arc<dyn Queue>);
+    let letters = Arc::new(CountedQueue::new(1, 10));
+    letters.fail_publishes(6);
+    rig.dead_letters = Arc::clone(&letters) as Arc<dyn Queue>;
+    let running = rig.start(by_subject());
+    rig.commands.publish(0, Gateway::new(1).frame(0, &[])).await.unwrap();
+    publish_direct(&rig, "1", "rubbish".to_owned()).await;
+    rig.committed(2).await;
+    running.stop().await;
+    assert_eq!(letters.depth(0).await.unwrap().messages, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nothing_more_comes_before_a_message_is_settled_the_first_ones_have_the_brokers_time() {
     let rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 10).blocking()) as Arc<dyn Queue>);
     let config = Config { commit_interval_ms: 10_000, ..by_subject() };

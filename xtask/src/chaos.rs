@@ -48,19 +48,11 @@ pub(crate) fn quick(root: &Path) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Builds the binary and the load generator with the adapters; answers the folder that they are in.
+/// Builds the binary, a gateway of its own and the load generator, with the adapters; answers the folder that they are in.
 fn build(root: &Path, release: bool) -> anyhow::Result<Option<PathBuf>> {
     let mut cargo = rust::cargo(root);
-    cargo.args([
-        "build",
-        "--quiet",
-        "-p",
-        "ronda",
-        "-p",
-        "ronda-load",
-        "--features",
-        "ronda/brokers,ronda-load/brokers",
-    ]);
+    cargo.args(["build", "--quiet", "-p", "ronda", "-p", "ronda-load", "-p", "ronda-gateway-harness"]);
+    cargo.args(["--features", "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers"]);
     cargo.args(release.then_some("--release"));
     let folder = rust::target_dir(root)?.join(if release { "release" } else { "debug" });
     Ok(cargo.status()?.success().then_some(folder))
@@ -69,6 +61,7 @@ fn build(root: &Path, release: bool) -> anyhow::Result<Option<PathBuf>> {
 fn load(folder: &Path, storm: &Storm<'_>) -> Command {
     let mut command = Command::new(folder.join("ronda-load"));
     command.args(["chaos", "--queue", storm.queue, "--ronda"]).arg(folder.join("ronda"));
+    command.arg("--gateway").arg(folder.join("ronda-gateway-harness"));
     let numbers = [("--seconds", storm.seconds), ("--rate", storm.rate), ("--direct-rate", storm.direct_rate)];
     for (name, number) in numbers {
         command.args([name, &number.to_string()]);

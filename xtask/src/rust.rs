@@ -36,7 +36,8 @@ pub(crate) fn format(root: &Path) -> anyhow::Result<Outcome> {
 }
 
 /// What turns on the adapters to brokers, and the suite that their tests run.
-const BROKERS: [&str; 2] = ["--features", "ronda/brokers,ronda-queue/conformance"];
+const BROKERS: [&str; 2] =
+    ["--features", "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance"];
 
 /// Clippy over everything, as it is built by default and with the adapters to brokers; warnings refused.
 pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {

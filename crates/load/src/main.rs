@@ -115,7 +115,7 @@ struct ChaosArguments {
     /// The binary: with the brokers' adapters, unless the queue is embedded.
     #[arg(long)]
     ronda: PathBuf,
-    /// A program that is a second gateway on the same queue.
+    /// `ronda-gateway-harness`, as a second gateway on the same queue.
     #[arg(long)]
     gateway: Option<PathBuf>,
     /// embedded, nats, sqs or rabbitmq.

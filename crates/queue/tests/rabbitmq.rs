@@ -24,7 +24,11 @@ fn node() -> &'static RabbitMq {
 }
 
 fn start_node() -> RabbitMq {
-    RabbitMq::start().unwrap_or_else(|error| {
+    node_with(String::new())
+}
+
+fn node_with(configuration: String) -> RabbitMq {
+    RabbitMq::start_with(|_| Ok(configuration)).unwrap_or_else(|error| {
         use std::io::Write as _;
         // Past the test harness, which shows nothing of what passes.
         let _ = writeln!(std::io::stderr(), "!! SKIPPED the conformance suite on RabbitMQ: {error:#}");
@@ -186,6 +190,37 @@ async fn more_than_the_prefetch_keeps_its_order_when_owners_die_in_a_row() {
         last = last.max(got[0].0);
         if number % 100 == 0 {
             receiver.settle(ronda_queue::Token(last)).await.unwrap();
+        }
+    }
+}
+
+/// An owner whose process ends without closing anything leaves what it had in hand before what is newer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_that_ends_cancels_no_consumer() {
+    let harness = Harness::start(Setup::default()).await;
+    for partition in 0..4 {
+        let publishes =
+            (0..300).map(|number: u32| harness.queue.publish(partition, Bytes::from(number.to_be_bytes().to_vec())));
+        futures::future::try_join_all(publishes).await.unwrap();
+        let options = harness.options.clone();
+        let ended = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let held = runtime.block_on(async {
+                let broker = connect(options).await.unwrap();
+                let mut receiver = broker.queue(Role::Commands).await.unwrap().open(partition, None).await.unwrap();
+                receive(&mut *receiver, 5).await;
+                (broker, receiver)
+            });
+            (runtime, held)
+        });
+        let (runtime, held) = ended.await.unwrap();
+        let mut next = harness.queue.open(partition, None).await.unwrap();
+        runtime.shutdown_background();
+        drop(held);
+        for number in 0..300_u32 {
+            let got = receive(&mut *next, 1).await;
+            assert_eq!(u32::from_be_bytes(got[0].1[..].try_into().unwrap()), number, "in partition {partition}");
+            next.settle(ronda_queue::Token(got[0].0)).await.unwrap();
         }
     }
 }
@@ -356,7 +391,7 @@ async fn certificates_are_asked_for_and_shown() {
         certificate.display(),
         key.display()
     );
-    let node = RabbitMq::start_with(|_| Ok(more)).unwrap();
+    let node = node_with(more);
     let (certificate, key) = signed("client");
     let trusting =
         BrokerOptions { ca_file: Some(ca), ..BrokerOptions::new(format!("amqps://guest:guest@127.0.0.1:{port}")) };

@@ -94,7 +94,8 @@ impl PartitionCore {
         command: &DirectCommand<'_>,
     ) {
         let tenant = access.tenant.as_str();
-        let named = command.named.as_ref().map(|named| direct::message_id(tenant, named, own.index));
+        // It has a name of its own, so its place in a batch says nothing: a retry may come in another batch, or alone.
+        let named = command.named.as_ref().map(|named| direct::message_id(tenant, named, 0));
         let message = named.unwrap_or(own);
         let scope =
             if command.body.needs_admin() { ("admin", access.scopes.admin) } else { ("ingest", access.scopes.ingest) };
@@ -138,7 +139,14 @@ impl PartitionCore {
         );
     }
 
-    fn put_aside_direct(&mut self, place: Place<'_>, tenant: &str, index: Option<u32>, code: &str, detail: &str) {
+    pub(super) fn put_aside_direct(
+        &mut self,
+        place: Place<'_>,
+        tenant: &str,
+        index: Option<u32>,
+        code: &str,
+        detail: &str,
+    ) {
         // Further commands of a letter that is kept are only noted in it.
         let is_begun = self.work.dead_letters.iter().rev().take_while(|letter| letter.position == place.position);
         if is_begun.into_iter().any(|letter| *letter.code == *code) || self.told.letter(tenant) {

@@ -216,7 +216,13 @@ impl PartitionCore {
         self.refused = self.refused.saturating_add(1);
         self.work.counts.refused += 1;
         match TenantId::new(command.tenant) {
-            Ok(tenant) => self.tell_error(place, errors::entry(tenant, command, at, message, why)),
+            Ok(tenant) => {
+                // Its publisher may have gone by an old number of partitions: a redrive sends it where it belongs.
+                if place.direct().is_some() && why.code == "wrong_partition" {
+                    self.put_aside_direct(place, command.tenant, index, why.code, &why.detail);
+                }
+                self.tell_error(place, errors::entry(tenant, command, at, message, why));
+            }
             Err(error) => self.put_aside(place, index, "bad_tenant", &format!("tenant {error}")),
         }
     }

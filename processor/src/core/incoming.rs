@@ -70,15 +70,23 @@ impl Incoming {
         if self.direct.is_some() { None } else { Frame::decode(&self.message).ok() }
     }
 
-    /// By what it is known again, if it has an id.
+    /// By what it is known again, if it has an id. What its publisher may do belongs to it: one that was refused may be sent again with a
+    /// better key.
     pub(super) fn fingerprint(&self) -> Option<u64> {
         let direct = self.direct.as_deref()?;
         let redriven = direct.origin.header(REDRIVEN).unwrap_or_default();
+        let (word, scopes) = match &direct.access {
+            Ok(access) => (access.tenant.as_str(), access.scopes),
+            Err(denied) => (denied.code, Scopes::default()),
+        };
+        let may = [direct.access.is_ok(), scopes.ingest, scopes.admin].map(u8::from);
         let parts = [
             b"again".as_slice(),
             direct.origin.source.as_bytes(),
             direct.id()?.as_bytes(),
             redriven.as_bytes(),
+            word.as_bytes(),
+            &may,
             &self.message,
         ];
         let [fingerprint, _] = digest_of(&parts);

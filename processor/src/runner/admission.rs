@@ -16,6 +16,7 @@ use super::ProcessorError;
 use super::pause::{Backoff, Stopwatch};
 use crate::config::DirectAccess;
 use crate::core::{Access, Denied, Direct, Incoming};
+use crate::dead_letter::may_hold_credential;
 
 /// Longest text that is taken for a key, in bytes.
 const MAX_KEY_BYTES: usize = 256;
@@ -27,8 +28,6 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 const MAX_REMEMBERED: usize = 10_000;
 /// First and longest wait before the store is asked again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
-/// Parts of the names of headers whose values are nobody's business.
-const SECRETS: [&str; 6] = ["authorization", "api-key", "apikey", "token", "secret", "password"];
 
 /// Admits messages. All partitions share it.
 pub(super) struct Admission {
@@ -194,7 +193,7 @@ fn presented(origin: &Origin) -> Option<&str> {
 
 /// What may be kept and shown of where a message comes from.
 fn without_secrets(mut origin: Origin) -> Origin {
-    origin.headers.retain(|(name, _)| !SECRETS.iter().any(|secret| name.contains(secret)));
+    origin.headers.retain(|(name, _)| !may_hold_credential(name));
     origin
 }
 

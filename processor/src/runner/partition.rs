@@ -294,7 +294,9 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         let Step { publish_first, commit, publish: batches, dead_letters, counts } = step;
         telemetry::stepped(&counts, dead_letters.len());
         let shared = &self.shared;
-        publish::dead_letters(&shared.dead_letters, dead_letters, &self.cancel, || self.beat()).await?;
+        // Queues that take direct messages are on a broker, and so are all three then.
+        let is_shared = shared.commands.capabilities().direct;
+        publish::dead_letters(&shared.dead_letters, dead_letters, is_shared, &self.cancel, || self.beat()).await?;
         self.publish(publish_first).await?;
         self.commit(commit).await?;
         core.committed();

@@ -16,7 +16,7 @@ use crate::dead_letter::DeadLetter;
 
 /// First and longest wait before something is published again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
-/// Attempts with a dead letter before it is dropped: nothing else may stop for it.
+/// Attempts with a dead letter before it is dropped, where its queue can fail while the others work.
 const LETTER_ATTEMPTS: u32 = 4;
 
 /// Publishes until it is confirmed.
@@ -66,14 +66,16 @@ fn encode(batch: EventBatch, max_bytes: usize) -> Result<Vec<Bytes>, ProcessorEr
     Ok(messages)
 }
 
-/// Publishes dead letters. One that its queue refuses is dropped at once, and any other failure is tried against for a moment only:
-/// what can be read must not stop for what can't.
+/// Publishes dead letters. One that its queue refuses is dropped at once: what can be read must not stop for what can't. Any other failure
+/// is tried against for a moment only, unless the queue is on the same broker as the others (`is_shared`): then it is away for events as
+/// well, nothing is won by going on, and the letter is the only copy of its message.
 ///
 /// # Errors
 /// [`ProcessorError::Stopped`] when it is cancelled between two attempts.
 pub(super) async fn dead_letters(
     queue: &Arc<dyn Queue>,
     letters: Vec<DeadLetter>,
+    is_shared: bool,
     cancel: &CancellationToken,
     beat: impl Fn(),
 ) -> Result<(), ProcessorError> {
@@ -87,7 +89,7 @@ pub(super) async fn dead_letters(
         while let Err(error) = queue.publish(0, message.clone()).await {
             beat();
             attempts += 1;
-            if is_refusal(&error) || attempts >= LETTER_ATTEMPTS {
+            if is_refusal(&error) || (!is_shared && attempts >= LETTER_ATTEMPTS) {
                 telemetry::dead_letter_dropped();
                 tracing::error!(partition, position, error = %error, "a dead letter was dropped: its queue did not take it");
                 break;

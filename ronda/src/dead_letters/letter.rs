@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use ronda_domain::time::Timestamp;
+use ronda_processor::dead_letter::may_hold_credential;
 use ronda_processor::{DeadLetter, LetterOrigin};
 use ronda_queue::Origin;
 use ronda_schemas::api::time::Time;
@@ -114,7 +115,7 @@ pub(super) fn read_whole(bytes: &[u8]) -> Whole {
     };
     let headers = origin(&letter).map(|origin| origin.headers).unwrap_or_default();
     let headers = headers.into_iter().map(|(name, value)| {
-        let value = if is_credential(&name) { HIDDEN.to_owned() } else { printable(&value) };
+        let value = if may_hold_credential(&name) { HIDDEN.to_owned() } else { printable(&value) };
         (printable(&name), value)
     });
     let text = std::str::from_utf8(&letter.message).ok().filter(|text| text.chars().all(is_shown)).map(str::to_owned);
@@ -131,12 +132,6 @@ pub(super) fn read_whole(bytes: &[u8]) -> Whole {
 /// Whether a terminal shows it as it is.
 fn is_shown(c: char) -> bool {
     !c.is_control() || matches!(c, '\n' | '\t' | '\r')
-}
-
-/// Whether a header's value may let somebody in.
-fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["key", "auth", "token", "secret", "password", "cookie"].iter().any(|part| name.contains(part))
 }
 
 /// Where a message came from that was published directly; `None`: a gateway sent it.
@@ -182,11 +177,5 @@ mod tests {
         assert_eq!(read(b"rubbish").reason, "unreadable_letter");
         assert_eq!(read_whole(b"ab").hex.as_deref(), Some("6162"));
         assert_eq!(read(b"ab").id.len(), 16);
-    }
-
-    #[test]
-    fn headers_that_let_somebody_in_are_known() {
-        assert!(is_credential("X-API-Key") && is_credential("authorization") && is_credential("session-token"));
-        assert!(!is_credential("content-type") && !is_credential("ce-id"));
     }
 }

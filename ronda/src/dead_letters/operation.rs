@@ -280,6 +280,12 @@ fn refusal(bytes: &[u8]) -> Option<&'static str> {
              dropped. Have the reports sent again",
         );
     }
+    if letter.command.is_some() {
+        return Some(
+            "it names commands of a batch, and the batch's other commands are applied: put back, they would be applied again. Have the \
+             named ones published again",
+        );
+    }
     let is_whole = letter.message.len() as u64 == letter.message_bytes;
     (!is_whole).then_some("it was too large to be kept whole, so it can't be put back: have it published again")
 }
@@ -392,6 +398,15 @@ mod tests {
         assert!(refused.contains("several"), "{refused}");
     }
 
+    #[test]
+    fn a_batch_of_which_the_most_is_applied_is_not_put_back() {
+        let of_batch = DeadLetter { origin: Some(Box::new(LetterOrigin::default())), ..letter(1) };
+        let refused = refusal(&of_batch.encode().unwrap()).unwrap();
+        assert!(refused.contains("would be applied again"), "{refused}");
+        let whole = DeadLetter { command: None, ..of_batch };
+        assert_eq!(refusal(&whole.encode().unwrap()), None);
+    }
+
     /// Takes direct messages, and remembers them.
     #[derive(Default)]
     struct Commands(Mutex<Vec<(u32, Bytes, Origin)>>);
@@ -437,14 +452,25 @@ mod tests {
         let origin = LetterOrigin { source: "ronda.in.acme.job".into(), named_tenant, ..LetterOrigin::default() };
         let direct = DeadLetter { partition: 3, origin: Some(Box::new(origin)), command: None, ..letter(9) };
         queue.publish(0, direct.encode().unwrap().into()).await.unwrap();
+        // Readable ones go where they belong now, wherever they came from.
+        let readable = |scheduler: &str| {
+            let message = format!(r#"{{"type":"heartbeat","scheduler_id":"{scheduler}"}}"#);
+            DeadLetter { message_bytes: message.len() as u64, message: message.into(), ..direct.clone() }
+        };
+        let schedulers = ["a", "b", "c", "d"];
+        for letter in schedulers.map(readable) {
+            queue.publish(0, letter.encode().unwrap().into()).await.unwrap();
+        }
         let commands = Commands::default();
         let queues = Queues { dead_letters: &queue, commands: Some(&commands) };
         let Answer::Redriven { ids, left } = perform(queues, Operation::Redrive { id: None }).await.unwrap() else {
             panic!("put back")
         };
-        assert_eq!((ids, left), (vec![letter::id(&direct.encode().unwrap())], 6));
+        assert_eq!((ids.len(), left, ids.contains(&letter::id(&direct.encode().unwrap()))), (5, 6, true));
         let put_back = commands.0.lock().unwrap().clone();
-        let [(partition, message, origin)] = put_back.as_slice() else { panic!("one message: {put_back:?}") };
+        let [(partition, message, origin), readable @ ..] = put_back.as_slice() else { panic!("five: {put_back:?}") };
+        let went: Vec<u32> = readable.iter().map(|(partition, ..)| *partition).collect();
+        assert_eq!(went, schedulers.map(|scheduler| ronda_domain::id::partition_of("acme", scheduler, 2)));
         assert_eq!((*partition, message, origin.tenant.as_deref()), (1, &direct.message, Some("acme")));
         assert_eq!(listed(&queue).await, [6, 5, 4, 3, 2, 1].map(Some));
     }

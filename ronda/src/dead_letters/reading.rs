@@ -6,9 +6,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use ronda_domain::id::partition_of;
 use ronda_processor::DeadLetter;
-use ronda_queue::{Delivery, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Receiver};
+use ronda_queue::{Delivery, Origin, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Receiver};
 use ronda_schemas::codec::Versioned;
+use ronda_schemas::direct;
 use tokio::time::timeout;
 
 /// The queue has one partition.
@@ -125,7 +127,19 @@ async fn put_back(commands: &dyn Queue, bytes: &[u8]) -> Result<(), QueueError> 
     let broken = || QueueError::permanent(QueueErrorKind::Corrupt, "the letter can't be read any more");
     let letter = DeadLetter::decode(bytes).map_err(|_| broken())?;
     let origin = super::letter::origin(&letter).ok_or_else(broken)?;
-    // Where it came from; with fewer partitions since, where that one's messages go now.
-    let partition = letter.partition % commands.partitions().max(1);
+    let partition = partition(&letter, &origin, commands.partitions().max(1));
     commands.publish_direct(partition, letter.message, &origin).await.map(drop)
+}
+
+/// Where the message belongs now: there may be another number of partitions since. What can't be read goes where it came from.
+fn partition(letter: &DeadLetter, origin: &Origin, partitions: u32) -> u32 {
+    let known = letter.origin.as_deref().and_then(|origin| origin.tenant.as_deref());
+    let tenant = known.or(origin.tenant.as_deref());
+    let commands = direct::read(&letter.message, &origin.headers).unwrap_or_default();
+    let scheduler = commands.into_iter().find_map(|command| {
+        let scheduler = command.map_or_else(|wrong| wrong.scheduler, |command| command.scheduler_id.into_owned());
+        (!scheduler.is_empty()).then_some(scheduler)
+    });
+    let belongs = tenant.zip(scheduler).map(|(tenant, scheduler)| partition_of(tenant, &scheduler, partitions));
+    belongs.unwrap_or(letter.partition % partitions)
 }

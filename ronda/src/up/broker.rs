@@ -5,8 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ronda_domain::time::Timestamp;
 use ronda_queue::{Broker, Queue, QueueError, QueueErrorKind, Role};
-use ronda_runtime::Health;
+use ronda_runtime::{Clock, Health, SystemClock};
+use ronda_schemas::row::GatewayRow;
 use ronda_store::port::Store;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -131,7 +133,7 @@ pub fn failure(settings: &Settings, error: &QueueError) -> Failure {
 pub(super) async fn watch(commands: &dyn Queue, store: &dyn Store, own_gateway: u64, name: &Name, health: &Health) {
     let component = health.component("queue");
     let mut is_there = true;
-    let mut strangers = Strangers { own_gateway, seen: HashMap::new(), looked: Instant::now() };
+    let mut strangers = Strangers::since(Timestamp::from_millis(SystemClock::new().wall_millis()), own_gateway);
     component.set_ready(true, "");
     loop {
         sleep(if is_there { LOOK_EVERY } else { LOOK_AGAIN }).await;
@@ -160,26 +162,63 @@ pub(super) async fn watch(commands: &dyn Queue, store: &dyn Store, own_gateway: 
 /// Gateways of another Ronda on the same queues. It has a store of its own, and each of the two misses what the other takes.
 struct Strangers {
     own_gateway: u64,
-    /// Their last frames.
+    /// What was sent before may be this one's own predecessor's, which is still being read.
+    since: Timestamp,
+    /// The last frames of those that have sent something since.
     seen: HashMap<u64, u64>,
     looked: Instant,
 }
 
 impl Strangers {
+    fn since(since: Timestamp, own_gateway: u64) -> Self {
+        Self { own_gateway, since, seen: HashMap::new(), looked: Instant::now() }
+    }
+
     /// Whether one goes on publishing.
     async fn look(&mut self, store: &dyn Store) -> bool {
         let row = store.partition(0).await.ok().flatten();
-        let others = row.into_iter().flat_map(|row| row.gateways).filter(|entry| entry.gateway != self.own_gateway);
-        // What was published by this one's own predecessor is read once, and no more of it comes.
-        let mut is_shared = false;
-        for other in others {
-            let before = self.seen.insert(other.gateway, other.number);
-            is_shared |= before.is_some_and(|before| before < other.number);
-        }
+        let is_shared = row.is_some_and(|row| self.go_on(&row.gateways));
         if is_shared && self.looked.elapsed() >= TOLD_EVERY {
             self.looked = Instant::now();
             tracing::error!("{SHARED}");
         }
         is_shared
+    }
+
+    /// Whether one of these has sent more than when this was last asked.
+    fn go_on(&mut self, gateways: &[GatewayRow]) -> bool {
+        let others = gateways.iter().filter(|entry| entry.gateway != self.own_gateway && entry.wall > self.since);
+        let now: HashMap<u64, u64> = others.map(|entry| (entry.gateway, entry.number)).collect();
+        let rose = |(gateway, number): (&u64, &u64)| self.seen.get(gateway).is_some_and(|before| before < number);
+        let is_any = now.iter().any(rose);
+        self.seen = now;
+        is_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_predecessor_left_behind_is_nobody_elses() {
+        let mut strangers = Strangers::since(Timestamp::from_seconds(100), 1);
+        let entry = |gateway, number, second| GatewayRow {
+            gateway,
+            number,
+            wall: Timestamp::from_seconds(second),
+            mono_ms: 0,
+            live: true,
+            covered_from: Timestamp::MIN,
+            ahead: None,
+        };
+        for number in 1..10 {
+            // Read from a backlog after a kill, beside our own.
+            let second = i64::try_from(number).unwrap();
+            assert!(!strangers.go_on(&[entry(2, number, 90 + second), entry(1, number, 100 + second)]));
+        }
+        assert!(!strangers.go_on(&[entry(3, 7, 101)]), "once is not on and on");
+        assert!(strangers.go_on(&[entry(3, 8, 102)]));
+        assert!(!strangers.go_on(&[entry(3, 8, 102)]));
     }
 }

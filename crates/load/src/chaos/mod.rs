@@ -49,7 +49,7 @@ const CONFIRMS_WITHIN: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// The `ronda` binary; with the brokers' adapters, when one is used.
     pub ronda: PathBuf,
-    /// A gateway that runs by itself.
+    /// `ronda-gateway-harness`: a gateway that runs by itself, on a broker's queue.
     pub gateway: Option<PathBuf>,
     /// Which queue.
     pub kind: Kind,

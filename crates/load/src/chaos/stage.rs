@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use ronda_slack_standin::{Slack, StandIn, TOKEN};
 use ronda_testbed::{Server, free_port};
 
-use crate::broker::{self, Kind, PARTITIONS, Running};
+use crate::broker::{self, Kind, PARTITIONS, Running, TENANT};
 use crate::connection::Connection;
 use crate::request::Target;
 
@@ -95,7 +95,7 @@ impl Stage {
         until_ready(&admin).await?;
         let key = key(programs.ronda, &data, &environment)?;
         let gateway = match (programs.gateway, &broker) {
-            (Some(program), Some(broker)) => Some(second_gateway(program, broker, &up, &key, folder)?),
+            (Some(program), Some(broker)) => Some(second_gateway(program, broker, &key, folder)?),
             _ => None,
         };
         Ok(Self { slack, broker, data, key, up, gateway, admin })
@@ -211,15 +211,14 @@ fn key(ronda: &Path, data: &Path, environment: &[(String, String)]) -> Result<St
     answer["key"].as_str().map(str::to_owned).context("keys create --json has no key")
 }
 
-/// A gateway of its own process on the same queue, which asks the first one for what is in the store.
-fn second_gateway(program: &Path, broker: &Running, up: &Server, key: &str, folder: &Path) -> Result<Server> {
+/// A gateway of its own process on the same queue, with the same key.
+fn second_gateway(program: &Path, broker: &Running, key: &str, folder: &Path) -> Result<Server> {
     let port = free_port()?;
     let (program, environment, key) = (program.to_owned(), broker.environment(), key.to_owned());
-    let first = up.address();
     Server::start("second gateway", port, folder.join("gateway.log"), move || {
         let mut command = Command::new(&program);
-        command.args(["--listen", &format!("127.0.0.1:{port}"), "--store-of", &first.to_string()]);
-        command.envs(environment.clone()).env("RONDA_API_KEY", &key);
+        command.args(["--listen", &format!("127.0.0.1:{port}"), "--partitions", &PARTITIONS.to_string()]);
+        command.args(["--tenant", TENANT]).envs(environment.clone()).env("RONDA_HARNESS_KEY", &key);
         command
     })
 }

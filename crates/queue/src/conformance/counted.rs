@@ -2,6 +2,7 @@
 //! For the tests of what reads queues.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +22,8 @@ pub struct CountedQueue {
     max_unsettled: usize,
     max_bytes: usize,
     blocks: bool,
+    /// So many publishes fail.
+    failing_publishes: AtomicU32,
 }
 
 struct Shared {
@@ -55,7 +58,13 @@ impl CountedQueue {
     pub fn limited(partitions: u32, max_unsettled: usize, max_bytes: usize) -> Self {
         let partition = |_| Arc::new(Shared { kept: Mutex::new(Kept::default()), changes: watch::channel(()).0 });
         let partitions = (0..partitions).map(partition).collect();
-        Self { partitions, max_unsettled: max_unsettled.max(1), max_bytes, blocks: false }
+        Self {
+            partitions,
+            max_unsettled: max_unsettled.max(1),
+            max_bytes,
+            blocks: false,
+            failing_publishes: AtomicU32::new(0),
+        }
     }
 
     /// The same, and receivers get nothing more while anything is unsettled.
@@ -71,6 +80,11 @@ impl CountedQueue {
         }
     }
 
+    /// Makes the next publishes fail, as while a broker is away.
+    pub fn fail_publishes(&self, times: u32) {
+        self.failing_publishes.store(times, Ordering::SeqCst);
+    }
+
     fn of(&self, partition: Partition) -> Result<&Arc<Shared>, QueueError> {
         let found = usize::try_from(partition).ok().and_then(|index| self.partitions.get(index));
         found.ok_or_else(|| QueueError::invalid_partition(partition, self.partitions()))
@@ -78,6 +92,11 @@ impl CountedQueue {
 
     fn put(&self, partition: Partition, message: Bytes, origin: Option<&Origin>) -> Result<Published, QueueError> {
         let shared = self.of(partition)?;
+        let left = |left: u32| left.checked_sub(1);
+        if self.failing_publishes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+            let wait = std::time::Duration::from_millis(1);
+            return Err(QueueError::transient(QueueErrorKind::Unavailable, wait, "told to fail"));
+        }
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(QueueError::too_large(message.len(), MAX_MESSAGE_BYTES));
         }

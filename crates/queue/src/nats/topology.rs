@@ -10,8 +10,9 @@ use crate::port::Partition;
 
 /// Where a stream keeps the number of its partitions.
 const PARTITIONS_KEY: &str = "ronda-partitions";
-/// How long the server remembers the ids of direct messages. Short, since it keeps them in memory, and applying a message twice does no harm.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(30);
+/// How long the server remembers the ids of direct messages: the least that it takes. It knows ids of the stream, not of a tenant, so it would
+/// drop one tenant's message for another's id; the processor, which keeps tenants apart, counts an id once itself.
+const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 /// The tenant's place in the subject of a message that names none. No tenant can have this name.
 const NO_TENANT: &str = "~";
 const LEAST_BYTES: u64 = 1 << 20;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::error::QueueError;
+use crate::error::{QueueError, QueueErrorKind};
 
 use super::queue::Shared;
 
@@ -19,6 +19,8 @@ use super::queue::Shared;
 const WHOLE_EVERY: Duration = Duration::from_secs(1);
 /// How often single partitions are, at most.
 const SINGLE_EVERY: Duration = Duration::from_secs(2);
+/// How often it is told that purges are refused.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long closing may wait for the last purges.
 const LAST_WITHIN: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,7 @@ const LAST_WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut trimmer = Trimmer::new(shared);
     let closed = trimmer.shared.closed.clone();
+    let (mut refused_since, mut told_every) = (None, Duration::ZERO);
     while !closed.is_cancelled() {
         let wait = async {
             // Until something is settled; or, with single partitions waiting for their turn, until that.
@@ -42,7 +45,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = wait => {}
         }
         if let Err(error) = trimmer.pass().await {
-            tracing::debug!(stream = trimmer.shared.stream, %error, "settled messages could not be purged yet");
+            // One that may pass by itself is tried again; one that can't fills the stream up in the end.
+            if error.retryable {
+                tracing::debug!(stream = trimmer.shared.stream, %error, "settled messages could not be purged yet");
+            } else if refused_since.get_or_insert_with(Instant::now).elapsed() >= told_every {
+                tracing::warn!(stream = trimmer.shared.stream, %error, "settled messages can't be purged: the stream fills up");
+                (refused_since, told_every) = (Some(Instant::now()), TOLD_EVERY);
+            }
         }
         tokio::select! {
             () = closed.cancelled() => break,
@@ -68,17 +77,25 @@ async fn single(shared: &Shared, partition: u32) -> Result<(), QueueError> {
     let settled = lane.settled.load(Ordering::Acquire);
     if settled > lane.trimmed.load(Ordering::Acquire) {
         let filter = shared.names.filter(shared.role, partition);
-        purge(shared, &json!({ "filter": filter, "seq": settled + 1 })).await?;
+        purge(shared, settled, &json!({ "filter": filter, "seq": settled + 1 })).await?;
         lane.trimmed.fetch_max(settled, Ordering::AcqRel);
     }
     Ok(())
 }
 
-/// Purges what lies before a place in the stream.
-async fn purge(shared: &Shared, what: &Value) -> Result<(), QueueError> {
+/// Purges what lies up to a place in the stream.
+async fn purge(shared: &Shared, through: u64, what: &Value) -> Result<(), QueueError> {
     // Never in another stream of the same name.
-    shared.info().await?;
+    let last = shared.info().await?.state.last_sequence;
     let stream = &shared.stream;
+    if last < through {
+        // What has these places now was confirmed since and read by nobody; and a purge would count the stream on from there.
+        let what = format!(
+            "stream {stream} ends at {last}, before {through}, which was read and settled: it lost messages in a crash of the server's \
+             machine, and nothing of it is purged"
+        );
+        return Err(QueueError::permanent(QueueErrorKind::PositionAhead, what));
+    }
     let purged = shared.reading.call::<Value>(format!("STREAM.PURGE.{stream}"), what).await;
     purged.map(|_| ()).map_err(|error| error.into_queue_error(&format!("stream {stream} could not be purged")))
 }
@@ -117,7 +134,7 @@ impl Trimmer {
     async fn pass(&mut self) -> Result<(), QueueError> {
         let whole = self.whole();
         if let Some(through) = whole.filter(|&through| through > self.cut) {
-            purge(&self.shared, &json!({ "seq": through + 1 })).await?;
+            purge(&self.shared, through, &json!({ "seq": through + 1 })).await?;
             self.cut = through;
             for lane in &self.shared.lanes {
                 lane.trimmed.fetch_max(through, Ordering::AcqRel);

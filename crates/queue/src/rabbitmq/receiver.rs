@@ -13,6 +13,7 @@
 //!
 //! **Memory.** At most [`MAX_UNSETTLED`] messages are here, returned or not, since the broker sends no more than that.
 
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -100,12 +101,15 @@ impl Session {
 }
 
 /// Takes in what the broker sends, which is no more than the prefetch, so that it is counted before somebody asks for it.
-async fn take_in(mut consumer: Consumer, passing: mpsc::UnboundedSender<Arrived>, hand: Arc<Hand>) {
+async fn take_in(consumer: Consumer, passing: mpsc::UnboundedSender<Arrived>, hand: Arc<Hand>) {
+    // A runtime that ends drops this task before the connection is closed, and dropping a consumer whose channel is open cancels it.
+    let mut consumer = ManuallyDrop::new(consumer);
     while let Some(Ok(arrived)) = consumer.next().await {
         hand.arrived.store(arrived.delivery_tag, Ordering::Relaxed);
         // Nobody takes it any more when the session is being closed; the consumer stays until its channel is.
         let _ = passing.send(arrived);
     }
+    drop(ManuallyDrop::into_inner(consumer));
 }
 
 impl Drop for Session {
@@ -257,7 +261,8 @@ impl Receiver for RabbitReceiver {
             if acknowledge {
                 channel.basic_ack(tag, BasicAckOptions { multiple: true }).await?;
             }
-            // Acknowledgements have no answer. That to whatever follows on the channel says that the broker has taken them.
+            // Acknowledgements have no answer. That to whatever follows on the channel says that the broker's end of it has taken them. It
+            // passes them on in turn; the last of many in a row can still get lost when the channel ends, and their messages come again.
             channel.basic_qos(MAX_UNSETTLED, BasicQosOptions::default()).await
         };
         match timeout(ANSWER_WITHIN, told).await {

@@ -24,7 +24,8 @@ use crate::port::{Delivery, ReceiveLimit, Receiver, Token};
 
 /// Most messages of one receive, and of one batch.
 pub(super) const MAX_RECEIVE: usize = 10;
-/// After this an outage is told to the reader; the next receive goes on with the same attempt.
+/// After this something that somebody has to put right is told to the reader; the next receive goes on with the same attempt. An outage is
+/// waited out: it ends by itself, and a reader that gave up would have to be taken up again.
 const TOLD_AFTER: Duration = Duration::from_secs(6);
 /// How long a settle tries.
 const SETTLED_WITHIN: Duration = Duration::from_secs(6);
@@ -171,8 +172,10 @@ async fn poll(shared: Arc<Shared>) -> Result<(), QueueError> {
             Err(error) => {
                 let error = errors::of_call("receiving", &error);
                 let since = *failing_since.get_or_insert_with(Instant::now);
-                if !error.retryable || since.elapsed() > TOLD_AFTER {
-                    shared.hand.lock().unanswered = Some(attempt);
+                let is_outage = error.retryable && error.kind == QueueErrorKind::Unavailable;
+                if !is_outage && (!error.retryable || since.elapsed() > TOLD_AFTER) {
+                    // A refusal was an answer, and perhaps to this very id: the next receive has its own.
+                    shared.hand.lock().unanswered = error.retryable.then_some(attempt);
                     return Err(error);
                 }
                 tracing::debug!(queue = %shared.queue, %error, "receiving is tried again");

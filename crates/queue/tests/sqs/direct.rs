@@ -91,3 +91,21 @@ async fn what_could_not_be_kept_comes_again_in_order() {
     receiver.settle(again[5].token).await.expect("settle");
     assert_eq!(queue.depth(0).await.expect("depth").messages, 0);
 }
+
+/// Who reads waits an outage out, however long it is: to be taken up again costs its owner the whole of its state, and longer and longer waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receive_waits_an_outage_out() {
+    let server = server();
+    let link = ronda_testbed::Link::to(server.address()).await.expect("a link");
+    let broker = made(options(server, link.address())).await;
+    let queue = commands(&*broker).await;
+    let mut receiver = queue.open(0, None).await.expect("open");
+    link.set(ronda_testbed::Mode::Cut);
+    // The thing itself: longer than any other call tries.
+    let limit = ReceiveLimit::default();
+    let outage = tokio::time::timeout(Duration::from_secs(9), receiver.receive(limit)).await;
+    assert!(outage.is_err(), "it gave up: {outage:?}");
+    link.set(ronda_testbed::Mode::Pass);
+    queue.publish(0, Bytes::from_static(b"after it")).await.expect("publish");
+    assert_eq!(receive(&mut *receiver).await[0].message, Bytes::from_static(b"after it"));
+}

@@ -119,7 +119,8 @@ async fn where_the_broker_decides_the_subject_or_the_setting_says_whose_it_is() 
     let keys = keys(0);
     let by_subject = Admission::new(DirectAccess::Broker { tenant: None });
     let direct =
-        admitted(&by_subject, &keys, delivery(&[("x-secret-thing", "1"), ("trace", "2")], Some("acme")), 1).await;
+        admitted(&by_subject, &keys, delivery(&[("x_api_key", "1"), ("cookie", "1"), ("trace", "2")], Some("acme")), 1)
+            .await;
     assert_eq!(direct.access.unwrap().tenant, tenant("acme"));
     assert_eq!(direct.origin.headers, [("trace".to_owned(), "2".to_owned())]);
     assert_eq!(why(&admitted(&by_subject, &keys, delivery(&[], None), 1).await), "unauthorized");
