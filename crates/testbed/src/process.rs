@@ -6,10 +6,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// How long a server may take to listen.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long it may take to end in order.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+/// And to stand still.
+const STALL_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A loopback port that is free now.
@@ -88,9 +92,36 @@ impl Server {
         }
     }
 
-    /// Stops it where it is (SIGSTOP).
+    /// Asks it to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end in time, or not well.
+    pub fn stop_in_order(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM);
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let deadline = Instant::now() + STOP_WITHIN;
+        loop {
+            match child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{} ended with {status}: {}", self.name, tail(&self.log)),
+                None if Instant::now() > deadline => break,
+                None => std::thread::sleep(POLL),
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        bail!("{} did not end within {STOP_WITHIN:?}: {}", self.name, tail(&self.log))
+    }
+
+    /// Stops it where it is (SIGSTOP), and waits until it stands: its threads go on for a moment after the signal was sent.
     pub fn stall(&self) {
         self.signal(Signal::STOP);
+        let Some(child) = &self.child else { return };
+        let deadline = Instant::now() + STALL_WITHIN;
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        while matches!(waitid(WaitId::Pid(Pid::from_child(child)), stopped), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it go on (SIGCONT).

@@ -68,7 +68,11 @@ pub(crate) fn wrong(change: &Change) -> &'static str {
 
 fn ended(end: &AlertEnd) -> String {
     match &end.resolution {
-        Resolution::Recovered { by } if matches!(by.subject, Subject::Silence { .. }) => " is alive again".to_owned(),
+        Resolution::Recovered { by } | Resolution::CompletedLate { by }
+            if matches!(by.subject, Subject::Silence { .. }) =>
+        {
+            " is alive again".to_owned()
+        }
         Resolution::Recovered { .. } => " recovered".to_owned(),
         Resolution::CompletedLate { by } if by.to == OccurrenceStatus::Cancelled => " was cancelled".to_owned(),
         Resolution::CompletedLate { by } => match lateness(by) {

@@ -54,6 +54,17 @@ fn alert(name: &str, error: &str) -> AlertFacts {
 }
 
 #[test]
+fn a_silence_that_is_over_is_no_run_that_completed() {
+    let mut facts = alert("Worker", "");
+    let since = Subject::Silence { since: DUE };
+    facts.now = Change { subject: since.clone(), to: OccurrenceStatus::Stale, error: None, ..facts.now };
+    let by = Change { subject: since, to: OccurrenceStatus::Succeeded, ..facts.now.clone() };
+    facts.ended = Some(AlertEnd { at: DUE.plus_seconds(400), resolution: Resolution::CompletedLate { by } });
+    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone());
+    assert_eq!(shown.text, "🟢 *Worker* is alive again (production)");
+}
+
+#[test]
 fn an_alert_says_what_when_and_where_to_look() {
     let shown = content(&Facts::Alert(Box::new(alert("Nightly billing", "disk full"))), Form::DataTable, &zone());
     assert_eq!(shown.colour, Some("#a30200"));
