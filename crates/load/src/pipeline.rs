@@ -1,6 +1,5 @@
 //! A Ronda of its own, or the bare server, as a child process on free loopback ports.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,11 +50,13 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended by itself: {status}");
             }
-            if matches!(blocking_get(&address, path), Ok(status) if good(status)) {
-                return Ok(());
-            }
+            let last = match blocking_get(&address, path) {
+                Ok((status, _)) if good(status) => return Ok(()),
+                Ok((_, answer)) => answer,
+                Err(error) => error.to_string(),
+            };
             if began.elapsed() > START_WITHIN {
-                bail!("the server at {address} did not get ready within {START_WITHIN:?}");
+                bail!("the server at {address} did not get ready within {START_WITHIN:?}: {last}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -85,14 +86,16 @@ impl Drop for Server {
     }
 }
 
-fn blocking_get(address: &str, path: &str) -> std::io::Result<u16> {
-    use std::io::Write;
+/// The answer's status, and all of it.
+fn blocking_get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+    use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    line.get(9..12).and_then(|code| code.parse().ok()).ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.get(9..12).and_then(|code| code.parse().ok());
+    Ok((status.ok_or(std::io::ErrorKind::InvalidData)?, answer))
 }
 
 /// `ronda up` with a data directory that outlives it.
