@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ronda_domain::id::{MessageId, partition_of};
 use ronda_queue::Queue;
 use ronda_runtime::{Clock, Component};
@@ -88,6 +89,8 @@ struct Shared {
     partitions: usize,
     joined: AtomicUsize,
     down: AtomicUsize,
+    /// Held from looking at the two until it is told: else what was seen earlier could be told later, and stay.
+    telling: Mutex<()>,
     stopping: CancellationToken,
     pulse_period: Duration,
     linger: Duration,
@@ -102,23 +105,29 @@ impl Shared {
     }
 
     fn joined(&self) {
-        let joined = self.joined.fetch_add(1, Ordering::AcqRel) + 1;
-        if joined == self.partitions {
-            self.component.set_ready(true, "");
-        } else {
-            self.component.set_ready(false, format!("joined {joined} of {} partitions", self.partitions));
-        }
+        self.joined.fetch_add(1, Ordering::AcqRel);
+        self.tell();
     }
 
     fn lane_down(&self) {
-        let down = self.down.fetch_add(1, Ordering::AcqRel) + 1;
-        self.component
-            .set_ready(false, format!("the queue does not answer for {down} of {} partitions", self.partitions));
+        self.down.fetch_add(1, Ordering::AcqRel);
+        self.tell();
     }
 
     fn lane_up(&self) {
-        if self.down.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.component.set_ready(true, "");
+        self.down.fetch_sub(1, Ordering::AcqRel);
+        self.tell();
+    }
+
+    /// Says whether every partition takes requests, and if not, why.
+    fn tell(&self) {
+        let _telling = self.telling.lock();
+        let (joined, down) = (self.joined.load(Ordering::Acquire), self.down.load(Ordering::Acquire));
+        let all = self.partitions;
+        match (joined == all, down) {
+            (true, 0) => self.component.set_ready(true, ""),
+            (false, 0) => self.component.set_ready(false, format!("joined {joined} of {all} partitions")),
+            _ => self.component.set_ready(false, format!("the queue does not answer for {down} of {all} partitions")),
         }
     }
 }
@@ -152,6 +161,7 @@ impl Publisher {
             partitions: partitions as usize,
             joined: AtomicUsize::new(0),
             down: AtomicUsize::new(0),
+            telling: Mutex::new(()),
             stopping: CancellationToken::new(),
             pulse_period: Duration::from_millis(config.pulse_period_ms.max(1)),
             linger: Duration::from_millis(config.linger_ms),

@@ -142,6 +142,24 @@ fn quiet() -> Config {
     Config { pulse_period_ms: 3_600_000, ..Config::default() }
 }
 
+#[test]
+fn partitions_that_are_joined_at_once_are_all_joined_in_the_end() {
+    const PARTITIONS: u32 = 8;
+    for round in 0..2_000 {
+        let health = Health::new();
+        let (component, clock) = (health.component("ingest-gateway"), Arc::new(ManualClock::at(1_000_000)));
+        let queue = Told::new(PARTITIONS, 0) as Arc<dyn Queue>;
+        let publisher = Publisher::new(&quiet(), 7, queue, clock, component);
+        std::thread::scope(|threads| {
+            for _ in 0..PARTITIONS {
+                threads.spawn(|| publisher.shared.joined());
+            }
+        });
+        let readiness = health.readiness();
+        assert!(readiness.ok, "round {round}: {:?}", readiness.components);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_taken_before_every_partition_is_joined() {
     let queue = Told::new(2, 1);

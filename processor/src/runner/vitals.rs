@@ -17,6 +17,8 @@ const BEAT_WITHIN: Duration = Duration::from_secs(60);
 pub(super) struct Vitals {
     component: Component,
     partitions: Vec<Partition>,
+    /// Held from looking at the partitions until it is told: else what was seen earlier could be told later, and stay.
+    telling: Mutex<()>,
 }
 
 struct Partition {
@@ -54,7 +56,8 @@ pub(super) struct Trouble {
 impl Vitals {
     pub(super) fn new(health: &Health, partitions: u32) -> Self {
         let component = health.component("processor").beating_within(BEAT_WITHIN);
-        Self { component, partitions: (0..partitions).map(|_| Partition::new()).collect() }
+        let partitions = (0..partitions).map(|_| Partition::new()).collect();
+        Self { component, partitions, telling: Mutex::default() }
     }
 
     fn of(&self, partition: u32) -> Option<&Partition> {
@@ -101,6 +104,7 @@ impl Vitals {
     /// Whether all are up, and none is stopped by what only another release mends. One that waits for its store, or whose clock is held,
     /// is ready all the same, because what comes in is kept; it says why it comes no further.
     fn tell(&self) -> bool {
+        let _telling = self.telling.lock();
         let numbered = || (0_u32..).zip(&self.partitions);
         let waiting: Vec<String> = numbered()
             .filter(|(_, one)| !one.is_ready.load(Ordering::Relaxed))
@@ -156,5 +160,28 @@ impl Vitals {
 
     pub(super) fn rest(&self) {
         self.component.rest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_that_come_up_at_once_are_all_up_in_the_end() {
+        const PARTITIONS: u32 = 8;
+        for round in 0..2_000 {
+            let health = Health::new();
+            let vitals = Vitals::new(&health, PARTITIONS);
+            vitals.beat_of(0);
+            std::thread::scope(|threads| {
+                for partition in 0..PARTITIONS {
+                    let vitals = &vitals;
+                    threads.spawn(move || vitals.set_ready(partition, true));
+                }
+            });
+            let readiness = health.readiness();
+            assert!(readiness.ok, "round {round}: {:?}", readiness.components);
+        }
     }
 }
