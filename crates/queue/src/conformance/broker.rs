@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::tools::{assert_messages, in_time, message, open, publish, receive, settle};
+use super::tools::{assert_messages, in_time, message, open, publish, receive, receive_all, settle};
 use super::{QueueHarness, Setup};
 use crate::port::{Delivery, Origin, Queue, ReceiveLimit, Receiver};
 
@@ -129,7 +129,7 @@ pub async fn a_stalled_owner_is_replaced_and_its_late_settle_takes_nothing<H: Br
     harness.set_link(LinkMode::Freeze);
     publish(&*other, 0, 8..10).await;
     let mut next = open(&*other, 0, None).await;
-    let got = receive(&mut *next, 4).await;
+    let got = receive_unsettled(&*queue, &mut *next, 4).await;
     assert_messages(&got, 0, 0..4);
     settle(&mut *next, got.get(..2).expect("four")).await;
     harness.set_link(LinkMode::Pass);
@@ -139,7 +139,7 @@ pub async fn a_stalled_owner_is_replaced_and_its_late_settle_takes_nothing<H: Br
         let _ = in_time("a late settle", first.settle(late)).await;
     }
     drop(first);
-    let rest = receive(&mut *next, 6).await;
+    let rest = receive_unsettled(&*queue, &mut *next, 6).await;
     assert_messages(&rest, 0, 4..10);
     settle(&mut *next, &rest).await;
     publish(&*other, 0, [10]).await;
@@ -335,6 +335,16 @@ pub async fn direct_messages_say_where_they_come_from<H: BrokerHarness>() {
     assert!(from.tenant.as_deref().is_none_or(|tenant| tenant == "acme"), "{from:?}");
     assert_eq!(from.header("content-type"), Some("application/json"));
     assert_eq!(from.header("x-api-key"), Some("k"));
+}
+
+/// Receives exactly so many messages and settles none of them, unless the queue gives nothing more before: then the holds of a stalled owner
+/// may run out one after the other, and its successor gets the first alone.
+async fn receive_unsettled(queue: &dyn Queue, receiver: &mut dyn Receiver, count: usize) -> Vec<Delivery> {
+    if queue.capabilities().blocks_until_settled {
+        receive_all(queue, receiver, count).await
+    } else {
+        receive(receiver, count).await
+    }
 }
 
 /// The numbers of received messages, each settled at once, until this one has come.
