@@ -3,10 +3,13 @@
 //!
 //! `cargo run --release -p ronda-queue --features nats --example broker_throughput -- nats://127.0.0.1:4222 [BYTES] [IN FLIGHT] [PARTITIONS]`
 //!
+//! For SQS `RONDA_QUEUE_CREDENTIALS_FILE` names the file with the credentials.
+//!
 //! Use a server that nothing else is on: streams are made with a prefix of their own, and left there.
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +37,8 @@ async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().ok_or("the first argument is the broker's address")?;
     let mut number = |default: u32| arguments.next().map_or(Ok(default), |text| text.parse());
-    let (bytes, in_flight, partitions) = (number(8_192)?, number(64)?, number(16)?);
+    // One in flight a partition, as gateways send frames.
+    let (bytes, in_flight, partitions) = (number(8_192)?, number(16)?, number(16)?);
     let prefix = format!("throughput-{partitions}");
     let case = Case { url, prefix, bytes: usize::try_from(bytes)?, in_flight, partitions };
     println!(
@@ -47,6 +51,7 @@ async fn main() -> Outcome<()> {
         prefix: case.prefix.clone(),
         partitions,
         max_bytes: 4 << 30,
+        credentials_file: credentials_file(),
         ..BrokerOptions::new(case.url.clone())
     };
     let broker = connect(options).await?;
@@ -136,6 +141,10 @@ fn report(name: &str, case: &Case, times: &mut [Duration], elapsed: Duration, re
     );
 }
 
+fn credentials_file() -> Option<PathBuf> {
+    std::env::var_os("RONDA_QUEUE_CREDENTIALS_FILE").map(PathBuf::from)
+}
+
 /// A publisher without the adapter, of the same messages to the same place.
 async fn bare(case: &Case) -> Outcome<()> {
     match case.url.split(':').next() {
@@ -143,6 +152,8 @@ async fn bare(case: &Case) -> Outcome<()> {
         Some("nats" | "tls") => bare_nats(case).await,
         #[cfg(feature = "rabbitmq")]
         Some("amqp" | "amqps") => bare_rabbitmq(case).await,
+        #[cfg(feature = "sqs")]
+        Some("sqs") => bare_sqs(case).await,
         other => Err(format!("there is no bare publisher for {other:?}, or this was built without it").into()),
     }
 }
@@ -218,4 +229,65 @@ async fn bare_rabbitmq(case: &Case) -> Outcome<()> {
     }
     connection.close(200, "done".into()).await?;
     Ok(())
+}
+
+#[cfg(feature = "sqs")]
+async fn bare_sqs(case: &Case) -> Outcome<()> {
+    use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+    use base64::Engine;
+    let client = bare_sqs_client(case).await?;
+    let begin = Instant::now();
+    let publishers: Vec<_> = (0..case.in_flight)
+        .map(|publisher| {
+            let (client, frame) = (client.clone(), vec![0x5a; case.bytes]);
+            let name = format!("{}-commands-{}.fifo", case.prefix, publisher % case.partitions);
+            tokio::spawn(async move {
+                let url = client.get_queue_url().queue_name(name).send().await?.queue_url.ok_or("no queue")?;
+                let mut times = Vec::new();
+                while begin.elapsed() < CASE {
+                    let start = Instant::now();
+                    let attribute = MessageAttributeValue::builder().data_type("String").string_value("1").build()?;
+                    let entry = SendMessageBatchRequestEntry::builder()
+                        .id("0")
+                        .message_body(base64::engine::general_purpose::STANDARD.encode(&frame))
+                        .message_attributes("ronda-frame", attribute)
+                        .message_group_id("ronda")
+                        .message_deduplication_id(format!("{begin:?}-{publisher}-{}", times.len()))
+                        .build()?;
+                    client.send_message_batch().queue_url(&url).entries(entry).send().await?;
+                    times.push(start.elapsed());
+                }
+                Outcome::Ok(times)
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for publisher in publishers {
+        times.extend(publisher.await??);
+    }
+    report("bare aws-sdk-sqs", case, &mut times, begin.elapsed(), None);
+    for partition in 0..case.partitions {
+        let name = format!("{}-commands-{partition}.fifo", case.prefix);
+        let url = client.get_queue_url().queue_name(name).send().await?.queue_url.ok_or("no queue")?;
+        client.purge_queue().queue_url(url).send().await?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "sqs")]
+async fn bare_sqs_client(case: &Case) -> Outcome<aws_sdk_sqs::Client> {
+    use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+    let (region, endpoint) = case.url.trim_start_matches("sqs://").split_once("?endpoint=").unwrap_or((&case.url, ""));
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let mut loader = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .http_client(http)
+        .region(aws_sdk_sqs::config::Region::new(region.to_owned()));
+    if !endpoint.is_empty() {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if credentials_file().is_some() {
+        // What the adapter is given as a file; a server that plays SQS asks for any.
+        loader = loader.credentials_provider(aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "bare"));
+    }
+    Ok(aws_sdk_sqs::Client::new(&loader.load().await))
 }

@@ -100,6 +100,7 @@ macro_rules! broker_conformance_tests {
             order_holds_when_an_owner_is_cut_off
             a_stalled_owner_is_replaced_and_its_late_settle_takes_nothing
             a_lost_confirmation_loses_no_message
+            a_delivery_that_got_lost_comes_again
             a_broken_connection_is_made_anew
             publishes_end_while_the_broker_is_away
             a_killed_broker_keeps_what_it_confirmed

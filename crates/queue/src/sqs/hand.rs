@@ -6,6 +6,7 @@ use aws_sdk_sqs::types::Message;
 use tokio::time::Instant;
 
 use super::message::Incoming;
+use super::receiver::Attempt;
 use crate::port::{Delivery, ReceiveLimit, Token};
 
 pub(super) struct Held {
@@ -25,8 +26,8 @@ pub(super) struct Hand {
     until: Instant,
     last_token: u64,
     handed_out: u64,
-    /// The attempt id of a receive that was not answered.
-    pub(super) unanswered: Option<String>,
+    /// A receive that was not answered.
+    pub(super) unanswered: Option<Attempt>,
 }
 
 /// What a receiver must do before it has something to give.

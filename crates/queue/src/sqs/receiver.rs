@@ -134,16 +134,32 @@ impl Drop for SqsReceiver {
     }
 }
 
+/// A receive, asked for until it is answered: by its id SQS gives again what an answer that got lost has locked. It is good for as long as
+/// those locks can last. After that the messages may be somebody else's, or gone, and asking with the same id would fail for ever.
+pub(super) struct Attempt {
+    id: String,
+    since: Instant,
+}
+
+impl Attempt {
+    fn new(ids: &Ids) -> Self {
+        Self { id: ids.next(), since: Instant::now() }
+    }
+}
+
 /// Waits at the server until there are messages, and puts them into the hand.
 async fn poll(shared: Arc<Shared>) -> Result<(), QueueError> {
-    // With the same attempt id SQS gives again what an answer that got lost has locked.
+    let held_for = Duration::from_secs(shared.visibility_seconds.into());
     let unanswered = shared.hand.lock().unanswered.take();
-    let mut attempt = unanswered.unwrap_or_else(|| shared.ids.next());
+    let mut attempt = unanswered.unwrap_or_else(|| Attempt::new(&shared.ids));
     let mut waits = Waits::new();
     let mut failing_since = None;
     loop {
         if shared.is_over() {
             return Ok(());
+        }
+        if attempt.since.elapsed() > held_for {
+            attempt = Attempt::new(&shared.ids);
         }
         let call = shared
             .clients
@@ -153,7 +169,7 @@ async fn poll(shared: Arc<Shared>) -> Result<(), QueueError> {
             .max_number_of_messages(i32::try_from(MAX_RECEIVE).unwrap_or(1))
             .wait_time_seconds(i32::try_from(WAIT_SECONDS).unwrap_or(1))
             .visibility_timeout(i32::try_from(shared.visibility_seconds).unwrap_or(i32::MAX))
-            .receive_request_attempt_id(&attempt)
+            .receive_request_attempt_id(&attempt.id)
             .message_attribute_names("All")
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
@@ -166,7 +182,7 @@ async fn poll(shared: Arc<Shared>) -> Result<(), QueueError> {
                     shared.hand.lock().put(messages, &shared.queue, until);
                     return Ok(());
                 }
-                (attempt, waits) = (shared.ids.next(), Waits::new());
+                (attempt, waits) = (Attempt::new(&shared.ids), Waits::new());
             }
             Err(error) => {
                 let error = errors::of_call("receiving", &error);
