@@ -40,8 +40,10 @@ enum Command {
     Rules,
     /// Measures, in a release build; fails when a figure that has a limit does not keep it.
     Bench {
-        /// Only the measurements whose name contains this.
-        #[arg(long)]
+        /// Only the measurements whose name contains this: `queue`, say.
+        filter: Option<String>,
+        /// The same as an option.
+        #[arg(long, conflicts_with = "filter")]
         only: Option<String>,
     },
     /// Breaks a broker, `ronda up` and their neighbours one after another under load, in a release build; fails when something confirmed was
@@ -100,7 +102,7 @@ fn run() -> anyhow::Result<bool> {
             report.step("architecture rules", || rules::check(&root));
             Ok(report.close())
         }
-        Command::Bench { only } => bench::run(&root, only.as_deref()),
+        Command::Bench { filter, only } => bench::run(&root, filter.or(only).as_deref()),
         Command::Night { minutes, built } => {
             let night = night::run(&root, minutes, built)?;
             println!("{}", night.report.display());
