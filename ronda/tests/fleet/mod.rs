@@ -136,10 +136,12 @@ impl Fleet {
         page["items"].as_array().unwrap_or_else(|| panic!("{page}")).clone()
     }
 
-    /// What people have been told of a job: how often anew, and how its message reads now.
+    /// What people have been told of a job: how often anew, and how its message reads now. The table of the night, in which every job is
+    /// that had to do with it, is no alert.
     pub fn told(&self, id: &str) -> (usize, String) {
         let seen = self.slack.slack().seen();
-        let of_it = || seen.iter().filter(|seen| seen.kind != SeenKind::Replied && names(&seen.text, id));
+        let is_alert = |text: &str| names(text, id) && !text.contains("Night watch");
+        let of_it = || seen.iter().filter(|seen| seen.kind != SeenKind::Replied && is_alert(&seen.text));
         let posts = of_it().filter(|seen| seen.kind == SeenKind::Posted).count();
         (posts, of_it().next_back().map(|seen| seen.text.clone()).unwrap_or_default())
     }
