@@ -73,9 +73,10 @@ async fn round(target: &Target, ronda: &mut Ronda, number: u64, rate: u64) -> (L
     (load.await.unwrap().unwrap().ledger, failed)
 }
 
+/// How many posts are an alert of this job. The table of the night may name it, too.
 fn posted(stand_in: &StandIn, job: &str) -> usize {
-    let seen = stand_in.slack().seen();
-    seen.iter().filter(|seen| seen.kind == SeenKind::Posted && mentions(&seen.text, job)).count()
+    let is_alert = |text: &str| mentions(text, job) && !text.contains("Night watch");
+    stand_in.slack().seen().iter().filter(|seen| seen.kind == SeenKind::Posted && is_alert(&seen.text)).count()
 }
 
 /// Whether a text names a job, and not merely one whose name begins so.
