@@ -126,9 +126,17 @@ fn http(root: &Path) -> anyhow::Result<bool> {
 /// Ronda on NATS beside a bare handler, and the adapters of SQS and RabbitMQ beside bare publishers; each with its limits.
 fn queues(root: &Path) -> anyhow::Result<bool> {
     // In one go, so that nothing is built twice with other features.
-    let packages = ["-p", "ronda", "-p", "ronda-load", "-p", "ronda-queue", "--bins", "--example", "broker_throughput"];
-    let features = ["--features", "ronda/brokers,ronda-load/brokers,ronda-queue/nats,ronda-queue/sqs,ronda-queue/rabbitmq"];
-    if !rust::cargo(root).args(["build", "--release", "--quiet"]).args(packages).args(features).status()?.success() {
+    let packages = ["-p", "ronda", "-p", "ronda-load", "-p", "ronda-gateway-harness", "-p", "ronda-queue"];
+    let targets = ["--bins", "--example", "broker_throughput"];
+    let features = ["--features", "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers"];
+    if !rust::cargo(root)
+        .args(["build", "--release", "--quiet"])
+        .args(packages)
+        .args(targets)
+        .args(features)
+        .status()?
+        .success()
+    {
         return Ok(false);
     }
     let release = rust::target_dir(root)?.join("release");
@@ -138,6 +146,8 @@ fn queues(root: &Path) -> anyhow::Result<bool> {
         .arg(release.join("ronda"))
         .arg("--publishers")
         .arg(release.join("examples/broker_throughput"))
+        .arg("--gateway")
+        .arg(release.join("ronda-gateway-harness"))
         .status()?;
     Ok(status.success())
 }

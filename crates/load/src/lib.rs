@@ -14,6 +14,7 @@ pub mod compare;
 pub mod connection;
 pub mod ledger;
 pub mod load;
+mod nats;
 pub mod pipeline;
 pub mod queues;
 pub mod request;

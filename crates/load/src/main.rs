@@ -56,10 +56,13 @@ enum Command {
         /// The program that measures publishers of frames: the example `broker_throughput` of `ronda-queue`.
         #[arg(long)]
         publishers: Option<PathBuf>,
+        /// `ronda-gateway-harness`: a gateway that runs by itself.
+        #[arg(long)]
+        gateway: Option<PathBuf>,
         /// How long each measurement lasts, in seconds.
         #[arg(long, default_value_t = 8)]
         seconds: u64,
-        /// Only measurements whose name contains this: ingest, events, direct, sqs, rabbitmq.
+        /// Only measurements whose name contains this: gateway, ingest, events, direct, sqs, rabbitmq.
         #[arg(long)]
         only: Option<String>,
     },
@@ -197,10 +200,12 @@ async fn carry_out(command: Command) -> Result<()> {
             };
             show(&measure(&settings).await?)
         }
-        Command::Queues { ronda, publishers, seconds, only } => {
+        Command::Queues { ronda, publishers, gateway, seconds, only } => {
             let duration = Duration::from_secs(seconds);
             let settings = Settings { binary: ronda, duration, pipeline_duration: duration, only };
-            show(&ronda_load::queues::measure(&settings, publishers.as_deref()).await?)
+            let programs =
+                ronda_load::queues::Programs { publishers: publishers.as_deref(), gateway: gateway.as_deref() };
+            show(&ronda_load::queues::measure(&settings, programs).await?)
         }
         Command::Chaos(arguments) => chaos(arguments).await,
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,

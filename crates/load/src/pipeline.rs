@@ -43,6 +43,26 @@ impl Server {
         Ok(server)
     }
 
+    /// A gateway by itself, on the broker that the environment names; ready when it is returned.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn gateway(program: &Path, partitions: u32, key: &str, environment: &[(String, String)]) -> Result<Self> {
+        let (address, admin) = (format!("127.0.0.1:{}", free_port()?), format!("127.0.0.1:{}", free_port()?));
+        let child = Command::new(program)
+            .args(["--listen", &address, "--admin", &admin, "--partitions", &partitions.to_string()])
+            .env("RONDA_HARNESS_KEY", key)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let mut server = Self { child, address: admin };
+        server.wait_for("/health/ready", |status| status == 200)?;
+        server.address = address;
+        Ok(server)
+    }
+
     fn wait_for(&mut self, path: &str, good: impl Fn(u16) -> bool) -> Result<()> {
         let began = Instant::now();
         let address = self.address.clone();

@@ -2,40 +2,55 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use ronda_queue::{Origin, Queue};
 
 use crate::broker::{self, Kind, PARTITIONS, Running};
-use crate::compare::{Figure, IngestLimits, Settings, bulk_ingest, scratch, single_ingest};
+use crate::compare::{Figure, IngestLimits, Settings, beside_handler, bulk_ingest, scratch, single_ingest};
 use crate::load::register_all;
-use crate::pipeline::Ronda;
-use crate::request::scheduler_id;
+use crate::nats::Publisher;
+use crate::pipeline::{Ronda, Server};
+use crate::request::{Target, scheduler_id};
 
 /// Schedulers that direct messages are of.
 const SCHEDULERS: usize = 10_000;
-/// Direct messages, of which each waits for its own confirmation.
+/// Direct messages, each of them confirmed.
 const MESSAGES: usize = 1_000_000;
-/// So many of them are under way at once.
-const IN_FLIGHT: usize = 2_048;
+/// Connections that they come over.
+const PUBLISHERS: usize = 4;
+/// So many of a connection's messages are unconfirmed at once.
+const WINDOW: usize = 512;
 /// How long all of them may take to be applied.
 const APPLIED_WITHIN: Duration = Duration::from_secs(120);
 
-/// Measures everything that `only` lets through: on NATS JetStream the whole way, on SQS and RabbitMQ what the adapters make of frames
-/// beside a bare publisher, by the program for that (the example `broker_throughput` of `ronda-queue`).
+/// Programs that take part, beside the binary.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Programs<'a> {
+    /// Measures publishers of frames: the example `broker_throughput` of `ronda-queue`.
+    pub publishers: Option<&'a Path>,
+    /// A gateway that runs by itself: `ronda-gateway-harness`.
+    pub gateway: Option<&'a Path>,
+}
+
+/// Measures everything that `only` lets through: on NATS JetStream a gateway alone and the whole way, on SQS and RabbitMQ what the adapters
+/// make of frames beside a bare publisher. Without a program its figures are left out.
 ///
 /// # Errors
 /// When something can't be started, or a message is lost.
-pub async fn measure(settings: &Settings, publishers: Option<&Path>) -> Result<Vec<Figure>> {
+pub async fn measure(settings: &Settings, programs: Programs<'_>) -> Result<Vec<Figure>> {
     let wanted = |name: &str| settings.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let mut figures = Vec::new();
+    if let Some(program) = programs.gateway.filter(|_| wanted("gateway")) {
+        figures.extend(gateway_alone(settings, program).await?);
+    }
     if wanted("ingest") {
         let nats = nats()?;
-        let limits =
-            IngestLimits { name: "single events over HTTP to JetStream, 256 connections", ratio: 0.65, p99_ms: 15.0 };
+        let limits = IngestLimits {
+            name: "the same, and all of it applied and committed on the same two cores meanwhile",
+            ratio: None,
+            p99_ms: 15.0,
+        };
         figures.extend(single_ingest(settings, &environment(&nats), &limits).await?);
     }
     if wanted("events") {
@@ -46,7 +61,7 @@ pub async fn measure(settings: &Settings, publishers: Option<&Path>) -> Result<V
         figures.push(direct(settings).await?);
     }
     for (kind, name) in [(Kind::Sqs, "sqs"), (Kind::RabbitMq, "rabbitmq")] {
-        if let Some(program) = publishers.filter(|_| wanted(name)) {
+        if let Some(program) = programs.publishers.filter(|_| wanted(name)) {
             let failed = |error: anyhow::Error| Figure {
                 name: "frames onto a broker",
                 figure: format!("{}: {error:#}", kind.name()),
@@ -56,6 +71,21 @@ pub async fn measure(settings: &Settings, publishers: Option<&Path>) -> Result<V
             figures.push(beside_bare(kind, program).unwrap_or_else(failed));
         }
     }
+    Ok(figures)
+}
+
+/// From the request to the 202: a gateway by itself on JetStream, as it is deployed, with whatever consumes elsewhere.
+async fn gateway_alone(settings: &Settings, program: &Path) -> Result<Vec<Figure>> {
+    const KEY: &str = "ronda_load_gateway_alone";
+    let nats = nats()?;
+    let broker = ronda_queue::connect(nats.options()).await?;
+    broker.init().await?;
+    let gateway = Server::gateway(program, PARTITIONS, KEY, &environment(&nats))?;
+    let target = Target { address: gateway.address.clone(), key: KEY.to_owned() };
+    let limits =
+        IngestLimits { name: "single events over HTTP to JetStream, 256 connections", ratio: Some(0.65), p99_ms: 15.0 };
+    let figures = beside_handler(settings, &target, &limits).await?;
+    broker.close().await;
     Ok(figures)
 }
 
@@ -96,17 +126,18 @@ fn environment(broker: &Running) -> Vec<(String, String)> {
     environment
 }
 
-/// One command a message, from the first publish to the last applied row.
+/// One command a message, from the first publish to the last applied row. Published as any client does, to the subject of its scheduler.
 async fn direct(settings: &Settings) -> Result<Figure> {
     const LIMIT: f64 = 100_000.0;
     let directory = scratch("direct")?;
     let nats = nats()?;
     let ronda = Ronda::start(&settings.binary, directory.path(), &environment(&nats))?;
     register_all(&ronda.target(&ronda.key()?), SCHEDULERS).await?;
-    let (broker, queue) = broker::commands(nats.options()).await?;
     let before = applied(&ronda).await?;
     let began = Instant::now();
-    let publishers: Vec<_> = (0..IN_FLIGHT).map(|first| tokio::spawn(publish(Arc::clone(&queue), first))).collect();
+    let address = nats.url.trim_start_matches("nats://").to_owned();
+    let publishers: Vec<_> =
+        (0..PUBLISHERS).map(|first| tokio::spawn(publish(address.clone(), first, began))).collect();
     for publisher in publishers {
         publisher.await??;
     }
@@ -116,7 +147,6 @@ async fn direct(settings: &Settings) -> Result<Figure> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let elapsed = began.elapsed();
-    broker.close().await;
     let rate = MESSAGES as f64 / elapsed.as_secs_f64();
     Ok(Figure {
         name: "direct messages on NATS, one command each, published and applied",
@@ -130,15 +160,14 @@ async fn direct(settings: &Settings) -> Result<Figure> {
     })
 }
 
-async fn publish(queue: Arc<dyn Queue>, first: usize) -> Result<()> {
-    for number in (first..MESSAGES).step_by(IN_FLIGHT) {
+async fn publish(address: String, first: usize, began: Instant) -> Result<()> {
+    let mut publisher = Publisher::connect(&address, &format!("load-{first}-{}", began.elapsed().as_nanos())).await?;
+    let messages = (first..MESSAGES).step_by(PUBLISHERS).map(|number| {
         let scheduler = scheduler_id(number % SCHEDULERS);
-        let partition = broker::fnv1a32(broker::TENANT, &scheduler) % queue.partitions().max(1);
         let body = format!(r#"{{"type":"heartbeat","scheduler_id":"{scheduler}"}}"#);
-        let origin = Origin { tenant: Some(broker::TENANT.to_owned()), ..Origin::default() };
-        queue.publish_direct(partition, Bytes::from(body), &origin).await?;
-    }
-    Ok(())
+        (format!("ronda.in.{}.{scheduler}", broker::TENANT), body)
+    });
+    publisher.publish(messages, WINDOW).await
 }
 
 async fn applied(ronda: &Ronda) -> Result<f64> {
