@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// One connection.
-pub struct Publisher {
+pub(crate) struct Publisher {
     stream: TcpStream,
     inbox: String,
     /// What was read; up to `seen` it was looked at.
@@ -28,7 +28,7 @@ impl Publisher {
     ///
     /// # Errors
     /// When the server doesn't take the connection, or asks for what this has not: credentials, TLS.
-    pub async fn connect(address: &str, name: &str) -> Result<Self> {
+    pub(crate) async fn connect(address: &str, name: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let inbox = format!("_INBOX.{name}");
@@ -45,7 +45,7 @@ impl Publisher {
     ///
     /// # Errors
     /// When the server refuses one, or the connection breaks.
-    pub async fn publish(&mut self, messages: impl Iterator<Item = (String, String)>, window: usize) -> Result<()> {
+    pub(crate) async fn publish(&mut self, messages: impl Iterator<Item = (String, String)>, window: usize) -> Result<()> {
         let mut messages = messages.peekable();
         let (mut waiting, mut out) = (0_usize, Vec::new());
         while waiting > 0 || messages.peek().is_some() {
