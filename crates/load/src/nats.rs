@@ -45,7 +45,11 @@ impl Publisher {
     ///
     /// # Errors
     /// When the server refuses one, or the connection breaks.
-    pub(crate) async fn publish(&mut self, messages: impl Iterator<Item = (String, String)>, window: usize) -> Result<()> {
+    pub(crate) async fn publish(
+        &mut self,
+        messages: impl Iterator<Item = (String, String)>,
+        window: usize,
+    ) -> Result<()> {
         let mut messages = messages.peekable();
         let (mut waiting, mut out) = (0_usize, Vec::new());
         while waiting > 0 || messages.peek().is_some() {

@@ -21,10 +21,18 @@ pub enum Mode {
     Cut,
 }
 
+/// What its connections watch.
+#[derive(Clone, Copy)]
+struct Now {
+    mode: Mode,
+    /// How often it was cut: a connection ends with the cut after its beginning, also when the link has passed again since.
+    cuts: u64,
+}
+
 /// A link to one server, with an address of its own. It ends with its value.
 pub struct Link {
     address: SocketAddr,
-    mode: watch::Sender<Mode>,
+    now: watch::Sender<Now>,
     task: JoinHandle<()>,
 }
 
@@ -36,15 +44,15 @@ impl Link {
     pub async fn to(server: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let mode = watch::Sender::new(Mode::Pass);
-        let modes = mode.clone();
+        let now = watch::Sender::new(Now { mode: Mode::Pass, cuts: 0 });
+        let sender = now.clone();
         let task = tokio::spawn(async move {
             // Ends with the link, and so do its connections, which wait for modes.
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, server, modes.subscribe()));
+                tokio::spawn(connection(client, server, sender.subscribe()));
             }
         });
-        Ok(Self { address, mode, task })
+        Ok(Self { address, now, task })
     }
 
     /// What the client connects to.
@@ -55,40 +63,44 @@ impl Link {
 
     /// Changes what it does, also with connections that are open.
     pub fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
+        self.now.send_modify(|now| {
+            now.mode = mode;
+            now.cuts += u64::from(mode == Mode::Cut);
+        });
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.task.abort();
-        self.mode.send_replace(Mode::Cut);
+        self.set(Mode::Cut);
     }
 }
 
-async fn connection(client: TcpStream, server: SocketAddr, mut modes: watch::Receiver<Mode>) {
-    if *modes.borrow() == Mode::Cut {
+async fn connection(client: TcpStream, server: SocketAddr, mut link: watch::Receiver<Now>) {
+    let Now { mode, cuts } = *link.borrow();
+    if mode == Mode::Cut {
         return;
     }
     let Ok(server) = TcpStream::connect(server).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
-    let requests = pass(client_read, server_write, modes.clone(), false);
-    let answers = pass(server_read, client_write, modes.clone(), true);
+    let requests = pass(client_read, server_write, link.clone(), false);
+    let answers = pass(server_read, client_write, link.clone(), true);
     tokio::select! {
-        _ = modes.wait_for(|mode| *mode == Mode::Cut) => {}
+        _ = link.wait_for(|now| now.cuts > cuts) => {}
         () = requests => {}
         () = answers => {}
     }
 }
 
 /// Passes bytes on in one direction until the connection ends.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: watch::Receiver<Mode>, are_answers: bool) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watch::Receiver<Now>, are_answers: bool) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
-        let Ok(mode) = modes.wait_for(|mode| *mode != Mode::Freeze).await.map(|mode| *mode) else { return };
+        let Ok(mode) = link.wait_for(|now| now.mode != Mode::Freeze).await.map(|now| now.mode) else { return };
         if mode == Mode::LoseAnswers && are_answers {
             continue;
         }
@@ -140,6 +152,10 @@ mod tests {
         stream.write_all(b"ef").await.unwrap();
         assert_eq!(answer(&mut stream).await, None);
         link.set(Mode::Cut);
-        assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+        link.set(Mode::Pass);
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "cut, though it passes again");
+        let mut stream = TcpStream::connect(link.address()).await.unwrap();
+        stream.write_all(b"gh").await.unwrap();
+        assert_eq!(answer(&mut stream).await, Some(*b"gh"));
     }
 }
