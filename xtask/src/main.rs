@@ -4,6 +4,7 @@
 mod api;
 mod bench;
 mod chaos;
+mod conformance;
 mod deny;
 mod night;
 mod packages;
@@ -68,6 +69,8 @@ enum Command {
         #[arg(long)]
         lose: bool,
     },
+    /// Runs the queue port's conformance suite on every queue, and prints which case passes where.
+    Conformance,
     /// A night in real time: shell scripts report with curl, Slack is a stand-in; writes down what was seen, and fails when that is not
     /// one table, each trouble's alert and nothing else.
     Night {
@@ -103,6 +106,7 @@ fn run() -> anyhow::Result<bool> {
             Ok(report.close())
         }
         Command::Bench { filter, only } => bench::run(&root, filter.or(only).as_deref()),
+        Command::Conformance => conformance::run(&root),
         Command::Night { minutes, built } => {
             let night = night::run(&root, minutes, built)?;
             println!("{}", night.report.display());
