@@ -336,8 +336,10 @@ async fn a_queue_that_can_lose_messages_is_refused() {
             ("x-queue-leader-locator", String::from("longstr, <<\"balanced\">>")),
             ("x-dead-letter-exchange", format!("longstr, <<\"{}.dropped\">>", harness.options.prefix)),
         ];
-        // Other kinds of queues know only some of them.
-        arguments.retain(|(name, _)| *name != argument && (argument != "x-queue-type" || *name == "x-overflow"));
+        // What other kinds of queues don't know.
+        let of_quorum = ["x-delivery-limit", "x-quorum-initial-group-size", "x-queue-leader-locator"];
+        let is_quorum = argument != "x-queue-type";
+        arguments.retain(|(name, _)| *name != argument && (is_quorum || !of_quorum.contains(name)));
         let arguments = arguments.into_iter().chain([(argument, format!("{kind}, {value}"))]);
         let arguments: Vec<_> = arguments.map(|(name, value)| format!("{{<<\"{name}\">>, {value}}}")).collect();
         let declare = format!(
