@@ -20,16 +20,22 @@ struct RolledBack {
     queue: Arc<dyn Queue>,
     /// Of the partition 0.
     receiver: Box<dyn Receiver>,
+    /// Of the others: with them the process reads the stream once for all.
+    _others: Vec<Box<dyn Receiver>>,
     last: Delivery,
 }
 
 impl RolledBack {
-    async fn make() -> Self {
+    async fn make(is_read_as_a_whole: bool) -> Self {
         let mut server = server(&NatsOptions { sync_always: true, ..NatsOptions::default() });
         let link = Link::to(server.address()).await.expect("a link");
         let broker = broker(options(format!("nats://{}", link.address()))).await;
         let queue = broker.queue(Role::Commands).await.expect("queue");
         let mut receiver = queue.open(0, None).await.expect("open");
+        let mut others = Vec::new();
+        for partition in 1..if is_read_as_a_whole { 4 } else { 1 } {
+            others.push(queue.open(partition, None).await.expect("open"));
+        }
         let copies = tempfile::tempdir().expect("a directory");
         let copy = copies.path().join("data");
         let mut got = Vec::new();
@@ -50,7 +56,7 @@ impl RolledBack {
         copied(&copy, &server.data());
         server.server().restart().expect("the server is back");
         let last = got.pop().expect("ten");
-        Self { server, link, broker, queue, receiver, last }
+        Self { server, link, broker, queue, receiver, _others: others, last }
     }
 
     /// What others publish meanwhile, who know nothing of it.
@@ -100,7 +106,12 @@ async fn until_published(queue: &dyn Queue, text: &str) {
 /// What others added before anybody looked has taken the places of what was lost: the end of the stream tells nothing any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_passed_over_or_purged_where_a_stream_was_rolled_back_and_grew_again() {
-    let mut back = RolledBack::make().await;
+    for is_read_as_a_whole in [false, true] {
+        grown_again(RolledBack::make(is_read_as_a_whole).await).await;
+    }
+}
+
+async fn grown_again(mut back: RolledBack) {
     // Not purged before the link was cut.
     back.receiver.settle(back.last.token).await.expect("settle");
     back.grow(20).await;
@@ -121,7 +132,7 @@ async fn nothing_is_passed_over_or_purged_where_a_stream_was_rolled_back_and_gre
 /// Whoever publishes notices it by the place that a message gets, and confirms nothing that a reader would pass over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_confirmed_to_a_stream_that_gives_places_a_second_time() {
-    let mut back = RolledBack::make().await;
+    let mut back = RolledBack::make(false).await;
     back.link.set(Mode::Pass);
     let refused = async {
         loop {
@@ -143,7 +154,20 @@ async fn nothing_is_confirmed_to_a_stream_that_gives_places_a_second_time() {
 /// What docs/reliability.md says to do: emptied by a purge behind the position, it counts on from there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_behind_the_position_makes_it_usable() {
-    let back = RolledBack::make().await;
+    let back = RolledBack::make(false).await;
+    back.link.set(Mode::Pass);
+    let told = async {
+        loop {
+            match back.queue.depth(0).await {
+                Err(error) if error.retryable => tokio::time::sleep(Duration::from_millis(10)).await,
+                other => return other,
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(60), told).await.expect("in time");
+    let error = told.expect_err("it ends before what was read");
+    assert_eq!(error.kind, QueueErrorKind::PositionAhead, "{error}");
+    assert!(error.message.contains("ends at 5, and had come to 10"), "{error}");
     back.broker.close().await;
     let broker = connect(options(back.server.url())).await.expect("connect");
     let queue = broker.queue(Role::Commands).await.expect("queue");
