@@ -371,6 +371,24 @@ async fn a_queue_that_can_lose_messages_is_refused() {
     harness.broker.queue(Role::Commands).await.unwrap();
 }
 
+/// What a policy takes away, which nobody sees over AMQP, lies in the dead letters, whatever else it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_policy_takes_away_lies_in_the_dead_letters() {
+    let harness = Harness::start(Setup::default()).await;
+    let prefix = &harness.options.prefix;
+    let (name, pattern) = (format!("{prefix}-ttl"), format!("^{prefix}\\.commands\\.0$"));
+    let policy = r#"{"message-ttl":100,"overflow":"drop-head","dead-letter-exchange":"nowhere"}"#;
+    harness.node().control(&["set_policy", &name, &pattern, policy, "--apply-to", "queues"]).unwrap();
+    for number in 0..3_u8 {
+        harness.queue.publish(0, Bytes::from(vec![number])).await.unwrap();
+    }
+    let letters = harness.broker.queue(Role::DeadLetters).await.unwrap();
+    let got = receive(&mut *letters.open(0, None).await.unwrap(), 3).await;
+    harness.node().control(&["clear_policy", &name]).unwrap();
+    assert_eq!(got.iter().map(|(_, message, _)| message[0]).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(harness.broker.check().await.unwrap(), [], "nothing of it can be seen");
+}
+
 /// Whoever has no permission to make things can use them, and a wrong password says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn permissions_are_enough_and_secrets_are_not_told() {
