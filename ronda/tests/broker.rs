@@ -182,6 +182,8 @@ fn what_was_reported_outlasts_a_kill_and_a_change_of_partitions() {
     refused(&mut run(&["queue", "check"]), 9, "ronda queue init");
     assert!(done(&mut run(&["queue", "init"])).contains("made stream RONDA_COMMANDS"));
     assert!(done(&mut run(&["queue", "check"])).contains("as they shall be"));
+    let again = done(run(&["queue", "init"]).env("RONDA_QUEUE_REPLICAS", "3"));
+    assert!(again.contains("nothing was made") && again.contains("but stream RONDA_COMMANDS: has 1 copies"), "{again}");
     let key = key(dir.path(), &url);
     let up = Up::start(dir.path(), &url);
     assert!(up.screen.contains(&format!("{url} ronda")), "{}", up.screen);
@@ -270,5 +272,29 @@ fn a_broker_that_is_away_at_the_start_is_waited_for() {
     until("it says what it waits for", || log().contains("can't be reached yet"));
     nats.server().restart().unwrap();
     up.read_screen();
+    up.stop();
+}
+
+/// A stream of the same name has other messages at the same places, and an end behind the store's positions before long.
+#[test]
+fn a_stream_that_was_made_anew_is_refused_however_far_it_has_come() {
+    let Some(mut nats) = nats() else { return };
+    let (dir, other, url) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), nats.url());
+    let up = Up::start(dir.path(), &url);
+    until("up is ready", || up.is_ready());
+    up.stop();
+    nats.server().kill();
+    std::fs::remove_dir_all(nats.data()).unwrap();
+    nats.server().restart().unwrap();
+    let mut start = ronda(dir.path(), &url);
+    start.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    refused(&mut start, 4, "it was made anew since");
+    // Another Ronda's pulses.
+    let up = Up::start(other.path(), &url);
+    until("it has come as far", || {
+        let output = start.output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+        said(&output).contains("positions in the old one mean nothing")
+    });
     up.stop();
 }

@@ -56,7 +56,7 @@ pub struct BrokerOptions {
     pub replicas: u32,
     /// File with the client's credentials, in the ecosystem's own format (NATS: `.creds`, or an nkey seed).
     pub credentials_file: Option<PathBuf>,
-    /// Certificates to trust beside the system's, PEM.
+    /// Certificates of authorities to trust, PEM: on NATS in the place of the system's, on RabbitMQ and SQS beside them.
     pub ca_file: Option<PathBuf>,
     /// The client's own certificate, PEM.
     pub client_certificate_file: Option<PathBuf>,
@@ -173,6 +173,9 @@ pub trait Broker: Send + Sync + 'static {
 /// # Errors
 /// `InvalidOptions` when the address or a setting can't be used, or this program was built without that backend; `Unavailable`, `Denied`.
 pub async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueError> {
+    if let Some(what) = unusable_prefix(&options.prefix) {
+        return Err(QueueError::permanent(QueueErrorKind::InvalidOptions, format!("the queues' prefix {what}")));
+    }
     let scheme = options.url.split_once(':').map_or("", |(scheme, _)| scheme).to_owned();
     #[allow(clippy::match_single_binding, reason = "each adapter adds a line, if it is built in")]
     match scheme.as_str() {
@@ -203,13 +206,15 @@ pub fn mistakes(options: &BrokerOptions) -> Vec<(&'static str, String)> {
     {
         found.push(("url", String::from("names no region: write sqs://eu-central-1, or set AWS_REGION")));
     }
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    if options.prefix.is_empty() || options.prefix.len() > MAX_PREFIX_BYTES || !options.prefix.bytes().all(is_plain) {
-        let what =
-            format!("is {:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _", options.prefix);
-        found.push(("prefix", what));
-    }
+    found.extend(unusable_prefix(&options.prefix).map(|what| ("prefix", what)));
     found
+}
+
+/// Why queues can't have names that begin so; `None`: they can, on every backend.
+fn unusable_prefix(prefix: &str) -> Option<String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    let is_usable = (1..=MAX_PREFIX_BYTES).contains(&prefix.len()) && prefix.bytes().all(is_plain);
+    (!is_usable).then(|| format!("is {prefix:?}, but must be 1 to {MAX_PREFIX_BYTES} small letters, digits, - and _"))
 }
 
 /// Whether something in the environment may name a region.
@@ -261,6 +266,18 @@ mod tests {
         let error = refused("kafka://somewhere").await.err().unwrap();
         assert_eq!(error.kind, QueueErrorKind::InvalidOptions);
         assert!(error.message.contains("nats://") && error.message.contains("kafka"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_prefix_that_makes_no_name_is_refused_on_every_backend() {
+        for url in ["nats://localhost", "amqp://localhost", "sqs://eu-central-1"] {
+            for prefix in ["", "Ronda", "a.b", "a*", "a b", "a/b", &"x".repeat(MAX_PREFIX_BYTES + 1)] {
+                let options = BrokerOptions { prefix: prefix.to_owned(), ..BrokerOptions::new(url) };
+                let error = connect(options).await.err().unwrap();
+                assert_eq!(error.kind, QueueErrorKind::InvalidOptions);
+                assert!(error.message.contains("prefix"), "{error}");
+            }
+        }
     }
 
     #[test]

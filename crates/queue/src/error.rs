@@ -15,8 +15,8 @@ pub enum QueueErrorKind {
     TooLarge,
     /// There is no such partition.
     InvalidPartition,
-    /// A receiver was asked to start behind a position that the queue never gave out: the queue's data was replaced
-    /// or rolled back while the reader's cursor was kept.
+    /// A position is remembered that the queue never gave out, or gave out a second time: the queue's data was replaced or rolled back while
+    /// the reader's cursor was kept.
     PositionAhead,
     /// A settle token that this receiver never handed out.
     InvalidToken,

@@ -141,6 +141,12 @@ pub trait Queue: Send + Sync + 'static {
     /// What this queue can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// What tells this queue from another one that is made under its name later, where positions begin anew: a short line of text. Remember it
+    /// beside a [`Position`]. `None` where the backend has no such thing.
+    fn life(&self) -> Option<String> {
+        None
+    }
+
     /// Appends a message to a partition and returns once it is durable.
     ///
     /// Dropping the future does not take the message back: it may or may not be stored. Publishes to one partition
@@ -148,7 +154,8 @@ pub trait Queue: Send + Sync + 'static {
     /// adapters that can promise it (the embedded one does).
     ///
     /// # Errors
-    /// `InvalidPartition`, `TooLarge`, `Full` (nothing was stored), `Unavailable` (it may have been), `Closed`.
+    /// `InvalidPartition`, `TooLarge`, `Full` (nothing was stored), `Unavailable` (it may have been), `Closed`; `PositionAhead` where the queue
+    /// was rolled back, so that readers would pass the message over.
     async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError>;
 
     /// Puts a message onto the queue as a direct publisher does, with what there is in its origin: to give a dead letter another try, and
@@ -192,7 +199,7 @@ pub trait Receiver: Send {
     /// returned by the next call.
     ///
     /// # Errors
-    /// `Unavailable`, `Closed`, `Corrupt`.
+    /// `Unavailable`, `Closed`, `Corrupt`, `Denied`; `PositionAhead` where the queue was rolled back, and others have places that were read.
     async fn receive(&mut self, limit: ReceiveLimit) -> Result<Vec<Delivery>, QueueError>;
 
     /// Everything up to and including the delivery of this token is done with: a log trims, a broker acknowledges.

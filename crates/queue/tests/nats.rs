@@ -11,6 +11,8 @@ use ronda_testbed::{Link, Nats, NatsOptions};
 #[path = "nats/access.rs"]
 mod access;
 mod link;
+#[path = "nats/rollback.rs"]
+mod rollback;
 #[path = "nats/topology.rs"]
 mod topology;
 #[path = "nats/trouble.rs"]

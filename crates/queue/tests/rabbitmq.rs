@@ -312,8 +312,81 @@ async fn what_is_there_is_compared_with_what_shall_be() {
     assert!(findings.iter().any(|finding| finding.mendable && finding.place.ends_with(".commands.2")), "{findings:?}");
     let error = broker.queue(Role::Commands).await.err().unwrap();
     assert!(error.kind == QueueErrorKind::Mismatch && error.message.contains("init"), "{error}");
-    assert_eq!(broker.init().await.unwrap().len(), 1);
+    let made = broker.init().await.unwrap();
+    assert!(matches!(&made[..], [made] if made.place.ends_with(".commands.2")), "{made:?}");
+    assert!(made[0].detail.contains("queue") && !made[0].detail.contains("is not there"), "{made:?}");
     harness.queue.publish(2, Bytes::from_static(b"x")).await.unwrap();
+}
+
+/// A queue that drops what nobody has processed, or gives it out in another order, is not used; what an operator may want so is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_can_lose_messages_is_refused() {
+    let harness = Harness::start(Setup::default()).await;
+    let name = format!("{}.commands.1", harness.options.prefix);
+    let queue = |kind: &str, argument: &str, value: &str| {
+        // As it is made, but for one argument.
+        let bytes = harness.options.max_bytes / 4;
+        let mut arguments = vec![
+            ("x-queue-type", String::from("longstr, <<\"quorum\">>")),
+            ("x-single-active-consumer", String::from("bool, true")),
+            ("x-overflow", String::from("longstr, <<\"reject-publish\">>")),
+            ("x-max-length-bytes", format!("long, {bytes}")),
+            ("x-delivery-limit", String::from("long, 1000000")),
+            ("x-quorum-initial-group-size", String::from("long, 1")),
+            ("x-queue-leader-locator", String::from("longstr, <<\"balanced\">>")),
+            ("x-dead-letter-exchange", format!("longstr, <<\"{}.dropped\">>", harness.options.prefix)),
+        ];
+        // What other kinds of queues don't know.
+        let of_quorum = ["x-delivery-limit", "x-quorum-initial-group-size", "x-queue-leader-locator"];
+        let is_quorum = argument != "x-queue-type";
+        arguments.retain(|(name, _)| *name != argument && (is_quorum || !of_quorum.contains(name)));
+        let arguments = arguments.into_iter().chain([(argument, format!("{kind}, {value}"))]);
+        let arguments: Vec<_> = arguments.map(|(name, value)| format!("{{<<\"{name}\">>, {value}}}")).collect();
+        let declare = format!(
+            "rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"{name}\">>), true, false, [{}], none, <<\"test\">>), ok.",
+            arguments.join(", ")
+        );
+        harness.node().control(&["delete_queue", &name]).unwrap();
+        harness.node().control(&["eval", &declare]).unwrap();
+    };
+    let text = |text: &str| format!("<<\"{text}\">>");
+    for (kind, argument, value) in [
+        ("longstr", "x-queue-type", text("classic")),
+        ("longstr", "x-overflow", text("drop-head")),
+        ("long", "x-message-ttl", String::from("60000")),
+        ("long", "x-max-length", String::from("5")),
+    ] {
+        queue(kind, argument, &value);
+        let findings = harness.broker.check().await.unwrap();
+        let is_told = findings.iter().any(|found| found.place == name && found.detail.contains(argument));
+        assert!(is_told, "{argument}: {findings:?}");
+        for error in [harness.broker.queue(Role::Commands).await.err(), harness.broker.init().await.err()] {
+            let error = error.expect("it can lose messages");
+            assert!(error.kind == QueueErrorKind::Mismatch && error.message.contains(argument), "{error}");
+        }
+    }
+    queue("long", "x-delivery-limit", "20");
+    let findings = harness.broker.check().await.unwrap();
+    assert!(matches!(&findings[..], [found] if found.detail.contains("each processor that dies")), "{findings:?}");
+    harness.broker.queue(Role::Commands).await.unwrap();
+}
+
+/// What a policy takes away, which nobody sees over AMQP, lies in the dead letters, whatever else it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_policy_takes_away_lies_in_the_dead_letters() {
+    let harness = Harness::start(Setup::default()).await;
+    let prefix = &harness.options.prefix;
+    let (name, pattern) = (format!("{prefix}-ttl"), format!("^{prefix}\\.commands\\.0$"));
+    let policy = r#"{"message-ttl":100,"overflow":"drop-head","dead-letter-exchange":"nowhere"}"#;
+    harness.node().control(&["set_policy", &name, &pattern, policy, "--apply-to", "queues"]).unwrap();
+    for number in 0..3_u8 {
+        harness.queue.publish(0, Bytes::from(vec![number])).await.unwrap();
+    }
+    let letters = harness.broker.queue(Role::DeadLetters).await.unwrap();
+    let got = receive(&mut *letters.open(0, None).await.unwrap(), 3).await;
+    harness.node().control(&["clear_policy", &name]).unwrap();
+    assert_eq!(got.iter().map(|(_, message, _)| message[0]).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(harness.broker.check().await.unwrap(), [], "nothing of it can be seen");
 }
 
 /// Whoever has no permission to make things can use them, and a wrong password says so.

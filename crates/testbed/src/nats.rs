@@ -1,6 +1,7 @@
 //! A NATS server with JetStream.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
@@ -27,7 +28,7 @@ pub struct NatsOptions {
 pub struct Nats {
     server: Server,
     // After the server: it writes there until it ends.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Nats {
@@ -43,10 +44,8 @@ impl Nats {
             let port = free_port()?;
             let config = dir.path().join("nats.conf");
             let sync = if options.sync_always { "always" } else { "2m" };
-            let jetstream = format!(
-                "jetstream {{ store_dir: {:?}, max_file_store: 16GB, sync_interval: {sync} }}",
-                dir.path().join("data")
-            );
+            let jetstream =
+                format!("jetstream {{ store_dir: {:?}, max_file_store: 16GB, sync_interval: {sync} }}", data(&dir));
             let text = format!("listen: 127.0.0.1:{port}\n{jetstream}\n{}\n", options.more);
             std::fs::write(&config, text).context("the server's configuration")?;
             let program = program.clone();
@@ -56,7 +55,7 @@ impl Nats {
                 command
             });
             match started {
-                Ok(server) => return Ok(Self { server, _dir: dir }),
+                Ok(server) => return Ok(Self { server, dir }),
                 Err(error) if attempt == ATTEMPTS => return Err(error),
                 Err(_) => attempt += 1,
             }
@@ -75,8 +74,18 @@ impl Nats {
         format!("nats://{}", self.address())
     }
 
+    /// Where it keeps its data: to put back an older copy of it while it does not run.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        data(&self.dir)
+    }
+
     /// The process: to stall it, kill it and start it again.
     pub const fn server(&mut self) -> &mut Server {
         &mut self.server
     }
+}
+
+fn data(dir: &TempDir) -> PathBuf {
+    dir.path().join("data")
 }

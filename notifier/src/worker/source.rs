@@ -113,7 +113,8 @@ impl Reader {
         loop {
             match self.events.open(self.partition(), after).await {
                 Ok(receiver) => return Ok(receiver),
-                Err(error) if error.kind == QueueErrorKind::PositionAhead => {
+                // Not a second time: then its beginning is of no use either.
+                Err(error) if error.kind == QueueErrorKind::PositionAhead && after.is_some() => {
                     tracing::error!(
                         partition = self.shard,
                         cursor = self.cursor,
@@ -160,5 +161,57 @@ impl Reader {
             }
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use ronda_queue::{Capabilities, Depth, Published, QueueError};
+
+    use super::*;
+
+    /// A queue that was rolled back under the process that has it open.
+    #[derive(Default)]
+    struct RolledBack {
+        opened: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Queue for RolledBack {
+        fn partitions(&self) -> u32 {
+            1
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            unreachable!("not asked for")
+        }
+
+        async fn publish(&self, _: u32, _: Bytes) -> Result<Published, QueueError> {
+            unreachable!("not published to")
+        }
+
+        async fn open(&self, _: u32, _: Option<Position>) -> Result<Box<dyn Receiver>, QueueError> {
+            assert!(self.opened.fetch_add(1, Ordering::Relaxed) < 2, "it is opened again and again");
+            Err(QueueError::permanent(QueueErrorKind::PositionAhead, "it was rolled back"))
+        }
+
+        async fn depth(&self, _: u32) -> Result<Depth, QueueError> {
+            unreachable!("not asked for")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_queue_whose_beginning_is_of_no_use_either_is_given_up() {
+        let events: Arc<RolledBack> = Arc::default();
+        let (sender, mut failures) = mpsc::channel(1);
+        let (_tell, committed) = watch::channel(None);
+        let reader = Reader { events: Arc::clone(&events) as Arc<dyn Queue>, shard: 0, cursor: 7, committed, sender };
+        reader.run().await;
+        assert!(matches!(failures.recv().await, Some(Err(NotifierError::Queue { shard: 0, .. }))));
+        assert_eq!(events.opened.load(Ordering::Relaxed), 2, "behind the cursor, and from its beginning");
     }
 }

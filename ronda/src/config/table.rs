@@ -232,7 +232,7 @@ settings! {
         replicas: u32 = 1, from 1 to 5;
         /// File with the credentials for the broker, in its own format (NATS: `.creds`, or an nkey seed); empty: what the address says.
         credentials_file: Option<PathBuf> = None;
-        /// Certificates of the authorities to trust, PEM; empty: the system's.
+        /// Certificates of the authorities to trust, PEM: on NATS in the place of the system's, on RabbitMQ and SQS beside them; empty: the system's.
         ca_file: Option<PathBuf> = None;
         /// This process's own certificate towards the broker, PEM; goes with `client_key_file`.
         client_certificate_file: Option<PathBuf> = None;

@@ -46,16 +46,23 @@ async fn init(place: &QueuePlace, json: bool) -> Result<String, Failure> {
         parts::make_directory(&settings.storage.data)?;
     }
     let broker = place::reach(&settings).await?;
-    let made = broker.init().await;
+    let done = async {
+        let made = broker.init().await?;
+        // What is not its to put right is said all the same.
+        Ok::<_, QueueError>((made, broker.check().await?))
+    };
+    let done = done.await;
     broker.close().await;
-    let made = made.map_err(|error| parts::queue_failure(&settings, &error))?;
+    let (made, left) = done.map_err(|error| parts::queue_failure(&settings, &error))?;
     if json {
-        return pretty(&json!({"made": listed(&made)}));
+        return pretty(&json!({"made": listed(&made), "findings": listed(&left)}));
     }
-    if made.is_empty() {
-        return Ok(String::from("Everything was there; nothing was made.\n"));
+    let made = made.iter().map(|made| format!("made {}: {}\n", made.place, made.detail));
+    let mut lines: String = made.collect();
+    if lines.is_empty() {
+        lines.push_str("Everything was there; nothing was made.\n");
     }
-    let lines: String = made.iter().map(|made| format!("made {}: {}\n", made.place, made.detail)).collect();
+    lines.extend(left.iter().map(|left| format!("but {}: {}\n", left.place, left.detail)));
     Ok(lines)
 }
 

@@ -17,15 +17,15 @@ use std::path::{Path, PathBuf};
 
 use ronda_store::port::{KeyStore, SchedulerReads};
 
-use super::broker;
 use super::parts::{Backend, Parts};
+use super::{broker, life};
 use crate::exit::{Code, Failure, chain};
 
 const NAME: &str = "identity";
 const ADVICE: &str = "What is reported now could be lost, so nothing was started. Queue and store belong together: put back the whole data \
      directory as it was copied; without a copy, start with this directory moved away, and register again";
 
-const ADVICE_ON_BROKERS: &str = "The store remembers how far these queues were read, so nothing was started";
+pub(super) const ADVICE_ON_BROKERS: &str = "The store remembers how far these queues were read, so nothing was started";
 /// What the identity of a store begins with whose queues are on a broker.
 const ON_BROKER: &str = "broker ";
 
@@ -114,7 +114,7 @@ async fn check_embedded(parts: &Parts, places: &Places) -> Result<(), Failure> {
     let identity = first.map_or_else(fresh, |(identity, _)| Ok(identity))?;
     for (known, place) in [(store, &places.store), (events, &places.events), (commands, &places.commands)] {
         if known.is_none() {
-            write(place, &identity).map_err(|error| failed(&place.join(NAME), &error))?;
+            write(place, NAME, &identity)?;
         }
     }
     Ok(())
@@ -162,9 +162,9 @@ async fn check_on_broker(parts: &Parts, places: &Places, name: &broker::Name) ->
              for good, remove these queues with the broker's own tools, and start again"
         ));
     }
+    life::check(&places.store, name, parts.commands.life().as_deref(), cursors.is_known)?;
     if identity.is_none() {
-        let file = places.store.join(NAME);
-        write(&places.store, &format!("{ON_BROKER}{name}")).map_err(|error| failed(&file, &error))?;
+        write(&places.store, NAME, &format!("{ON_BROKER}{name}"))?;
     }
     Ok(())
 }
@@ -248,22 +248,29 @@ fn failed(file: &Path, error: &std::io::Error) -> Failure {
 }
 
 fn read(place: &Path) -> Result<Option<String>, Failure> {
-    let file = place.join(NAME);
-    match std::fs::read_to_string(&file) {
+    read_file(&place.join(NAME))
+}
+
+/// The text of a small file, if it is there.
+pub(super) fn read_file(file: &Path) -> Result<Option<String>, Failure> {
+    match std::fs::read_to_string(file) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(failed(&file, &error)),
+        Err(error) => Err(failed(file, &error)),
     }
 }
 
-/// Durable, and whole or not there.
-fn write(place: &Path, identity: &str) -> std::io::Result<()> {
-    let making = place.join("identity.new");
-    let mut file = File::create(&making)?;
-    file.write_all(format!("{identity}\n").as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&making, place.join(NAME))?;
-    File::open(place)?.sync_all()
+/// Writes a small file: durable, and whole or not there.
+pub(super) fn write(place: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    let written = || {
+        let making = place.join(format!("{name}.new"));
+        let mut file = File::create(&making)?;
+        file.write_all(format!("{text}\n").as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&making, place.join(name))?;
+        File::open(place)?.sync_all()
+    };
+    written().map_err(|error| failed(&place.join(name), &error))
 }
 
 fn fresh() -> Result<String, Failure> {

@@ -1,18 +1,19 @@
 //! One connection to the server: how it is made, kept up, and what became of it.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
 use tokio::sync::watch;
 use url::Url;
 
 use crate::broker::BrokerOptions;
 use crate::error::{QueueError, QueueErrorKind};
+
+use super::events::{Seen, Trouble, Watch, watcher};
 
 /// How long an attempt to connect may take. Short, so that a server that comes back is soon noticed.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -30,17 +31,6 @@ const COMMANDS: usize = 512;
 const MAX_IN_FLIGHT: usize = 8_192;
 const OLDEST_SERVER: (i64, i64) = (2, 10);
 
-/// What has happened to a connection.
-#[derive(Clone, Default)]
-pub(super) struct Seen {
-    connected: bool,
-    /// How many times it was lost.
-    lost: u64,
-    /// The last thing that the server did not permit, and how many there were.
-    denied: Option<Arc<str>>,
-    denials: u64,
-}
-
 /// A connection that comes back by itself.
 pub(super) struct Connection {
     client: Client,
@@ -53,7 +43,7 @@ impl Connection {
     /// Connects for the first time.
     pub(super) async fn open(options: &BrokerOptions, purpose: &str) -> Result<Self, QueueError> {
         let place = options.place();
-        let (tell, seen) = watch::channel(Seen { connected: true, ..Seen::default() });
+        let (tell, seen) = watch::channel(Seen::connected());
         let (servers, connect) = prepare(options).await?;
         let client = connect
             .name(format!("{} {purpose}", options.client_name))
@@ -104,12 +94,12 @@ impl Connection {
 
     /// What happens from now on.
     pub(super) fn watch(&self) -> Watch {
-        let mut seen = self.seen.clone();
-        let (lost, denials) = {
-            let now = seen.borrow_and_update();
-            (now.lost, now.denials)
-        };
-        Watch { seen, lost, denials }
+        Watch::new(self.seen.clone())
+    }
+
+    /// How many times it was lost.
+    pub(super) fn times_lost(&self) -> u64 {
+        self.seen.borrow().lost
     }
 
     /// Waits until there is a connection.
@@ -132,9 +122,9 @@ impl Connection {
         tokio::select! {
             biased;
             done = work => done,
-            trouble = watch.trouble(Some(subject)) => Err(match trouble {
+            trouble = watch.trouble(subject) => Err(match trouble {
                 Trouble::Lost => self.gone(),
-                Trouble::Denied(said) => denied(&self.place, &said),
+                Trouble::Denied(said) => self.denied(&said),
             }),
         }
     }
@@ -144,87 +134,20 @@ impl Connection {
         QueueError::transient(QueueErrorKind::Unavailable, RETRY_AFTER, what)
     }
 
+    /// The error for what the server does not permit.
+    pub(super) fn denied(&self, said: &str) -> QueueError {
+        let place = &self.place;
+        let what =
+            format!("the NATS server at {place} does not permit it ({said}): docs/queues.md lists the permissions");
+        QueueError::permanent(QueueErrorKind::Denied, what)
+    }
+
     /// Sends what is still to be sent, and ends.
     pub(super) async fn close(&self) {
         if self.is_connected() {
             let _ = tokio::time::timeout(CONNECT_WITHIN, self.client.flush()).await;
         }
         let _ = tokio::time::timeout(CONNECT_WITHIN, self.client.drain()).await;
-    }
-}
-
-/// Waits for what goes wrong with a connection.
-pub(super) struct Watch {
-    seen: watch::Receiver<Seen>,
-    lost: u64,
-    denials: u64,
-}
-
-/// What went wrong.
-pub(super) enum Trouble {
-    /// The connection was lost; it may be back.
-    Lost,
-    /// The server does not permit it; what it said.
-    Denied(Arc<str>),
-}
-
-impl Watch {
-    /// Waits until the connection is lost, or something on a subject is not permitted.
-    pub(super) async fn trouble(&mut self, subject: Option<&str>) -> Trouble {
-        loop {
-            {
-                let seen = self.seen.borrow_and_update();
-                if seen.lost != self.lost {
-                    return Trouble::Lost;
-                }
-                if seen.denials != self.denials {
-                    self.denials = seen.denials;
-                    if let (Some(said), Some(subject)) = (&seen.denied, subject)
-                        && said.contains(&format!("\"{subject}\""))
-                    {
-                        return Trouble::Denied(Arc::clone(said));
-                    }
-                }
-            }
-            if self.seen.changed().await.is_err() {
-                return Trouble::Lost;
-            }
-        }
-    }
-}
-
-/// Keeps book of a connection's events.
-fn watcher(
-    tell: watch::Sender<Seen>,
-    place: String,
-) -> impl Fn(Event) -> std::future::Ready<()> + Send + Sync + 'static {
-    move |event| {
-        match event {
-            Event::Connected => {
-                tell.send_modify(|seen| seen.connected = true);
-                tracing::debug!(place, "connected to NATS");
-            }
-            Event::Disconnected => {
-                tell.send_modify(|seen| {
-                    seen.connected = false;
-                    seen.lost += 1;
-                });
-                tracing::warn!(place, "lost the connection to NATS; connecting again");
-            }
-            Event::ServerError(error) => {
-                let said = error.to_string();
-                tracing::warn!(place, said, "the NATS server refused something");
-                if said.contains("ermissions") {
-                    tell.send_modify(|seen| {
-                        seen.denied = Some(said.into());
-                        seen.denials += 1;
-                    });
-                }
-            }
-            Event::SlowConsumer(_) => tracing::warn!(place, "a NATS consumer sent more than was asked for"),
-            _ => {}
-        }
-        std::future::ready(())
     }
 }
 
@@ -317,11 +240,6 @@ fn decoded(text: &str) -> String {
 
 fn invalid(what: impl Into<std::borrow::Cow<'static, str>>) -> QueueError {
     QueueError::permanent(QueueErrorKind::InvalidOptions, what)
-}
-
-pub(super) fn denied(place: &str, said: &str) -> QueueError {
-    let what = format!("the NATS server at {place} does not permit it ({said}): docs/queues.md lists the permissions");
-    QueueError::permanent(QueueErrorKind::Denied, what)
 }
 
 /// Why the first connection could not be made.

@@ -10,18 +10,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Message;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::error::QueueError;
 use crate::port::ReceiveLimit;
 
-use super::queue::Shared;
 use super::reader::Reader;
+use super::shared::{Lane, Shared};
 
-/// What is kept of a partition for a receiver that is slow. Beyond it the oldest go, and it has to read them by itself.
-const KEPT_MESSAGES: usize = 16_384;
-const KEPT_BYTES: usize = 4 << 20;
+/// What is kept of all partitions for receivers that are slow. Beyond it the oldest of the slowest go, and it has to read them by itself.
+const KEPT_BYTES: usize = 32 << 20;
+/// What a message takes beside its text: its place in the line, and headers as they are kept.
+const MESSAGE_BYTES: usize = 512;
+/// Messages of a partition that are kept as they came, a slice of what was read from the connection. One alone would hold all of that.
+const AS_THEY_CAME: usize = 16;
 /// Messages that are shared out at a time.
 const AT_ONCE: usize = 1_024;
 /// When to begin again what ended with an error.
@@ -89,12 +93,38 @@ impl Tail {
         self.changed.notify_waiters();
     }
 
-    fn add(&self, position: u64, message: Message) {
+    fn add(&self, position: u64, mut message: Message) {
         let mut kept = self.kept.lock();
-        kept.bytes += message.payload.len();
+        if kept.messages.len() >= AS_THEY_CAME {
+            message.payload = Bytes::copy_from_slice(&message.payload);
+        }
+        kept.bytes += bytes_of(&message);
         kept.messages.push_back((position, message));
-        while kept.messages.len() > KEPT_MESSAGES || (kept.bytes > KEPT_BYTES && kept.messages.len() > 1) {
-            kept.pop();
+    }
+
+    fn bytes(&self) -> usize {
+        self.kept.lock().bytes
+    }
+
+    /// Lets the older half go.
+    fn halve(&self) {
+        let mut kept = self.kept.lock();
+        let half = kept.bytes / 2;
+        while kept.bytes > half && kept.pop().is_some() {}
+    }
+}
+
+/// What a message takes in memory, nearly.
+const fn bytes_of(message: &Message) -> usize {
+    // Text, headers and subjects.
+    message.length + MESSAGE_BYTES
+}
+
+/// Keeps all tails together below a number of bytes, at the cost of the largest.
+fn make_room(lanes: &[Lane], most_bytes: usize) {
+    while lanes.iter().map(|lane| lane.tail.bytes()).sum::<usize>() > most_bytes {
+        if let Some(largest) = lanes.iter().max_by_key(|lane| lane.tail.bytes()) {
+            largest.tail.halve();
         }
     }
 }
@@ -103,7 +133,7 @@ impl Kept {
     /// Lets the oldest go: who wants it from now on finds it missing.
     fn pop(&mut self) -> Option<(u64, Message)> {
         let (position, message) = self.messages.pop_front()?;
-        self.bytes -= message.payload.len();
+        self.bytes -= bytes_of(&message);
         self.from = Some(position + 1);
         Some((position, message))
     }
@@ -143,6 +173,7 @@ fn all_are_read(shared: &Shared) -> bool {
 
 /// Shares out what comes from now on, for as long as all partitions are read.
 async fn feed(shared: &Arc<Shared>) -> Result<(), QueueError> {
+    shared.past.doubt();
     let from = shared.info().await?.state.last_sequence + 1;
     let mut reader = Reader::open(Arc::clone(shared), None, from).await?;
     for lane in &shared.lanes {
@@ -168,6 +199,7 @@ async fn feed(shared: &Arc<Shared>) -> Result<(), QueueError> {
             count += 1;
             next = if count < AT_ONCE { reader.ready() } else { None };
         }
+        make_room(&shared.lanes, KEPT_BYTES);
         for (lane, touched) in shared.lanes.iter().zip(&mut touched) {
             if std::mem::take(touched) {
                 lane.tail.changed.notify_waiters();
@@ -175,4 +207,51 @@ async fn feed(shared: &Arc<Shared>) -> Result<(), QueueError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::HeaderMap;
+
+    use super::*;
+
+    /// As the server sends it: its length takes in headers and subjects.
+    fn message(header_bytes: usize) -> Message {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-note", "x".repeat(header_bytes));
+        let payload = Bytes::from_static(b"{}");
+        Message {
+            subject: "ronda.p.0.acme".into(),
+            reply: None,
+            length: payload.len() + header_bytes,
+            payload,
+            headers: Some(headers),
+            status: None,
+            description: None,
+        }
+    }
+
+    #[test]
+    fn all_tails_have_one_bound_that_counts_headers_and_the_slowest_pays_for_it() {
+        const MOST: usize = 1 << 20;
+        let lanes: Vec<_> = (0..4).map(|_| Lane::default()).collect();
+        for lane in &lanes {
+            lane.tail.begin(1);
+        }
+        for position in 1..=4_000 {
+            // Nobody reads the first; of the second nothing is far behind.
+            let lane = &lanes[usize::from(position % 10 == 0)];
+            lane.tail.add(position, message(10_000));
+            if position % 100 == 50 {
+                lanes[1].tail.take(position - 40, ReceiveLimit::default());
+            }
+            make_room(&lanes, MOST);
+            assert!(lanes.iter().map(|lane| lane.tail.bytes()).sum::<usize>() <= MOST);
+        }
+        assert!(matches!(lanes[0].tail.take(1, ReceiveLimit::default()), Taken::Missing), "it goes on by itself");
+        let Taken::Messages(rest) = lanes[1].tail.take(3_960, ReceiveLimit::default()) else { panic!("all is there") };
+        assert_eq!(rest.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [3_960, 3_970, 3_980, 3_990, 4_000]);
+        make_room(&lanes, 0);
+        assert!(lanes.iter().all(|lane| lane.tail.bytes() == 0), "it comes to an end");
+    }
 }

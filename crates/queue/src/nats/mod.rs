@@ -5,11 +5,17 @@
 //! which figures: docs/adr/0008-nats-jetstream.md.
 
 mod api;
+mod compare;
 mod connection;
+mod depth;
+mod events;
 mod feed;
+mod lasting;
+mod past;
 mod queue;
 mod reader;
 mod receiver;
+mod shared;
 mod topology;
 mod trim;
 
@@ -24,9 +30,10 @@ use crate::error::{QueueError, QueueErrorKind};
 use crate::port::Queue;
 
 use api::{ApiError, StreamInfo};
+use compare::Problem;
 use connection::Connection;
 use queue::NatsQueue;
-use topology::{Names, Problem};
+use topology::Names;
 
 /// A NATS server or cluster with JetStream.
 pub(crate) struct NatsBroker {
@@ -39,7 +46,7 @@ pub(crate) struct NatsBroker {
 
 /// Connects to a server, and makes sure that it can do what is needed.
 pub(crate) async fn connect(options: BrokerOptions) -> Result<Arc<dyn Broker>, QueueError> {
-    let names = Names::new(&options.prefix)?;
+    let names = Names::new(&options.prefix);
     let admin = Connection::open(&options, "admin").await?;
     admin.check_server()?;
     Ok(Arc::new(NatsBroker { options, names, admin, queues: Mutex::new(Vec::new()) }))
@@ -50,24 +57,23 @@ impl NatsBroker {
     async fn look(&self, role: Role) -> Result<(Option<StreamInfo>, Vec<Problem>), QueueError> {
         let stream = self.names.stream(role);
         let Some(info) = self.admin.stream_info(&stream).await? else { return Ok((None, Vec::new())) };
-        let problems = topology::compare(&self.names, role, &self.options, &info.config);
+        let problems = compare::compare(&self.names, role, &self.options, &info.config);
         Ok((Some(info), problems))
     }
 
-    /// The stream of a queue that can be used as it is.
-    async fn usable(&self, role: Role) -> Result<StreamInfo, QueueError> {
+    /// The stream of a queue that can be used as it is, and what is to be said about it all the same.
+    async fn usable(&self, role: Role) -> Result<(StreamInfo, Vec<Problem>), QueueError> {
         let stream = self.names.stream(role);
         let (info, problems) = self.look(role).await?;
         let Some(info) = info else {
             let what = format!("there is no stream {stream}: make it with 'ronda queue init'");
             return Err(QueueError::permanent(QueueErrorKind::Mismatch, what));
         };
-        match problems.into_iter().find(|problem| problem.fatal) {
-            Some(problem) => {
-                Err(QueueError::permanent(QueueErrorKind::Mismatch, format!("stream {stream} {}", problem.detail)))
-            }
-            None => Ok(info),
+        let fatal: Vec<_> = problems.iter().filter(|problem| problem.fatal).map(|problem| &*problem.detail).collect();
+        if fatal.is_empty() {
+            return Ok((info, problems));
         }
+        Err(QueueError::permanent(QueueErrorKind::Mismatch, format!("stream {stream} {}", fatal.join("; and "))))
     }
 
     async fn create(&self, role: Role) -> Result<(), QueueError> {
@@ -122,7 +128,10 @@ impl Broker for NatsBroker {
     }
 
     async fn queue(&self, role: Role) -> Result<Arc<dyn Queue>, QueueError> {
-        let info = self.usable(role).await?;
+        let (info, problems) = self.usable(role).await?;
+        for Problem { detail, .. } in problems {
+            tracing::warn!(stream = info.config.name, "this stream {detail}");
+        }
         let queue = Arc::new(NatsQueue::open(&self.options, &self.names, role, &info).await?);
         self.queues.lock().push(Arc::clone(&queue));
         Ok(queue)

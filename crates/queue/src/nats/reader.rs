@@ -9,11 +9,12 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::task::coop::unconstrained;
 
-use crate::error::{QueueError, QueueErrorKind};
+use crate::error::QueueError;
 use crate::port::Partition;
 
-use super::connection::Watch;
-use super::queue::Shared;
+use super::events::{Trouble, Watch};
+use super::lasting::Lasting;
+use super::shared::Shared;
 
 /// What the server may send ahead of what is asked for.
 const AHEAD_MESSAGES: usize = 4_000;
@@ -31,6 +32,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A consumer on the server, and how far it has come.
 struct Consumer {
     messages: pull::Stream,
+    /// Where it is asked for messages.
+    asked_at: String,
     watch: Watch,
     /// Its own number of the last message.
     seen: u64,
@@ -91,7 +94,13 @@ impl Reader {
             let message = tokio::select! {
                 biased;
                 message = consumer.messages.next() => message,
-                _ = consumer.watch.trouble(None) => None,
+                trouble = consumer.watch.trouble(&consumer.asked_at) => match trouble {
+                    Trouble::Lost => None,
+                    Trouble::Denied(said) => {
+                        self.begin_anew();
+                        return Err(self.shared.reading.denied(&said));
+                    }
+                },
             };
             if let Some(message) = self.take(message) {
                 return Ok(message);
@@ -118,6 +127,7 @@ impl Reader {
             && info.stream_sequence >= self.next
         {
             let position = info.stream_sequence;
+            self.shared.past.read(position, info.published);
             consumer.seen += 1;
             self.next = position + 1;
             self.failures = 0;
@@ -135,6 +145,7 @@ async fn begin_anew(
     next: u64,
     mut failures: u32,
 ) -> Result<Consumer, QueueError> {
+    let mut failing = Lasting::default();
     loop {
         if failures > 0 {
             tokio::time::sleep(Duration::from_millis(10 << failures.min(8)).min(LONGEST_WAIT)).await;
@@ -142,8 +153,15 @@ async fn begin_anew(
         shared.reading.connected().await;
         match begin(&shared, partition, next).await {
             Err(error) if error.retryable => {
-                tracing::debug!(partition, %error, "no consumer could be made; trying again");
                 failures = failures.saturating_add(1);
+                let stream = &shared.stream;
+                match failing.failed(true) {
+                    Some(lasted) => {
+                        let for_seconds = lasted.as_secs();
+                        tracing::warn!(stream, partition, for_seconds, %error, "the stream can't be read; trying on");
+                    }
+                    None => tracing::debug!(stream, partition, %error, "no consumer could be made; trying again"),
+                }
             }
             result => return result,
         }
@@ -153,17 +171,14 @@ async fn begin_anew(
 /// Makes a consumer and asks it for messages.
 async fn begin(shared: &Shared, partition: Option<Partition>, next: u64) -> Result<Consumer, QueueError> {
     let watch = shared.reading.watch();
+    // Where a consumer was lost the stream may have been, too.
+    shared.past.doubt();
     let last = shared.info().await?.state.last_sequence;
     if next > last.saturating_add(1) {
-        let what = format!(
-            "stream {} ends at {last}, before the position {} that was read already: it was deleted and made anew, or lost messages in \
-             a crash of the server's machine",
-            shared.stream,
-            next - 1
-        );
-        return Err(QueueError::permanent(QueueErrorKind::PositionAhead, what));
+        return Err(shared.past.ends_early(last, next - 1));
     }
     let consumer = shared.consumer(partition, next, INACTIVE_AFTER).await?;
+    let asked_at = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", shared.stream, consumer.cached_info().name);
     let bytes = AHEAD_BYTES.max(shared.reading.max_payload() + SUBJECT_BYTES);
     let messages = consumer
         .stream()
@@ -174,5 +189,5 @@ async fn begin(shared: &Shared, partition: Option<Partition>, next: u64) -> Resu
         .messages()
         .await
         .map_err(|_| shared.reading.gone())?;
-    Ok(Consumer { messages, watch, seen: 0 })
+    Ok(Consumer { messages, asked_at, watch, seen: 0 })
 }

@@ -10,8 +10,9 @@ use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Delivery, Partition, ReceiveLimit, Receiver, Token};
 
 use super::feed::Taken;
-use super::queue::{Shared, delivery};
+use super::queue::delivery;
 use super::reader::Reader;
+use super::shared::{Lane, Shared};
 
 /// Where messages come from.
 enum Source {
@@ -36,7 +37,9 @@ impl NatsReceiver {
         // What this process settled is not offered again, trimmed or not.
         let next = from.max(shared.lane(partition)?.settled.load(Ordering::Acquire) + 1);
         let own = Reader::open(Arc::clone(&shared), Some(partition), next).await?;
-        shared.lane(partition)?.receivers.fetch_add(1, Ordering::AcqRel);
+        let lane = shared.lane(partition)?;
+        lane.given.begin(next);
+        lane.receivers.fetch_add(1, Ordering::AcqRel);
         shared.receivers_changed.notify_one();
         Ok(Self { shared, partition, next, source: Source::Own(Box::new(own)), held: None })
     }
@@ -116,7 +119,8 @@ impl Receiver for NatsReceiver {
         if let Some(last) = deliveries.last() {
             self.next = last.token.0 + 1;
         }
-        let tail = &self.shared.lane(self.partition)?.tail;
+        let Lane { tail, given, .. } = self.shared.lane(self.partition)?;
+        given.add(deliveries.iter().map(|delivery| delivery.token.0));
         if matches!(self.source, Source::Own(_)) && tail.covers(self.next) {
             // What it has beyond is in the tail, or comes there.
             self.held = None;

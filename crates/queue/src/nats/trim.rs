@@ -11,24 +11,24 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::error::{QueueError, QueueErrorKind};
+use crate::error::QueueError;
 
-use super::queue::Shared;
+use super::lasting::Lasting;
+use super::shared::Shared;
 
 /// How often the whole stream is cut, at most.
 const WHOLE_EVERY: Duration = Duration::from_secs(1);
 /// How often single partitions are, at most.
 const SINGLE_EVERY: Duration = Duration::from_secs(2);
-/// How often it is told that purges are refused.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long closing may wait for the last purges.
 const LAST_WITHIN: Duration = Duration::from_secs(5);
 
 /// Trims until the queue is closed, and then once more.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut trimmer = Trimmer::new(shared);
-    let closed = trimmer.shared.closed.clone();
-    let (mut refused_since, mut told_every) = (None, Duration::ZERO);
+    let mut trimmer = Trimmer::new(Arc::clone(&shared));
+    let (closed, stream) = (shared.closed.clone(), &shared.stream);
+    let failing_seconds = metrics::gauge!("ronda_queue_purge_failing_seconds", "queue" => shared.role.name());
+    let mut failing = Lasting::default();
     while !closed.is_cancelled() {
         let wait = async {
             // Until something is settled; or, with single partitions waiting for their turn, until that.
@@ -44,22 +44,25 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = closed.cancelled() => break,
             () = wait => {}
         }
-        if let Err(error) = trimmer.pass().await {
-            // One that may pass by itself is tried again; one that can't fills the stream up in the end.
-            if error.retryable {
-                tracing::debug!(stream = trimmer.shared.stream, %error, "settled messages could not be purged yet");
-            } else if refused_since.get_or_insert_with(Instant::now).elapsed() >= told_every {
-                tracing::warn!(stream = trimmer.shared.stream, %error, "settled messages can't be purged: the stream fills up");
-                (refused_since, told_every) = (Some(Instant::now()), TOLD_EVERY);
-            }
+        match trimmer.pass().await {
+            Ok(()) if failing.worked() => tracing::info!(stream, "settled messages are purged again"),
+            Ok(()) => {}
+            Err(error) => match failing.failed(error.retryable) {
+                Some(lasted) => {
+                    let for_seconds = lasted.as_secs();
+                    tracing::warn!(stream, for_seconds, %error, "settled messages can't be purged: the stream fills up");
+                }
+                None => tracing::debug!(stream, %error, "settled messages could not be purged yet"),
+            },
         }
+        failing_seconds.set(failing.lasted().as_secs_f64());
         tokio::select! {
             () = closed.cancelled() => break,
             () = tokio::time::sleep(WHOLE_EVERY) => {}
         }
     }
-    if trimmer.shared.reading.is_connected() {
-        let _ = tokio::time::timeout(LAST_WITHIN, everything(&trimmer.shared)).await;
+    if shared.reading.is_connected() {
+        let _ = tokio::time::timeout(LAST_WITHIN, everything(&shared)).await;
     }
 }
 
@@ -78,24 +81,20 @@ async fn single(shared: &Shared, partition: u32) -> Result<(), QueueError> {
     if settled > lane.trimmed.load(Ordering::Acquire) {
         let filter = shared.names.filter(shared.role, partition);
         purge(shared, settled, &json!({ "filter": filter, "seq": settled + 1 })).await?;
-        lane.trimmed.fetch_max(settled, Ordering::AcqRel);
+        lane.purged(settled);
     }
     Ok(())
 }
 
 /// Purges what lies up to a place in the stream.
 async fn purge(shared: &Shared, through: u64, what: &Value) -> Result<(), QueueError> {
-    // Never in another stream of the same name.
+    // Never in another stream of the same name, nor in one that was rolled back: what has these places there was read by nobody, and a purge
+    // behind its end would count it on from there.
     let last = shared.info().await?.state.last_sequence;
-    let stream = &shared.stream;
     if last < through {
-        // What has these places now was confirmed since and read by nobody; and a purge would count the stream on from there.
-        let what = format!(
-            "stream {stream} ends at {last}, before {through}, which was read and settled: it lost messages in a crash of the server's \
-             machine, and nothing of it is purged"
-        );
-        return Err(QueueError::permanent(QueueErrorKind::PositionAhead, what));
+        return Err(shared.past.ends_early(last, through));
     }
+    let stream = &shared.stream;
     let purged = shared.reading.call::<Value>(format!("STREAM.PURGE.{stream}"), what).await;
     purged.map(|_| ()).map_err(|error| error.into_queue_error(&format!("stream {stream} could not be purged")))
 }
@@ -137,7 +136,7 @@ impl Trimmer {
             purge(&self.shared, through, &json!({ "seq": through + 1 })).await?;
             self.cut = through;
             for lane in &self.shared.lanes {
-                lane.trimmed.fetch_max(through, Ordering::AcqRel);
+                lane.purged(through);
             }
         }
         if self.single_at.is_some_and(|at| at.elapsed() < SINGLE_EVERY) {

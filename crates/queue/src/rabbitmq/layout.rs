@@ -4,15 +4,12 @@ use lapin::ExchangeKind;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 
 use crate::broker::{BrokerOptions, Role};
-use crate::error::{QueueError, QueueErrorKind};
 
 /// A quorum queue drops or dead-letters what was given back this often, and a client that dies gives back all that it had in hand. The
 /// processor deals with what can't be read, so this is never to be reached; "never" itself can't be said before 4.0.
 const DELIVERY_LIMIT: i64 = 1_000_000;
 /// Most bytes of dead letters; the oldest go.
 const DEAD_LETTER_BYTES: u64 = 256 << 20;
-/// Room for prefix, role and number in a name, which has 255 bytes.
-const MAX_PREFIX_BYTES: usize = 100;
 
 /// An exchange.
 pub(super) struct Exchange {
@@ -42,22 +39,14 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn read(options: &BrokerOptions) -> Result<Self, QueueError> {
-        let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if options.prefix.is_empty() || options.prefix.len() > MAX_PREFIX_BYTES || !options.prefix.chars().all(usable) {
-            let what = format!(
-                "a prefix of queues has 1 to {MAX_PREFIX_BYTES} letters, digits, '-', '_' and '.', unlike {:?}",
-                options.prefix
-            );
-            return Err(QueueError::permanent(QueueErrorKind::InvalidOptions, what));
-        }
-        Ok(Self {
+    pub(super) fn new(options: &BrokerOptions) -> Self {
+        Self {
             prefix: options.prefix.clone(),
             partitions: options.partitions,
             event_partitions: options.event_partitions,
             max_bytes: options.max_bytes,
             replicas: options.replicas,
-        })
+        }
     }
 
     /// The same with another number of partitions of the commands.
@@ -174,7 +163,7 @@ mod tests {
 
     #[test]
     fn names_are_what_the_documentation_says() {
-        let layout = Layout::read(&BrokerOptions { partitions: 2, ..BrokerOptions::new("amqp://localhost") }).unwrap();
+        let layout = Layout::new(&BrokerOptions { partitions: 2, ..BrokerOptions::new("amqp://localhost") });
         let places: Vec<_> = layout.places(Role::Commands).collect();
         assert_eq!(places[1].name, "ronda.commands.1");
         let key = |exchange: &str, key: &str| (exchange.to_owned(), key.to_owned());
@@ -187,13 +176,5 @@ mod tests {
         assert_eq!(marker.name, "ronda.commands.partitions");
         assert_eq!(layout.marked("ronda.partitions.16"), Some(16));
         assert_eq!(layout.marked("other.partitions.16"), None);
-    }
-
-    #[test]
-    fn a_prefix_that_makes_no_name_is_refused() {
-        for prefix in ["", "a b", "a/b", &"x".repeat(200)] {
-            let options = BrokerOptions { prefix: prefix.to_owned(), ..BrokerOptions::new("amqp://localhost") };
-            assert_eq!(Layout::read(&options).err().unwrap().kind, QueueErrorKind::InvalidOptions);
-        }
     }
 }

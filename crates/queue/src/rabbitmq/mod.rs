@@ -56,7 +56,7 @@ impl RabbitBroker {
     /// # Errors
     /// `InvalidOptions`, `Unavailable`, `Denied`.
     pub async fn connect(options: &BrokerOptions) -> Result<Self, QueueError> {
-        let (access, layout) = (Access::read(options)?, Layout::read(options)?);
+        let (access, layout) = (Access::read(options)?, Layout::new(options));
         let broker = Self {
             access: Arc::new(access),
             layout: Mutex::new(layout),

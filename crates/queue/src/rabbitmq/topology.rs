@@ -29,6 +29,24 @@ const TOLERATED: [&str; 5] = [
     "x-dead-letter-exchange",
 ];
 
+/// What it means that another argument differs: the queue's type, or what it does when it is full, or a time after which messages go.
+const UNUSABLE: &str = "is not as Ronda makes it, and may lose or reorder what nobody has processed: work it off with what made it, delete it, \
+                        and run 'ronda queue init'";
+
+/// What it means that one of the tolerated differs.
+fn meaning(argument: &str) -> &'static str {
+    match argument {
+        "x-delivery-limit" => {
+            "puts a message aside that was given back so often, as it is by each processor that dies, processed or not: it goes to the dead \
+             letters, out of its order"
+        }
+        "x-dead-letter-exchange" => "does not keep among Ronda's dead letters what RabbitMQ drops",
+        "x-max-length-bytes" => "holds another number of bytes than the settings say",
+        "x-quorum-initial-group-size" => "was made with another number of replicas than the settings say",
+        _ => "has its leader placed otherwise",
+    }
+}
+
 /// A finding, and whether it keeps a queue from being used.
 pub(super) struct Difference {
     pub(super) finding: Finding,
@@ -95,7 +113,7 @@ impl Admin {
         for exchange in layout.marker(role).into_iter().chain(layout.exchanges(role)) {
             let was_there = self.exchange_exists(&exchange.name).await?;
             match self.declare_exchange(&exchange).await? {
-                Answer::Yes(()) if !was_there => made.push(missing(exchange.name, "the exchange").finding),
+                Answer::Yes(()) if !was_there => made.push(new(exchange.name, "an exchange")),
                 Answer::Yes(()) => {}
                 Answer::Differs(said) => {
                     let is_marker = layout.marker(role).is_some_and(|marker| marker.name == exchange.name);
@@ -112,7 +130,7 @@ impl Admin {
         for place in layout.places(role) {
             if self.stand(&place.name).await?.is_none() {
                 match self.declare_queue(&place.name, place.arguments.clone()).await? {
-                    Answer::Yes(()) => made.push(missing(place.name.clone(), "the queue").finding),
+                    Answer::Yes(()) => made.push(new(place.name.clone(), "a quorum queue")),
                     Answer::Differs(said) => return Err(mismatch(&different(place.name, said, true).finding)),
                     Answer::Refused | Answer::Missing => return Err(denied(&place.name)),
                 }
@@ -215,7 +233,8 @@ impl Admin {
         for _ in 0..=TOLERATED.len() {
             let Answer::Differs(said) = self.declare_queue(&place.name, arguments.clone()).await? else { break };
             let argument = TOLERATED.into_iter().find(|argument| said.contains(&format!("'{argument}'")));
-            differences.push(different(place.name.clone(), said.clone(), argument.is_none()));
+            let meaning = argument.map_or(UNUSABLE, meaning);
+            differences.push(different(place.name.clone(), format!("{meaning} ({said})"), argument.is_none()));
             let Some(argument) = argument else { break };
             arguments = without(&arguments, argument);
             if let Some(current) = Difference::current(&said) {
@@ -343,6 +362,11 @@ fn without(arguments: &FieldTable, name: &str) -> FieldTable {
 fn missing(place: String, what: &str) -> Difference {
     let detail = format!("{what} is not there: 'ronda queue init' makes it");
     Difference { finding: Finding { place, detail, mendable: true }, unusable: true }
+}
+
+/// What was made.
+fn new(place: String, what: &str) -> Finding {
+    Finding { place, detail: format!("{what} that was not there"), mendable: true }
 }
 
 fn different(place: String, said: String, unusable: bool) -> Difference {

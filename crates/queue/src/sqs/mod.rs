@@ -58,7 +58,7 @@ impl SqsBroker {
         let address = Address::parse(&options.url)?;
         let clients = Clients::connect(options, &address).await?;
         Ok(Self {
-            topology: Topology::new(clients, options, &address)?,
+            topology: Topology::new(clients, options, &address),
             address,
             partitions: AtomicU32::new(options.partitions),
             event_partitions: options.event_partitions,

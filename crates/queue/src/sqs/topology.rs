@@ -19,8 +19,6 @@ use crate::error::{QueueError, QueueErrorKind};
 /// The tag with the number of partitions.
 const PARTITIONS_TAG: &str = "ronda-partitions";
 const RETENTION_SECONDS: u32 = 14 * 24 * 3_600;
-/// Longest name of a queue, `.fifo` included.
-const MAX_NAME_CHARS: usize = 80;
 /// How long it may take until a queue that was made is found; one second, says Amazon.
 const FOUND_WITHIN: Duration = Duration::from_secs(10);
 /// Calls about queues at one time.
@@ -36,24 +34,13 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    pub(super) fn new(clients: Clients, options: &BrokerOptions, address: &Address) -> Result<Self, QueueError> {
-        let topology = Self {
+    pub(super) fn new(clients: Clients, options: &BrokerOptions, address: &Address) -> Self {
+        Self {
             clients,
             prefix: options.prefix.clone(),
             max_message_bytes: address.max_message_bytes,
             visibility_seconds: address.visibility_seconds,
-        };
-        let legal = |prefix: &str| prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        if options.prefix.is_empty()
-            || !legal(&options.prefix)
-            || topology.name(Role::DeadLetters, u32::MAX).len() > MAX_NAME_CHARS
-        {
-            return Err(QueueError::permanent(
-                QueueErrorKind::InvalidOptions,
-                "the prefix of SQS queues must be 1 to 50 letters, digits, '-' or '_'",
-            ));
         }
-        Ok(topology)
     }
 
     /// The name of a partition's queue.
@@ -61,32 +48,45 @@ impl Topology {
         format!("{}-{}-{partition}.fifo", self.prefix, role.name())
     }
 
-    /// The URLs of all partitions' queues.
+    /// The URLs of all partitions' queues, which can be used as they are.
     pub(super) async fn find(&self, role: Role, partitions: u32) -> Result<Vec<String>, QueueError> {
         self.known_partitions(role, partitions).await?;
-        self.urls(role, partitions)
-            .await?
-            .into_iter()
-            .enumerate()
-            .map(|(partition, url)| {
-                url.ok_or_else(|| {
-                    let name = self.name(role, u32::try_from(partition).unwrap_or(u32::MAX));
-                    QueueError::permanent(
-                        QueueErrorKind::Mismatch,
-                        format!("the queue {name} does not exist: make it with 'ronda queue init'"),
-                    )
-                })
-            })
-            .collect()
+        let urls = self.urls(role, partitions).await?;
+        let usable = (0..partitions).zip(urls).map(|(partition, url)| self.usable(role, partition, url));
+        stream::iter(usable).buffered(AT_ONCE).try_collect().await
+    }
+
+    /// The URL of a queue that takes nothing away; what else is to be said of it is logged.
+    async fn usable(&self, role: Role, partition: u32, url: Option<String>) -> Result<String, QueueError> {
+        let name = self.name(role, partition);
+        let url =
+            url.ok_or_else(|| mismatch(format!("the queue {name} does not exist: make it with 'ronda queue init'")))?;
+        for Difference { detail, .. } in self.tolerated(role, partition, &url).await? {
+            tracing::warn!(queue = name, "this queue {detail}");
+        }
+        Ok(url)
+    }
+
+    /// How a queue differs without being unusable.
+    async fn tolerated(&self, role: Role, partition: u32, url: &str) -> Result<Vec<Difference>, QueueError> {
+        let differences = self.differences(role, url).await?;
+        match differences.iter().find(|difference| difference.unusable) {
+            Some(found) => Err(mismatch(format!("the queue {} {}", self.name(role, partition), found.detail))),
+            None => Ok(differences),
+        }
     }
 
     /// Makes what is missing.
     pub(super) async fn init(&self, role: Role, partitions: u32) -> Result<Vec<Finding>, QueueError> {
         let known = self.known_partitions(role, partitions).await?;
-        let missing: Vec<_> = (0..partitions).zip(self.urls(role, partitions).await?).collect();
-        let missing = missing.into_iter().filter(|(_, url)| url.is_none()).map(|(partition, _)| partition);
+        let mut missing = Vec::new();
+        for (partition, url) in (0..partitions).zip(self.urls(role, partitions).await?) {
+            match url {
+                Some(url) => drop(self.tolerated(role, partition, &url).await?),
+                None => missing.push(partition),
+            }
+        }
         // Partition 0 last: as long as it is not there, nobody takes the others for whole.
-        let mut missing: Vec<_> = missing.collect();
         missing.sort_by_key(|partition| (*partition == 0, *partition));
         let mut made = Vec::new();
         for partition in missing {
@@ -119,8 +119,8 @@ impl Topology {
                 findings.push(self.finding(role, partition, "does not exist: 'ronda queue init' makes it", true));
                 continue;
             };
-            for detail in self.differences(&url).await? {
-                findings.push(self.finding(role, partition, &detail, false));
+            for difference in self.differences(role, &url).await? {
+                findings.push(self.finding(role, partition, &difference.detail, false));
             }
             if partition == 0 && known.is_none() {
                 let detail = "does not say how many partitions there are: 'ronda queue init' notes it";
@@ -279,35 +279,10 @@ impl Topology {
         Ok(output.attributes.unwrap_or_default())
     }
 
-    /// What stands in the way of what Ronda promises. Attributes that a server does not tell are not judged.
-    async fn differences(&self, url: &str) -> Result<Vec<String>, QueueError> {
+    /// How a queue differs from what Ronda promises on it. Attributes that a server does not tell are not judged.
+    async fn differences(&self, role: Role, url: &str) -> Result<Vec<Difference>, QueueError> {
         let attributes = self.attributes(url, &[QueueAttributeName::All]).await?;
-        let number = |name| attributes.get(&name).and_then(|value| value.parse::<usize>().ok());
-        let mut found = Vec::new();
-        if attributes.get(&QueueAttributeName::RedrivePolicy).is_some_and(|policy| !policy.is_empty()) {
-            found.push(String::from(
-                "has a redrive policy: it takes messages out of their order. Take it away; Ronda has dead letters of its own",
-            ));
-        }
-        if number(QueueAttributeName::MaximumMessageSize).is_some_and(|size| size < self.max_message_bytes) {
-            found.push(format!(
-                "takes no messages of {} bytes: raise its MaximumMessageSize, or lower max_message_bytes in the address",
-                self.max_message_bytes
-            ));
-        }
-        if number(QueueAttributeName::MessageRetentionPeriod).is_some_and(|kept| kept < RETENTION_SECONDS as usize) {
-            found.push(format!(
-                "drops messages sooner than it could: set its MessageRetentionPeriod to {RETENTION_SECONDS}"
-            ));
-        }
-        if number(QueueAttributeName::DelaySeconds).is_some_and(|delay| delay > 0) {
-            found.push(String::from("delays messages: set its DelaySeconds to 0"));
-        }
-        if attributes.get(&QueueAttributeName::ContentBasedDeduplication).is_some_and(|on| on == "true") {
-            found
-                .push(String::from("drops direct messages of equal content: switch its ContentBasedDeduplication off"));
-        }
-        Ok(found)
+        Ok(differences(role, &attributes, self.max_message_bytes))
     }
 
     /// Looks for a message without keeping it: what SQS counts may be a minute old.
@@ -317,6 +292,53 @@ impl Topology {
         let output = call.send().await.map_err(|error| errors::of_call("looking for messages", &error))?;
         Ok(!output.messages().is_empty())
     }
+}
+
+/// One way in which a queue differs.
+#[derive(Debug, PartialEq, Eq)]
+struct Difference {
+    /// Goes on after the queue's name.
+    detail: String,
+    /// It takes away, or keeps out, what nobody has processed.
+    unusable: bool,
+}
+
+fn mismatch(what: String) -> QueueError {
+    QueueError::permanent(QueueErrorKind::Mismatch, what)
+}
+
+fn differences(
+    role: Role,
+    attributes: &HashMap<QueueAttributeName, String>,
+    max_message_bytes: usize,
+) -> Vec<Difference> {
+    let number = |name| attributes.get(&name).and_then(|value| value.parse::<usize>().ok());
+    let mut found = Vec::new();
+    let mut add = |unusable: bool, detail: String| found.push(Difference { detail, unusable });
+    if attributes.get(&QueueAttributeName::RedrivePolicy).is_some_and(|policy| !policy.is_empty()) {
+        let what = "has a redrive policy: it takes messages away that came again so often, processed or not, and out of their order. Take it \
+                    away; Ronda has dead letters of its own";
+        add(role != Role::DeadLetters, what.to_owned());
+    }
+    if attributes.get(&QueueAttributeName::ContentBasedDeduplication).is_some_and(|on| on == "true") {
+        let what = "drops direct messages of equal content: switch its ContentBasedDeduplication off";
+        add(role == Role::Commands, what.to_owned());
+    }
+    if number(QueueAttributeName::MaximumMessageSize).is_some_and(|size| size < max_message_bytes) {
+        let what = format!(
+            "takes no messages of {max_message_bytes} bytes: raise its MaximumMessageSize, or lower max_message_bytes in the address"
+        );
+        add(true, what);
+    }
+    if number(QueueAttributeName::MessageRetentionPeriod).is_some_and(|kept| kept < RETENTION_SECONDS as usize) {
+        let what =
+            format!("drops messages sooner than it could: set its MessageRetentionPeriod to {RETENTION_SECONDS}");
+        add(false, what);
+    }
+    if number(QueueAttributeName::DelaySeconds).is_some_and(|delay| delay > 0) {
+        add(false, String::from("delays messages: set its DelaySeconds to 0"));
+    }
+    found
 }
 
 /// Messages of a queue.
@@ -329,5 +351,37 @@ pub(super) struct Count {
 impl Count {
     pub(super) const fn total(&self) -> u64 {
         self.visible + self.in_flight + self.delayed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_messages_away_is_refused_and_the_rest_told() {
+        use QueueAttributeName as Name;
+        let found = |role, name: Name, value: &str| {
+            differences(role, &HashMap::from([(name, value.to_owned())]), 262_144)
+                .into_iter()
+                .map(|difference| (difference.unusable, difference.detail))
+                .collect::<Vec<_>>()
+        };
+        let redrive = r#"{"deadLetterTargetArn":"arn:x","maxReceiveCount":5}"#;
+        for (role, name, value, unusable, word) in [
+            (Role::Commands, Name::RedrivePolicy, redrive, true, "redrive policy"),
+            (Role::DeadLetters, Name::RedrivePolicy, redrive, false, "redrive policy"),
+            (Role::Commands, Name::ContentBasedDeduplication, "true", true, "ContentBasedDeduplication"),
+            (Role::Events, Name::ContentBasedDeduplication, "true", false, "ContentBasedDeduplication"),
+            (Role::Commands, Name::MaximumMessageSize, "1024", true, "MaximumMessageSize"),
+            (Role::Commands, Name::MessageRetentionPeriod, "345600", false, "MessageRetentionPeriod"),
+            (Role::Commands, Name::DelaySeconds, "3", false, "DelaySeconds"),
+        ] {
+            let found = found(role, name, value);
+            assert!(matches!(&found[..], [(was, detail)] if *was == unusable && detail.contains(word)), "{found:?}");
+        }
+        // What a receive asks for is up to the receive.
+        assert_eq!(found(Role::Commands, Name::VisibilityTimeout, "1"), []);
+        assert_eq!(found(Role::Commands, Name::RedrivePolicy, ""), []);
     }
 }

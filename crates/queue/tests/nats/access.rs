@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use ronda_queue::{BrokerOptions, QueueError, QueueErrorKind, ReceiveLimit, Role, connect};
 use ronda_testbed::NatsOptions;
 
-use super::{options, server};
+use super::{broker, options, server};
 
 fn key_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/nats/keys").join(name)
@@ -142,5 +142,94 @@ async fn the_permissions_of_the_docs_are_enough_and_no_more() {
     }
     let events = admin.queue(Role::Events).await.expect("the event queue");
     assert_eq!(events.depth(0).await.expect("depth").messages, 0, "what is settled is purged");
+    admin.close().await;
+}
+
+/// A permission that lacks is told by each call that needs it: none waits for ever, also when several are refused at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_may_not_ask_for_messages_says_so() {
+    let may = |publish: &str, subscribe: &str| {
+        format!("permissions: {{ publish: {{ deny: [{publish}] }}, subscribe: {{ deny: [{subscribe}] }} }}")
+    };
+    let users = [
+        format!("{{ user: admin, password: a, {} }}", may("", "")),
+        format!("{{ user: reader, password: a, {} }}", may("\"$JS.API.CONSUMER.MSG.NEXT.>\"", "")),
+        format!("{{ user: deaf, password: a, {} }}", may("", "\"_INBOX.>\"")),
+    ];
+    let more = format!("accounts {{ RONDA {{ jetstream: enabled, users: [ {} ] }} }}", users.join("\n"));
+    let server = server(&NatsOptions { more, ..NatsOptions::default() });
+    let as_user = |who: &str| options(format!("nats://{who}:a@{}", server.address()));
+    broker(as_user("admin")).await.close().await;
+    let reader = connect(as_user("reader")).await.expect("connect");
+    let queue = reader.queue(Role::Commands).await.expect("queue");
+    let mut receivers = Vec::new();
+    for partition in 0..4 {
+        receivers.push(queue.open(partition, None).await.expect("open"));
+    }
+    for round in 0..2 {
+        let calls = receivers.iter_mut().map(|receiver| receiver.receive(ReceiveLimit::default()));
+        let calls = tokio::time::timeout(std::time::Duration::from_secs(30), futures::future::join_all(calls));
+        for got in calls.await.expect("an answer") {
+            let error = got.expect_err("it may not");
+            assert_eq!((error.kind, error.retryable), (QueueErrorKind::Denied, false), "round {round}: {error}");
+            assert!(error.message.contains("CONSUMER.MSG.NEXT.RONDA_COMMANDS"), "{error}");
+        }
+    }
+    reader.close().await;
+    let deaf = connect(as_user("deaf")).await.expect("connect");
+    for _ in 0..2 {
+        let error = deaf.check().await.expect_err("it gets no answers");
+        assert_eq!(error.kind, QueueErrorKind::Denied, "{error}");
+        assert!(error.message.contains("_INBOX"), "{error}");
+    }
+    deaf.close().await;
+}
+
+/// What is settled and can't be purged is not counted, and to count takes no consumer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_depth_is_right_without_consumers_also_where_nothing_can_be_purged() {
+    let may_not = |publish: &str| format!("permissions: {{ publish: {{ deny: [\"{publish}\"] }} }}");
+    let users = [
+        format!("{{ user: admin, password: a, {} }}", may_not("nothing")),
+        format!("{{ user: reader, password: a, {} }}", may_not("$JS.API.STREAM.PURGE.>")),
+    ];
+    let more = format!("accounts {{ RONDA {{ jetstream: enabled, users: [ {} ] }} }}", users.join("\n"));
+    let server = server(&NatsOptions { more, ..NatsOptions::default() });
+    let url = |who: &str| format!("nats://{who}:a@{}", server.address());
+    let admin = broker(options(url("admin"))).await;
+    let reader = connect(options(url("reader"))).await.expect("connect");
+    let queue = reader.queue(Role::Commands).await.expect("queue");
+    for number in 0..12_u8 {
+        queue.publish(u32::from(number % 4), Bytes::from(vec![number])).await.expect("publish");
+    }
+    let mut receiver = queue.open(1, None).await.expect("open");
+    let mut got = Vec::new();
+    while got.len() < 3 {
+        got.extend(receiver.receive(ReceiveLimit::default()).await.expect("receive"));
+    }
+    let client = async_nats::ConnectOptions::with_user_and_password("admin".into(), "a".into());
+    let client = client.connect(server.url()).await.expect("connect");
+    let mut made = client.subscribe("$JS.EVENT.ADVISORY.CONSUMER.CREATED.>").await.expect("subscribe");
+    client.flush().await.expect("flush");
+    for (settled, left) in [(None, 3), (Some(0), 2), (Some(1), 1), (Some(2), 0)] {
+        if let Some(settled) = settled {
+            receiver.settle(got[settled].token).await.expect("settle");
+        }
+        for partition in 0..4 {
+            let depth = queue.depth(partition).await.expect("depth");
+            assert_eq!(
+                depth.messages,
+                if partition == 1 { left } else { 3 },
+                "of {partition} with {settled:?} settled"
+            );
+        }
+    }
+    // The first that the server tells of is the test's own.
+    let stream = async_nats::jetstream::new(client).get_stream("RONDA_COMMANDS").await.expect("stream");
+    let config = async_nats::jetstream::consumer::pull::Config { name: Some("own".into()), ..Default::default() };
+    stream.create_consumer(config).await.expect("a consumer");
+    let told = futures::StreamExt::next(&mut made).await.expect("an advisory");
+    assert!(told.subject.ends_with(".RONDA_COMMANDS.own"), "{}", told.subject);
+    reader.close().await;
     admin.close().await;
 }

@@ -167,3 +167,46 @@ async fn a_dead_letter_can_be_put_back_as_it_came() {
     assert_eq!(error.kind, QueueErrorKind::Unsupported);
     broker.close().await;
 }
+
+/// A stream that somebody changed so that it can lose what nobody has processed is refused, by a check as well as by a start.
+#[tokio::test]
+async fn a_stream_that_can_lose_what_is_not_processed_is_refused() {
+    let server = server(&NatsOptions::default());
+    let broker = broker(options(server.url())).await;
+    let client = jetstream::new(async_nats::connect(server.url()).await.expect("connect"));
+    let made = client.get_stream("RONDA_COMMANDS").await.expect("stream").cached_info().config.clone();
+    let aged = jetstream::stream::Config { max_age: std::time::Duration::from_secs(3_600), ..made.clone() };
+    let dropping = jetstream::stream::Config { discard: jetstream::stream::DiscardPolicy::Old, ..made.clone() };
+    for (lossy, word) in [(aged, "max_age"), (dropping, "discard")] {
+        client.update_stream(lossy).await.expect("update");
+        let findings = broker.check().await.expect("check");
+        assert!(matches!(&findings[..], [found] if !found.mendable && found.detail.contains(word)), "{findings:?}");
+        for error in [broker.init().await.err(), broker.queue(Role::Commands).await.err()] {
+            let error = error.expect("it can lose messages");
+            assert_eq!((error.kind, error.retryable), (QueueErrorKind::Mismatch, false));
+            assert!(error.message.contains("RONDA_COMMANDS") && error.message.contains(word), "{error}");
+        }
+    }
+    client.update_stream(made).await.expect("update");
+    broker.queue(Role::Commands).await.expect("as it was");
+    broker.close().await;
+}
+
+/// Where the server takes no more consumers, a receiver says so at once rather than wait for one.
+#[tokio::test]
+async fn a_stream_that_takes_no_more_consumers_is_told() {
+    let server = server(&NatsOptions::default());
+    let broker = broker(options(server.url())).await;
+    let client = jetstream::new(async_nats::connect(server.url()).await.expect("connect"));
+    let made = client.get_stream("RONDA_EVENTS").await.expect("stream").cached_info().config.clone();
+    client.delete_stream("RONDA_EVENTS").await.expect("delete");
+    client.create_stream(jetstream::stream::Config { max_consumers: 1, ..made }).await.expect("make");
+    let findings = broker.check().await.expect("check");
+    assert!(matches!(&findings[..], [found] if found.detail.contains("max_consumers")), "{findings:?}");
+    let queue = broker.queue(Role::Events).await.expect("queue");
+    let _first = queue.open(0, None).await.expect("open");
+    let error = queue.open(1, None).await.err().expect("one too many");
+    assert_eq!((error.kind, error.retryable), (QueueErrorKind::Mismatch, false), "{error}");
+    assert!(error.message.contains("consumers"), "{error}");
+    broker.close().await;
+}

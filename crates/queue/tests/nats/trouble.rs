@@ -151,7 +151,8 @@ async fn a_stream_that_was_made_anew_is_noticed() {
     // Not purged before the stream was gone, and not to be purged in the new one.
     receiver.settle(got.last().expect("some").token).await.expect("settle");
     broker.init().await.expect("init");
-    publish(&*queue, 0, "new").await;
+    let error = queue.publish(0, Bytes::from_static(b"new")).await.expect_err("nobody would read it");
+    assert_eq!((error.kind, error.retryable), (QueueErrorKind::PositionAhead, false), "{error}");
     let next = tokio::time::timeout(Duration::from_secs(30), receiver.receive(ReceiveLimit::default())).await;
     // The stream may have been looked for while it was not there.
     let error = match next.expect("an answer").expect_err("another stream") {

@@ -90,6 +90,36 @@ async fn what_stands_in_the_way_of_the_promises_is_found() {
     let findings = broker.check().await.expect("check");
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(findings[0].place == name && findings[0].detail.contains("DelaySeconds") && !findings[0].mendable);
+    // Late, and nothing is lost.
+    broker.queue(Role::Commands).await.expect("usable");
+}
+
+/// What SQS puts elsewhere after some receives is lost to whoever reads, so nothing is started on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_takes_messages_away_is_refused() {
+    let server = server();
+    let options = options(server, server.address());
+    let broker = made(options.clone()).await;
+    let elsewhere = format!("{}-elsewhere.fifo", options.prefix);
+    let body = json!({"QueueName": elsewhere, "Attributes": {"FifoQueue": "true"}});
+    call(server.address(), "CreateQueue", body).await;
+    let name = format!("{}-commands-1.fifo", options.prefix);
+    let asked = json!({"QueueUrl": url(server.address(), &elsewhere), "AttributeNames": ["QueueArn"]});
+    let target = call(server.address(), "GetQueueAttributes", asked).await["Attributes"]["QueueArn"].clone();
+    let policy = json!({"deadLetterTargetArn": target, "maxReceiveCount": 5}).to_string();
+    let body = json!({"QueueUrl": url(server.address(), &name), "Attributes": {"RedrivePolicy": policy}});
+    call(server.address(), "SetQueueAttributes", body).await;
+    let findings = broker.check().await.expect("check");
+    assert!(
+        matches!(&findings[..], [found] if found.place == name && found.detail.contains("redrive")),
+        "{findings:?}"
+    );
+    for refused in [broker.queue(Role::Commands).await.map(|_| ()), broker.init().await.map(|_| ())] {
+        let error = refused.expect_err("it takes messages away");
+        assert_eq!((error.kind, error.retryable), (QueueErrorKind::Mismatch, false));
+        assert!(error.message.contains(&name) && error.message.contains("redrive"), "{error}");
+    }
+    broker.queue(Role::Events).await.expect("the events are as they shall be");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
