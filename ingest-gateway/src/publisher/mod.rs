@@ -3,7 +3,8 @@
 //! While one frame of a partition is in flight the next one fills, and a moment longer if commands keep coming in; whoever put a command
 //! into it waits for its confirmation. Frames are numbered from 1 per partition, one in flight at a time. A frame that can't be published within
 //! [`publish_retry_ms`](crate::Config::publish_retry_ms) is given up: its requests are answered 503, its number is declared in the next frame,
-//! and the partition refuses writes until an empty frame gets through. Memory is bounded all the while.
+//! and the partition refuses writes until an empty frame gets through; once half of the partitions do, the others don't try for long. Memory
+//! is bounded all the while.
 
 mod completion;
 mod filling;
@@ -117,6 +118,12 @@ impl Shared {
     fn lane_up(&self) {
         self.down.fetch_sub(1, Ordering::AcqRel);
         self.tell();
+    }
+
+    /// Whether the queue is known to be away: it doesn't answer for half of the partitions.
+    fn is_away(&self) -> bool {
+        let down = self.down.load(Ordering::Acquire);
+        down > 0 && down * 2 >= self.partitions
     }
 
     /// Says whether every partition takes requests, and if not, why.

@@ -250,6 +250,33 @@ async fn nobody_is_confirmed_by_a_queue_that_never_confirms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_the_queue_is_known_to_be_away_the_other_partitions_say_so_soon_and_all_are_back_soon() {
+    for hangs in [false, true] {
+        let running = joined(&Told::new(2, 0), &quiet()).await;
+        let names: Vec<String> = (0..100).map(|number| format!("job-{number}")).collect();
+        let submit = |partition: u32| {
+            let in_it = |name: &&String| partition_of("acme", name, 2) == partition;
+            let scheduler = names.iter().find(in_it).unwrap();
+            running.publisher.submit(&Command { scheduler, ..command() }, Until::Durable)
+        };
+        running.queue.failing.store(!hangs, Ordering::SeqCst);
+        let began = Instant::now();
+        assert!(running.publisher.confirmed(submit(0).unwrap()).await.is_err());
+        assert!(began.elapsed() >= Duration::from_secs(4), "what may be a moment is waited out: {:?}", began.elapsed());
+        let began = Instant::now();
+        assert!(running.publisher.confirmed(submit(1).unwrap()).await.is_err());
+        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        sleep(Duration::from_secs(60)).await;
+        running.queue.failing.store(false, Ordering::SeqCst);
+        running.queue.permits.add_permits(100);
+        sleep(Duration::from_secs(2)).await;
+        for partition in 0..2 {
+            running.publisher.confirmed(submit(partition).unwrap()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_frame_is_sent_again_under_its_number_and_confirmed() {
     let running = joined(&Told::new(1, 0), &quiet()).await;
     running.queue.failing.store(true, Ordering::SeqCst);
