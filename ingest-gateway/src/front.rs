@@ -198,7 +198,8 @@ impl Passage {
         if status == StatusCode::SERVICE_UNAVAILABLE && self.method != http::Method::GET {
             state.publisher.note_refused();
         }
-        if status.is_server_error() {
+        let is_told = status != StatusCode::SERVICE_UNAVAILABLE || state.outage_log.takes(state.clock.mono_millis());
+        if status.is_server_error() && is_told {
             warn!(request.id = id, http.method = %self.method, http.route = route, http.status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
         } else {
             debug!(request.id = id, http.method = %self.method, http.route = route, http.status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
