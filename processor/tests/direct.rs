@@ -146,6 +146,23 @@ fn who_may_not_is_refused() {
 fn a_message_for_another_partition_is_told_its_own() {
     let row = PartitionRow { partition: 3, partitions: 8, watermark: second(0), ..PartitionRow::default() };
     let mut stage = Stage::new();
+#[test]
+fn a_storm_of_rubbish_that_passes_for_frames_is_bounded_and_frames_of_newer_gateways_are_all_kept() {
+    let mut stage = Stage::with(&Config { direct_errors_per_minute: 10, ..Config::default() });
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[]));
+    for number in 0..40 {
+        stage.take(format!("rubbish {number}").into());
+        // [99, 1]
+        stage.take(bytes::Bytes::from_static(&[0x92, 99, 1]));
+    }
+    let count = |code: &str| codes(&stage).iter().filter(|known| **known == code).count();
+    assert_eq!((count("not_a_frame"), count("newer_version")), (10, 40));
+    stage.take(gateway.frame(61, &[]));
+    stage.take("rubbish".into());
+    assert_eq!(codes(&stage).len(), 51, "in another minute there is room again");
+}
+
     stage.shadow = Shadow { partition: row, ..Shadow::new() };
     (stage.core, _) = stage.shadow.take_over(&Config::default());
     for text in [REGISTER, &report("failed", "r")] {
