@@ -200,6 +200,14 @@ impl PartitionCore {
     pub const fn cursor(&self) -> u64 {
         self.cursor
     }
+    /// For an event queue that each message costs dear: the clock alone is told only when it comes past a multiple of so many
+    /// milliseconds.
+    #[must_use]
+    pub fn sparing(mut self, clock_every_ms: u32) -> Self {
+        self.announcer.spare(clock_every_ms);
+        self
+    }
+
 
     /// Everything before this time has been judged.
     #[must_use]
