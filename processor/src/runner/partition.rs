@@ -1,5 +1,7 @@
 //! The owner of one partition: acquires it, loads it, and then receives, steps, commits, publishes and settles.
 
+mod clockless;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +32,6 @@ const RECOVER_EVENTS: usize = 1_000;
 /// So many message bytes are taken in together, if the commit is not due before: a scheduler that comes up again is still in the
 /// processor's cache then, and yet no request waits for long.
 const TAKE_BYTES: usize = 128 * 1024;
-/// So many messages, and bytes of them, wait for a partition's first pulse.
-const CLOCKLESS_MESSAGES: usize = 10_000;
-const CLOCKLESS_BYTES: usize = 32 << 20;
 /// A queue without positions that does not say how many messages may come again is taken to mean this.
 const MAX_REDELIVERED: usize = 100_000;
 /// How soon a settle that failed is tried again while nothing comes in.
@@ -57,6 +56,8 @@ pub(super) struct Owner<S: ?Sized> {
     since_commit: Stopwatch,
     /// Most messages that the queue gives before some are settled.
     max_unsettled: usize,
+    /// Whether it was told that there is no clock.
+    is_clockless_told: bool,
     /// What could not be settled though it is committed. A queue may give nothing more until it is.
     unsettled: Option<Token>,
 }
@@ -72,6 +73,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             retention: JoinSet::new(),
             since_commit: Stopwatch::start(),
             max_unsettled,
+            is_clockless_told: false,
             unsettled: None,
         }
     }
@@ -201,19 +203,16 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             if is_little && self.more(&core, receiver, &mut batch).await? {
                 continue;
             }
-            let mut through;
+            let through;
             (core, through) = take(core, &mut batch).await?;
             if core.lacks_clock() {
-                if self.more_without_clock(&core, receiver, &mut batch).await? {
-                    continue;
-                }
-                if self.cancel.is_cancelled() {
+                if !self.find_clock(&mut core, receiver, &mut batch).await? {
                     // They wait in the queue.
                     return Ok(core);
                 }
-                through = core.put_aside_without_clock(&batch.waiting);
-                batch.waiting.drain(..through);
-            } else if !core.wants_commit() && self.more(&core, receiver, &mut batch).await? {
+                continue;
+            }
+            if !core.wants_commit() && self.more(&core, receiver, &mut batch).await? {
                 continue;
             }
             self.since_commit = Stopwatch::start();
@@ -266,33 +265,6 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         };
         self.admit(core, batch, more).await?;
         Ok(true)
-    }
-
-    /// Receives more until there is a frame among it, which says what time it is; `false`: there is no more room, or it is time to stop.
-    async fn more_without_clock(
-        &self,
-        core: &PartitionCore,
-        receiver: &mut dyn Receiver,
-        batch: &mut Batch,
-    ) -> Result<bool, ProcessorError> {
-        let room = ReceiveLimit {
-            messages: CLOCKLESS_MESSAGES.min(self.max_unsettled).saturating_sub(batch.count),
-            bytes: CLOCKLESS_BYTES.saturating_sub(batch.bytes),
-        };
-        if room.messages == 0 || room.bytes == 0 {
-            return Ok(false);
-        }
-        loop {
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Ok(false),
-                more = receiver.receive(room) => {
-                    self.admit(core, batch, more.map_err(commands)?).await?;
-                    return Ok(true);
-                }
-                _ = pause(BEAT, &self.cancel) => self.beat(),
-            }
-        }
     }
 
     /// Makes a step durable and known.
