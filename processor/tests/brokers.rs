@@ -5,6 +5,7 @@
 mod rig;
 mod stage;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rig::{Rig, by_subject, origin, publish_direct, wait_for};
 use ronda_domain::id::TenantId;
+use ronda_domain::input::ReportedStatus;
 use ronda_domain::time::Timestamp;
 use ronda_processor::{Config, DeadLetter, DirectAccess};
 use ronda_queue::conformance::CountedQueue;
@@ -20,8 +22,9 @@ use ronda_queue::{
     Token,
 };
 use ronda_schemas::codec::Versioned;
+use ronda_schemas::event::{EventBatch, EventEnvelope};
 use ronda_schemas::row::{ApiKeyRow, Scopes};
-use stage::{Gateway, heartbeat, register, spec};
+use stage::{Gateway, Stage, heartbeat, register, spec, status};
 use tokio::sync::watch;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,6 +147,65 @@ async fn a_message_with_a_key_is_its_tenants_and_one_without_is_put_aside_withou
     let headers = &letter.origin.as_ref().unwrap().headers;
     assert_eq!((&*letter.code, headers.len(), &*headers[0].0), ("unauthorized", 1, "host"));
     assert!(!deliveries[0].message.windows(3).any(|bytes| bytes == b"rk_"));
+}
+
+/// The ids of the events on a queue.
+async fn ids(events: &CountedQueue) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for partition in 0..events.partitions() {
+        let mut left = events.depth(partition).await.unwrap().messages;
+        let mut receiver = events.open(partition, None).await.unwrap();
+        while left > 0 {
+            for delivery in receiver.receive(ReceiveLimit::default()).await.unwrap() {
+                left -= 1;
+                ids.extend(EventBatch::decode(&delivery.message).unwrap().events.iter().map(EventEnvelope::id));
+            }
+        }
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_taken_out_while_the_event_queue_takes_nothing_and_every_event_comes_out_in_the_end() {
+    const RUNS: [&str; 30] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v",
+        "w", "x", "y", "z", "aa", "bb", "cc", "dd",
+    ];
+    for is_killed in [false, true] {
+        let mut rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 7)) as Arc<dyn Queue>);
+        let events = Arc::new(CountedQueue::new(4, 100_000));
+        rig.events = Arc::clone(&events) as Arc<dyn Queue>;
+        events.fail_publishes(u32::MAX);
+        let running = rig.start(by_subject());
+        let (mut gateway, mut stage) = (Gateway::new(1), Stage::new());
+        let mut frames = vec![gateway.frame(0, &[register("job", spec(None, None))])];
+        frames.extend(
+            (1..).zip(RUNS).map(|(at, run)| gateway.frame(at, &[status("job", ReportedStatus::Failed, Some(run))])),
+        );
+        for frame in frames {
+            stage.take(frame.clone());
+            rig.commands.publish(0, frame).await.unwrap();
+        }
+        wait_for("the settling", async || rig.commands.depth(0).await.unwrap().messages == 0).await;
+        assert!(ids(&events).await.is_empty());
+        let readiness = rig.health.readiness();
+        let reason = format!("{:?}", readiness.components);
+        assert!(readiness.ok && reason.contains("the event queue takes nothing"), "{reason}");
+        let running = if is_killed {
+            running.task.abort();
+            assert!(running.task.await.unwrap_err().is_cancelled());
+            rig.start(by_subject())
+        } else {
+            running
+        };
+        events.fail_publishes(0);
+        wait_for("the events", async || ids(&events).await == stage.ids()).await;
+        rig.commands.publish(0, gateway.frame(40, &[])).await.unwrap();
+        rig.committed(32).await;
+        running.stop().await;
+        let row = rig.store.scheduler("acme", "job").await.unwrap().unwrap();
+        assert!(stage.ids().len() > RUNS.len() && !row.outbox.is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

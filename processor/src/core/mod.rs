@@ -2,8 +2,9 @@
 //!
 //! A commit holds what a run of deliveries changed. Its life: [`PartitionCore::step`] (or
 //! [`take`](PartitionCore::take) again and again, then [`close`](PartitionCore::close)), publish what goes first, make the commit
-//! durable, [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. When one of
-//! these fails for good, the core is thrown away and built again from the store.
+//! durable, [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. Events that are not out
+//! soon are [held back](PartitionCore::hold), and commits go on. When one of these fails for good, the core is thrown away and built
+//! again from the store.
 
 mod blindness;
 mod direct;
@@ -20,6 +21,7 @@ mod schedulers;
 mod step;
 mod timers;
 mod told;
+mod unpublished;
 mod watermark;
 
 use hashbrown::HashMap;
@@ -42,6 +44,7 @@ use schedulers::{Schedulers, SlotId};
 use step::Work;
 use timers::Timers;
 use told::Told;
+use unpublished::Unpublished;
 pub(crate) use watermark::Held;
 
 /// What came of some deliveries.
@@ -51,7 +54,7 @@ pub struct Step {
     pub publish_first: Vec<(u32, EventBatch)>,
     /// To be made durable then.
     pub commit: Commit,
-    /// To be published after the commit, as above.
+    /// To be published after the commit, as above; nothing while others are held back.
     pub publish: Vec<(u32, EventBatch)>,
     /// To be published before the commit: messages that could not be read.
     pub dead_letters: Vec<DeadLetter>,
@@ -122,6 +125,7 @@ pub struct PartitionCore {
     schedulers: Schedulers,
     timers: Timers,
     announcer: Announcer,
+    unpublished: Unpublished,
     /// Rows found ahead of the cursor: what they hold already is skipped.
     ahead: HashMap<SlotId, u64>,
     /// Deleted schedulers whose events are published: their rows go with the next commit.
@@ -174,6 +178,7 @@ impl PartitionCore {
             schedulers: Schedulers::default(),
             timers: Timers::default(),
             announcer,
+            unpublished: Unpublished::default(),
             ahead: HashMap::new(),
             removable: Vec::new(),
             deleted: Vec::new(),
@@ -195,11 +200,6 @@ impl PartitionCore {
         self
     }
 
-    /// Queue position of the last delivery that was applied.
-    #[must_use]
-    pub const fn cursor(&self) -> u64 {
-        self.cursor
-    }
     /// For an event queue that each message costs dear: the clock alone is told only when it comes past a multiple of so many
     /// milliseconds.
     #[must_use]
@@ -208,6 +208,11 @@ impl PartitionCore {
         self
     }
 
+    /// Queue position of the last delivery that was applied.
+    #[must_use]
+    pub const fn cursor(&self) -> u64 {
+        self.cursor
+    }
 
     /// Everything before this time has been judged.
     #[must_use]
@@ -257,8 +262,14 @@ impl PartitionCore {
         }
     }
 
-    /// The step's events are published.
+    /// The step's events are published, and whatever was held back before.
     pub fn published(&mut self) {
+        if self.is_holding() {
+            self.unpublished = Unpublished::default();
+            // Deleted in one commit, registered and deleted again in a later one.
+            self.deleted.sort_unstable();
+            self.deleted.dedup();
+        }
         self.published = self.last.cursor;
         self.removable.append(&mut self.deleted);
     }

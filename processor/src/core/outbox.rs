@@ -12,7 +12,7 @@ use ronda_schemas::event::{EventBatch, EventEnvelope};
 use super::schedulers::SlotId;
 
 /// Most events that one row carries. The largest has some 5 KB: a row of theirs is far from what a store may refuse.
-const MAX_CARRIED: usize = 1_000;
+pub(super) const MAX_CARRIED: usize = 1_000;
 /// Most events of one batch.
 const MAX_BATCHED: usize = 1_000;
 

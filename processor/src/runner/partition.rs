@@ -1,6 +1,7 @@
 //! The owner of one partition: acquires it, loads it, and then receives, steps, commits, publishes and settles.
 
 mod clockless;
+mod sending;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::pause::{Backoff, Stopwatch, pause};
 use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
 use crate::core::{PartitionCore, Step};
+use sending::Outgoing;
 
 /// First and longest wait before a commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
@@ -34,10 +36,10 @@ const RECOVER_EVENTS: usize = 1_000;
 const TAKE_BYTES: usize = 128 * 1024;
 /// A queue without positions that does not say how many messages may come again is taken to mean this.
 const MAX_REDELIVERED: usize = 100_000;
-/// How soon a settle that failed is tried again while nothing comes in.
 /// Where each message is dear, an idle partition tells the event queue its clock this often. Ends of boards' windows and their grace are
 /// multiples of it as a rule.
 const SPARING_CLOCK_MS: u32 = 10_000;
+/// How soon a settle that failed is tried again while nothing comes in.
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 /// Fewer message bytes are taken in on the loop's own thread: that takes less time than the way to another.
 const INLINE_BYTES: usize = 32 * 1024;
@@ -56,6 +58,7 @@ pub(super) struct Owner<S: ?Sized> {
     since_commit: Stopwatch,
     /// Most messages that the queue gives before some are settled.
     max_unsettled: usize,
+    outgoing: Outgoing,
     /// Whether it was told that there is no clock.
     is_clockless_told: bool,
     /// What could not be settled though it is committed. A queue may give nothing more until it is.
@@ -73,6 +76,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             retention: JoinSet::new(),
             since_commit: Stopwatch::start(),
             max_unsettled,
+            outgoing: Outgoing::default(),
             is_clockless_told: false,
             unsettled: None,
         }
@@ -89,7 +93,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         if self.shared.vitals.set_ready(self.partition, true) {
             tracing::info!(partitions = self.shared.commands.partitions(), "all partitions are up");
         }
-        while let Some(deliveries) = self.receive(receiver.as_mut()).await? {
+        while let Some(deliveries) = self.receive(&mut core, receiver.as_mut()).await? {
             let mut batch = Batch::default();
             self.admit(&core, &mut batch, deliveries).await?;
             core = self.process(core, receiver.as_mut(), batch).await?;
@@ -107,15 +111,15 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         if !shared.commands.capabilities().positions {
             core = core.counting(self.max_unsettled.min(MAX_REDELIVERED));
         }
+        if shared.events.capabilities().linger.is_some() {
+            core = core.sparing(SPARING_CLOCK_MS);
+        }
         let mut after = None;
         loop {
             let rows = shared.store.load(self.partition, partitions, after.as_ref(), shared.config.load_rows).await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.key.clone());
             for row in rows {
-        if shared.events.capabilities().linger.is_some() {
-            core = core.sparing(SPARING_CLOCK_MS);
-        }
                 core.load(row);
                 // Never more in memory than that and one row's: a partition that is taken up again and again would not get further.
                 self.publish(core.recovered(RECOVER_EVENTS)).await?;
@@ -141,13 +145,21 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     /// The next deliveries; `None` when it is time to stop.
-    async fn receive(&mut self, receiver: &mut dyn Receiver) -> Result<Option<Vec<Delivery>>, ProcessorError> {
+    async fn receive(
+        &mut self,
+        core: &mut PartitionCore,
+        receiver: &mut dyn Receiver,
+    ) -> Result<Option<Vec<Delivery>>, ProcessorError> {
         let room = self.room(&Batch::default());
         loop {
             let wait = if self.unsettled.is_some() { SETTLE_AGAIN } else { BEAT };
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(None),
+                outcome = self.outgoing.done() => {
+                    outcome?;
+                    self.published(core);
+                }
                 received = receiver.receive(room) => return received.map(Some).map_err(commands),
                 // There is nothing to do.
                 _ = pause(wait, &self.cancel) => self.beat(),
@@ -215,6 +227,9 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             if !core.wants_commit() && self.more(&core, receiver, &mut batch).await? {
                 continue;
             }
+            if !self.make_room(&mut core).await? {
+                return Ok(core);
+            }
             self.since_commit = Stopwatch::start();
             let position = core.cursor().saturating_add(1);
             let step;
@@ -268,19 +283,19 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     /// Makes a step durable and known.
-    async fn finish(&self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
+    async fn finish(&mut self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
         let Step { publish_first, commit, publish: batches, dead_letters, counts } = step;
         telemetry::stepped(&counts, dead_letters.len());
-        let shared = &self.shared;
         // Queues that take direct messages are on a broker, and so are all three then.
-        let is_shared = shared.commands.capabilities().direct;
-        publish::dead_letters(&shared.dead_letters, dead_letters, is_shared, &self.cancel, || self.beat()).await?;
+        let is_shared = self.shared.commands.capabilities().direct;
+        publish::dead_letters(&self.shared.dead_letters, dead_letters, is_shared, &self.cancel, || self.beat()).await?;
         self.publish(publish_first).await?;
-        self.commit(commit).await?;
+        let commit = Arc::new(commit);
+        self.commit(&commit).await?;
         core.committed();
-        self.publish(batches).await?;
-        core.published();
+        self.send(core, batches, &commit).await?;
         telemetry::state(self.partition, core);
+        let shared = &self.shared;
         shared.vitals.set_held(self.partition, core.held());
         shared.vitals.set_watermark(self.partition, core.watermark());
         self.clock.send_replace(core.watermark());
@@ -291,11 +306,10 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         publish::events(&self.shared.events, batches, &self.cancel, || self.beat()).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<(), ProcessorError> {
+    async fn commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
         let watch = Stopwatch::start();
-        let commit = Arc::new(commit);
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        while let Err(error) = self.shared.store.commit(Arc::clone(&commit)).await {
+        while let Err(error) = self.shared.store.commit(Arc::clone(commit)).await {
             self.beat();
             if error.kind == StoreErrorKind::Fenced || !error.retryable {
                 return Err(error.into());

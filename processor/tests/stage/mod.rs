@@ -124,6 +124,15 @@ pub fn direct_with(text: impl Into<Bytes>, id: Option<&str>, access: Result<Acce
 
 /// Takes deliveries, in two goes while there is room, and closes the commit. Those that are through are gone then.
 pub fn step(core: &mut PartitionCore, deliveries: &mut Vec<Incoming>) -> Step {
+    step_with(core, deliveries, |_| {})
+}
+
+/// The same with something to be done before the commit is closed.
+pub fn step_with(
+    core: &mut PartitionCore,
+    deliveries: &mut Vec<Incoming>,
+    before_close: impl FnOnce(&mut PartitionCore),
+) -> Step {
     let mut through = core.take(&deliveries[..deliveries.len().div_ceil(2)]);
     deliveries.drain(..through);
     if !core.wants_commit() || core.lacks_clock() {
@@ -131,6 +140,7 @@ pub fn step(core: &mut PartitionCore, deliveries: &mut Vec<Incoming>) -> Step {
         deliveries.drain(..more);
         through += more;
     }
+    before_close(core);
     let step = core.close();
     assert!(through > 0 || !step.is_empty(), "a step that comes no further comes no further for ever");
     step
