@@ -198,10 +198,17 @@ impl Publisher {
         self.shared.joined.load(Ordering::Acquire) == self.shared.partitions
     }
 
-    /// Says in the next frames that somebody was told to come again, whatever was asked for.
+    /// Says in the next frames that somebody was told to come again, and nobody knows who.
     pub(crate) fn note_refused(&self) {
         if self.is_joined() {
             self.lanes.iter().for_each(|lane| lane.note_refused());
+        }
+    }
+
+    /// Says in the next frames that somebody of this tenant was told to come again.
+    pub(crate) fn note_refused_of(&self, tenant: &str) {
+        if self.is_joined() {
+            self.lanes.iter().for_each(|lane| lane.note_refused_of(tenant));
         }
     }
 
@@ -248,16 +255,17 @@ impl Publisher {
         Ok(Accepted { partition: ticket.partition, message })
     }
 
-    /// Begins a bulk: commands are encoded per partition first and taken with one lock each.
-    pub(crate) fn bulk(&self) -> Bulk<'_> {
+    /// Begins a tenant's bulk: commands are encoded per partition first and taken with one lock each.
+    pub(crate) fn bulk<'a>(&'a self, tenant: &'a str) -> Bulk<'a> {
         let buffers = self.lanes.iter().map(|_| Vec::new()).collect();
-        Bulk { publisher: self, parts: buffers }
+        Bulk { publisher: self, tenant, parts: buffers }
     }
 }
 
 /// Commands of one bulk write, by partition.
 pub(crate) struct Bulk<'a> {
     publisher: &'a Publisher,
+    tenant: &'a str,
     parts: Vec<Vec<Part>>,
 }
 
@@ -307,7 +315,7 @@ impl Bulk<'_> {
             let taken = if ready {
                 self.publisher
                     .lane(partition)
-                    .and_then(|lane| lane.append(&part.buffer, || self.publisher.shared.now()))
+                    .and_then(|lane| lane.append(self.tenant, &part.buffer, || self.publisher.shared.now()))
             } else {
                 Err(SubmitError::Starting)
             };

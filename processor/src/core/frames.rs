@@ -28,7 +28,8 @@ impl PartitionCore {
             return;
         };
         self.work.counts.frames += 1;
-        self.late.note(self.watermark, std::mem::take(&mut news.late));
+        let (late, late_tenants) = (std::mem::take(&mut news.late), std::mem::take(&mut news.late_tenants));
+        self.late.note(self.watermark, late, late_tenants);
         // A clock that is in doubt counts nowhere.
         let header = FrameHeader { wall: news.wall, ..frame.header.clone() };
         self.tell_lost(&header, &news);

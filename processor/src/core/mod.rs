@@ -174,7 +174,7 @@ impl PartitionCore {
             applied: row.applied,
             refused: row.refused,
             gateways,
-            late: Lateness::new(row.late.clone()),
+            late: Lateness::new(row.late.clone(), &row.late_tenants),
             schedulers: Schedulers::default(),
             timers: Timers::default(),
             announcer,

@@ -297,6 +297,7 @@ impl PartitionCore {
             refused: self.refused,
             direct: self.direct_row(),
             late: self.late.to_row(),
+            late_tenants: self.late.to_rows(),
         }
     }
 

@@ -16,7 +16,7 @@ use ronda_queue::Origin;
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
 use ronda_schemas::event::{BlindNotice, ClockHeld, EventBatch, EventEnvelope, LostFrames};
-use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
+use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind, Refused};
 use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow, Scopes};
 use ronda_store::port::Commit;
 
@@ -95,7 +95,7 @@ impl Gateway {
             mono_ms: u64::try_from((at + 1_000_000) * 1_000).unwrap(),
             kind,
             abandoned: Vec::new(),
-            refused: false,
+            refused: Refused::Nobody,
         }
     }
 
