@@ -198,10 +198,14 @@ async fn commands_are_taken_out_while_the_event_queue_takes_nothing_and_every_ev
         } else {
             running
         };
+        let last = gateway.frame(31, &[status("job", ReportedStatus::Failed, Some("ee"))]);
+        stage.take(last.clone());
+        rig.commands.publish(0, last).await.unwrap();
+        rig.committed(32).await;
         events.fail_publishes(0);
         wait_for("the events", async || ids(&events).await == stage.ids()).await;
         rig.commands.publish(0, gateway.frame(40, &[])).await.unwrap();
-        rig.committed(32).await;
+        rig.committed(33).await;
         running.stop().await;
         let row = rig.store.scheduler("acme", "job").await.unwrap().unwrap();
         assert!(stage.ids().len() > RUNS.len() && !row.outbox.is_empty());

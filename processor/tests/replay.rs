@@ -241,7 +241,7 @@ struct Turn {
     unsettled: usize,
     /// Whether the queue delivers all that is not settled once more.
     reconnects: bool,
-    /// Whether the event queue takes nothing of this step's events, nor of what is held back.
+    /// Whether the event queue takes nothing of this step's events, nor of what is held back; of what a new owner recovers as well.
     holds: bool,
 }
 
@@ -263,11 +263,19 @@ fn play_with_kills(
     let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
     let mut plan = turns.iter().copied();
     let mut queue = Reading { log, window, next: 0, settled: 0 };
+    let mut owners = 0;
     'owners: loop {
         let (mut core, recovered) = take_over(&mut shadow, config, window);
-        told(&recovered, &mut ids);
+        let mut underway = Vec::new();
+        if turns.get(owners % turns.len().max(1)).is_some_and(|turn| turn.holds) && !recovered.is_empty() {
+            core.hold_recovered();
+            underway = recovered;
+        } else {
+            told(&recovered, &mut ids);
+        }
+        owners += 1;
         queue.open(shadow.partition.cursor);
-        let (mut received, mut underway) = (Vec::new(), Vec::new());
+        let mut received = Vec::new();
         loop {
             let steady =
                 Turn { size: 3, writes: usize::MAX, told: usize::MAX, unsettled: 0, reconnects: false, holds: false };

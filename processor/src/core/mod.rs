@@ -44,6 +44,7 @@ use schedulers::{Schedulers, SlotId};
 use step::Work;
 use timers::Timers;
 use told::Told;
+pub(crate) use unpublished::MAX_HELD;
 use unpublished::Unpublished;
 pub(crate) use watermark::Held;
 
@@ -155,8 +156,11 @@ impl PartitionCore {
     pub fn new(row: &PartitionRow, event_partitions: u32, config: Config) -> Self {
         let gateways = Gateways::from_rows(&row.gateways, config.pulse_period_ms, config.gateway_silent_periods);
         let announcer = Announcer::new(row.partition, row.partitions, event_partitions, config.pulse_period_ms);
-        let mut work = Work::default();
-        work.recovered.extend(row.outbox.iter().cloned());
+        let (mut work, mut unpublished) = (Work::default(), Unpublished::default());
+        if !row.outbox.is_empty() {
+            work.recovered.extend(row.outbox.iter().cloned());
+            unpublished.keep(None, row.outbox.clone());
+        }
         let direct = row.direct.as_deref().cloned().unwrap_or_default();
         let minute = if direct.told.is_empty() { Told::minute_of(row.watermark) } else { direct.minute };
         let told = Told::from_rows(config.direct_errors_per_minute, minute, &direct.told);
@@ -178,7 +182,7 @@ impl PartitionCore {
             schedulers: Schedulers::default(),
             timers: Timers::default(),
             announcer,
-            unpublished: Unpublished::default(),
+            unpublished,
             ahead: HashMap::new(),
             removable: Vec::new(),
             deleted: Vec::new(),
@@ -265,11 +269,11 @@ impl PartitionCore {
     /// The step's events are published, and whatever was held back before.
     pub fn published(&mut self) {
         if self.is_holding() {
-            self.unpublished = Unpublished::default();
             // Deleted in one commit, registered and deleted again in a later one.
             self.deleted.sort_unstable();
             self.deleted.dedup();
         }
+        self.unpublished = Unpublished::default();
         self.published = self.last.cursor;
         self.removable.append(&mut self.deleted);
     }

@@ -13,7 +13,7 @@ use super::outbox::MAX_CARRIED;
 use super::schedulers::SlotId;
 
 /// Most events of a partition that are held back. With the longest texts they are some 50 MB.
-const MAX_HELD: usize = 10_000;
+pub(crate) const MAX_HELD: usize = 10_000;
 
 /// What is held back.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Unpublished {
         Vec::new()
     }
 
-    fn keep(&mut self, id: Option<SlotId>, events: Vec<EventEnvelope>) {
+    pub(super) fn keep(&mut self, id: Option<SlotId>, events: Vec<EventEnvelope>) {
         self.count += events.len();
         self.carried.insert(id, events);
     }
@@ -78,7 +78,7 @@ impl PartitionCore {
     /// The events of this commit, which is durable, are not out yet, and the next commit is not to wait for them. Until they are
     /// [published](Self::published), steps have nothing to publish after their commit: see [`next_publish`](Self::next_publish).
     pub fn hold(&mut self, commit: &Commit) {
-        self.unpublished.is_holding = true;
+        self.unpublished = Unpublished { is_holding: true, ..Unpublished::default() };
         for row in commit.rows.iter().filter(|row| !row.outbox.is_empty()) {
             let id = self.schedulers.find(row.key.tenant.as_str(), row.key.scheduler.as_str());
             if id.is_some() {
@@ -88,6 +88,13 @@ impl PartitionCore {
         if !commit.partition.outbox.is_empty() {
             self.unpublished.keep(None, commit.partition.outbox.clone());
         }
+    }
+
+    /// What [`recover`](Self::recover) returned is not out yet, and the first step is not to wait for it either.
+    pub fn hold_recovered(&mut self) {
+        self.unpublished.is_holding = true;
+        self.published = self.last.published;
+        self.deleted.append(&mut self.removable);
     }
 
     /// Whether events of earlier commits are held back.

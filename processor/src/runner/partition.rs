@@ -20,7 +20,7 @@ use super::batch::Batch;
 use super::pause::{Backoff, Stopwatch, pause};
 use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
-use crate::core::{PartitionCore, Step};
+use crate::core::{MAX_HELD, PartitionCore, Step};
 use sending::Outgoing;
 
 /// First and longest wait before a commit is tried again.
@@ -29,8 +29,6 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 const BEAT: Duration = Duration::from_secs(5);
 /// Commits are this far apart where somebody waits for one.
 const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
-/// Events that a former owner may have left unpublished are published while rows are loaded, so many at a time.
-const RECOVER_EVENTS: usize = 1_000;
 /// So many message bytes are taken in together, if the commit is not due before: a scheduler that comes up again is still in the
 /// processor's cache then, and yet no request waits for long.
 const TAKE_BYTES: usize = 128 * 1024;
@@ -102,7 +100,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     /// Takes the partition over and builds its core from the store; what may not have been published is published.
-    async fn take_up(&self) -> Result<(PartitionCore, u64), ProcessorError> {
+    async fn take_up(&mut self) -> Result<(PartitionCore, u64), ProcessorError> {
         let shared = &self.shared;
         let partitions = shared.commands.partitions();
         let row = shared.store.acquire(self.partition, partitions).await?;
@@ -122,14 +120,15 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             for row in rows {
                 core.load(row);
                 // Never more in memory than that and one row's: a partition that is taken up again and again would not get further.
-                self.publish(core.recovered(RECOVER_EVENTS)).await?;
+                self.publish(core.recovered(MAX_HELD)).await?;
             }
             self.beat();
             if self.cancel.is_cancelled() {
                 return Err(ProcessorError::Stopped);
             }
         }
-        self.publish(core.recover()).await?;
+        let recovered = core.recover();
+        self.send_recovered(&mut core, recovered).await?;
         telemetry::state(self.partition, &core);
         Ok((core, cursor))
     }

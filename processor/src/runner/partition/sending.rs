@@ -71,16 +71,40 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
                 return Ok(());
             }
             core.hold(commit);
-            let events = core.unpublished();
-            tracing::warn!(
-                partition = self.partition,
-                events,
-                "the event queue takes nothing; the store keeps the events, and commands are taken on"
-            );
+            self.warn_held(core);
         }
+        self.tell_held(core);
+        Ok(())
+    }
+
+    /// Publishes what a former owner may not have; if that takes long, it is held back, too.
+    pub(super) async fn send_recovered(
+        &mut self,
+        core: &mut PartitionCore,
+        batches: Vec<(u32, EventBatch)>,
+    ) -> Result<(), ProcessorError> {
+        let publishing = self.publishing(batches);
+        if !self.outgoing.publish(publishing).await? {
+            core.hold_recovered();
+            self.warn_held(core);
+            self.tell_held(core);
+        }
+        Ok(())
+    }
+
+    fn warn_held(&self, core: &PartitionCore) {
+        let (partition, events) = (self.partition, core.unpublished());
+        tracing::warn!(
+            partition,
+            events,
+            "the event queue takes nothing; the store keeps the events, and commands are taken on"
+        );
+    }
+
+    /// Readiness says it until the next commit.
+    fn tell_held(&self, core: &PartitionCore) {
         let text = format!("the event queue takes nothing; {} events wait in the store", core.unpublished());
         self.shared.vitals.set_trouble(self.partition, Trouble { text, is_lasting: false });
-        Ok(())
     }
 
     /// The events under way are out: what was held back meanwhile is next.
