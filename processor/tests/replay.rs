@@ -487,6 +487,34 @@ fn a_deleted_row_stays_until_its_events_are_published_and_goes_with_the_next_com
 }
 
 #[test]
+fn a_deleted_row_stays_while_the_next_owner_holds_its_events_back() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("a", spec(None, None))]));
+    let mut deletion = at(2, [gateway.frame(1, &[("acme", "a".to_owned(), Input::Delete)])]).collect();
+    let step = stage::step(&mut stage.core, &mut deletion);
+    assert!(stage.shadow.write(&step.commit, usize::MAX));
+    // It is killed before it publishes.
+    let (core, recovered) = stage.shadow.take_over(&Config::default());
+    stage.core = core;
+    stage.core.hold_recovered();
+    for second in 2..5 {
+        let mut pulse = at(u64::try_from(second).unwrap() + 1, [gateway.frame(second, &[])]).collect();
+        let step = stage::step(&mut stage.core, &mut pulse);
+        assert!(stage.shadow.write(&step.commit, usize::MAX));
+        stage.core.committed();
+    }
+    let (mut found, mut again) = (BTreeSet::new(), BTreeSet::new());
+    told(&recovered, &mut found);
+    told(&stage.shadow.clone().take_over(&Config::default()).1, &mut again);
+    assert!(!found.is_empty() && again == found, "whoever comes next finds them: {again:?}");
+    release(&mut stage.core, &mut recovered.clone(), &mut again);
+    stage.position = 5;
+    stage.take(gateway.frame(6, &[]));
+    assert!(stage.row("a").is_none(), "and then it goes");
+}
+
+#[test]
 fn what_cannot_be_read_is_put_aside_with_its_reason_and_stops_nothing() {
     let mut stage = Stage::new();
     let mut gateway = Gateway::new(1);
