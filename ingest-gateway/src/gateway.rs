@@ -75,7 +75,7 @@ impl Gateway {
             progress: Progress::new(Arc::clone(&store), gateway, partitions, poll_every),
             request_ids: RequestIds::new(gateway),
             http_metrics: HttpMetrics::new(),
-            outage_log: OutageLog::default(),
+            outage_log: OutageLog::new(),
             made_messages: writes::MadeMessages::default(),
             tasks: TaskTracker::new(),
             bodies: writes::BodyBudget::new(&config),

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// So far apart are lines of answers of 503.
+/// So far apart are lines that say the same.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Which answers of 503 get a line of their own.
-#[derive(Debug, Default)]
+/// Which of many alike get a line of their own.
+#[derive(Debug)]
 pub(crate) struct OutageLog(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// The monotonic clock when the last line was written, in milliseconds, while that is not long ago.
     last_ms: Option<u64>,
@@ -19,6 +19,10 @@ struct State {
 }
 
 impl OutageLog {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(State { last_ms: None, left_out: 0 }))
+    }
+
     /// Counts an answer; whether it gets a line.
     pub(crate) fn takes(&self, now_ms: u64) -> bool {
         let mut state = self.0.lock();
@@ -49,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_first_has_a_line_and_the_others_one_in_ten_seconds() {
-        let log = OutageLog::default();
+        let log = OutageLog::new();
         assert_eq!(log.left_out(0), None);
         assert!(log.takes(1_000));
         assert!((0..500).all(|_| !log.takes(2_000)));
