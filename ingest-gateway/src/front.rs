@@ -75,7 +75,7 @@ pub(crate) async fn guarded(State(state): State<AppState>, mut request: Request,
         request.extensions_mut().insert::<Principal>(principal);
         next.run(request)
     };
-    let response = admitted(&state, key, work).await;
+    let response = admitted(&state, key, passage.method != http::Method::GET, work).await;
     passage.end(&state, response)
 }
 
@@ -88,7 +88,7 @@ where
     let (parts, body) = request.into_parts();
     let key = state.keys.check(&parts.headers).await;
     let work = |principal| writes::handle(state, Incoming { operation, principal, parts, body });
-    let response = admitted(state, key, work).await;
+    let response = admitted(state, key, true, work).await;
     passage.end(state, response)
 }
 
@@ -96,6 +96,7 @@ where
 async fn admitted<F>(
     state: &AppState,
     key: Result<Arc<ActiveKey>, AuthError>,
+    is_write: bool,
     work: impl FnOnce(Principal) -> F,
 ) -> Response
 where
@@ -104,7 +105,13 @@ where
     let key = match key {
         Ok(key) => key,
         Err(AuthError::Unauthorized) => return Problem::unauthorized().into_response(),
-        Err(AuthError::Unavailable) => return Problem::store_unavailable().into_response(),
+        Err(AuthError::Unavailable) => {
+            if is_write {
+                // Whose it is can't be told.
+                state.publisher.note_refused();
+            }
+            return Problem::store_unavailable().into_response();
+        }
     };
     let Some(decision) = key.bucket.take(state.clock.mono_millis()) else {
         return caught(state, work(key.principal.clone())).await;
@@ -195,10 +202,8 @@ impl Passage {
         let route = self.route.as_str().unwrap_or("none");
         let elapsed = self.started.elapsed();
         state.http_metrics.answered(route, status, elapsed);
-        if status == StatusCode::SERVICE_UNAVAILABLE && self.method != http::Method::GET {
-            state.publisher.note_refused();
-        }
-        if status.is_server_error() {
+        let is_told = status != StatusCode::SERVICE_UNAVAILABLE || state.outage_log.takes(state.clock.mono_millis());
+        if status.is_server_error() && is_told {
             warn!(request.id = id, http.method = %self.method, http.route = route, http.status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");
         } else {
             debug!(request.id = id, http.method = %self.method, http.route = route, http.status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "answered");

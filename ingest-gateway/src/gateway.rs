@@ -23,6 +23,7 @@ use crate::entrance::Entrance;
 use crate::front::{self, RequestIds};
 use crate::http_metrics::HttpMetrics;
 use crate::known::KnownSchedulers;
+use crate::outage::OutageLog;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
 use crate::state::{AppState, Shared};
@@ -74,6 +75,7 @@ impl Gateway {
             progress: Progress::new(Arc::clone(&store), gateway, partitions, poll_every),
             request_ids: RequestIds::new(gateway),
             http_metrics: HttpMetrics::new(),
+            outage_log: OutageLog::new(),
             made_messages: writes::MadeMessages::default(),
             tasks: TaskTracker::new(),
             bodies: writes::BodyBudget::new(&config),
@@ -164,5 +166,8 @@ async fn gauges(state: AppState) {
         every.tick().await;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; buffers stay far below 2^53")]
         buffered.set(state.publisher.buffered_bytes() as f64);
+        if let Some(requests) = state.outage_log.left_out(state.clock.mono_millis()) {
+            warn!(requests, "as many more requests were answered 503 since the last such line");
+        }
     }
 }

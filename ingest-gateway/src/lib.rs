@@ -14,6 +14,7 @@ pub mod keys;
 mod keys_api;
 mod known;
 pub mod openapi;
+mod outage;
 pub mod problem;
 mod progress;
 mod publisher;

@@ -1,10 +1,12 @@
 //! Problems that only the way in answers with, and what errors of the ports become.
 
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use ronda_store::error::{StoreError, StoreErrorKind};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
+use crate::outage::OutageLog;
 use crate::problem::{Kind, Problem};
 use crate::publisher::SubmitError;
 
@@ -51,12 +53,27 @@ pub(crate) fn submit(error: &SubmitError) -> Problem {
 
 /// The store could not do what was asked.
 pub(crate) fn store(error: &StoreError) -> Problem {
-    warn!(%error, "a request could not be answered because the store failed");
+    tell_store(error);
     match error.kind {
         StoreErrorKind::Full => Problem::store_full(),
         StoreErrorKind::Unreadable => Problem::store_unreadable(),
         StoreErrorKind::Invalid => internal(),
         _ => Problem::store_unavailable(),
+    }
+}
+
+/// In an outage every request meets the same.
+fn tell_store(error: &StoreError) {
+    static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+    static LOG: OutageLog = OutageLog::new();
+    let now_ms = u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Some(requests) = LOG.left_out(now_ms) {
+        warn!(requests, "as many more requests could not be answered because the store failed");
+    }
+    if LOG.takes(now_ms) {
+        warn!(%error, "a request could not be answered because the store failed");
+    } else {
+        debug!(%error, "a request could not be answered because the store failed");
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::front::RequestIds;
 use crate::http_metrics::HttpMetrics;
 use crate::known::KnownSchedulers;
+use crate::outage::OutageLog;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
 use crate::writes::{BodyBudget, MadeMessages};
@@ -34,6 +35,7 @@ pub struct Shared {
     pub(crate) progress: Progress,
     pub(crate) request_ids: RequestIds,
     pub(crate) http_metrics: HttpMetrics,
+    pub(crate) outage_log: OutageLog,
     pub(crate) made_messages: MadeMessages,
     /// Work that goes on when its client hangs up, and that leaving waits for.
     pub(crate) tasks: TaskTracker,

@@ -13,7 +13,7 @@ use ronda_domain::id::{MessageId, TenantId};
 use ronda_domain::time::Timestamp;
 use ronda_ingest_gateway::Config;
 use ronda_queue::{Queue, ReceiveLimit};
-use ronda_schemas::frame::Frame;
+use ronda_schemas::frame::{Frame, Refused};
 use ronda_schemas::row::IdempotencyRow;
 use ronda_store::port::{IdempotencyClaim, IdempotencyStore};
 use serde_json::json;
@@ -139,6 +139,54 @@ async fn when_the_store_cannot_be_asked_reports_are_taken_and_judged_later() {
     gateway.send_as_is("PUT", STATUS, &headers, b"{}").await.is_problem(503, "store_unavailable");
     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")];
     gateway.send("PUT", STATUS, &headers, br#"{"status":"running"}"#).await.is_problem(503, "store_unavailable");
+}
+
+/// Whose reports were refused, as those frames in the queue say that say so at all.
+async fn refused(gateway: &TestGateway) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    for partition in 0..common::PARTITIONS {
+        let mut receiver = gateway.queue.open(partition, None).await.unwrap();
+        let limit = ReceiveLimit { messages: 1_000_000, bytes: 1 << 30 };
+        for delivery in receiver.receive(limit).await.unwrap() {
+            let of = Frame::decode(&delivery.message).unwrap().header.refused;
+            refused.extend((of != Refused::Nobody).then_some(of));
+        }
+    }
+    refused
+}
+
+async fn until_refused(gateway: &TestGateway, wanted: &Refused) -> Vec<Refused> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let refused = refused(gateway).await;
+        if refused.contains(wanted) {
+            return refused;
+        }
+        assert!(begun.elapsed() < common::DEADLINE, "no frame says {wanted:?}: {refused:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_the_store_refuses_is_its_tenants_and_one_with_a_key_that_nobody_can_check_is_anybodys() {
+    let down = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&down);
+    let store = Box::new(move |inner| {
+        Arc::new(FaultyStore { inner, down: shared, rows_down: Arc::default() }) as Arc<dyn ronda_store::port::Store>
+    });
+    let config = Config { pulse_period_ms: 50, key_ttl_ms: 0, ..Config::default() };
+    let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
+    gateway.register("nightly").await;
+    down.store(true, Ordering::SeqCst);
+    let unknown = [("X-API-Key", "rk_never_seen")];
+    gateway.send_as_is("GET", "/api/v1/schedulers", &unknown, b"").await.is_problem(503, "store_unavailable");
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")];
+    gateway.send("PUT", STATUS, &headers, br#"{"status":"running"}"#).await.is_problem(503, "store_unavailable");
+    let own = Refused::Tenants(vec![gateway.key_row.tenant.as_str().into()]);
+    let refused = until_refused(&gateway, &own).await;
+    assert!(!refused.contains(&Refused::Anybody), "{refused:?}");
+    gateway.send_as_is("PUT", STATUS, &unknown, b"{}").await.is_problem(503, "store_unavailable");
+    until_refused(&gateway, &Refused::Anybody).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use ronda_domain::time::Timestamp;
 use ronda_processor::{Access, Config, Direct, Incoming, PartitionCore};
 use ronda_queue::Origin;
 use ronda_schemas::command::Command;
-use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
+use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind, Refused};
 use ronda_schemas::row::{PartitionRow, Scopes};
 
 const SCHEDULERS: usize = 100_000;
@@ -35,7 +35,7 @@ fn frame(number: u64, ids: impl Iterator<Item = usize>, input: impl Fn(usize) ->
         mono_ms: number,
         kind: FrameKind::Normal,
         abandoned: Vec::new(),
-        refused: false,
+        refused: Refused::Nobody,
     };
     buffer.into_frame(&header)
 }

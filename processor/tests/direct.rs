@@ -4,8 +4,9 @@ mod stage;
 
 use ronda_domain::Scheduler;
 use ronda_domain::id::TenantId;
-use ronda_domain::input::ReportedStatus;
+use ronda_domain::input::{Gap, ReportedStatus};
 use ronda_domain::record::OccurrenceStatus;
+use ronda_domain::time::Timestamp;
 use ronda_processor::{Access, Config, DeadLetter, Denied, Incoming};
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::row::{PartitionRow, Scopes};
@@ -76,17 +77,39 @@ fn what_was_published_before_the_first_pulse_waits_for_it_and_gets_its_time() {
 }
 
 #[test]
-fn where_there_is_no_more_room_to_wait_for_a_pulse_messages_are_put_aside() {
+fn a_first_frame_that_is_too_far_behind_says_what_time_it_is_all_the_same() {
     let mut stage = Stage::new();
-    let waiting = [direct(REGISTER, None), direct("rubbish", None), Incoming::frame(None, gateway_frame())];
+    let waiting = [direct(REGISTER, None), direct("rubbish", None)];
     let positions = |(incoming, position): (Incoming, u64)| Incoming { position: Some(position), ..incoming };
     let waiting: Vec<_> = waiting.into_iter().zip(1..).map(positions).collect();
-    assert_eq!(stage.core.take(&waiting[..2]), 0);
-    assert_eq!(stage.core.put_aside_without_clock(&waiting), 2);
-    let step = stage.core.close();
-    stage.finish(step);
-    assert_eq!((codes(&stage), stage.shadow.partition.cursor), (vec!["no_clock", "no_clock"], 2));
-    assert_eq!(stage.dead_letters[0].message, REGISTER);
+    assert_eq!(stage.core.take(&waiting), 0);
+    stage.core.first_frame_is_of(second(7));
+    stage.take_all(waiting);
+    assert_eq!((codes(&stage), stage.shadow.partition.cursor), (vec!["not_a_command"], 2));
+    assert_eq!(state(&stage).registered_at(), second(7));
+    assert_eq!(stage.core.watermark(), Timestamp::MIN, "it is not here yet");
+}
+
+#[test]
+fn nobody_has_missed_what_was_due_before_the_first_pulse_of_all() {
+    let mut stage = Stage::new();
+    (stage.core, _) = stage.shadow.take_over_as(&Config::default(), |core| core.counting(10));
+    let mut early = direct(REGISTER, Some("1"));
+    early.direct.as_mut().expect("direct").origin.published_ms = Some(second(0).as_millis());
+    stage.take_all(vec![early]);
+    assert_eq!(state(&stage).registered_at(), second(0), "the broker's time");
+    let mut gateway = Gateway::new(1);
+    let mut pulse = |stage: &mut Stage, at| stage.take_all(vec![Incoming::frame(None, gateway.frame(at, &[]))]);
+    (200..245).for_each(|at| pulse(&mut stage, at));
+    let said = stage.said("job");
+    assert!(!said.contains(&OccurrenceStatus::Missed), "nobody could be heard: {said:?}");
+    let notices = stage.notices();
+    assert_eq!(
+        notices.iter().map(|notice| notice.gap).collect::<Vec<_>>(),
+        [Gap { from: second(0), until: second(200) }]
+    );
+    (245..400).for_each(|at| pulse(&mut stage, at));
+    assert!(stage.said("job").contains(&OccurrenceStatus::Missed), "and then as ever: {:?}", stage.said("job"));
 }
 
 fn gateway_frame() -> bytes::Bytes {
@@ -121,6 +144,23 @@ fn what_is_wrong_is_told_to_the_tenant_and_kept_and_the_good_ones_around_it_are_
     let error = stage.shadow.errors.values().find(|error| &*error.code == "invalid_body").expect("an entry");
     assert_eq!((&*error.scheduler, &*error.command, error.at), ("job", "status", second(0)));
     assert!(error.detail.contains("/status"), "{}", error.detail);
+}
+
+#[test]
+fn a_storm_of_rubbish_that_passes_for_frames_is_bounded_and_frames_of_newer_gateways_are_all_kept() {
+    let mut stage = Stage::with(&Config { direct_errors_per_minute: 10, ..Config::default() });
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[]));
+    for number in 0..40 {
+        stage.take(format!("rubbish {number}").into());
+        // [99, 1]
+        stage.take(bytes::Bytes::from_static(&[0x92, 99, 1]));
+    }
+    let count = |code: &str| codes(&stage).iter().filter(|known| **known == code).count();
+    assert_eq!((count("not_a_frame"), count("newer_version")), (10, 40));
+    stage.take(gateway.frame(61, &[]));
+    stage.take("rubbish".into());
+    assert_eq!(codes(&stage).len(), 51, "in another minute there is room again");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use ronda_domain::input::Input;
 use ronda_domain::input::ReportedStatus::{Running, Success};
 use ronda_domain::record::OccurrenceStatus as S;
 use ronda_domain::spec::{Schedule, SchedulerSpec};
-use ronda_schemas::frame::FrameKind;
+use ronda_processor::Config;
+use ronda_schemas::frame::{FrameKind, Refused};
 use stage::{Gateway, Stage, frame, heartbeat, register, second, spec, status};
 
 /// Faults happen in this time; what is wrong with a job has to be found long after it.
@@ -134,7 +135,7 @@ fn what_a_gateway_refuses_while_it_pulses_on_is_no_silence() {
     stage.take(gateway.frame(1, &[heartbeat("worker", None)]));
     for at in 2..=70 {
         let mut header = gateway.header(at, FrameKind::Normal);
-        header.refused = true;
+        header.refused = Refused::Anybody;
         stage.take(frame(&header, &[]));
     }
     assert!(stage.said("worker").is_empty() && stage.said("due").is_empty());
@@ -144,6 +145,31 @@ fn what_a_gateway_refuses_while_it_pulses_on_is_no_silence() {
     stage.pulse(&mut gateway, 72..=90);
     assert_eq!(stage.said("worker"), [S::Stale], "once all are heard again");
     assert_eq!(stage.said("due"), [S::Succeeded]);
+}
+
+#[test]
+fn what_was_refused_of_one_tenant_puts_off_nothing_of_others() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let (theirs, watched) = (register("theirs", spec(None, Some(8))), spec(None, Some(8)));
+    let asked = [register("worker", watched), ("other", theirs.1, theirs.2)];
+    stage.take(gateway.frame(0, &asked));
+    stage.take(
+        gateway.frame(1, &[heartbeat("worker", None), ("other", "theirs".to_owned(), heartbeat("theirs", None).2)]),
+    );
+    for at in 2..=40 {
+        let mut header = gateway.header(at, FrameKind::Normal);
+        header.refused = Refused::Tenants(vec!["acme".into()]);
+        stage.take(frame(&header, &[]));
+        // The next owner knows it, too.
+        if at == 8 {
+            (stage.core, _) = stage.shadow.take_over(&Config::default());
+        }
+    }
+    assert_eq!(stage.said("theirs"), [S::Stale], "all of its tenant's reports were taken");
+    assert!(stage.said("worker").is_empty(), "its tenant's may be among those refused");
+    stage.pulse(&mut gateway, 41..=60);
+    assert_eq!(stage.said("worker"), [S::Stale]);
 }
 
 #[test]

@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use ronda_domain::id::MessageId;
 use ronda_domain::input::{Input, ReportedStatus};
 use ronda_domain::record::OccurrenceStatus;
-use ronda_processor::{Config, Denied, Incoming};
+use ronda_processor::{Config, Denied, Incoming, PartitionCore};
 use ronda_schemas::event::{EventBatch, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
 use ronda_schemas::row::PartitionRow;
-use stage::{Asked, Gateway, Shadow, Stage, at, bytes, frame, frame_as, heartbeat, register, spec, status};
+use stage::{Asked, Gateway, Shadow, Stage, at, bytes, frame, frame_as, heartbeat, register, second, spec, status};
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const RUNS: [&str; 3] = ["r1", "r2", "r3"];
@@ -127,10 +127,11 @@ fn asked(act: &Act) -> Option<Asked> {
     })
 }
 
-/// The log that these acts make: commands gather until time passes. It ends with pulses, so that all settles.
+/// The log that these acts make: commands gather until time passes. It begins with what was published directly before any gateway was
+/// there, and ends with pulses, so that all settles.
 ///
 /// A publisher tries again only while its first try may come again, which is for so many messages.
-fn log(acts: &[Act], retries_within: usize) -> Vec<Incoming> {
+fn log(early: &[Said], acts: &[Act], retries_within: usize) -> Vec<Incoming> {
     let mut firsts: BTreeMap<(usize, String), usize> = BTreeMap::new();
     let mut gateway = Gateway::new(1);
     let (mut now, mut gathered, mut log, mut last) = (0, Vec::new(), Vec::new(), Bytes::new());
@@ -138,6 +139,12 @@ fn log(acts: &[Act], retries_within: usize) -> Vec<Incoming> {
         log.push(Incoming::frame(None, frame.clone()));
         frame
     };
+    for (number, said) in early.iter().enumerate() {
+        let mut incoming = published(said, None, acts.len() + number);
+        let at = second(i64::try_from(number).unwrap() - 100);
+        incoming.direct.as_mut().unwrap().origin.published_ms = Some(at.as_millis());
+        log.push(incoming);
+    }
     publish(&mut log, frame(&gateway.header(0, FrameKind::Join), &[]));
     for (number, act) in acts.iter().enumerate() {
         gathered.extend(asked(act));
@@ -212,6 +219,15 @@ fn told(batches: &[(u32, EventBatch)], ids: &mut BTreeSet<String>) {
     ids.extend(batches.iter().flat_map(|(_, batch)| batch.events.iter().map(EventEnvelope::id)));
 }
 
+/// The event queue takes what is held back.
+fn release(core: &mut PartitionCore, underway: &mut Vec<(u32, EventBatch)>, ids: &mut BTreeSet<String>) {
+    while !underway.is_empty() {
+        told(underway, ids);
+        *underway = core.next_publish();
+    }
+    core.published();
+}
+
 /// One step of an owner's life.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
@@ -225,11 +241,15 @@ struct Turn {
     unsettled: usize,
     /// Whether the queue delivers all that is not settled once more.
     reconnects: bool,
+    /// Whether the event queue takes nothing of this step's events, nor of what is held back; of what a new owner recovers as well.
+    holds: bool,
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
-    (1..8_usize, 0..14_usize, 0..6_usize, 0..8_usize, prop::bool::weighted(0.2))
-        .prop_map(|(size, writes, told, unsettled, reconnects)| Turn { size, writes, told, unsettled, reconnects })
+    let writes = prop_oneof![0..14_usize, Just(usize::MAX)];
+    (1..8_usize, writes, 0..6_usize, 0..8_usize, prop::bool::weighted(0.2), prop::bool::weighted(0.4)).prop_map(
+        |(size, writes, told, unsettled, reconnects, holds)| Turn { size, writes, told, unsettled, reconnects, holds },
+    )
 }
 
 /// Plays a log with an owner that is killed again and again, as the runner does it: what a step did not consume is given to the next
@@ -243,38 +263,58 @@ fn play_with_kills(
     let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
     let mut plan = turns.iter().copied();
     let mut queue = Reading { log, window, next: 0, settled: 0 };
+    let mut owners = 0;
     'owners: loop {
         let (mut core, recovered) = take_over(&mut shadow, config, window);
-        told(&recovered, &mut ids);
+        let mut underway = Vec::new();
+        if turns.get(owners % turns.len().max(1)).is_some_and(|turn| turn.holds) && !recovered.is_empty() {
+            core.hold_recovered();
+            underway = recovered;
+        } else {
+            told(&recovered, &mut ids);
+        }
+        owners += 1;
         queue.open(shadow.partition.cursor);
         let mut received = Vec::new();
         loop {
-            let steady = Turn { size: 3, writes: usize::MAX, told: usize::MAX, unsettled: 0, reconnects: false };
+            let steady =
+                Turn { size: 3, writes: usize::MAX, told: usize::MAX, unsettled: 0, reconnects: false, holds: false };
             let turn = plan.next().unwrap_or(steady);
             if received.is_empty() {
                 received.extend(queue.receive(turn.size));
             }
             if received.is_empty() {
                 if queue.next == log.len() {
+                    release(&mut core, &mut underway, &mut ids);
                     return (shadow, ids);
                 }
                 // It gives no more before some are settled.
                 queue.settle(0, 0);
                 continue;
             }
-            let step = stage::step(&mut core, &mut received);
+            let step = stage::step_with(&mut core, &mut received, |core| {
+                if core.must_publish() {
+                    release(core, &mut underway, &mut ids);
+                }
+            });
             let first = turn.told.min(step.publish_first.len());
             told(&step.publish_first[..first], &mut ids);
             if first < step.publish_first.len() || !shadow.write(&step.commit, turn.writes) {
                 continue 'owners;
             }
             core.committed();
-            if turn.told < step.publish.len() {
+            if turn.holds && !core.is_holding() && !step.publish.is_empty() {
+                core.hold(&step.commit);
+                underway = step.publish;
+            } else if turn.told < step.publish.len() {
                 told(&step.publish[..turn.told], &mut ids);
                 continue 'owners;
+            } else if !core.is_holding() {
+                told(&step.publish, &mut ids);
+                core.published();
+            } else if !turn.holds {
+                release(&mut core, &mut underway, &mut ids);
             }
-            told(&step.publish, &mut ids);
-            core.published();
             if !core.is_underway() {
                 queue.settle(received.len(), turn.unsettled);
             }
@@ -287,11 +327,7 @@ fn play_with_kills(
     }
 }
 
-fn take_over(
-    shadow: &mut Shadow,
-    config: &Config,
-    window: Option<usize>,
-) -> (ronda_processor::PartitionCore, Vec<(u32, EventBatch)>) {
+fn take_over(shadow: &mut Shadow, config: &Config, window: Option<usize>) -> (PartitionCore, Vec<(u32, EventBatch)>) {
     shadow.take_over_as(config, |core| match window {
         Some(window) => core.counting(window),
         None => core,
@@ -303,12 +339,13 @@ proptest! {
 
     #[test]
     fn an_owner_killed_between_any_two_writes_changes_nothing(
+        early in prop::collection::vec(said(), 0..4),
         acts in prop::collection::vec(act(), 5..60),
         turns in prop::collection::vec(turn(), 0..20),
         commit_records in prop::sample::select(vec![1, 3, 20_000]),
         window in prop::sample::select(vec![None, Some(1), Some(3), Some(8)]),
     ) {
-        let log = log(&acts, window.unwrap_or(usize::MAX));
+        let log = log(&early, &acts, window.unwrap_or(usize::MAX));
         let mut whole = Stage::new();
         (whole.core, _) = take_over(&mut whole.shadow, &Config::default(), window);
         for (position, incoming) in (1..).zip(&log) {
@@ -335,7 +372,7 @@ proptest! {
 
     #[test]
     fn the_same_log_gives_the_same_commits_byte_for_byte(acts in prop::collection::vec(act(), 5..60)) {
-        let log = log(&acts, usize::MAX);
+        let log = log(&[], &acts, usize::MAX);
         let run = || {
             let mut stage = Stage::new();
             log.iter().for_each(|incoming| stage.take_direct(incoming.clone()));
@@ -368,6 +405,42 @@ fn events_that_a_killed_owner_did_not_publish_come_again_with_the_same_ids_and_a
     core.published();
     let kept: Vec<_> = shadow.rows.values().flat_map(|row| row.outbox.iter().map(EventEnvelope::id)).collect();
     assert!(kept.iter().all(|id| !first.contains(id)), "{kept:?}");
+}
+
+#[test]
+fn what_is_held_back_is_in_the_store_and_bounded() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let failed = |run: usize| status("a", ReportedStatus::Failed, Some(Box::leak(format!("r{run}").into_boxed_str())));
+    let asked = [register("a", spec(None, None)), register("b", spec(None, None))];
+    let mut deliveries = at(1, [gateway.frame(0, &asked)]).collect();
+    let step = stage::step(&mut stage.core, &mut deliveries);
+    assert!(stage.shadow.write(&step.commit, usize::MAX));
+    stage.core.committed();
+    stage.core.hold(&step.commit);
+    let mut underway = step.publish;
+    let (mut ids, mut commits) = (BTreeSet::new(), 0);
+    while !stage.core.must_publish() {
+        commits += 1;
+        let mut deliveries =
+            at(1 + commits, [gateway.frame(1, &[failed(usize::try_from(commits).unwrap())])]).collect();
+        let is_full = &mut false;
+        let step = stage::step_with(&mut stage.core, &mut deliveries, |core| *is_full = core.must_publish());
+        if *is_full {
+            break;
+        }
+        assert!(step.publish.is_empty() && step.publish_first.is_empty());
+        assert!(stage.shadow.write(&step.commit, usize::MAX));
+        stage.core.committed();
+    }
+    assert!((300..=1_000).contains(&commits), "one row carries no more than it may: {commits}");
+    let (_, recovered) = stage.shadow.clone().take_over(&Config::default());
+    release(&mut stage.core, &mut underway, &mut ids);
+    let mut stored = BTreeSet::new();
+    told(&recovered, &mut stored);
+    assert!(stored.len() > 300 && stored.iter().any(|id| id.starts_with("acme/b/")));
+    assert!(stored.is_subset(&ids), "what a killed owner leaves is all in the store, and was all published here");
+    assert!(!stage.core.is_holding() && stage.core.unpublished() == 0);
 }
 
 #[test]
@@ -411,6 +484,34 @@ fn a_deleted_row_stays_until_its_events_are_published_and_goes_with_the_next_com
     assert_eq!(stage.core.schedulers(), 0);
     stage.take(gateway.frame(3, &[register("a", spec(None, None))]));
     assert!(stage.row("a").unwrap().state.is_some());
+}
+
+#[test]
+fn a_deleted_row_stays_while_the_next_owner_holds_its_events_back() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[register("a", spec(None, None))]));
+    let mut deletion = at(2, [gateway.frame(1, &[("acme", "a".to_owned(), Input::Delete)])]).collect();
+    let step = stage::step(&mut stage.core, &mut deletion);
+    assert!(stage.shadow.write(&step.commit, usize::MAX));
+    // It is killed before it publishes.
+    let (core, recovered) = stage.shadow.take_over(&Config::default());
+    stage.core = core;
+    stage.core.hold_recovered();
+    for second in 2..5 {
+        let mut pulse = at(u64::try_from(second).unwrap() + 1, [gateway.frame(second, &[])]).collect();
+        let step = stage::step(&mut stage.core, &mut pulse);
+        assert!(stage.shadow.write(&step.commit, usize::MAX));
+        stage.core.committed();
+    }
+    let (mut found, mut again) = (BTreeSet::new(), BTreeSet::new());
+    told(&recovered, &mut found);
+    told(&stage.shadow.clone().take_over(&Config::default()).1, &mut again);
+    assert!(!found.is_empty() && again == found, "whoever comes next finds them: {again:?}");
+    release(&mut stage.core, &mut recovered.clone(), &mut again);
+    stage.position = 5;
+    stage.take(gateway.frame(6, &[]));
+    assert!(stage.row("a").is_none(), "and then it goes");
 }
 
 #[test]

@@ -6,6 +6,7 @@
     reason = "helpers of tests; waits for a condition with a deadline"
 )]
 
+mod rig;
 mod stage;
 
 use std::sync::Arc;
@@ -13,130 +14,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rig::{Rig, wait_for};
 use ronda_domain::id::{SchedulerKey, TenantId};
 use ronda_domain::input::{Input, ReportedStatus, StatusReport};
 use ronda_domain::spec::SchedulerSpec;
 use ronda_domain::time::Timestamp;
-use ronda_processor::{Config, DeadLetter, DirectAccess, Processor};
-use ronda_queue::conformance::CountedQueue;
-use ronda_queue::embedded::EmbeddedOptions as QueueOptions;
-use ronda_queue::{EmbeddedQueue, Origin, Queue, ReceiveLimit};
-use ronda_runtime::{CancellationToken, Health};
+use ronda_processor::{Config, DeadLetter};
+use ronda_queue::ReceiveLimit;
 use ronda_schemas::codec::Versioned;
-use ronda_schemas::event::EventBatch;
 use ronda_schemas::frame::FrameKind;
-use ronda_schemas::row::{ApiKeyRow, PartitionRow, SchedulerRow, Scopes};
-use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
+use ronda_schemas::row::{ApiKeyRow, PartitionRow, SchedulerRow};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{Commit, KeyStore, PartitionStore, PurgeCursor, Purged, Retention, Store};
 use stage::{Gateway, Stage, frame, heartbeat, register, spec, status};
-use tokio::task::JoinHandle;
-
-struct Rig {
-    dir: tempfile::TempDir,
-    commands: Arc<dyn Queue>,
-    events: Arc<dyn Queue>,
-    dead_letters: Arc<dyn Queue>,
-    store: Arc<dyn Store>,
-    health: Health,
-}
-
-struct Running {
-    task: JoinHandle<()>,
-    cancel: CancellationToken,
-}
-
-fn queue(dir: &std::path::Path, name: &str, partitions: u32) -> Arc<dyn Queue> {
-    let options = QueueOptions { partitions, ..QueueOptions::default() };
-    Arc::new(EmbeddedQueue::open(dir.join(name), options).unwrap())
-}
-
-impl Rig {
-    fn new() -> Self {
-        Self::with(|path| queue(path, "commands", 1))
-    }
-
-    fn with(commands: impl FnOnce(&std::path::Path) -> Arc<dyn Queue>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let options = StoreOptions { min_free_bytes: 0, ..StoreOptions::default() };
-        let path = dir.path();
-        Self {
-            commands: commands(path),
-            events: queue(path, "events", 4),
-            dead_letters: queue(path, "dead-letters", 1),
-            store: Arc::new(EmbeddedStore::open(path.join("store"), options).unwrap()),
-            health: Health::new(),
-            dir,
-        }
-    }
-
-    fn start(&self, config: Config) -> Running {
-        self.start_on(Arc::clone(&self.store), config)
-    }
-
-    fn start_on<S: PartitionStore + Retention + KeyStore + ?Sized + 'static>(
-        &self,
-        store: Arc<S>,
-        config: Config,
-    ) -> Running {
-        let (commands, events) = (Arc::clone(&self.commands), Arc::clone(&self.events));
-        let letters = Arc::clone(&self.dead_letters);
-        let processor = Processor::build(config, commands, events, letters, store, &self.health).unwrap();
-        let cancel = CancellationToken::new();
-        let token = cancel.clone();
-        Running { task: tokio::spawn(async move { processor.run(token).await }), cancel }
-    }
-
-    async fn publish(&self, message: bytes::Bytes) -> u64 {
-        self.commands.publish(0, message).await.unwrap().position.unwrap().0
-    }
-
-    /// Waits until the partition is committed through this position.
-    async fn committed(&self, position: u64) {
-        let is_there = async || {
-            let row = self.store.partition(0).await.unwrap();
-            row.is_some_and(|row| row.cursor >= position)
-        };
-        wait_for("the commit", is_there).await;
-    }
-
-    /// The ids of all events published so far.
-    async fn event_ids(&self) -> Vec<String> {
-        let batches = self.batches().await;
-        batches.iter().flat_map(|batch| batch.events.iter().map(ronda_schemas::event::EventEnvelope::id)).collect()
-    }
-
-    async fn batches(&self) -> Vec<EventBatch> {
-        let mut batches = Vec::new();
-        for partition in 0..4 {
-            let Some(newest) = self.events.depth(partition).await.unwrap().newest else { continue };
-            let mut receiver = self.events.open(partition, None).await.unwrap();
-            let mut at = 0;
-            while at < newest.0 {
-                for delivery in receiver.receive(ReceiveLimit::default()).await.unwrap() {
-                    at = delivery.position.unwrap().0;
-                    batches.push(EventBatch::decode(&delivery.message).unwrap());
-                }
-            }
-        }
-        batches
-    }
-}
-
-impl Running {
-    async fn stop(self) {
-        self.cancel.cancel();
-        tokio::time::timeout(Duration::from_secs(20), self.task).await.expect("it stops in time").unwrap();
-    }
-}
-
-async fn wait_for(what: &str, mut is_there: impl AsyncFnMut() -> bool) {
-    let until = tokio::time::Instant::now() + Duration::from_secs(120);
-    while !is_there().await {
-        assert!(tokio::time::Instant::now() < until, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_published_is_committed_told_and_trimmed_and_a_restart_goes_on() {
@@ -382,146 +272,4 @@ async fn a_commit_that_can_never_be_stored_is_told_in_readiness_until_one_is() {
     rig.committed(position).await;
     wait_for("readiness", async || rig.health.readiness().ok).await;
     running.stop().await;
-}
-
-fn by_subject() -> Config {
-    let direct_access = DirectAccess::Broker { tenant: None };
-    Config { direct_access, commit_interval_ms: 20, ..Config::default() }
-}
-
-fn origin(id: &str, headers: &[(&str, &str)]) -> Origin {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Origin {
-        tenant: Some("acme".to_owned()),
-        message_id: Some(id.to_owned()),
-        headers,
-        source: "in".to_owned(),
-        published_ms: None,
-    }
-}
-
-async fn publish_direct(rig: &Rig, id: &str, text: String) {
-    rig.commands.publish_direct(0, text.into(), &origin(id, &[])).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_queue_without_positions_each_message_counts_once_though_owners_are_killed_and_settles_fail() {
-    const ROUNDS: u64 = 12;
-    const EACH: u64 = 10;
-    let queue = Arc::new(CountedQueue::new(1, 7));
-    let rig = Rig::with(|_| Arc::clone(&queue) as Arc<dyn Queue>);
-    let mut gateway = Gateway::new(1);
-    rig.commands.publish(0, gateway.frame(0, &[register("job", spec(None, None))])).await.unwrap();
-    for round in 0..ROUNDS {
-        let running = rig.start(by_subject());
-        queue.fail_settles(u32::from(round % 3 == 1) * 3);
-        for number in 0..EACH {
-            let text =
-                format!(r#"{{"type":"status","scheduler_id":"job","status":"failed","run_id":"r-{round}-{number}"}}"#);
-            publish_direct(&rig, &format!("{round}-{number}"), text).await;
-        }
-        let at = i64::try_from(round).unwrap() + 1;
-        rig.commands.publish(0, gateway.frame(at, &[heartbeat("job", None)])).await.unwrap();
-        if round % 2 == 0 {
-            rig.committed(1 + (round + 1) * (EACH + 1)).await;
-            running.stop().await;
-        } else {
-            // In the midst of it.
-            rig.committed(1 + round * (EACH + 1) + EACH / 2).await;
-            running.task.abort();
-        }
-    }
-    let running = rig.start(by_subject());
-    let all = 1 + ROUNDS * (EACH + 1);
-    rig.committed(all).await;
-    wait_for("the settling", async || rig.commands.depth(0).await.unwrap().messages == 0).await;
-    running.stop().await;
-    let row = rig.store.partition(0).await.unwrap().unwrap();
-    assert_eq!((row.cursor, row.applied, row.refused), (all, all, 0));
-    assert!(row.direct.unwrap().recent.len() <= 14);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_before_the_first_pulse_is_kept_until_there_is_one() {
-    let rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 1_000)) as Arc<dyn Queue>);
-    publish_direct(&rig, "1", r#"{"type":"register","id":"job"}"#.to_owned()).await;
-    let running = rig.start(by_subject());
-    wait_for("readiness", async || rig.health.readiness().ok).await;
-    publish_direct(&rig, "2", r#"{"type":"status","scheduler_id":"job","status":"success"}"#.to_owned()).await;
-    assert!(rig.store.partition(0).await.unwrap().is_none_or(|row| row.cursor == 0), "there is no time to give them");
-    running.stop().await;
-    assert_eq!(rig.commands.depth(0).await.unwrap().messages, 2);
-    let running = rig.start(by_subject());
-    rig.commands.publish(0, Gateway::new(1).frame(5, &[])).await.unwrap();
-    rig.committed(3).await;
-    running.stop().await;
-    let state = rig.store.scheduler("acme", "job").await.unwrap().unwrap().state.unwrap();
-    assert_eq!(state.registered_at(), stage::second(5));
-    assert_eq!(rig.store.partition(0).await.unwrap().unwrap().applied, 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_letter_waits_for_a_broker_that_is_away() {
-    let mut rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 10)) as Arc<dyn Queue>);
-    let letters = Arc::new(CountedQueue::new(1, 10));
-    letters.fail_publishes(6);
-    rig.dead_letters = Arc::clone(&letters) as Arc<dyn Queue>;
-    let running = rig.start(by_subject());
-    rig.commands.publish(0, Gateway::new(1).frame(0, &[])).await.unwrap();
-    publish_direct(&rig, "1", "rubbish".to_owned()).await;
-    rig.committed(2).await;
-    running.stop().await;
-    assert_eq!(letters.depth(0).await.unwrap().messages, 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_nothing_more_comes_before_a_message_is_settled_the_first_ones_have_the_brokers_time() {
-    let rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 10).blocking()) as Arc<dyn Queue>);
-    let config = Config { commit_interval_ms: 10_000, ..by_subject() };
-    let running = rig.start(config);
-    let published = Origin { published_ms: Some(3_000), ..origin("1", &[]) };
-    rig.commands.publish_direct(0, r#"{"type":"register","id":"job"}"#.into(), &published).await.unwrap();
-    rig.committed(1).await;
-    let mut gateway = Gateway::new(1);
-    for at in 5..15 {
-        // Each is committed as it comes, however long commits would be held back elsewhere: nothing else would come.
-        rig.commands.publish(0, gateway.frame(at, &[heartbeat("job", None)])).await.unwrap();
-    }
-    rig.committed(11).await;
-    running.stop().await;
-    let state = rig.store.scheduler("acme", "job").await.unwrap().unwrap().state.unwrap();
-    assert_eq!(state.registered_at(), Timestamp::from_seconds(3));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_with_a_key_is_its_tenants_and_one_without_is_put_aside_without_what_it_had_for_one() {
-    let rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 1_000)) as Arc<dyn Queue>);
-    let hash: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(b"rk_good").into();
-    let key = ApiKeyRow {
-        hash,
-        id: "1".into(),
-        tenant: TenantId::new("acme").unwrap(),
-        name: "fleet".into(),
-        scopes: Scopes { ingest: true, read: false, admin: false },
-        rate_limit_per_minute: 0,
-        created_at: Timestamp::from_seconds(0),
-        expires_at: None,
-        revoked_at: None,
-    };
-    rig.store.put_key(key).await.unwrap();
-    rig.commands.publish(0, Gateway::new(1).frame(0, &[])).await.unwrap();
-    for (id, key) in [("1", "rk_good"), ("2", "rk_bad")] {
-        let origin = Origin { tenant: None, ..origin(id, &[("x-api-key", key), ("host", "batch-7")]) };
-        rig.commands.publish_direct(0, r#"{"type":"register","id":"job"}"#.into(), &origin).await.unwrap();
-    }
-    let running = rig.start(Config { direct_access: DirectAccess::ApiKey, ..Config::default() });
-    rig.committed(3).await;
-    running.stop().await;
-    assert!(rig.store.scheduler("acme", "job").await.unwrap().is_some());
-    let mut receiver = rig.dead_letters.open(0, None).await.unwrap();
-    let deliveries = receiver.receive(ReceiveLimit::default()).await.unwrap();
-    let letter = DeadLetter::decode(&deliveries[0].message).unwrap();
-    let headers = &letter.origin.as_ref().unwrap().headers;
-    assert_eq!((&*letter.code, headers.len(), &*headers[0].0), ("unauthorized", 1, "host"));
-    assert!(!deliveries[0].message.windows(3).any(|bytes| bytes == b"rk_"));
 }

@@ -2,7 +2,8 @@
 //!
 //! Layout (MessagePack): `[version, gateway, number, wall_ms, mono_ms, kind, abandoned, commands]`. Commands are encoded one by one as
 //! they come in and only joined here, so a frame is built without a second pass over them. Version 2 is the same with more kinds;
-//! version 3 has `refused` between `abandoned` and `commands`. A frame is written in the oldest version that has all of it.
+//! version 3 has `refused` between `abandoned` and `commands`, and in version 4 that may be a list of tenants. A frame is written in the
+//! oldest version that has all of it.
 
 use bytes::Bytes;
 use ronda_domain::time::Timestamp;
@@ -11,7 +12,7 @@ use crate::codec::DecodeError;
 use crate::command::Command;
 
 /// The newest version that this release reads, and writes.
-pub const FRAME_VERSION: u32 = 3;
+pub const FRAME_VERSION: u32 = 4;
 const WHAT: &str = "frame";
 
 /// What a frame says about its gateway.
@@ -65,14 +66,33 @@ pub struct FrameHeader {
     pub kind: FrameKind,
     /// Numbers of earlier frames that the gateway gave up on: they may or may not have arrived; nobody was answered 2xx for them.
     pub abandoned: Vec<u64>,
-    /// Whether the gateway has refused reports, by its own fault, since the frame before: whoever sent them was not heard.
-    pub refused: bool,
+    /// Whose reports the gateway has refused, by its own fault, since the frame before: they were not heard.
+    pub refused: Refused,
 }
+
+/// Whose reports a gateway has refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Refused {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// These tenants', at most [`MAX_REFUSED_TENANTS`].
+    Tenants(Vec<Box<str>>),
+    /// Anybody's, as far as it knows.
+    Anybody,
+}
+
+/// Most tenants that a frame names.
+pub const MAX_REFUSED_TENANTS: usize = 16;
 
 impl FrameHeader {
     /// The oldest version that has all of it.
     const fn version(&self) -> u32 {
-        if self.refused { 3 } else { self.kind.version() }
+        match self.refused {
+            Refused::Nobody => self.kind.version(),
+            Refused::Anybody => 3,
+            Refused::Tenants(_) => 4,
+        }
     }
 }
 
@@ -153,8 +173,17 @@ fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::enco
     for number in &header.abandoned {
         write_uint(out, *number)?;
     }
-    if version >= 3 {
-        rmp::encode::write_bool(out, header.refused).map_err(rmp::encode::ValueWriteError::InvalidDataWrite)?;
+    match &header.refused {
+        Refused::Nobody => {}
+        Refused::Anybody => {
+            rmp::encode::write_bool(out, true).map_err(rmp::encode::ValueWriteError::InvalidDataWrite)?;
+        }
+        Refused::Tenants(tenants) => {
+            write_array_len(out, u32::try_from(tenants.len()).unwrap_or(u32::MAX))?;
+            for tenant in tenants {
+                rmp::encode::write_str(out, tenant)?;
+            }
+        }
     }
     Ok(())
 }
@@ -199,7 +228,13 @@ impl<'a> Frame<'a> {
         for _ in 0..abandoned_count {
             abandoned.push(rmp::decode::read_int(&mut input).map_err(malformed)?);
         }
-        let refused = if version >= 3 { rmp::decode::read_bool(&mut input).map_err(malformed)? } else { false };
+        let refused = if version > 3 {
+            Refused::Tenants(read_tenants(&mut input)?)
+        } else if version == 3 && rmp::decode::read_bool(&mut input).map_err(malformed)? {
+            Refused::Anybody
+        } else {
+            Refused::Nobody
+        };
         let count = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
         let header = FrameHeader { gateway, number, wall, mono_ms, kind, abandoned, refused };
         Ok(Self { header, count, commands: input })
@@ -236,6 +271,21 @@ impl<'a> Frame<'a> {
     }
 }
 
+fn read_tenants(input: &mut &[u8]) -> Result<Vec<Box<str>>, DecodeError> {
+    let count = rmp::decode::read_array_len(input).map_err(malformed)?;
+    if count as usize > MAX_REFUSED_TENANTS {
+        return Err(malformed(format!("{count} tenants in place of at most {MAX_REFUSED_TENANTS}")));
+    }
+    let mut tenants = Vec::new();
+    for _ in 0..count {
+        let whole = *input;
+        let (tenant, rest) = rmp::decode::read_str_from_slice(whole).map_err(malformed)?;
+        tenants.push(tenant.into());
+        *input = rest;
+    }
+    Ok(tenants)
+}
+
 /// What comes after so many values, whatever they are.
 fn after(bytes: &[u8], values: u32) -> Option<&[u8]> {
     let mut reader = rmp_serde::Deserializer::new(bytes);
@@ -264,7 +314,7 @@ mod tests {
             mono_ms: 12_345,
             kind: FrameKind::Join,
             abandoned: vec![5, 6],
-            refused: true,
+            refused: Refused::Tenants(vec!["acme".into(), "other".into()]),
         }
     }
 
@@ -366,7 +416,7 @@ mod tests {
             }
         }
         let mut newer = bytes.to_vec();
-        newer[1] = 4;
-        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 4, .. })));
+        newer[1] = 5;
+        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 5, .. })));
     }
 }

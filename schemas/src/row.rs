@@ -65,15 +65,19 @@ pub struct PartitionRow {
     /// Times, of which the clock has not passed the end, in which not everybody could be heard.
     #[serde(default)]
     pub late: Vec<Gap>,
+    /// The same of single tenants.
+    #[serde(default)]
+    pub late_tenants: Vec<LateRow>,
 }
 
 /// By hand, because what is at the end is left out when there is nothing of it, and only then can what is before it be left out, too.
 impl Serialize for PartitionRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let has_late = !self.late.is_empty();
+        let has_late_tenants = !self.late_tenants.is_empty();
+        let has_late = has_late_tenants || !self.late.is_empty();
         let has_direct = has_late || self.direct.is_some();
-        let mut row =
-            serializer.serialize_struct("PartitionRow", 10 + usize::from(has_direct) + usize::from(has_late))?;
+        let more = usize::from(has_direct) + usize::from(has_late) + usize::from(has_late_tenants);
+        let mut row = serializer.serialize_struct("PartitionRow", 10 + more)?;
         row.serialize_field("partition", &self.partition)?;
         row.serialize_field("partitions", &self.partitions)?;
         row.serialize_field("epoch", &self.epoch)?;
@@ -90,6 +94,9 @@ impl Serialize for PartitionRow {
         if has_late {
             row.serialize_field("late", &self.late)?;
         }
+        if has_late_tenants {
+            row.serialize_field("late_tenants", &self.late_tenants)?;
+        }
         row.end()
     }
 }
@@ -97,10 +104,13 @@ impl Serialize for PartitionRow {
 impl Versioned for PartitionRow {
     const WHAT: &'static str = "partition row";
     /// 2: a gateway whose clock isn't followed, or a clock that is held. 3: messages published directly. 4: times in which not
-    /// everybody was heard.
-    const VERSION: u32 = 4;
+    /// everybody was heard. 5: the same of single tenants.
+    const VERSION: u32 = 5;
 
     fn version(&self) -> u32 {
+        if !self.late_tenants.is_empty() {
+            return 5;
+        }
         if !self.late.is_empty() {
             return 4;
         }
@@ -110,6 +120,15 @@ impl Versioned for PartitionRow {
         let is_doubted = self.gateways.iter().any(|gateway| gateway.ahead.is_some());
         if is_doubted || self.outbox.iter().any(EventEnvelope::is_held) { 2 } else { 1 }
     }
+}
+
+/// A time in which one tenant could not be heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateRow {
+    /// Which.
+    pub tenant: Box<str>,
+    /// When.
+    pub gap: Gap,
 }
 
 /// What a partition remembers of messages that were published onto its queue directly.

@@ -71,7 +71,7 @@ fn check_frame(name: &str, what: &str, header: &FrameHeader, commands: &[Command
 
 #[test]
 fn frames_keep_their_bytes() {
-    let [normal, join, leave, join_alone, awaited, refused] = samples::headers();
+    let [normal, join, leave, join_alone, awaited, refused, refused_of] = samples::headers();
     check_frame("frame-v1-pulse-join", "frame, version 1: a pulse of a gateway that joins", &join, &[]);
     check_frame(
         "frame-v2-pulse-join-alone",
@@ -82,6 +82,7 @@ fn frames_keep_their_bytes() {
     check_frame("frame-v1-pulse-leave", "frame, version 1: the last of a gateway", &leave, &[]);
     check_frame("frame-v2-pulse-awaited", "frame, version 2: one that somebody waits for", &awaited, &[]);
     check_frame("frame-v3-pulse-refused", "frame, version 3: reports were refused before it", &refused, &[]);
+    check_frame("frame-v4-pulse-refused-of", "frame, version 4: these tenants' reports were", &refused_of, &[]);
     for (name, command) in samples::commands() {
         let what = format!("frame, version 1: one command, {name}");
         check_frame(&format!("frame-v1-{name}"), &what, &normal, &[command]);
@@ -118,6 +119,11 @@ fn rows_keep_their_bytes() {
         "partition row, version 4: with times in which not everybody was heard",
         &samples::late_partition_row(),
     );
+    check(
+        "partition-row-v5-late-tenants",
+        "partition row, version 5: with times in which some tenants were not heard",
+        &samples::late_tenants_partition_row(),
+    );
     check("error-row-v1", "error row, version 1", &samples::error_row());
     check("api-key-row-v1", "API key row, version 1", &samples::api_key_row());
     let [claimed, answered] = samples::idempotency_rows();
@@ -153,7 +159,7 @@ fn earlier<T: Versioned>(name: &str) -> T {
 /// For a while these were written with the version before.
 #[test]
 fn what_was_written_as_version_1_before_there_was_a_version_2_is_read() {
-    let [.., join_alone, awaited, _] = samples::headers();
+    let [.., join_alone, awaited, _, _] = samples::headers();
     for (name, header) in [("join-alone", join_alone), ("awaited", awaited)] {
         let text = std::fs::read_to_string(path(&format!("frame-v1-pulse-{name}"))).expect("a golden file");
         assert_eq!(Frame::decode(&parse(&text)).expect("decode").header, header);

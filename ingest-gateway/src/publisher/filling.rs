@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::codec::DecodeError;
 use ronda_schemas::command::Command;
-use ronda_schemas::frame::{CommandBuffer, Frame, FrameHeader, FrameKind};
+use ronda_schemas::frame::{CommandBuffer, Frame, FrameHeader, FrameKind, Refused};
 
 use super::Until;
 use super::completion::FrameCompletion;
@@ -136,8 +136,8 @@ pub(super) struct Numbering {
     pub(super) gateway: u64,
     pub(super) number: u64,
     pub(super) abandoned: Vec<u64>,
-    /// Whether reports were refused since the frame before.
-    pub(super) refused: bool,
+    /// Whose reports were refused since the frame before.
+    pub(super) refused: Refused,
 }
 
 impl Numbering {
@@ -175,7 +175,8 @@ mod tests {
     }
 
     fn receive_times(filling: Filling, now: Moment) -> (i64, Vec<i64>) {
-        let (bytes, _) = filling.close(Numbering { gateway: 1, number: 1, abandoned: vec![], refused: false }, now);
+        let (bytes, _) =
+            filling.close(Numbering { gateway: 1, number: 1, abandoned: vec![], refused: Refused::Nobody }, now);
         let frame = Frame::decode(&bytes).unwrap();
         let wall = frame.header.wall.as_millis();
         (wall, frame.commands().map(|command| wall - i64::from(command.unwrap().age_ms)).collect())

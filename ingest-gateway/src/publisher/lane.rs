@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use ronda_schemas::command::Command;
-use ronda_schemas::frame::CommandBuffer;
+use ronda_schemas::frame::{CommandBuffer, MAX_REFUSED_TENANTS, Refused};
 use tokio::sync::Notify;
 
 use super::completion::FrameCompletion;
@@ -52,8 +52,8 @@ pub(super) struct Lane {
     limits: LaneLimits,
     inner: Mutex<Inner>,
     taken: AtomicU64,
-    /// Whether reports were refused since the last frame was numbered.
-    refused: AtomicBool,
+    /// Whose reports were refused since the last frame was numbered.
+    refused: Mutex<Refused>,
     wake: Notify,
 }
 
@@ -76,7 +76,7 @@ impl Lane {
             limits,
             inner: Mutex::new(inner),
             taken: 0.into(),
-            refused: false.into(),
+            refused: Mutex::default(),
             wake: Notify::new(),
         }
     }
@@ -92,7 +92,8 @@ impl Lane {
         let mut inner = self.inner.lock();
         let now = clock();
         let limits = self.limits;
-        let (filling, before) = inner.filling(limits, 0, now).inspect_err(|error| self.note_refusal(error))?;
+        let (filling, before) =
+            inner.filling(limits, 0, now).inspect_err(|error| self.note_refusal(command.tenant, error))?;
         let index = filling.push(command, now).map_err(SubmitError::Encoding)?;
         filling.wanted(until);
         let ticket = Ticket { partition: self.partition, index, completion: Arc::clone(&filling.completion) };
@@ -101,17 +102,18 @@ impl Lane {
         Ok(ticket)
     }
 
-    /// Takes encoded commands into the frame that fills, all or none; the clock as with [`push`](Self::push).
+    /// Takes a tenant's encoded commands into the frame that fills, all or none; the clock as with [`push`](Self::push).
     pub(super) fn append(
         &self,
+        tenant: &str,
         commands: &CommandBuffer,
         clock: impl FnOnce() -> Moment,
     ) -> Result<Ticket, SubmitError> {
         let mut inner = self.inner.lock();
         let now = clock();
         let limits = self.limits;
-        let filling = inner.filling(limits, commands.len(), now).inspect_err(|error| self.note_refusal(error));
-        let (filling, before) = filling?;
+        let filling = inner.filling(limits, commands.len(), now);
+        let (filling, before) = filling.inspect_err(|error| self.note_refusal(tenant, error))?;
         let index = filling.buffer.count();
         filling.append(commands, now);
         let ticket = Ticket { partition: self.partition, index, completion: Arc::clone(&filling.completion) };
@@ -120,21 +122,36 @@ impl Lane {
         Ok(ticket)
     }
 
-    fn note_refusal(&self, error: &SubmitError) {
-        // Before it has joined nobody counts on it.
-        if !matches!(error, SubmitError::Starting) {
-            self.note_refused();
+    fn note_refusal(&self, tenant: &str, error: &SubmitError) {
+        match error {
+            // Before it has joined nobody counts on it.
+            SubmitError::Starting | SubmitError::Encoding(_) => {}
+            // One tenant can fill the buffer. Whoever else is refused so is noted as well.
+            SubmitError::Full => self.note_refused_of(tenant),
+            SubmitError::Unavailable | SubmitError::Closed => self.note_refused(),
         }
     }
 
-    /// Somebody was told to come again, who was not heard so.
+    /// Somebody was told to come again, who was not heard so, and nobody knows who.
     pub(super) fn note_refused(&self) {
-        self.refused.store(true, Ordering::Relaxed);
+        *self.refused.lock() = Refused::Anybody;
     }
 
-    /// Whether anybody was refused since this was last asked.
-    pub(super) fn take_refused(&self) -> bool {
-        self.refused.swap(false, Ordering::Relaxed)
+    /// Somebody of this tenant was told to come again.
+    pub(super) fn note_refused_of(&self, tenant: &str) {
+        let mut refused = self.refused.lock();
+        match &mut *refused {
+            Refused::Anybody => {}
+            Refused::Nobody => *refused = Refused::Tenants(vec![tenant.into()]),
+            Refused::Tenants(tenants) if tenants.iter().any(|known| **known == *tenant) => {}
+            Refused::Tenants(tenants) if tenants.len() < MAX_REFUSED_TENANTS => tenants.push(tenant.into()),
+            Refused::Tenants(_) => *refused = Refused::Anybody,
+        }
+    }
+
+    /// Who was refused since this was last asked.
+    pub(super) fn take_refused(&self) -> Refused {
+        std::mem::take(&mut self.refused.lock())
     }
 
     fn rouse(&self, mut inner: parking_lot::MutexGuard<'_, Inner>) {

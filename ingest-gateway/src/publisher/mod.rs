@@ -3,7 +3,8 @@
 //! While one frame of a partition is in flight the next one fills, and a moment longer if commands keep coming in; whoever put a command
 //! into it waits for its confirmation. Frames are numbered from 1 per partition, one in flight at a time. A frame that can't be published within
 //! [`publish_retry_ms`](crate::Config::publish_retry_ms) is given up: its requests are answered 503, its number is declared in the next frame,
-//! and the partition refuses writes until an empty frame gets through. Memory is bounded all the while.
+//! and the partition refuses writes until an empty frame gets through; once half of the partitions do, the others don't try for long. Memory
+//! is bounded all the while.
 
 mod completion;
 mod filling;
@@ -119,6 +120,12 @@ impl Shared {
         self.tell();
     }
 
+    /// Whether the queue is known to be away: it doesn't answer for half of the partitions.
+    fn is_away(&self) -> bool {
+        let down = self.down.load(Ordering::Acquire);
+        down > 0 && down * 2 >= self.partitions
+    }
+
     /// Says whether every partition takes requests, and if not, why.
     fn tell(&self) {
         let _telling = self.telling.lock();
@@ -191,10 +198,17 @@ impl Publisher {
         self.shared.joined.load(Ordering::Acquire) == self.shared.partitions
     }
 
-    /// Says in the next frames that somebody was told to come again, whatever was asked for.
+    /// Says in the next frames that somebody was told to come again, and nobody knows who.
     pub(crate) fn note_refused(&self) {
         if self.is_joined() {
             self.lanes.iter().for_each(|lane| lane.note_refused());
+        }
+    }
+
+    /// Says in the next frames that somebody of this tenant was told to come again.
+    pub(crate) fn note_refused_of(&self, tenant: &str) {
+        if self.is_joined() {
+            self.lanes.iter().for_each(|lane| lane.note_refused_of(tenant));
         }
     }
 
@@ -241,16 +255,17 @@ impl Publisher {
         Ok(Accepted { partition: ticket.partition, message })
     }
 
-    /// Begins a bulk: commands are encoded per partition first and taken with one lock each.
-    pub(crate) fn bulk(&self) -> Bulk<'_> {
+    /// Begins a tenant's bulk: commands are encoded per partition first and taken with one lock each.
+    pub(crate) fn bulk<'a>(&'a self, tenant: &'a str) -> Bulk<'a> {
         let buffers = self.lanes.iter().map(|_| Vec::new()).collect();
-        Bulk { publisher: self, parts: buffers }
+        Bulk { publisher: self, tenant, parts: buffers }
     }
 }
 
 /// Commands of one bulk write, by partition.
 pub(crate) struct Bulk<'a> {
     publisher: &'a Publisher,
+    tenant: &'a str,
     parts: Vec<Vec<Part>>,
 }
 
@@ -300,7 +315,7 @@ impl Bulk<'_> {
             let taken = if ready {
                 self.publisher
                     .lane(partition)
-                    .and_then(|lane| lane.append(&part.buffer, || self.publisher.shared.now()))
+                    .and_then(|lane| lane.append(self.tenant, &part.buffer, || self.publisher.shared.now()))
             } else {
                 Err(SubmitError::Starting)
             };

@@ -17,6 +17,9 @@ use super::lane::{Lane, LaneState, Work};
 /// Shortest and longest pause between two attempts to publish the same frame.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// So long a frame is tried while the queue is known to be away. More than a confirmation takes as a rule: a partition that still gets
+/// through loses nothing by it.
+const KNOWN_AWAY: Duration = Duration::from_millis(400);
 /// So many turns of the runtime without a command are a moment with nothing to take.
 const QUIET_TURNS: u32 = 2;
 /// While a frame gathers for long, it is looked at this often whether it is full.
@@ -199,12 +202,18 @@ impl Sender {
         arrived
     }
 
-    /// Publishes one frame, again and again until the deadline. A deadline of `None` is never, but shutdown ends it.
+    /// Publishes one frame, again and again until the deadline, which is near while other partitions have found the queue away. A deadline
+    /// of `None` is never, but shutdown ends it.
     async fn publish(&self, frame: &Bytes, deadline: Option<Instant>) -> Result<(), GivenUp> {
+        let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let attempt =
-                timeout(self.shared.attempt_timeout, self.shared.queue.publish(self.lane.partition, frame.clone()));
+            let is_hopeless = deadline.is_some() && self.shared.is_away();
+            let deadline =
+                deadline.map(|deadline| if is_hopeless { deadline.min(started + KNOWN_AWAY) } else { deadline });
+            let attempt_timeout = self.shared.attempt_timeout;
+            let attempt_timeout = if is_hopeless { attempt_timeout.min(KNOWN_AWAY) } else { attempt_timeout };
+            let attempt = timeout(attempt_timeout, self.shared.queue.publish(self.lane.partition, frame.clone()));
             let error = match attempt.await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => error,

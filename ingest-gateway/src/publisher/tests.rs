@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use ronda_domain::input::Input;
 use ronda_queue::{Capabilities, Depth, Partition, Position, Published, QueueError, QueueErrorKind, Receiver};
 use ronda_runtime::{Health, ManualClock};
-use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
+use ronda_schemas::frame::{Frame, FrameHeader, FrameKind, MAX_REFUSED_TENANTS, Refused};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
 
@@ -250,6 +250,33 @@ async fn nobody_is_confirmed_by_a_queue_that_never_confirms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_the_queue_is_known_to_be_away_the_other_partitions_say_so_soon_and_all_are_back_soon() {
+    for hangs in [false, true] {
+        let running = joined(&Told::new(2, 0), &quiet()).await;
+        let names: Vec<String> = (0..100).map(|number| format!("job-{number}")).collect();
+        let submit = |partition: u32| {
+            let in_it = |name: &&String| partition_of("acme", name, 2) == partition;
+            let scheduler = names.iter().find(in_it).unwrap();
+            running.publisher.submit(&Command { scheduler, ..command() }, Until::Durable)
+        };
+        running.queue.failing.store(!hangs, Ordering::SeqCst);
+        let began = Instant::now();
+        assert!(running.publisher.confirmed(submit(0).unwrap()).await.is_err());
+        assert!(began.elapsed() >= Duration::from_secs(4), "what may be a moment is waited out: {:?}", began.elapsed());
+        let began = Instant::now();
+        assert!(running.publisher.confirmed(submit(1).unwrap()).await.is_err());
+        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        sleep(Duration::from_secs(60)).await;
+        running.queue.failing.store(false, Ordering::SeqCst);
+        running.queue.permits.add_permits(100);
+        sleep(Duration::from_secs(2)).await;
+        for partition in 0..2 {
+            running.publisher.confirmed(submit(partition).unwrap()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_frame_is_sent_again_under_its_number_and_confirmed() {
     let running = joined(&Told::new(1, 0), &quiet()).await;
     running.queue.failing.store(true, Ordering::SeqCst);
@@ -340,7 +367,7 @@ async fn a_slow_queue_fills_a_bounded_buffer_and_then_refuses() {
 async fn a_bulk_goes_to_its_partitions_in_order_and_names_what_was_not_taken() {
     let running = joined(&Told::new(4, 100), &quiet()).await;
     let names: Vec<String> = (0..100).map(|number| format!("job-{number}")).collect();
-    let mut bulk = running.publisher.bulk();
+    let mut bulk = running.publisher.bulk("acme");
     for (item, name) in (0..).zip(&names) {
         bulk.push(item, &Command { scheduler: name, ..command() }).unwrap();
     }
@@ -348,7 +375,7 @@ async fn a_bulk_goes_to_its_partitions_in_order_and_names_what_was_not_taken() {
     assert_eq!((outcome.accepted, outcome.refused.len()), (100, 0));
     assert_eq!(running.queue.frames().iter().map(|(_, _, count)| count).sum::<u32>(), 100);
     running.queue.failing.store(true, Ordering::SeqCst);
-    let mut bulk = running.publisher.bulk();
+    let mut bulk = running.publisher.bulk("acme");
     bulk.push(5, &command()).unwrap();
     let outcome = bulk.commit().await;
     assert_eq!(outcome.accepted, 0);
@@ -384,9 +411,37 @@ async fn the_next_frame_says_once_that_reports_were_refused() {
         running.publisher.confirmed(ticket).await.unwrap();
     }
     let frames = queue.frames();
-    let refused: Vec<_> = frames.iter().filter(|frame| frame.0 == partition).map(|frame| frame.1.refused).collect();
+    let refused: Vec<_> =
+        frames.iter().filter(|frame| frame.0 == partition).map(|frame| frame.1.refused.clone()).collect();
     // The join, the one that was being sent when another was refused or the one after it, and then only what was noted.
-    assert!(!refused[0] && refused[2] && !refused[3], "{refused:?}");
+    assert!(matches!(refused[..], [Refused::Nobody, _, Refused::Anybody, Refused::Nobody]), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_buffer_and_what_was_refused_of_a_tenant_are_said_of_that_tenant_alone() {
+    let queue = Told::new(2, 0);
+    let running = joined(&queue, &Config { max_buffered_bytes: 1, ..quiet() }).await;
+    let first = running.publisher.submit(&command(), Until::Durable).unwrap();
+    let partition = first.partition;
+    eventually(|| queue.in_flight.load(Ordering::SeqCst) == 1).await;
+    assert!(matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Full)));
+    let confirm = async |ticket| {
+        queue.permits.add_permits(1);
+        running.publisher.confirmed(ticket).await.unwrap();
+    };
+    let next = || running.publisher.submit(&command(), Until::Durable).unwrap();
+    confirm(first).await;
+    confirm(next()).await;
+    running.publisher.note_refused_of("zeta");
+    running.publisher.note_refused_of("zeta");
+    confirm(next()).await;
+    (0..=MAX_REFUSED_TENANTS).for_each(|number| running.publisher.note_refused_of(&format!("tenant-{number}")));
+    confirm(next()).await;
+    let frames = queue.frames();
+    let refused: Vec<_> =
+        frames.iter().filter(|frame| frame.0 == partition).skip(2).map(|frame| frame.1.refused.clone()).collect();
+    let of = |tenant: &str| Refused::Tenants(vec![tenant.into()]);
+    assert_eq!(refused, [of("acme"), of("zeta"), Refused::Anybody]);
 }
 
 #[tokio::test(start_paused = true)]

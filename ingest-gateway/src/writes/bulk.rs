@@ -27,7 +27,7 @@ type Asked = HashMap<Box<str>, bool>;
 
 pub(super) async fn events(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let mut events = if write.ndjson { BulkEvents::ndjson(&write.body) } else { BulkEvents::array(&write.body) };
-    let mut bulk = state.publisher.bulk();
+    let mut bulk = state.publisher.bulk(write.tenant());
     let mut rejections = Rejections::default();
     let mut asked = Asked::new();
     let now_ms = state.known.now_ms();

@@ -19,8 +19,8 @@ use ronda_domain::id::MessageId;
 use self::answer::Answer;
 pub(crate) use self::budget::BodyBudget;
 pub(crate) use self::idempotency::MadeMessages;
-use self::request::Write;
 pub(crate) use self::request::{Incoming, Operation, read_body};
+use self::request::{Write, note_refusal};
 use crate::access::Principal;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -81,9 +81,11 @@ where
 {
     let write = incoming.read(state).await?;
     if write.idempotency_key()?.is_some() {
-        return Box::pin(idempotency::once(state, write)).await;
+        let tenant = write.principal.tenant.clone();
+        let answered = Box::pin(idempotency::once(state, write)).await;
+        return answered.inspect_err(|problem| note_refusal(state, tenant.as_str(), problem));
     }
-    perform(state, &write, None).await
+    perform(state, &write, None).await.inspect_err(|problem| note_refusal(state, write.tenant(), problem))
 }
 
 /// Carries a write out. `made`: which message it is, and where ids made for the client come from, when the write may be repeated.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::budget::{BodyBudget, BodyShare};
 use crate::access::Principal;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::publisher::Until;
 use crate::reads::no_query;
 use crate::refusals;
@@ -95,7 +95,8 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Incoming<B> {
         let limit = if bulk { state.config.max_bulk_body_bytes } else { state.config.max_body_bytes };
         let within = Duration::from_secs(state.config.body_read_timeout_seconds);
         no_query(&parts.uri)?;
-        let (body, share) = read_body(&state.bodies, body, limit, within).await?;
+        let read = read_body(&state.bodies, body, limit, within).await;
+        let (body, share) = read.inspect_err(|problem| note_refusal(state, principal.tenant.as_str(), problem))?;
         let ndjson = content_type(&parts.headers, operation, body.is_empty())?;
         let prefer_wait_seconds =
             prefer_wait(&parts.headers).map(|seconds| seconds.min(state.config.max_prefer_wait_seconds));
@@ -127,6 +128,14 @@ impl Write {
             return Err(refusals::invalid_header("Idempotency-Key must be 1 to 255 printable ASCII characters."));
         }
         Ok(Some(text))
+    }
+}
+
+/// Says in the next frames whose write was not taken, if that was by our own fault and the queue has no part in it: what the queue refuses
+/// is noted there. Others' writes are none the worse for it.
+pub(super) fn note_refusal(state: &AppState, tenant: &str, problem: &Problem) {
+    if matches!(problem.kind(), Kind::StoreUnavailable | Kind::Overloaded) {
+        state.publisher.note_refused_of(tenant);
     }
 }
 

@@ -31,9 +31,6 @@ pub(crate) fn find(
     before: Timestamp,
     reached: Timestamp,
 ) -> Option<Blind> {
-    if before == Timestamp::MIN {
-        return None;
-    }
     let unheard = uncovered(gateways, before, reached, 0);
     if news.lost.is_empty() {
         let (told, reason) = match news.is_stepped {

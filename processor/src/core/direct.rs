@@ -37,18 +37,9 @@ impl PartitionCore {
         self.lacks_clock
     }
 
-    /// Puts aside the first of these, direct messages for which there is no time and no more room to wait. Answers how many are through.
-    pub fn put_aside_without_clock(&mut self, deliveries: &[Incoming]) -> usize {
-        let first = deliveries.iter().take_while(|incoming| incoming.direct.is_some());
-        let mut through = 0;
-        for incoming in first {
-            through += 1;
-            let Some(position) = self.position_of(incoming) else { continue };
-            let detail = "no gateway has ever sent a pulse to this partition, so there is no time for the message; start a gateway, then redrive it";
-            self.put_aside(Place { position, incoming }, None, "no_clock", detail);
-            self.pass(position, incoming);
-        }
-        through
+    /// The first frame of all, which is further behind in the queue than what is taken together, was closed at this time.
+    pub fn first_frame_is_of(&mut self, wall: Timestamp) {
+        self.first_wall.get_or_insert(wall);
     }
 
     /// Applies a direct message's commands.

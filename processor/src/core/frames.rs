@@ -3,7 +3,7 @@
 use ronda_domain::id::{MessageId, TenantId, partition_of};
 use ronda_domain::input::{Gap, Input};
 use ronda_domain::time::Timestamp;
-use ronda_domain::{Refusal, apply};
+use ronda_domain::{Refusal, Scheduler, apply};
 use ronda_schemas::command::Command;
 use ronda_schemas::event::{BlindNotice, BlindReason, ClockHeld, EventEnvelope, LostFrames, SchedulerSummary};
 use ronda_schemas::frame::{Frame, FrameHeader, FrameKind};
@@ -28,12 +28,17 @@ impl PartitionCore {
             return;
         };
         self.work.counts.frames += 1;
-        self.late.note(self.watermark, std::mem::take(&mut news.late));
+        let (late, late_tenants) = (std::mem::take(&mut news.late), std::mem::take(&mut news.late_tenants));
+        self.late.note(self.watermark, late, late_tenants);
         // A clock that is in doubt counts nowhere.
         let header = FrameHeader { wall: news.wall, ..frame.header.clone() };
         self.tell_lost(&header, &news);
         let reached = watermark::reached(self.gateways.entries(), self.watermark);
-        if let Some(blind) = blindness::find(&self.gateways, &news, &header, self.watermark, reached) {
+        let blind = match self.watermark {
+            Timestamp::MIN => self.blind_at_first(reached),
+            before => blindness::find(&self.gateways, &news, &header, before, reached),
+        };
+        if let Some(blind) = blind {
             self.blind(place.position, &header, blind);
             self.watermark = self.watermark.max(blind.gap.until);
         }
@@ -65,6 +70,16 @@ impl PartitionCore {
         self.tell_held(opened.was_held);
         self.tell_left_out();
         self.tick(place.position, MessageId { source: header.gateway, sequence: header.number, index: u32::MAX });
+    }
+
+    /// What was registered before the first frame of all came by direct messages that have the broker's time: until that frame nobody
+    /// could be heard by a gateway.
+    fn blind_at_first(&self, reached: Timestamp) -> Option<Blind> {
+        let registered = self.schedulers.by_key().into_iter().filter_map(|id| self.schedulers.slot(id).state.as_ref());
+        let from = registered.map(Scheduler::registered_at).min().filter(|from| *from < reached)?;
+        let gap = Gap { from, until: reached };
+        let is_long = reached.millis_since(from) > self.gateways.hole_ms();
+        Some(Blind { gap, told: is_long.then_some(gap), reason: BlindReason::NoPulse })
     }
 
     fn tell_lost(&mut self, header: &FrameHeader, news: &News) {

@@ -4,7 +4,7 @@
 
 use ronda_domain::input::Gap;
 use ronda_domain::time::Timestamp;
-use ronda_schemas::frame::{FrameHeader, FrameKind};
+use ronda_schemas::frame::{FrameHeader, FrameKind, Refused};
 use ronda_schemas::row::{ClockAhead, GatewayRow};
 
 /// Entries of gateways that left are forgotten once the watermark is this much later, in milliseconds: seven days.
@@ -62,6 +62,8 @@ pub(crate) struct News {
     pub(crate) is_stepped: bool,
     /// Times in which a gateway did not hear those who report through it, whatever others heard.
     pub(crate) late: Vec<Gap>,
+    /// The same of single tenants, whose reports it refused.
+    pub(crate) late_tenants: Vec<(Box<str>, Gap)>,
 }
 
 /// All of them, in the order in which they were first heard.
@@ -111,6 +113,7 @@ impl Gateways {
             previous_wall: known.map(|entry| entry.wall),
             is_stepped: false,
             late: Vec::new(),
+            late_tenants: Vec::new(),
         };
         let mut covered_from = header.wall;
         let mut ahead = None;
@@ -129,8 +132,12 @@ impl Gateways {
             let gave_up = header.abandoned.iter().any(|given| *given > entry.number && *given < header.number);
             let is_whole = mono_ms <= self.hole_ms() && news.lost.is_empty() && !gave_up;
             // What only it could have heard is said again soon, or was in its hands all the while. If nobody else was there, it is a gap.
-            if header.refused || (!is_whole && self.others_heard(&entry)) {
-                news.late.push(Gap { from: entry.wall, until: expected.plus_millis(self.hole_ms()) });
+            let gap = Gap { from: entry.wall, until: expected.plus_millis(self.hole_ms()) };
+            if header.refused == Refused::Anybody || (!is_whole && self.others_heard(&entry)) {
+                news.late.push(gap);
+            }
+            if let Refused::Tenants(tenants) = &header.refused {
+                news.late_tenants.extend(tenants.iter().map(|tenant| (tenant.clone(), gap)));
             }
             // A clock set back has not stopped its gateway from hearing: it covers again what it covered.
             if is_whole && (!news.is_stepped || step_ms < 0) {
@@ -294,7 +301,7 @@ mod tests {
             mono_ms: u64::try_from(second * 1_000).unwrap(),
             kind: FrameKind::Normal,
             abandoned: Vec::new(),
-            refused: false,
+            refused: Refused::Nobody,
         }
     }
 

@@ -61,6 +61,14 @@ impl Incoming {
         Self { position: position.map(|position| position.0), message, direct }
     }
 
+    /// It was taken out of the queue at this time, which counts for a direct message if the broker doesn't say when it took it and there is
+    /// no clock.
+    pub(crate) fn taken_at(&mut self, now_ms: i64) {
+        if let Some(direct) = &mut self.direct {
+            direct.origin.published_ms.get_or_insert(now_ms);
+        }
+    }
+
     /// When its gateway closed it, if it is a frame that can be read.
     pub(crate) fn wall(&self) -> Option<Timestamp> {
         self.as_frame().map(|frame| frame.header.wall)

@@ -156,7 +156,8 @@ impl PartitionCore {
     fn put_off(&mut self, id: SlotId, position: u64, message: MessageId) -> bool {
         let watermark = self.watermark;
         let mut is_put_off = false;
-        for gap in self.late.begun(watermark) {
+        let tenant = self.schedulers.slot(id).key.tenant.as_str();
+        for gap in self.late.begun(tenant, watermark) {
             let _ = self.give(id, position, &Input::Late(gap), watermark, message);
             is_put_off = true;
         }

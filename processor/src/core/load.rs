@@ -6,16 +6,19 @@ use ronda_schemas::row::SchedulerRow;
 
 use super::PartitionCore;
 use super::schedulers::SlotId;
+use super::unpublished::Unpublished;
 
 impl PartitionCore {
     /// Takes a stored row in. Each key once.
     pub fn load(&mut self, row: SchedulerRow) {
         let SchedulerRow { key, state, epoch: _, position, outbox } = row;
-        if position > self.published {
-            self.work.recovered.extend(outbox);
-        }
+        let outbox = if position > self.published { outbox } else { Vec::new() };
         let key = self.schedulers.share_tenant(key);
         let id = self.schedulers.insert(key, state, position);
+        if !outbox.is_empty() {
+            self.work.recovered.extend(outbox.iter().cloned());
+            self.unpublished.keep(Some(id), outbox);
+        }
         if position > self.cursor {
             self.ahead.insert(id, position);
             // Written again under this owner's epoch before the cursor passes it: an owner in between could still cover it.
@@ -26,23 +29,25 @@ impl PartitionCore {
     }
 
     /// What was found in the rows so far and may never have been published, once it is so many events: to be published before more
-    /// rows are loaded. With 0 whatever there is.
+    /// rows are loaded.
     #[must_use]
     pub fn recovered(&mut self, at_least: usize) -> Vec<(u32, EventBatch)> {
         if self.work.recovered.len() < at_least {
             return Vec::new();
         }
+        self.unpublished = Unpublished::default();
         self.announcer.events_alone(std::mem::take(&mut self.work.recovered))
     }
 
-    /// Ends the loading. What it returns has to be published before the first step: it may never have been.
+    /// Ends the loading. What it returns has to be published before the first step: it may never have been. Or it is
+    /// [held back](Self::hold_recovered).
     #[must_use]
     pub fn recover(&mut self) -> Vec<(u32, EventBatch)> {
         self.published = self.cursor;
         let mut dirty = std::mem::take(&mut self.work.dirty);
         self.schedulers.sort(&mut dirty);
         self.work.dirty = dirty;
-        self.recovered(0)
+        self.announcer.events_alone(std::mem::take(&mut self.work.recovered))
     }
 
     /// Rows that the cursor has now passed are like all others.
@@ -62,6 +67,7 @@ impl PartitionCore {
         match self.schedulers.slot(id).state.as_ref().map(next_deadline) {
             Some(Some(deadline)) => self.timers.arm(&mut self.schedulers, id, deadline),
             Some(None) => {}
+            None if self.is_holding() => self.deleted.push(id),
             None => self.removable.push(id),
         }
     }

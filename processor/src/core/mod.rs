@@ -2,8 +2,9 @@
 //!
 //! A commit holds what a run of deliveries changed. Its life: [`PartitionCore::step`] (or
 //! [`take`](PartitionCore::take) again and again, then [`close`](PartitionCore::close)), publish what goes first, make the commit
-//! durable, [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. When one of
-//! these fails for good, the core is thrown away and built again from the store.
+//! durable, [`committed`](PartitionCore::committed), publish, [`published`](PartitionCore::published), next step. Events that are not out
+//! soon are [held back](PartitionCore::hold), and commits go on. When one of these fails for good, the core is thrown away and built
+//! again from the store.
 
 mod blindness;
 mod direct;
@@ -20,6 +21,7 @@ mod schedulers;
 mod step;
 mod timers;
 mod told;
+mod unpublished;
 mod watermark;
 
 use hashbrown::HashMap;
@@ -42,6 +44,8 @@ use schedulers::{Schedulers, SlotId};
 use step::Work;
 use timers::Timers;
 use told::Told;
+pub(crate) use unpublished::MAX_HELD;
+use unpublished::Unpublished;
 pub(crate) use watermark::Held;
 
 /// What came of some deliveries.
@@ -51,7 +55,7 @@ pub struct Step {
     pub publish_first: Vec<(u32, EventBatch)>,
     /// To be made durable then.
     pub commit: Commit,
-    /// To be published after the commit, as above.
+    /// To be published after the commit, as above; nothing while others are held back.
     pub publish: Vec<(u32, EventBatch)>,
     /// To be published before the commit: messages that could not be read.
     pub dead_letters: Vec<DeadLetter>,
@@ -122,6 +126,7 @@ pub struct PartitionCore {
     schedulers: Schedulers,
     timers: Timers,
     announcer: Announcer,
+    unpublished: Unpublished,
     /// Rows found ahead of the cursor: what they hold already is skipped.
     ahead: HashMap<SlotId, u64>,
     /// Deleted schedulers whose events are published: their rows go with the next commit.
@@ -151,8 +156,11 @@ impl PartitionCore {
     pub fn new(row: &PartitionRow, event_partitions: u32, config: Config) -> Self {
         let gateways = Gateways::from_rows(&row.gateways, config.pulse_period_ms, config.gateway_silent_periods);
         let announcer = Announcer::new(row.partition, row.partitions, event_partitions, config.pulse_period_ms);
-        let mut work = Work::default();
-        work.recovered.extend(row.outbox.iter().cloned());
+        let (mut work, mut unpublished) = (Work::default(), Unpublished::default());
+        if !row.outbox.is_empty() {
+            work.recovered.extend(row.outbox.iter().cloned());
+            unpublished.keep(None, row.outbox.clone());
+        }
         let direct = row.direct.as_deref().cloned().unwrap_or_default();
         let minute = if direct.told.is_empty() { Told::minute_of(row.watermark) } else { direct.minute };
         let told = Told::from_rows(config.direct_errors_per_minute, minute, &direct.told);
@@ -170,10 +178,11 @@ impl PartitionCore {
             applied: row.applied,
             refused: row.refused,
             gateways,
-            late: Lateness::new(row.late.clone()),
+            late: Lateness::new(row.late.clone(), &row.late_tenants),
             schedulers: Schedulers::default(),
             timers: Timers::default(),
             announcer,
+            unpublished,
             ahead: HashMap::new(),
             removable: Vec::new(),
             deleted: Vec::new(),
@@ -192,6 +201,14 @@ impl PartitionCore {
     #[must_use]
     pub fn counting(mut self, redelivered: usize) -> Self {
         self.recent.remember(u64::try_from(redelivered).unwrap_or(u64::MAX).max(1));
+        self
+    }
+
+    /// For an event queue that each message costs dear: the clock alone is told only when it comes past a multiple of so many
+    /// milliseconds.
+    #[must_use]
+    pub fn sparing(mut self, clock_every_ms: u32) -> Self {
+        self.announcer.spare(clock_every_ms);
         self
     }
 
@@ -249,8 +266,14 @@ impl PartitionCore {
         }
     }
 
-    /// The step's events are published.
+    /// The step's events are published, and whatever was held back before.
     pub fn published(&mut self) {
+        if self.is_holding() {
+            // Deleted in one commit, registered and deleted again in a later one.
+            self.deleted.sort_unstable();
+            self.deleted.dedup();
+        }
+        self.unpublished = Unpublished::default();
         self.published = self.last.cursor;
         self.removable.append(&mut self.deleted);
     }

@@ -12,7 +12,7 @@ use ronda_schemas::event::{EventBatch, EventEnvelope};
 use super::schedulers::SlotId;
 
 /// Most events that one row carries. The largest has some 5 KB: a row of theirs is far from what a store may refuse.
-const MAX_CARRIED: usize = 1_000;
+pub(super) const MAX_CARRIED: usize = 1_000;
 /// Most events of one batch.
 const MAX_BATCHED: usize = 1_000;
 
@@ -52,6 +52,8 @@ pub(crate) struct Announcer {
     source_partition: u32,
     source_partitions: u32,
     period_ms: i64,
+    /// Where each message is dear: the clock alone is told when it comes past a multiple of this.
+    sparing_ms: Option<i64>,
     /// The clock as each event partition was last told it.
     announced: Vec<Timestamp>,
 }
@@ -59,7 +61,20 @@ pub(crate) struct Announcer {
 impl Announcer {
     pub(crate) fn new(source_partition: u32, source_partitions: u32, event_partitions: u32, period_ms: u32) -> Self {
         let announced = vec![Timestamp::MIN; usize::try_from(event_partitions.max(1)).unwrap_or(1)];
-        Self { source_partition, source_partitions, period_ms: i64::from(period_ms), announced }
+        Self { source_partition, source_partitions, period_ms: i64::from(period_ms), sparing_ms: None, announced }
+    }
+
+    /// Tells the clock alone only when it comes past a multiple of so many milliseconds, if its period is not longer anyway. What
+    /// depends on whole minutes of the clock is told none the later.
+    pub(crate) fn spare(&mut self, millis: u32) {
+        self.sparing_ms = Some(i64::from(millis)).filter(|millis| *millis > self.period_ms);
+    }
+
+    fn is_due(&self, announced: Timestamp, watermark: Timestamp) -> bool {
+        match self.sparing_ms {
+            Some(every) => watermark.as_millis().div_euclid(every) > announced.as_millis().div_euclid(every),
+            None => watermark.millis_since(announced) >= self.period_ms,
+        }
     }
 
     /// The batches to publish: events in their order, and the clock alone where a period has passed since it was last told. Of several
@@ -67,11 +82,10 @@ impl Announcer {
     pub(crate) fn batches(&mut self, events: Vec<EventEnvelope>, watermark: Timestamp) -> Vec<(u32, EventBatch)> {
         let mut batches = Vec::new();
         for (partition, mut events) in self.by_partition(events) {
-            let announced = &mut self.announced[partition];
-            if events.is_empty() && watermark.millis_since(*announced) < self.period_ms {
+            if events.is_empty() && !self.is_due(self.announced[partition], watermark) {
                 continue;
             }
-            *announced = watermark;
+            self.announced[partition] = watermark;
             let last = events.split_off(events.len().saturating_sub(MAX_BATCHED));
             self.cut(partition, events, &mut batches);
             batches.push(self.batch(partition, last, watermark));
@@ -117,6 +131,8 @@ impl Announcer {
 
 #[cfg(test)]
 mod tests {
+    use ronda_schemas::event::LostFrames;
+
     use super::*;
 
     #[test]
@@ -130,5 +146,24 @@ mod tests {
         assert_eq!(batches.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(), [0, 1, 2, 3]);
         assert!(batches.iter().all(|(_, batch)| batch.watermark == at(11_000) && batch.source_partition == 2));
         assert!(Announcer::new(0, 1, 4, 1_000).batches(Vec::new(), Timestamp::MIN).is_empty());
+    }
+
+    #[test]
+    fn where_messages_are_dear_the_clock_alone_is_told_at_whole_times_only() {
+        let mut announcer = Announcer::new(2, 8, 4, 1_000);
+        announcer.spare(10_000);
+        let at = Timestamp::from_millis;
+        assert!(announcer.batches(Vec::new(), Timestamp::MIN).is_empty());
+        assert_eq!(announcer.batches(Vec::new(), at(57_300)).len(), 4);
+        assert!(announcer.batches(Vec::new(), at(59_999)).is_empty());
+        assert_eq!(announcer.batches(Vec::new(), at(60_100)).len(), 4, "a minute is over");
+        let lost = LostFrames { partition: 2, gateway: 1, first: 1, last: 1, at: at(61_000) };
+        let batches = announcer.batches(vec![EventEnvelope::Lost(lost)], at(61_000));
+        assert!(
+            matches!(&batches[..], [(0, batch)] if batch.watermark == at(61_000)),
+            "an event always has it with it"
+        );
+        assert!(announcer.batches(Vec::new(), at(69_000)).is_empty());
+        assert_eq!(announcer.batches(Vec::new(), at(70_500)).len(), 4);
     }
 }

@@ -1,5 +1,8 @@
 //! The owner of one partition: acquires it, loads it, and then receives, steps, commits, publishes and settles.
 
+mod clockless;
+mod sending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +20,8 @@ use super::batch::Batch;
 use super::pause::{Backoff, Stopwatch, pause};
 use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
-use crate::core::{PartitionCore, Step};
+use crate::core::{MAX_HELD, PartitionCore, Step};
+use sending::Outgoing;
 
 /// First and longest wait before a commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
@@ -25,16 +29,14 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 const BEAT: Duration = Duration::from_secs(5);
 /// Commits are this far apart where somebody waits for one.
 const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
-/// Events that a former owner may have left unpublished are published while rows are loaded, so many at a time.
-const RECOVER_EVENTS: usize = 1_000;
 /// So many message bytes are taken in together, if the commit is not due before: a scheduler that comes up again is still in the
 /// processor's cache then, and yet no request waits for long.
 const TAKE_BYTES: usize = 128 * 1024;
-/// So many messages, and bytes of them, wait for a partition's first pulse.
-const CLOCKLESS_MESSAGES: usize = 10_000;
-const CLOCKLESS_BYTES: usize = 32 << 20;
 /// A queue without positions that does not say how many messages may come again is taken to mean this.
 const MAX_REDELIVERED: usize = 100_000;
+/// Where each message is dear, an idle partition tells the event queue its clock this often. Ends of boards' windows and their grace are
+/// multiples of it as a rule.
+const SPARING_CLOCK_MS: u32 = 10_000;
 /// How soon a settle that failed is tried again while nothing comes in.
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 /// Fewer message bytes are taken in on the loop's own thread: that takes less time than the way to another.
@@ -54,6 +56,9 @@ pub(super) struct Owner<S: ?Sized> {
     since_commit: Stopwatch,
     /// Most messages that the queue gives before some are settled.
     max_unsettled: usize,
+    outgoing: Outgoing,
+    /// Whether it was told that there is no clock.
+    is_clockless_told: bool,
     /// What could not be settled though it is committed. A queue may give nothing more until it is.
     unsettled: Option<Token>,
 }
@@ -69,6 +74,8 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             retention: JoinSet::new(),
             since_commit: Stopwatch::start(),
             max_unsettled,
+            outgoing: Outgoing::default(),
+            is_clockless_told: false,
             unsettled: None,
         }
     }
@@ -84,7 +91,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         if self.shared.vitals.set_ready(self.partition, true) {
             tracing::info!(partitions = self.shared.commands.partitions(), "all partitions are up");
         }
-        while let Some(deliveries) = self.receive(receiver.as_mut()).await? {
+        while let Some(deliveries) = self.receive(&mut core, receiver.as_mut()).await? {
             let mut batch = Batch::default();
             self.admit(&core, &mut batch, deliveries).await?;
             core = self.process(core, receiver.as_mut(), batch).await?;
@@ -93,7 +100,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     /// Takes the partition over and builds its core from the store; what may not have been published is published.
-    async fn take_up(&self) -> Result<(PartitionCore, u64), ProcessorError> {
+    async fn take_up(&mut self) -> Result<(PartitionCore, u64), ProcessorError> {
         let shared = &self.shared;
         let partitions = shared.commands.partitions();
         let row = shared.store.acquire(self.partition, partitions).await?;
@@ -101,6 +108,9 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         let mut core = PartitionCore::new(&row, shared.events.partitions(), shared.config.clone());
         if !shared.commands.capabilities().positions {
             core = core.counting(self.max_unsettled.min(MAX_REDELIVERED));
+        }
+        if shared.events.capabilities().linger.is_some() {
+            core = core.sparing(SPARING_CLOCK_MS);
         }
         let mut after = None;
         loop {
@@ -110,14 +120,15 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             for row in rows {
                 core.load(row);
                 // Never more in memory than that and one row's: a partition that is taken up again and again would not get further.
-                self.publish(core.recovered(RECOVER_EVENTS)).await?;
+                self.publish(core.recovered(MAX_HELD)).await?;
             }
             self.beat();
             if self.cancel.is_cancelled() {
                 return Err(ProcessorError::Stopped);
             }
         }
-        self.publish(core.recover()).await?;
+        let recovered = core.recover();
+        self.send_recovered(&mut core, recovered).await?;
         telemetry::state(self.partition, &core);
         Ok((core, cursor))
     }
@@ -133,13 +144,21 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     /// The next deliveries; `None` when it is time to stop.
-    async fn receive(&mut self, receiver: &mut dyn Receiver) -> Result<Option<Vec<Delivery>>, ProcessorError> {
+    async fn receive(
+        &mut self,
+        core: &mut PartitionCore,
+        receiver: &mut dyn Receiver,
+    ) -> Result<Option<Vec<Delivery>>, ProcessorError> {
         let room = self.room(&Batch::default());
         loop {
             let wait = if self.unsettled.is_some() { SETTLE_AGAIN } else { BEAT };
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(None),
+                outcome = self.outgoing.done() => {
+                    outcome?;
+                    self.published(core);
+                }
                 received = receiver.receive(room) => return received.map(Some).map_err(commands),
                 // There is nothing to do.
                 _ = pause(wait, &self.cancel) => self.beat(),
@@ -195,20 +214,20 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             if is_little && self.more(&core, receiver, &mut batch).await? {
                 continue;
             }
-            let mut through;
+            let through;
             (core, through) = take(core, &mut batch).await?;
             if core.lacks_clock() {
-                if self.more_without_clock(&core, receiver, &mut batch).await? {
-                    continue;
-                }
-                if self.cancel.is_cancelled() {
+                if !self.find_clock(&mut core, receiver, &mut batch).await? {
                     // They wait in the queue.
                     return Ok(core);
                 }
-                through = core.put_aside_without_clock(&batch.waiting);
-                batch.waiting.drain(..through);
-            } else if !core.wants_commit() && self.more(&core, receiver, &mut batch).await? {
                 continue;
+            }
+            if !core.wants_commit() && self.more(&core, receiver, &mut batch).await? {
+                continue;
+            }
+            if !self.make_room(&mut core).await? {
+                return Ok(core);
             }
             self.since_commit = Stopwatch::start();
             let position = core.cursor().saturating_add(1);
@@ -262,47 +281,20 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         Ok(true)
     }
 
-    /// Receives more until there is a frame among it, which says what time it is; `false`: there is no more room, or it is time to stop.
-    async fn more_without_clock(
-        &self,
-        core: &PartitionCore,
-        receiver: &mut dyn Receiver,
-        batch: &mut Batch,
-    ) -> Result<bool, ProcessorError> {
-        let room = ReceiveLimit {
-            messages: CLOCKLESS_MESSAGES.min(self.max_unsettled).saturating_sub(batch.count),
-            bytes: CLOCKLESS_BYTES.saturating_sub(batch.bytes),
-        };
-        if room.messages == 0 || room.bytes == 0 {
-            return Ok(false);
-        }
-        loop {
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => return Ok(false),
-                more = receiver.receive(room) => {
-                    self.admit(core, batch, more.map_err(commands)?).await?;
-                    return Ok(true);
-                }
-                _ = pause(BEAT, &self.cancel) => self.beat(),
-            }
-        }
-    }
-
     /// Makes a step durable and known.
-    async fn finish(&self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
+    async fn finish(&mut self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
         let Step { publish_first, commit, publish: batches, dead_letters, counts } = step;
         telemetry::stepped(&counts, dead_letters.len());
-        let shared = &self.shared;
         // Queues that take direct messages are on a broker, and so are all three then.
-        let is_shared = shared.commands.capabilities().direct;
-        publish::dead_letters(&shared.dead_letters, dead_letters, is_shared, &self.cancel, || self.beat()).await?;
+        let is_shared = self.shared.commands.capabilities().direct;
+        publish::dead_letters(&self.shared.dead_letters, dead_letters, is_shared, &self.cancel, || self.beat()).await?;
         self.publish(publish_first).await?;
-        self.commit(commit).await?;
+        let commit = Arc::new(commit);
+        self.commit(&commit).await?;
         core.committed();
-        self.publish(batches).await?;
-        core.published();
+        self.send(core, batches, &commit).await?;
         telemetry::state(self.partition, core);
+        let shared = &self.shared;
         shared.vitals.set_held(self.partition, core.held());
         shared.vitals.set_watermark(self.partition, core.watermark());
         self.clock.send_replace(core.watermark());
@@ -313,11 +305,10 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         publish::events(&self.shared.events, batches, &self.cancel, || self.beat()).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<(), ProcessorError> {
+    async fn commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
         let watch = Stopwatch::start();
-        let commit = Arc::new(commit);
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        while let Err(error) = self.shared.store.commit(Arc::clone(&commit)).await {
+        while let Err(error) = self.shared.store.commit(Arc::clone(commit)).await {
             self.beat();
             if error.kind == StoreErrorKind::Fenced || !error.retryable {
                 return Err(error.into());

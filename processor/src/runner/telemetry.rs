@@ -53,6 +53,10 @@ pub(super) fn describe() {
         Unit::Seconds,
         "How old the oldest message of a command partition is that is not settled"
     );
+    describe_gauge!(
+        "ronda_processor_unpublished_events",
+        "Derived events that the store keeps because the event queue takes none"
+    );
     describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
     describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
     describe_gauge!(
@@ -107,6 +111,8 @@ pub(super) fn state(partition: u32, core: &PartitionCore) {
     }
     gauge!("ronda_processor_clock_held_seconds", "partition" => label.clone())
         .set(core.held().map_or(0.0, |held| as_f64(held.millis()) / 1_000.0));
+    gauge!("ronda_processor_unpublished_events", "partition" => label.clone())
+        .set(f64::from(u32::try_from(core.unpublished()).unwrap_or(u32::MAX)));
     gauge!("ronda_processor_schedulers", "partition" => label.clone())
         .set(f64::from(u32::try_from(core.schedulers()).unwrap_or(u32::MAX)));
     gauge!("ronda_processor_gateway_skew_seconds", "partition" => label.clone()).set(as_f64(core.skew_ms()) / 1_000.0);

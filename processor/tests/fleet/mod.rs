@@ -14,7 +14,7 @@ use ronda_domain::id::MessageId;
 use ronda_domain::input::{HeartbeatReport, Input, ReportedStatus};
 use ronda_domain::spec::SchedulerSpec;
 use ronda_schemas::command::Command;
-use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
+use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind, Refused};
 
 use crate::stage::{Stage, register, report, second};
 
@@ -500,6 +500,6 @@ fn header(gateway: u64, number: u64, wall_ms: i64, mono_ms: i64, kind: FrameKind
         mono_ms: u64::try_from(mono_ms).unwrap(),
         kind,
         abandoned: Vec::new(),
-        refused: false,
+        refused: Refused::Nobody,
     }
 }

@@ -16,7 +16,7 @@ use ronda_queue::Origin;
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
 use ronda_schemas::event::{BlindNotice, ClockHeld, EventBatch, EventEnvelope, LostFrames};
-use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind};
+use ronda_schemas::frame::{CommandBuffer, FrameHeader, FrameKind, Refused};
 use ronda_schemas::row::{ErrorRow, PartitionRow, SchedulerRow, Scopes};
 use ronda_store::port::Commit;
 
@@ -95,7 +95,7 @@ impl Gateway {
             mono_ms: u64::try_from((at + 1_000_000) * 1_000).unwrap(),
             kind,
             abandoned: Vec::new(),
-            refused: false,
+            refused: Refused::Nobody,
         }
     }
 
@@ -124,6 +124,15 @@ pub fn direct_with(text: impl Into<Bytes>, id: Option<&str>, access: Result<Acce
 
 /// Takes deliveries, in two goes while there is room, and closes the commit. Those that are through are gone then.
 pub fn step(core: &mut PartitionCore, deliveries: &mut Vec<Incoming>) -> Step {
+    step_with(core, deliveries, |_| {})
+}
+
+/// The same with something to be done before the commit is closed.
+pub fn step_with(
+    core: &mut PartitionCore,
+    deliveries: &mut Vec<Incoming>,
+    before_close: impl FnOnce(&mut PartitionCore),
+) -> Step {
     let mut through = core.take(&deliveries[..deliveries.len().div_ceil(2)]);
     deliveries.drain(..through);
     if !core.wants_commit() || core.lacks_clock() {
@@ -131,6 +140,7 @@ pub fn step(core: &mut PartitionCore, deliveries: &mut Vec<Incoming>) -> Step {
         deliveries.drain(..more);
         through += more;
     }
+    before_close(core);
     let step = core.close();
     assert!(through > 0 || !step.is_empty(), "a step that comes no further comes no further for ever");
     step

@@ -85,7 +85,7 @@ fn what_is_no_command_is_told_with_a_code() {
 
 #[test]
 fn a_frame_is_no_command() {
-    use crate::frame::{CommandBuffer, FrameHeader, FrameKind};
+    use crate::frame::{CommandBuffer, FrameHeader, FrameKind, Refused};
     use ronda_domain::time::Timestamp;
     let header = FrameHeader {
         gateway: 1,
@@ -94,7 +94,7 @@ fn a_frame_is_no_command() {
         mono_ms: 1,
         kind: FrameKind::Normal,
         abandoned: Vec::new(),
-        refused: false,
+        refused: Refused::Nobody,
     };
     let frame = CommandBuffer::default().into_frame(&header);
     let wrong = wrong(&frame, &[]);

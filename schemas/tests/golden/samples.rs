@@ -11,9 +11,9 @@ use ronda_schemas::command::Command;
 use ronda_schemas::event::{
     BlindNotice, BlindReason, ClockHeld, EventBatch, EventEnvelope, LostFrames, SchedulerEvent, SchedulerSummary,
 };
-use ronda_schemas::frame::{FrameHeader, FrameKind};
+use ronda_schemas::frame::{FrameHeader, FrameKind, Refused};
 use ronda_schemas::row::{
-    ApiKeyRow, ClockAhead, DirectRow, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, PartitionRow,
+    ApiKeyRow, ClockAhead, DirectRow, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, LateRow, PartitionRow,
     SchedulerRow, Scopes, ToldRow,
 };
 
@@ -31,7 +31,7 @@ fn key() -> SchedulerKey {
 
 const MESSAGE: MessageId = MessageId { source: 0xFEDC_BA98_7654_3210, sequence: 42, index: 7 };
 
-pub(crate) fn headers() -> [FrameHeader; 6] {
+pub(crate) fn headers() -> [FrameHeader; 7] {
     let header = |number, kind, abandoned| FrameHeader {
         gateway: 0xFEDC_BA98_7654_3210,
         number,
@@ -39,7 +39,7 @@ pub(crate) fn headers() -> [FrameHeader; 6] {
         mono_ms: 123_456,
         kind,
         abandoned,
-        refused: false,
+        refused: Refused::Nobody,
     };
     [
         header(42, FrameKind::Normal, vec![40, 41]),
@@ -47,7 +47,11 @@ pub(crate) fn headers() -> [FrameHeader; 6] {
         header(u64::MAX, FrameKind::Leave, Vec::new()),
         header(1, FrameKind::JoinAlone, Vec::new()),
         header(43, FrameKind::Awaited, Vec::new()),
-        FrameHeader { refused: true, ..header(44, FrameKind::Normal, vec![41]) },
+        FrameHeader { refused: Refused::Anybody, ..header(44, FrameKind::Normal, vec![41]) },
+        FrameHeader {
+            refused: Refused::Tenants(vec!["acme".into(), "z".into()]),
+            ..header(45, FrameKind::Normal, vec![41])
+        },
     ]
 }
 
@@ -232,6 +236,12 @@ pub(crate) fn late_partition_row() -> PartitionRow {
     PartitionRow { late: vec![gap(-20, 9), gap(12, 42)], ..partition_row() }
 }
 
+pub(crate) fn late_tenants_partition_row() -> PartitionRow {
+    let late =
+        |tenant: &str, from, until| LateRow { tenant: tenant.into(), gap: Gap { from: at(from), until: at(until) } };
+    PartitionRow { late_tenants: vec![late("acme", -20, 9), late("z", 12, 42)], ..partition_row() }
+}
+
 /// Of a queue that others publish onto, too.
 pub(crate) fn direct_partition_row() -> PartitionRow {
     let told = |tenant: &str, errors| ToldRow { tenant: tenant.into(), errors, letters: 300 };
@@ -266,6 +276,7 @@ pub(crate) fn partition_row() -> PartitionRow {
         refused: 12,
         direct: None,
         late: Vec::new(),
+        late_tenants: Vec::new(),
     }
 }
 
