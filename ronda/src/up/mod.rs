@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod identity;
+mod others;
 pub mod parts;
 mod running;
 mod screen;
