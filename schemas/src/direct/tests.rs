@@ -59,6 +59,12 @@ fn a_wrong_command_of_a_batch_takes_no_other_with_it() {
 }
 
 #[test]
+fn what_is_wrong_is_said_once() {
+    let wrong = wrong(br#"{"type":"pause","scheduler_id":"nightly","why":"x"}"#, &[]);
+    assert_eq!(wrong.detail.matches("is not a known field").count(), 1, "{}", wrong.detail);
+}
+
+#[test]
 fn what_is_no_command_is_told_with_a_code() {
     let many = format!("[{}1]", "1,".repeat(MAX_COMMANDS));
     let deep = [&[0x81, 0xa1, b'a'][..], &[0x91; 40], &[0xc0]].concat();
