@@ -4,6 +4,8 @@
 
 mod site;
 
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::Value;
 use site::{At, Publisher, Site, TENANT, loudly, until};
 
@@ -11,8 +13,12 @@ use site::{At, Publisher, Site, TENANT, loudly, until};
 const WITH_TENANT: (&str, &str) = ("RONDA_QUEUE_DIRECT_TENANT", TENANT);
 const EVERYTHING: &str = "ingest,read,admin";
 
+/// Held while a broker has its stories: all brokers at a time are more than a small machine carries.
+static ONE_BROKER: Mutex<()> = Mutex::new(());
+
 /// All on one broker, at the same time: what they do is mostly to wait.
 fn stories(at: &At) {
+    let _alone = ONE_BROKER.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
         scope.spawn(|| letters_are_listed_shown_put_back_and_thrown_away(at));
         scope.spawn(|| where_keys_are_asked_for_one_goes_with_what_is_put_back(at));
@@ -258,6 +264,7 @@ fn the_number_of_partitions_changes_with_messages_in_the_queues(at: &At) {
     assert!(site.done(&["queue", "repartition", "--partitions", "8"]).contains("already"));
     let start = ["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
     site.refused(&start, 9, "8 partitions");
+    site.refused(&start, 9, "ronda queue repartition");
     site.refused(&["queue", "check"], 9, "8 partitions");
 
     let _up = site.up(&["--partitions", "8"]);
