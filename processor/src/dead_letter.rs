@@ -102,7 +102,8 @@ impl LetterOrigin {
         Origin {
             tenant: own(&self.named_tenant),
             message_id: own(&self.message_id),
-            headers: headers.chain([(REDRIVEN.to_owned(), times.saturating_add(1).to_string())]).collect(),
+            // First: some brokers take few, and this one has to be there.
+            headers: [(REDRIVEN.to_owned(), times.saturating_add(1).to_string())].into_iter().chain(headers).collect(),
             source: self.source.to_string(),
             published_ms: None,
         }

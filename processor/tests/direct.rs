@@ -139,7 +139,7 @@ fn what_is_wrong_is_told_to_the_tenant_and_kept_and_the_good_ones_around_it_are_
     assert_eq!((origin.tenant.as_deref(), origin.message_id.as_deref()), (Some("acme"), Some("m-1")));
     assert_eq!((&*origin.source, origin.headers.len()), ("ronda.in.acme.job", 1));
     let mut again = direct("", Some("m-1")).direct.expect("direct").origin;
-    again.headers.push(("ronda-redriven".to_owned(), "1".to_owned()));
+    again.headers.insert(0, ("ronda-redriven".to_owned(), "1".to_owned()));
     assert_eq!(origin.origin(), again);
     let error = stage.shadow.errors.values().find(|error| &*error.code == "invalid_body").expect("an entry");
     assert_eq!((&*error.scheduler, &*error.command, error.at), ("job", "status", second(0)));

@@ -3,7 +3,8 @@
  *      npm install nats
  *      NATS_URL=nats://127.0.0.1:4222 node report_nats.mts nightly-billing
  *
- *  Who may publish is up to the broker's permissions, or to an API key: set RONDA_API_KEY then. */
+ *  Who may publish is up to the broker's permissions (NATS_USER, NATS_PASSWORD, and NATS_INBOX_PREFIX where the user may subscribe to
+ *  nothing else), or to an API key: set RONDA_API_KEY then. */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, headers } from "nats";
@@ -11,7 +12,13 @@ import { connect, headers } from "nats";
 const tenant = process.env.RONDA_TENANT ?? "default";
 const scheduler = process.argv[2] ?? "direct-nats-typescript";
 
-const connection = await connect({ servers: process.env.NATS_URL ?? "nats://127.0.0.1:4222" });
+const connection = await connect({
+  servers: process.env.NATS_URL ?? "nats://127.0.0.1:4222",
+  user: process.env.NATS_USER,
+  pass: process.env.NATS_PASSWORD,
+  // Where confirmations come to: what this user may subscribe to.
+  inboxPrefix: process.env.NATS_INBOX_PREFIX ?? "_INBOX",
+});
 const jetstream = connection.jetstream();
 
 /** Resolves once the broker has stored the message. The id makes it count once, however often it is sent. */

@@ -3,7 +3,8 @@
     pip install nats-py
     NATS_URL=nats://127.0.0.1:4222 python report_nats.py nightly-billing
 
-Who may publish is up to the broker's permissions, or to an API key: set RONDA_API_KEY then.
+Who may publish is up to the broker's permissions (NATS_USER, NATS_PASSWORD, and NATS_INBOX_PREFIX where the user may subscribe to
+nothing else), or to an API key: set RONDA_API_KEY then.
 """
 
 import asyncio
@@ -36,7 +37,13 @@ async def send(jetstream, command):
 
 
 async def main():
-    connection = await nats.connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"))
+    connection = await nats.connect(
+        os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
+        user=os.environ.get("NATS_USER"),
+        password=os.environ.get("NATS_PASSWORD"),
+        # Where confirmations come to: what this user may subscribe to.
+        inbox_prefix=os.environ.get("NATS_INBOX_PREFIX", "_INBOX").encode(),
+    )
     jetstream = connection.jetstream()
     run = {"scheduler_id": SCHEDULER, "run_id": str(uuid.uuid4())}
     await send(jetstream, {"type": "register", "id": SCHEDULER, "heartbeat_timeout_seconds": 60})

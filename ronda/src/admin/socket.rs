@@ -61,6 +61,8 @@ pub struct Owned {
     dead_letters: Arc<dyn Queue>,
     /// The time for what is made.
     clock: Arc<dyn Clock>,
+    /// Whether direct messages are taken with an API key only.
+    needs_key: bool,
     /// Held while dead letters are looked at or taken out: one at a time reads an acknowledging broker.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
@@ -74,8 +76,9 @@ impl Owned {
         events: Arc<dyn Queue>,
         dead_letters: Arc<dyn Queue>,
         clock: Arc<dyn Clock>,
+        needs_key: bool,
     ) -> Self {
-        Self { store, commands, events, dead_letters, clock, reading: Arc::default() }
+        Self { store, commands, events, dead_letters, clock, needs_key, reading: Arc::default() }
     }
 }
 
@@ -106,7 +109,8 @@ async fn manage_keys(State(owned): State<Owned>, Json(operation): Json<keys::Ope
 
 async fn handle_dead_letters(State(owned): State<Owned>, Json(operation): Json<dead_letters::Operation>) -> Response {
     let _alone = owned.reading.lock().await;
-    let queues = Queues { dead_letters: &*owned.dead_letters, commands: Some(&*owned.commands) };
+    let (dead_letters, commands) = (&*owned.dead_letters, Some(&*owned.commands));
+    let queues = Queues { dead_letters, commands, needs_key: owned.needs_key };
     answered(dead_letters::perform(queues, operation).await)
 }
 

@@ -1,5 +1,7 @@
 //! `queue …` and `dead-letters …`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, value_parser};
 
 use super::Place;
@@ -99,8 +101,8 @@ pub enum DeadLettersCommand {
     },
     /// Put messages back onto the queue, and take their letters away; only those that were published directly
     ///
-    /// A frame of a gateway can't be put back: its other commands are applied, its number has passed, and who sent it was answered. Have
-    /// the reports sent again.
+    /// Of a batch only the commands that the letter names go back. A frame of a gateway can't be put back: its other commands are
+    /// applied, its number has passed, and who sent it was answered. Have the reports sent again.
     Redrive {
         /// Its id, as 'list' shows it.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -108,6 +110,12 @@ pub enum DeadLettersCommand {
         /// All that can be put back.
         #[arg(long)]
         all: bool,
+        /// Only this tenant's.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// A file with an API key to put them back with, where messages need one (queue.direct_access = "api_key"): keys are not kept.
+        #[arg(long, value_name = "FILE")]
+        api_key_file: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,

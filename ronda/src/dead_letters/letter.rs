@@ -36,6 +36,8 @@ pub struct Letter {
     pub reason: String,
     /// Where it was published to, if it was published directly.
     pub source: Option<String>,
+    /// Whose it is; where that was not made sure of, whose the place says that it is.
+    pub tenant: Option<String>,
     /// How long the message is.
     pub message_bytes: u64,
 }
@@ -88,6 +90,7 @@ pub(super) fn read(bytes: &[u8]) -> Letter {
                 DecodeError::Malformed { .. } => String::from("unreadable_letter"),
             },
             source: None,
+            tenant: None,
             message_bytes: bytes.len() as u64,
         },
     }
@@ -102,6 +105,10 @@ fn summary(id: String, letter: &DeadLetter) -> Letter {
         commands: letter.command.into_iter().chain(letter.more.iter().copied()).collect(),
         reason: printable(&letter.code),
         source: origin(letter).map(|origin| printable(&origin.source)),
+        tenant: letter.origin.as_deref().and_then(|origin| {
+            let tenant = origin.tenant.as_deref().or(origin.named_tenant.as_deref());
+            tenant.map(printable)
+        }),
         message_bytes: letter.message_bytes,
     }
 }
@@ -113,10 +120,9 @@ pub(super) fn read_whole(bytes: &[u8]) -> Whole {
         let (letter, detail) = (read(bytes), String::from("the letter itself can't be read: this is all of it"));
         return Whole { letter, detail, headers: Vec::new(), text: None, hex: Some(hex(bytes)), is_whole: true };
     };
-    let headers = origin(&letter).map(|origin| origin.headers).unwrap_or_default();
-    let headers = headers.into_iter().map(|(name, value)| {
-        let value = if may_hold_credential(&name) { HIDDEN.to_owned() } else { printable(&value) };
-        (printable(&name), value)
+    let headers = letter.origin.as_deref().map_or(&[][..], |origin| &origin.headers).iter().map(|(name, value)| {
+        let value = if may_hold_credential(name) { HIDDEN.to_owned() } else { printable(value) };
+        (printable(name), value)
     });
     let text = std::str::from_utf8(&letter.message).ok().filter(|text| text.chars().all(is_shown)).map(str::to_owned);
     Whole {
@@ -170,6 +176,14 @@ mod tests {
         assert_eq!((whole.text.as_deref(), whole.hex.as_deref(), whole.is_whole), (Some("a secret"), None, false));
         assert!(whole.detail.contains("unknown variant"));
         assert_eq!(read_whole(&letter(b"\x1b[2J")).hex.as_deref(), Some("1b5b324a"), "nothing drives the terminal");
+    }
+
+    #[test]
+    fn headers_are_shown_as_they_came() {
+        let origin = LetterOrigin { headers: vec![("trace".into(), "t".into())], ..LetterOrigin::default() };
+        let letter = DeadLetter { origin: Some(Box::new(origin)), ..DeadLetter::decode(&letter(b"x")).unwrap() };
+        let whole = read_whole(&letter.encode().unwrap());
+        assert_eq!(whole.headers, [(String::from("trace"), String::from("t"))], "nobody has put it back yet");
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! `dead-letters list|show|redrive|discard`: see [`admin`](crate::admin) for who carries them out.
 
+mod again;
+mod key;
 mod letter;
 mod operation;
 mod reading;
 
+pub use key::ApiKey;
 pub use letter::{Letter, Whole};
 pub use operation::{Answer, Listing, Operation, Queues, perform};
+
+use std::path::Path;
 
 use ronda_queue::{Broker, QueueError, Role};
 
 use crate::admin::{self, Reached, socket};
 use crate::cli::{DeadLettersCommand, QueuePlace};
+use crate::config::{DirectAccess, Settings};
 use crate::exit::{Code, Failure};
 use crate::queue::place;
 use crate::text::{columns, printable};
@@ -21,21 +27,35 @@ use crate::up::parts;
 /// # Errors
 /// What is wrong with it, why neither the running process nor the queue could be asked, or what is damaged.
 pub async fn run(command: DeadLettersCommand) -> Result<String, Failure> {
-    let (operation, json, place) = operation(command);
+    let (operation, json, place) = operation(command)?;
     let answer = carry_out(&place, operation).await?;
     if json { admin::as_json(&answer) } else { Ok(told(&answer)) }
 }
 
-fn operation(command: DeadLettersCommand) -> (Operation, bool, QueuePlace) {
-    match command {
+fn operation(command: DeadLettersCommand) -> Result<(Operation, bool, QueuePlace), Failure> {
+    Ok(match command {
         DeadLettersCommand::List { limit, json, place } => (Operation::List { limit }, json, place),
         DeadLettersCommand::Show { id, json, place } => (Operation::Show { id }, json, place),
-        DeadLettersCommand::Redrive { id, all: _, json, place } => (Operation::Redrive { id }, json, place),
+        DeadLettersCommand::Redrive { id, all: _, tenant, api_key_file, json, place } => {
+            let api_key = api_key_file.as_deref().map(api_key).transpose()?;
+            if api_key.is_some() && id.is_none() && tenant.is_none() {
+                let what = "--all with --api-key-file needs --tenant: a key is one tenant's, and where the broker names none, every message \
+                            that it goes with is taken for that one's";
+                return Err(Failure::new(Code::Usage, what));
+            }
+            (Operation::Redrive { id, tenant, api_key }, json, place)
+        }
         DeadLettersCommand::Discard { id, through, all: _, json, place } => {
             let and_older = through.is_some();
             (Operation::Discard { id: id.or(through), and_older }, json, place)
         }
-    }
+    })
+}
+
+fn api_key(file: &Path) -> Result<ApiKey, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+    let key = text.and_then(|text| ApiKey::read(&text));
+    key.map_err(|what| Failure::new(Code::Usage, format!("--api-key-file {}: {what}", file.display())))
 }
 
 async fn carry_out(place: &QueuePlace, operation: Operation) -> Result<Answer, Failure> {
@@ -50,7 +70,7 @@ async fn carry_out(place: &QueuePlace, operation: Operation) -> Result<Answer, F
         Reached::Running(answer) => Ok(answer),
         Reached::Opened(opened) => {
             let broker = opened.broker().await?;
-            let done = on_broker(&*broker, roles, operation).await;
+            let done = on_broker(&*broker, roles, needs_key(&settings), operation).await;
             broker.close().await;
             match done {
                 Ok(answer) => answer.map_err(|what| Failure::new(Code::Refused, what)),
@@ -63,6 +83,7 @@ async fn carry_out(place: &QueuePlace, operation: Operation) -> Result<Answer, F
 async fn on_broker(
     broker: &dyn Broker,
     roles: &[Role],
+    needs_key: bool,
     operation: Operation,
 ) -> Result<Result<Answer, String>, QueueError> {
     let dead_letters = broker.queue(Role::DeadLetters).await?;
@@ -70,8 +91,14 @@ async fn on_broker(
         true => Some(broker.queue(Role::Commands).await?),
         false => None,
     };
-    let queues = Queues { dead_letters: &*dead_letters, commands: commands.as_deref() };
+    let queues = Queues { dead_letters: &*dead_letters, commands: commands.as_deref(), needs_key };
     Ok(perform(queues, operation).await)
+}
+
+/// Whether the queue of commands takes direct messages with an API key only.
+#[must_use]
+pub fn needs_key(settings: &Settings) -> bool {
+    settings.queue.direct_access == DirectAccess::ApiKey
 }
 
 fn told(answer: &Answer) -> String {
@@ -137,6 +164,7 @@ fn shown(whole: &Whole) -> String {
     add("reason", Some(letter.reason.clone()));
     add("detail", Some(whole.detail.clone()));
     add("source", Some(letter.source.clone().unwrap_or_else(|| String::from("a gateway, in a frame"))));
+    add("tenant", letter.tenant.clone());
     let commands: Vec<String> = letter.commands.iter().map(ToString::to_string).collect();
     add("commands", Some(commands.join(", ")).filter(|commands| !commands.is_empty()));
     for (name, value) in &whole.headers {
@@ -166,6 +194,7 @@ mod tests {
             commands: Vec::new(),
             reason: String::from("not_a_frame"),
             source: None,
+            tenant: None,
             message_bytes: 9,
         }
     }

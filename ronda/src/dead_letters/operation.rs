@@ -4,19 +4,22 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ronda_domain::time::Timestamp;
-use ronda_processor::DeadLetter;
 use ronda_queue::{Queue, QueueError};
-use ronda_schemas::codec::Versioned;
 use serde::{Deserialize, Serialize};
 
+use super::again;
+use super::key::ApiKey;
 use super::letter::{self, Letter, Whole};
-use super::reading::{self, Extent};
+use super::reading::{self, Extent, PutBack};
 use crate::exit::chain;
 
 /// Longest time for reading: nobody should wait for a disk that hangs.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 /// Longest time for taking letters out.
 const CHANGE_WITHIN: Duration = Duration::from_secs(300);
+/// Why nothing is put back without a key where one is needed.
+const NEEDS_KEY: &str = "messages need an API key here (queue.direct_access), and none is kept with a letter: give one with --api-key-file, \
+                         or have the message published again";
 
 /// One operation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +39,12 @@ pub enum Operation {
     Redrive {
         /// Which; none: all that can be put back.
         id: Option<String>,
+        /// Only this tenant's.
+        #[serde(default)]
+        tenant: Option<String>,
+        /// Goes with what is put back.
+        #[serde(default)]
+        api_key: Option<ApiKey>,
     },
     /// Throws letters away.
     Discard {
@@ -86,6 +95,8 @@ pub struct Queues<'a> {
     pub dead_letters: &'a dyn Queue,
     /// Where messages are put back; none: nothing is.
     pub commands: Option<&'a dyn Queue>,
+    /// Whether they are taken there with an API key only.
+    pub needs_key: bool,
 }
 
 /// Carries an operation out.
@@ -119,7 +130,9 @@ async fn carry_out(queues: Queues<'_>, operation: Operation) -> Result<Answer, S
             let whole = found.get(&own).map(|bytes| letter::read_whole(bytes));
             whole.map(|whole| Answer::Shown(Box::new(whole))).ok_or_else(|| unknown(queue, &id))
         }
-        Operation::Redrive { id } => redrive(queues, id.as_deref()).await,
+        Operation::Redrive { id, tenant, api_key } => {
+            redrive(queues, id.as_deref(), tenant.as_deref(), api_key.as_ref()).await
+        }
         Operation::Discard { id, and_older } => discard(queue, id.as_deref(), and_older).await,
     }
 }
@@ -162,7 +175,9 @@ async fn list(queue: &dyn Queue, limit: u32) -> Result<Listing, QueueError> {
     };
     reading::visit(queue, visit).await?;
     keep(&mut items, limit, is_oldest_first);
-    let total = if is_oldest_first { queue.depth(0).await?.messages } else { seen.len() as u64 };
+    // The broker's own count may be behind what it has just handed out.
+    let counted = if is_oldest_first { queue.depth(0).await?.messages } else { 0 };
+    let total = counted.max(seen.len() as u64);
     Ok(Listing { items: items.into_iter().map(|(_, _, letter)| letter).collect(), total, is_oldest_first })
 }
 
@@ -237,8 +252,17 @@ async fn find(queue: &dyn Queue, id: &str) -> Result<Letter, String> {
     found.remove(&own).ok_or_else(|| unknown(queue, id))
 }
 
-async fn redrive(queues: Queues<'_>, id: Option<&str>) -> Result<Answer, String> {
+async fn redrive(
+    queues: Queues<'_>,
+    id: Option<&str>,
+    tenant: Option<&str>,
+    api_key: Option<&ApiKey>,
+) -> Result<Answer, String> {
     let queue = queues.dead_letters;
+    let commands = queues.commands.ok_or("the queue of commands is not open")?;
+    if queues.needs_key && api_key.is_none() {
+        return Err(String::from(NEEDS_KEY));
+    }
     let own = match id {
         Some(id) => Some(find(queue, id).await?),
         None => None,
@@ -246,232 +270,33 @@ async fn redrive(queues: Queues<'_>, id: Option<&str>) -> Result<Answer, String>
     let mut chosen = Chosen::default();
     let (mut left, mut why) = (HashSet::new(), "");
     let visit = |bytes: &[u8], extent| {
-        let own_id = letter::id(bytes);
-        if own.as_ref().is_some_and(|own| own.id != own_id) {
+        let letter = letter::read(bytes);
+        let is_other = own.as_ref().is_some_and(|own| own.id != letter.id);
+        if is_other || tenant.is_some_and(|tenant| letter.tenant.as_deref() != Some(tenant)) {
             return;
         }
-        match refusal(bytes) {
-            None => chosen.add(own_id, extent),
-            Some(refusal) => {
-                left.insert(own_id);
+        match again::again(bytes, commands.partitions(), api_key) {
+            Ok(_) => chosen.add(letter.id, extent),
+            Err(refusal) => {
+                left.insert(letter.id);
                 why = refusal;
             }
         }
     };
     reading::visit(queue, visit).await.map_err(|error| said(&error))?;
     if own.is_some() && chosen.ids.is_empty() {
-        return Err(String::from(why));
+        return Err(match (why, tenant) {
+            ("", Some(tenant)) => format!("it is not known to be {tenant}'s"),
+            ("", None) => unknown(queue, &own.map(|own| own.id).unwrap_or_default()),
+            (why, _) => String::from(why),
+        });
     }
     if !chosen.ids.is_empty() {
-        let commands = queues.commands.ok_or("the queue of commands is not open")?;
-        reading::take_out(queue, &chosen.ids, chosen.extent, Some(commands)).await.map_err(|error| said(&error))?;
+        let put_back = Some(PutBack { commands, api_key });
+        reading::take_out(queue, &chosen.ids, chosen.extent, put_back).await.map_err(|error| said(&error))?;
     }
     Ok(Answer::Redriven { ids: chosen.into_sorted(), left: left.len() as u64 })
 }
 
-/// Why a letter's message can't be put back; `None`: it can.
-fn refusal(bytes: &[u8]) -> Option<&'static str> {
-    let Ok(letter) = DeadLetter::decode(bytes) else {
-        return Some("the letter itself can't be read, so there is nothing to put back");
-    };
-    if letter::origin(&letter).is_none() {
-        return Some(
-            "a gateway sent it, in a frame: the frame's other commands are applied, and its number has passed, so that it would be \
-             dropped. Have the reports sent again",
-        );
-    }
-    if letter.command.is_some() {
-        return Some(
-            "it names commands of a batch, and the batch's other commands are applied: put back, they would be applied again. Have the \
-             named ones published again",
-        );
-    }
-    let is_whole = letter.message.len() as u64 == letter.message_bytes;
-    (!is_whole).then_some("it was too large to be kept whole, so it can't be put back: have it published again")
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use async_trait::async_trait;
-    use bytes::Bytes;
-    use ronda_processor::dead_letter::LetterOrigin;
-    use ronda_queue::{
-        Capabilities, Depth, EmbeddedOptions, EmbeddedQueue, Origin, Partition, Position, Published, Receiver,
-    };
-
-    use super::*;
-
-    fn letter(position: u64) -> DeadLetter {
-        DeadLetter {
-            partition: 2,
-            position,
-            command: Some(1),
-            more: Vec::new(),
-            at: Timestamp::from_seconds(60 + i64::try_from(position / 2).unwrap()),
-            code: "bad_command".into(),
-            detail: "unknown variant `secret`".into(),
-            message_bytes: 100,
-            message: vec![b'x'; 100].into(),
-            origin: None,
-        }
-    }
-
-    async fn letters(dir: &std::path::Path) -> EmbeddedQueue {
-        let options = EmbeddedOptions { partitions: 1, ..EmbeddedOptions::default() };
-        let queue = EmbeddedQueue::open(dir, options).unwrap();
-        for position in 1..=6 {
-            queue.publish(0, letter(position).encode().unwrap().into()).await.unwrap();
-        }
-        queue
-    }
-
-    async fn done(queue: &EmbeddedQueue, operation: Operation) -> Answer {
-        perform(Queues { dead_letters: queue, commands: None }, operation).await.unwrap()
-    }
-
-    async fn listed(queue: &EmbeddedQueue) -> Vec<Option<u64>> {
-        let Answer::Listed(listing) = done(queue, Operation::List { limit: 100 }).await else { panic!("a list") };
-        assert_eq!(listing.total, listing.items.len() as u64);
-        listing.items.iter().map(|letter| letter.offset).collect()
-    }
-
-    fn named(position: u64) -> String {
-        letter::id(&letter(position).encode().unwrap())
-    }
-
-    #[tokio::test]
-    async fn the_newest_are_listed_first_and_each_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let queue = letters(dir.path()).await;
-        // Again, as after a crash.
-        queue.publish(0, letter(2).encode().unwrap().into()).await.unwrap();
-        assert_eq!(listed(&queue).await, [6, 5, 4, 3, 2, 1].map(Some));
-        let Answer::Listed(listing) = done(&queue, Operation::List { limit: 2 }).await else { panic!("a list") };
-        assert_eq!((listing.items.len(), listing.items[0].offset, listing.total), (2, Some(6), 6));
-    }
-
-    #[tokio::test]
-    async fn one_letter_is_taken_out_of_the_middle_and_the_others_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let queue = letters(dir.path()).await;
-        queue.publish(0, letter(2).encode().unwrap().into()).await.unwrap();
-        let id = named(3);
-        let discard = |id: &str| Operation::Discard { id: Some(id.to_owned()), and_older: false };
-        let Answer::Discarded { ids } = done(&queue, discard(&id[..6])).await else { panic!("discarded") };
-        assert_eq!((ids, listed(&queue).await), (vec![id.clone()], vec![Some(6), Some(5), Some(4), Some(2), Some(1)]));
-        done(&queue, discard(&named(2))).await;
-        assert_eq!(listed(&queue).await, [6, 5, 4, 1].map(Some), "both copies went");
-        let refused = perform(Queues { dead_letters: &queue, commands: None }, discard(&id)).await.unwrap_err();
-        assert!(refused.contains("there is no dead letter"), "{refused}");
-    }
-
-    #[tokio::test]
-    async fn a_letter_goes_with_all_that_are_older_wherever_they_lie_now() {
-        let dir = tempfile::tempdir().unwrap();
-        let queue = letters(dir.path()).await;
-        // The first two lie behind the others from here on.
-        done(&queue, Operation::Discard { id: Some(named(3)), and_older: false }).await;
-        done(&queue, Operation::Discard { id: Some(named(4)), and_older: true }).await;
-        assert_eq!(listed(&queue).await, [6, 5].map(Some));
-        let Answer::Discarded { ids } = done(&queue, Operation::Discard { id: None, and_older: false }).await else {
-            panic!("discarded")
-        };
-        assert_eq!((ids.len(), listed(&queue).await, queue.depth(0).await.unwrap().messages), (2, vec![], 0));
-    }
-
-    #[tokio::test]
-    async fn a_frame_is_shown_and_not_put_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let queue = letters(dir.path()).await;
-        let Answer::Shown(whole) = done(&queue, Operation::Show { id: named(1) }).await else { panic!("shown") };
-        assert_eq!(whole.text.map(|text| text.len()), Some(100));
-        let queues = Queues { dead_letters: &queue, commands: Some(&queue) };
-        let refused = perform(queues, Operation::Redrive { id: Some(named(1)) }).await.unwrap_err();
-        assert!(refused.contains("Have the reports sent again"), "{refused}");
-        let Answer::Redriven { ids, left } = done(&queue, Operation::Redrive { id: None }).await else {
-            panic!("some")
-        };
-        assert_eq!((ids.len(), left, listed(&queue).await.len()), (0, 6, 6));
-        let refused = perform(queues, Operation::Show { id: String::new() }).await.unwrap_err();
-        assert!(refused.contains("several"), "{refused}");
-    }
-
-    #[test]
-    fn a_batch_of_which_the_most_is_applied_is_not_put_back() {
-        let of_batch = DeadLetter { origin: Some(Box::new(LetterOrigin::default())), ..letter(1) };
-        let refused = refusal(&of_batch.encode().unwrap()).unwrap();
-        assert!(refused.contains("would be applied again"), "{refused}");
-        let whole = DeadLetter { command: None, ..of_batch };
-        assert_eq!(refusal(&whole.encode().unwrap()), None);
-    }
-
-    /// Takes direct messages, and remembers them.
-    #[derive(Default)]
-    struct Commands(Mutex<Vec<(u32, Bytes, Origin)>>);
-
-    #[async_trait]
-    impl Queue for Commands {
-        fn partitions(&self) -> u32 {
-            2
-        }
-
-        fn capabilities(&self) -> Capabilities {
-            panic!("nobody asks")
-        }
-
-        async fn publish(&self, _: Partition, _: Bytes) -> Result<Published, QueueError> {
-            panic!("no frame is put back")
-        }
-
-        async fn publish_direct(
-            &self,
-            partition: Partition,
-            message: Bytes,
-            origin: &Origin,
-        ) -> Result<Published, QueueError> {
-            self.0.lock().unwrap().push((partition, message, origin.clone()));
-            Ok(Published { position: None })
-        }
-
-        async fn open(&self, _: Partition, _: Option<Position>) -> Result<Box<dyn Receiver>, QueueError> {
-            panic!("nobody reads")
-        }
-
-        async fn depth(&self, _: Partition) -> Result<Depth, QueueError> {
-            panic!("nobody asks")
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_published_directly_is_put_back_with_its_origin_and_frames_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let queue = letters(dir.path()).await;
-        let named_tenant = Some("acme".into());
-        let origin = LetterOrigin { source: "ronda.in.acme.job".into(), named_tenant, ..LetterOrigin::default() };
-        let direct = DeadLetter { partition: 3, origin: Some(Box::new(origin)), command: None, ..letter(9) };
-        queue.publish(0, direct.encode().unwrap().into()).await.unwrap();
-        // Readable ones go where they belong now, wherever they came from.
-        let readable = |scheduler: &str| {
-            let message = format!(r#"{{"type":"heartbeat","scheduler_id":"{scheduler}"}}"#);
-            DeadLetter { message_bytes: message.len() as u64, message: message.into(), ..direct.clone() }
-        };
-        let schedulers = ["a", "b", "c", "d"];
-        for letter in schedulers.map(readable) {
-            queue.publish(0, letter.encode().unwrap().into()).await.unwrap();
-        }
-        let commands = Commands::default();
-        let queues = Queues { dead_letters: &queue, commands: Some(&commands) };
-        let Answer::Redriven { ids, left } = perform(queues, Operation::Redrive { id: None }).await.unwrap() else {
-            panic!("put back")
-        };
-        assert_eq!((ids.len(), left, ids.contains(&letter::id(&direct.encode().unwrap()))), (5, 6, true));
-        let put_back = commands.0.lock().unwrap().clone();
-        let [(partition, message, origin), readable @ ..] = put_back.as_slice() else { panic!("five: {put_back:?}") };
-        let went: Vec<u32> = readable.iter().map(|(partition, ..)| *partition).collect();
-        assert_eq!(went, schedulers.map(|scheduler| ronda_domain::id::partition_of("acme", scheduler, 2)));
-        assert_eq!((*partition, message, origin.tenant.as_deref()), (1, &direct.message, Some("acme")));
-        assert_eq!(listed(&queue).await, [6, 5, 4, 3, 2, 1].map(Some));
-    }
-}
+mod tests;

@@ -6,17 +6,19 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use ronda_domain::id::partition_of;
-use ronda_processor::DeadLetter;
-use ronda_queue::{Delivery, Origin, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Receiver};
-use ronda_schemas::codec::Versioned;
-use ronda_schemas::direct;
+use ronda_queue::{Delivery, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Receiver};
 use tokio::time::timeout;
+
+use super::again::{self, Again};
+use super::key::ApiKey;
 
 /// The queue has one partition.
 const PARTITION: u32 = 0;
-/// An acknowledging broker that hands out nothing for so long has nothing more to hand out.
+/// An acknowledging broker that hands out nothing for so long has nothing to hand out. What a former reader had in hand comes back within it:
+/// until then the broker counts it nowhere, so its count is no word to go by.
 const QUIET: Duration = Duration::from_secs(2);
+/// The same once it has handed something out: what it has goes out together.
+const QUIET_AFTER: Duration = Duration::from_millis(300);
 
 /// How far to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,12 +30,14 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    /// All letters that are there now, or of those as many as the queue hands out at once.
+    /// All letters that are there now; elsewhere than on a log as many as the queue hands out at once.
     async fn now(queue: &dyn Queue) -> Result<Self, QueueError> {
+        if let Some(most) = queue.capabilities().max_unsettled {
+            return Ok(Self { through: None, letters: most as u64 });
+        }
         let depth = queue.depth(PARTITION).await?;
-        let most = queue.capabilities().max_unsettled.map_or(u64::MAX, |most| most as u64);
         let through = depth.newest.filter(|_| queue.capabilities().positions);
-        Ok(Self { through, letters: depth.messages.min(most) })
+        Ok(Self { through, letters: depth.messages })
     }
 
     /// Whether everything was read, when these are so many letters and the last of them.
@@ -49,13 +53,15 @@ impl Extent {
 struct Reading {
     receiver: Box<dyn Receiver>,
     extent: Extent,
+    /// How long to wait once there was something.
+    quiet_after: Duration,
     read: u64,
     last: Option<Position>,
 }
 
 impl Reading {
-    async fn begin(queue: &dyn Queue, extent: Extent) -> Result<Self, QueueError> {
-        Ok(Self { receiver: queue.open(PARTITION, None).await?, extent, read: 0, last: None })
+    async fn begin(queue: &dyn Queue, extent: Extent, quiet_after: Duration) -> Result<Self, QueueError> {
+        Ok(Self { receiver: queue.open(PARTITION, None).await?, extent, quiet_after, read: 0, last: None })
     }
 
     /// The next letters; empty: the end.
@@ -63,7 +69,8 @@ impl Reading {
         if self.extent.is_over(self.read, self.last) {
             return Ok(Vec::new());
         }
-        let received = timeout(QUIET, self.receiver.receive(ReceiveLimit::default())).await;
+        let quiet = if self.read == 0 { QUIET } else { self.quiet_after };
+        let received = timeout(quiet, self.receiver.receive(ReceiveLimit::default())).await;
         let mut letters = received.unwrap_or_else(|_| Ok(Vec::new()))?;
         let mut taken = 0;
         for letter in &letters {
@@ -85,7 +92,7 @@ pub(super) async fn visit(queue: &dyn Queue, mut visit: impl FnMut(&[u8], Extent
     if extent.letters == 0 {
         return Ok(());
     }
-    let mut reading = Reading::begin(queue, extent).await?;
+    let mut reading = Reading::begin(queue, extent, QUIET_AFTER).await?;
     let mut letters = 0;
     loop {
         let batch = reading.next().await?;
@@ -99,47 +106,51 @@ pub(super) async fn visit(queue: &dyn Queue, mut visit: impl FnMut(&[u8], Extent
     }
 }
 
-/// Takes letters out: those whose id is named, through so far. With a queue of commands, the message of each is put back there first.
+/// Where the messages of letters are put back, and what goes with them.
+#[derive(Clone, Copy)]
+pub(super) struct PutBack<'a> {
+    pub(super) commands: &'a dyn Queue,
+    pub(super) api_key: Option<&'a ApiKey>,
+}
+
+impl PutBack<'_> {
+    async fn all_of(self, letter: &[u8]) -> Result<(), QueueError> {
+        let messages = again::again(letter, self.commands.partitions(), self.api_key);
+        let messages = messages.map_err(|why| QueueError::permanent(QueueErrorKind::Corrupt, why))?;
+        for Again { partition, message, origin } in messages {
+            self.commands.publish_direct(partition, message, &origin).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes letters out: those whose id is named, through so far. What is to be put back is put back first.
 pub(super) async fn take_out(
     queue: &dyn Queue,
     ids: &HashSet<String>,
     extent: Extent,
-    commands: Option<&dyn Queue>,
+    put_back: Option<PutBack<'_>>,
 ) -> Result<(), QueueError> {
-    let mut reading = Reading::begin(queue, extent).await?;
+    let mut reading = Reading::begin(queue, extent, QUIET).await?;
     let mut done = HashSet::new();
     loop {
         let batch = reading.next().await?;
-        let Some(last) = batch.last().map(|last| last.token) else { return Ok(()) };
+        let Some(last) = batch.last().map(|last| last.token) else {
+            return if reading.extent.is_over(reading.read, reading.last) { Ok(()) } else { Err(gone()) };
+        };
         for letter in batch {
             let id = super::letter::id(&letter.message);
             if !ids.contains(&id) {
                 queue.publish(PARTITION, letter.message).await?;
-            } else if let Some(commands) = commands.filter(|_| done.insert(id)) {
-                put_back(commands, &letter.message).await?;
+            } else if let Some(put_back) = put_back.filter(|_| done.insert(id)) {
+                put_back.all_of(&letter.message).await?;
             }
         }
         reading.receiver.settle(last).await?;
     }
 }
 
-async fn put_back(commands: &dyn Queue, bytes: &[u8]) -> Result<(), QueueError> {
-    let broken = || QueueError::permanent(QueueErrorKind::Corrupt, "the letter can't be read any more");
-    let letter = DeadLetter::decode(bytes).map_err(|_| broken())?;
-    let origin = super::letter::origin(&letter).ok_or_else(broken)?;
-    let partition = partition(&letter, &origin, commands.partitions().max(1));
-    commands.publish_direct(partition, letter.message, &origin).await.map(drop)
-}
-
-/// Where the message belongs now: there may be another number of partitions since. What can't be read goes where it came from.
-fn partition(letter: &DeadLetter, origin: &Origin, partitions: u32) -> u32 {
-    let known = letter.origin.as_deref().and_then(|origin| origin.tenant.as_deref());
-    let tenant = known.or(origin.tenant.as_deref());
-    let commands = direct::read(&letter.message, &origin.headers).unwrap_or_default();
-    let scheduler = commands.into_iter().find_map(|command| {
-        let scheduler = command.map_or_else(|wrong| wrong.scheduler, |command| command.scheduler_id.into_owned());
-        (!scheduler.is_empty()).then_some(scheduler)
-    });
-    let belongs = tenant.zip(scheduler).map(|(tenant, scheduler)| partition_of(tenant, &scheduler, partitions));
-    belongs.unwrap_or(letter.partition % partitions)
+fn gone() -> QueueError {
+    let what = "letters that were there a moment ago did not come again: somebody else reads them; look what there is, and repeat it";
+    QueueError::transient(QueueErrorKind::Unavailable, QUIET, what)
 }

@@ -1,6 +1,5 @@
 //! A broker in the place of the embedded queues: how a command comes to it, and how it is watched while `up` runs.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +7,12 @@ use std::time::Duration;
 use ronda_domain::time::Timestamp;
 use ronda_queue::{Broker, Queue, QueueError, QueueErrorKind, Role};
 use ronda_runtime::{Clock, Health, SystemClock};
-use ronda_schemas::row::GatewayRow;
 use ronda_store::port::Store;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::others::{Found, Others};
 use super::parts::broker_options;
+use super::running::GATEWAY;
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
 
@@ -24,11 +24,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// … while it is not.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// How often it is said that others use the same queues, and …
-const TOLD_EVERY: Duration = Duration::from_secs(60);
-/// … what.
-const SHARED: &str = "another Ronda uses the same queues with a store of its own, so each of the two misses what the other takes: \
-                      stop one, and give it a prefix of its own (queue.prefix)";
 /// How long it may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -133,18 +128,21 @@ pub fn failure(settings: &Settings, error: &QueueError) -> Failure {
 pub(super) async fn watch(commands: &dyn Queue, store: &dyn Store, own_gateway: u64, name: &Name, health: &Health) {
     let component = health.component("queue");
     let mut is_there = true;
-    let mut strangers = Strangers::since(Timestamp::from_millis(SystemClock::new().wall_millis()), own_gateway);
+    let mut others = Others::since(Timestamp::from_millis(SystemClock::new().wall_millis()), own_gateway);
+    // Of a log everybody reads everything; and where a queue blocks, a message may be out of everybody's sight for a while.
+    let is_telling = !commands.capabilities().log && !commands.capabilities().blocks_until_settled;
     component.set_ready(true, "");
     loop {
         sleep(if is_there { LOOK_EVERY } else { LOOK_AGAIN }).await;
         let asked = timeout(ANSWER_WITHIN, commands.depth(0)).await.unwrap_or_else(|_| Err(no_answer()));
         match asked {
-            Ok(_) => {
+            Ok(depth) => {
                 if !is_there {
                     tracing::info!("{name}: the broker is back");
                 }
-                let is_shared = strangers.look(store).await;
-                component.set_ready(true, if is_shared { SHARED } else { "" });
+                let is_idle = is_telling && depth.messages == 0 && publishes(health);
+                let found = others.look(store, is_idle).await;
+                component.set_ready(found != Found::Instead, found.reason());
                 is_there = true;
             }
             Err(error) => {
@@ -159,66 +157,7 @@ pub(super) async fn watch(commands: &dyn Queue, store: &dyn Store, own_gateway: 
     }
 }
 
-/// Gateways of another Ronda on the same queues. It has a store of its own, and each of the two misses what the other takes.
-struct Strangers {
-    own_gateway: u64,
-    /// What was sent before may be this one's own predecessor's, which is still being read.
-    since: Timestamp,
-    /// The last frames of those that have sent something since.
-    seen: HashMap<u64, u64>,
-    looked: Instant,
-}
-
-impl Strangers {
-    fn since(since: Timestamp, own_gateway: u64) -> Self {
-        Self { own_gateway, since, seen: HashMap::new(), looked: Instant::now() }
-    }
-
-    /// Whether one goes on publishing.
-    async fn look(&mut self, store: &dyn Store) -> bool {
-        let row = store.partition(0).await.ok().flatten();
-        let is_shared = row.is_some_and(|row| self.go_on(&row.gateways));
-        if is_shared && self.looked.elapsed() >= TOLD_EVERY {
-            self.looked = Instant::now();
-            tracing::error!("{SHARED}");
-        }
-        is_shared
-    }
-
-    /// Whether one of these has sent more than when this was last asked.
-    fn go_on(&mut self, gateways: &[GatewayRow]) -> bool {
-        let others = gateways.iter().filter(|entry| entry.gateway != self.own_gateway && entry.wall > self.since);
-        let now: HashMap<u64, u64> = others.map(|entry| (entry.gateway, entry.number)).collect();
-        let rose = |(gateway, number): (&u64, &u64)| self.seen.get(gateway).is_some_and(|before| before < number);
-        let is_any = now.iter().any(rose);
-        self.seen = now;
-        is_any
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_predecessor_left_behind_is_nobody_elses() {
-        let mut strangers = Strangers::since(Timestamp::from_seconds(100), 1);
-        let entry = |gateway, number, second| GatewayRow {
-            gateway,
-            number,
-            wall: Timestamp::from_seconds(second),
-            mono_ms: 0,
-            live: true,
-            covered_from: Timestamp::MIN,
-            ahead: None,
-        };
-        for number in 1..10 {
-            // Read from a backlog after a kill, beside our own.
-            let second = i64::try_from(number).unwrap();
-            assert!(!strangers.go_on(&[entry(2, number, 90 + second), entry(1, number, 100 + second)]));
-        }
-        assert!(!strangers.go_on(&[entry(3, 7, 101)]), "once is not on and on");
-        assert!(strangers.go_on(&[entry(3, 8, 102)]));
-        assert!(!strangers.go_on(&[entry(3, 8, 102)]));
-    }
+/// Whether this one's gateway reaches every partition.
+fn publishes(health: &Health) -> bool {
+    health.readiness().components.iter().any(|part| part.name == GATEWAY && part.ok)
 }

@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod identity;
 mod life;
+mod others;
 pub mod parts;
 mod running;
 mod screen;
@@ -77,7 +78,7 @@ pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
     running.start_processor(wiring::processor(&settings))?;
     running.start_notifier(notifier, &settings)?;
     running.start_gateway(wiring::gateway(&settings), api)?;
-    running.start_admin(admin, admin_socket);
+    running.start_admin(admin, admin_socket, &settings);
     let data = std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| settings.storage.data.clone());
     let (partitions, program) = (settings.storage.partitions, program());
     let queue = (!settings.queue.url.is_embedded()).then(|| broker::Name::of(&settings).to_string());

@@ -23,6 +23,7 @@ use super::wiring::slack_is_on;
 use super::{broker, slack};
 use crate::admin::socket::{self, Owned};
 use crate::config::Settings;
+use crate::dead_letters::needs_key;
 use crate::exit::{Code, Failure, chain};
 use crate::queue::lag;
 
@@ -31,7 +32,7 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 /// How often histograms are folded when nobody scrapes them.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// The gateway's name, as a service and in the health.
-const GATEWAY: &str = "ingest-gateway";
+pub(super) const GATEWAY: &str = "ingest-gateway";
 /// How often it is looked whether the gateway takes requests, and after how long the screen is shown all the same: it holds the key.
 const GREETING_POLL: Duration = Duration::from_millis(20);
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
@@ -151,7 +152,7 @@ impl Running {
         Ok(())
     }
 
-    pub(super) fn start_admin(&mut self, listener: TcpListener, admin_socket: Option<UnixListener>) {
+    pub(super) fn start_admin(&mut self, listener: TcpListener, socket: Option<UnixListener>, settings: &Settings) {
         let (health, metrics) = (self.health.clone(), self.metrics.clone());
         self.start("admin", |stop| {
             tokio::spawn(async move {
@@ -161,10 +162,11 @@ impl Running {
                 served.map_err(|error| other(&error))
             })
         });
-        if let Some(listener) = admin_socket {
+        if let Some(listener) = socket {
             let Parts { commands, events, dead_letters, .. } = &self.parts;
             let (commands, events, dead_letters) = (commands.clone(), events.clone(), dead_letters.clone());
-            let owned = Owned::new(self.store(), commands, events, dead_letters, self.clock.clone());
+            let (clock, needs_key) = (self.clock.clone(), needs_key(settings));
+            let owned = Owned::new(self.store(), commands, events, dead_letters, clock, needs_key);
             let data = self.data.clone();
             self.start("admin socket", |stop| {
                 tokio::spawn(

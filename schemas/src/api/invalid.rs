@@ -63,7 +63,9 @@ impl Invalid {
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)?;
-        for field in &self.fields {
+        // What is wrong alone is the detail itself.
+        let listed = if self.fields.len() > 1 { self.fields.as_slice() } else { &[] };
+        for field in listed {
             write!(f, "\n  {}: {}", if field.pointer.is_empty() { "/" } else { &field.pointer }, field.message)?;
         }
         Ok(())

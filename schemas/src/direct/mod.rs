@@ -7,6 +7,7 @@
 mod cloudevents;
 mod command;
 mod identity;
+mod parts;
 
 use base64::Engine as _;
 
@@ -18,6 +19,7 @@ use crate::frame::Frame;
 pub use cloudevents::PREFIXES;
 pub use command::{DirectBody, TYPES};
 pub use identity::{Named, digest_of, message_id};
+pub use parts::parts;
 
 /// Largest message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;

@@ -59,6 +59,12 @@ fn a_wrong_command_of_a_batch_takes_no_other_with_it() {
 }
 
 #[test]
+fn what_is_wrong_is_said_once() {
+    let wrong = wrong(br#"{"type":"pause","scheduler_id":"nightly","why":"x"}"#, &[]);
+    assert_eq!(wrong.detail.matches("is not a known field").count(), 1, "{}", wrong.detail);
+}
+
+#[test]
 fn what_is_no_command_is_told_with_a_code() {
     let many = format!("[{}1]", "1,".repeat(MAX_COMMANDS));
     let deep = [&[0x81, 0xa1, b'a'][..], &[0x91; 40], &[0xc0]].concat();
@@ -182,6 +188,41 @@ fn text_that_stands_for_bytes_is_decoded_when_it_says_so() {
 }
 
 #[test]
+fn the_parts_of_a_batch_are_its_commands_one_by_one() {
+    let commands = [
+        json!({"type":"pause","scheduler_id":"a"}),
+        json!({"type":"heartbeat","scheduler_id":"b","progress":{"done":4,"total":10}}),
+        json!({"type":"nothing"}),
+        json!({"specversion":"1.0","type":"ronda.delete","source":"s","id":"i","subject":"d"}),
+    ];
+    let all = Value::from(commands.to_vec());
+    let packed = msgpack(&all);
+    let base64 = base64::engine::general_purpose::STANDARD.encode(&packed);
+    for (message, given) in [
+        (serde_json::to_vec_pretty(&all).unwrap(), &[][..]),
+        (packed, &[]),
+        (base64.into_bytes(), &[(TRANSFER_ENCODING, "base64")]),
+    ] {
+        let parts = parts(&message, &headers(given)).expect("a batch");
+        let together = read(&message, &headers(given)).unwrap();
+        assert_eq!((parts.len(), together.len()), (4, 4));
+        for (part, command) in parts.iter().zip(together) {
+            assert_eq!(read(part, &[]).and_then(|mut read| read.remove(0)), command);
+        }
+    }
+    let none = [
+        commands[0].to_string().into_bytes(),
+        msgpack(&commands[0]),
+        b"rubbish".to_vec(),
+        vec![0xdd, 255, 255, 255, 255],
+    ];
+    for message in none {
+        assert_eq!(parts(&message, &[]), None);
+    }
+    assert_eq!(parts(b"[]", &headers(&[("ce-specversion", "1.0")])), None, "the data of one command");
+}
+
+#[test]
 fn the_same_id_is_the_same_message_within_its_tenant_only() {
     let named = Named { source: "s".to_owned(), id: "i".to_owned() };
     let first = message_id("acme", &named, 0);
@@ -197,6 +238,7 @@ proptest! {
     fn arbitrary_messages_never_panic(message in proptest::collection::vec(any::<u8>(), 0..200), first in prop::sample::select(vec![b'{', b'[', 0x81, 0x92, 0xdd, 0xdf]), base64 in any::<bool>()) {
         let given = if base64 { headers(&[(TRANSFER_ENCODING, "base64")]) } else { Vec::new() };
         let _ = read(&message, &given);
+        let _ = parts(&message, &given);
         let _ = read(&[&[first][..], &message].concat(), &given);
         let _ = read(&message, &headers(&[("ce-specversion", "1.0"), ("ce-type", "ronda.register"), ("ce-id", "%"), ("ce-source", "%a")]));
     }
@@ -220,6 +262,7 @@ proptest! {
                 bytes[place] = *byte;
             }
             let _ = read(&bytes, &[]);
+            let _ = parts(&bytes, &[]);
         }
     }
 }

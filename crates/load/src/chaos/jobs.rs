@@ -84,17 +84,19 @@ async fn worker(mut client: Client, name: String, stop: Arc<AtomicBool>) -> Resu
     delete(&mut client, &name).await
 }
 
-/// Starts when it is due, and ends two seconds later.
+/// Starts when it is due, or as soon as the run before has ended, and ends two seconds later.
 async fn job(mut client: Client, name: String, stop: Arc<AtomicBool>) -> Result<()> {
     client
         .register(&format!(
             r#"{{"id":"{name}","schedule":{{"every_seconds":{PERIOD_SECONDS},"anchor":"2026-01-01T00:00:00Z"}},"start_grace_seconds":{GRACE_SECONDS}}}"#
         ))
         .await?;
+    let period_ms = PERIOD_SECONDS * 1_000;
+    let mut last_ms = Timestamp::now().as_millisecond().div_euclid(period_ms) * period_ms;
     while !stop.load(Ordering::Relaxed) {
         let now_ms = Timestamp::now().as_millisecond();
-        let period_ms = PERIOD_SECONDS * 1_000;
-        let due_ms = (now_ms.div_euclid(period_ms) + 1) * period_ms;
+        let due_ms = next_due_ms(last_ms, now_ms);
+        last_ms = due_ms;
         tokio::time::sleep(Duration::from_millis(u64::try_from(due_ms - now_ms).unwrap_or(0))).await;
         let run = due_ms / 1_000;
         client.status(&name, &format!(r#"{{"status":"running","run_id":"{run}"}}"#)).await?;
@@ -102,6 +104,14 @@ async fn job(mut client: Client, name: String, stop: Arc<AtomicBool>) -> Result<
         client.status(&name, &format!(r#"{{"status":"success","run_id":"{run}"}}"#)).await?;
     }
     delete(&mut client, &name).await
+}
+
+/// The next one that can still start in time: an outage may have made the run before longer than a period.
+fn next_due_ms(last_ms: i64, now_ms: i64) -> i64 {
+    let period_ms = PERIOD_SECONDS * 1_000;
+    let earliest_ms = now_ms - GRACE_SECONDS.cast_signed() * 1_000 / 2;
+    let due_ms = last_ms + period_ms;
+    if due_ms >= earliest_ms { due_ms } else { (earliest_ms.div_euclid(period_ms) + 1) * period_ms }
 }
 
 pub(super) async fn delete(client: &mut Client, name: &str) -> Result<()> {
@@ -144,4 +154,17 @@ pub(super) async fn never_start(reporters: Reporters, name: String) -> Result<St
         ))
         .await?;
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_job_leaves_no_due_time_out_that_it_can_still_keep() {
+        assert_eq!(next_due_ms(40_000, 43_000), 50_000);
+        assert_eq!(next_due_ms(40_000, 50_100), 50_000, "the run before has just ended");
+        assert_eq!(next_due_ms(40_000, 55_000), 60_000, "too late for the one between");
+        assert_eq!(next_due_ms(40_000, 93_000), 90_000);
+    }
 }

@@ -100,7 +100,7 @@ impl Incoming {
         let (message_bytes, origin) = match if marked { decode(body) } else { None } {
             Some(bytes) => (bytes, None),
             None => {
-                let origin = Origin {
+                let mut origin = Origin {
                     tenant: None,
                     message_id: message.message_id().map(str::to_owned),
                     headers: headers(message),
@@ -110,6 +110,10 @@ impl Incoming {
                 };
                 let encoded = origin.header(ENCODING).is_some_and(|encoding| encoding.eq_ignore_ascii_case(BASE64));
                 let bytes = if encoded { decode(body) } else { None };
+                if bytes.is_some() {
+                    // It is told of what is passed on, which is decoded; who reads that would do it again.
+                    origin.headers.retain(|(name, _)| name != ENCODING);
+                }
                 (bytes.unwrap_or_else(|| Bytes::copy_from_slice(body.as_bytes())), Some(Box::new(origin)))
             }
         };
@@ -185,7 +189,13 @@ mod tests {
             let origin = incoming.origin.unwrap();
             assert_eq!((origin.header("x-api-key"), origin.message_id.as_deref()), (Some("k"), Some("m-1")));
             assert_eq!(origin.source, "ronda-commands-0.fifo");
+            assert_eq!(origin.header(ENCODING), None, "who reads it must not decode it again");
         }
+        let mut wrong = Outgoing::direct(&Bytes::from_static(b"\0"), &origin);
+        wrong.body = String::from("not base64!");
+        let incoming = through_sqs(&wrong);
+        assert_eq!(incoming.message, "not base64!");
+        assert_eq!(incoming.origin.unwrap().header(ENCODING), Some(BASE64), "its reader says what is wrong with it");
     }
 
     #[test]
