@@ -150,8 +150,7 @@ pub trait Queue: Send + Sync + 'static {
     /// Appends a message to a partition and returns once it is durable.
     ///
     /// Dropping the future does not take the message back: it may or may not be stored. Publishes to one partition
-    /// that wait for each other are ordered; concurrent ones are in the order in which they were first polled, on
-    /// adapters that can promise it (the embedded one does).
+    /// that wait for each other are ordered; concurrent ones are in the order in which they were first polled.
     ///
     /// # Errors
     /// `InvalidPartition`, `TooLarge`, `Full` (nothing was stored), `Unavailable` (it may have been), `Closed`; `PositionAhead` where the queue

@@ -63,6 +63,7 @@ macro_rules! queue_conformance_tests {
             a_position_never_given_out_is_refused
             two_receivers_see_the_same_order
             concurrent_publishers_find_each_message_exactly_once
+            publishes_under_way_at_once_keep_their_order
             smallest_and_largest_messages_go_through
             a_receiver_waits_for_the_first_message
             receive_respects_its_limits

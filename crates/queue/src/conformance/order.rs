@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::tools::{assert_messages, in_time, open, publish, receive, receive_all, settle};
+use super::tools::{assert_messages, in_time, message, open, publish, receive, receive_all, settle};
 use super::{QueueHarness, Setup};
 use crate::error::QueueErrorKind;
 use crate::port::{Position, ReceiveLimit};
@@ -105,6 +105,19 @@ pub async fn two_receivers_see_the_same_order<H: QueueHarness>() {
         all.iter().map(|delivery| (delivery.position, delivery.message.clone())).collect()
     };
     assert_eq!(seen(&one), seen(&other));
+}
+
+/// Publishes that are under way at once stand in the order in which they began, also when there are more than an adapter takes at a time.
+pub async fn publishes_under_way_at_once_keep_their_order<H: QueueHarness>() {
+    const COUNT: u32 = 800;
+    let harness = H::start(Setup::default()).await;
+    let queue = harness.queue();
+    for partition in [0, 1, 2] {
+        let publishes = (0..COUNT).map(|number| queue.publish(partition, message(partition, number)));
+        in_time("publishing", futures::future::try_join_all(publishes)).await.expect("publish");
+        let got = receive_all(&*queue, &mut *open(&*queue, partition, None).await, COUNT as usize).await;
+        assert_messages(&got, partition, 0..COUNT);
+    }
 }
 
 /// Whatever was confirmed is there once, where it was said to be, and each publisher's messages are in its order.

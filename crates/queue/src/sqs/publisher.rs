@@ -6,11 +6,12 @@
 //! attempts: where an answer got lost, SQS knows it and takes it once.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,9 @@ struct Job {
 #[derive(Clone)]
 pub(super) struct Lane {
     jobs: mpsc::Sender<Job>,
+    /// Held while a publish waits for room: else one that comes when there is some would be in the lane before those who wait and are not
+    /// woken yet.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Lane {
@@ -60,7 +64,7 @@ impl Lane {
             alone: 0,
             waits: Waits::new(),
         };
-        (Self { jobs }, async move {
+        (Self { jobs, turn: Arc::default() }, async move {
             let mut sender = sender;
             tokio::select! {
                 () = sender.run() => {}
@@ -76,7 +80,10 @@ impl Lane {
         let (reply, answer) = oneshot::channel();
         let job = Job { outgoing, deduplication_id, deadline, reply };
         let confirmed = async {
-            self.jobs.send(job).await.map_err(|_| QueueError::closed())?;
+            {
+                let _turn = self.turn.lock().await;
+                self.jobs.send(job).await.map_err(|_| QueueError::closed())?;
+            }
             answer.await.map_err(|_| QueueError::closed())?
         };
         tokio::time::timeout_at(deadline, confirmed).await.unwrap_or_else(|_| {
