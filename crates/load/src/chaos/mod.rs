@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// How far a round's first message may lie before its beginning, by the partition's clock.
 const BEFORE: Duration = Duration::from_secs(60);
 
+/// How long it takes on a slow broker until what was sent is applied, when nothing is broken.
+const APPLIED_WITHIN: Duration = Duration::from_secs(3);
+
 /// The scheduler that is reported to when it is asked whether reports are confirmed.
 const PROBE: &str = "probe";
 /// How long that may take after a fault.
@@ -193,7 +196,7 @@ impl Storm {
     async fn round(&mut self, settings: &Settings, number: usize, part: Part, deed: Deed) -> Result<Round> {
         let tag = format!("r{number:03}");
         let since = Timestamp::now();
-        let before = self.counts().await?;
+        let before = self.counts_before().await?;
         let traffic = Traffic::start(&self.load, &tag, &self.tally);
         let reporters = self.reporters();
         let name = |what: &str| format!("bad-{number:03}-{what}");
@@ -283,6 +286,14 @@ impl Storm {
         let sent = self.tally.sent.load(Ordering::Relaxed);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
         Ok(Counted { confirmed, applied: applied as u64, sent })
+    }
+
+    /// The counts that a round's are compared with. What was sent by then may be applied only after a while, and would be taken for the
+    /// round's: so what was sent is looked up first.
+    async fn counts_before(&self) -> Result<Counted> {
+        let sent = self.tally.sent.load(Ordering::Relaxed);
+        tokio::time::sleep(APPLIED_WITHIN).await;
+        Ok(Counted { sent, ..self.counts().await? })
     }
 
     /// What was counted since. The good jobs go on meanwhile, so this looks until it fits, for a while.
