@@ -26,6 +26,11 @@ impl OutageLog {
     /// Counts an answer; whether it gets a line.
     pub(crate) fn takes(&self, now_ms: u64) -> bool {
         let mut state = self.0.lock();
+        let is_another = |last_ms| Duration::from_millis(now_ms.saturating_sub(last_ms)) >= 2 * EVERY;
+        if state.last_ms.is_some_and(is_another) {
+            // Nobody has asked for long: that outage is over, and its count of no use any more.
+            *state = State { last_ms: None, left_out: 0 };
+        }
         if state.last_ms.is_some() {
             state.left_out += 1;
             return false;
@@ -63,5 +68,8 @@ mod tests {
         assert_eq!(log.left_out(21_500), Some(1));
         assert_eq!(log.left_out(31_500), None, "it is over");
         assert!(log.takes(40_000), "and the next begins with a line again");
+        assert!(!log.takes(41_000));
+        assert!(log.takes(90_000), "also where nobody asked in between");
+        assert_eq!(log.left_out(90_001), None, "and what was left out then is not told now");
     }
 }

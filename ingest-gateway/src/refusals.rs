@@ -67,13 +67,14 @@ fn tell_store(error: &StoreError) {
     static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
     static LOG: OutageLog = OutageLog::new();
     let now_ms = u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if let Some(requests) = LOG.left_out(now_ms) {
-        warn!(requests, "as many more requests could not be answered because the store failed");
-    }
+    // Asked before what was left out is told, so that a new outage begins with its own reason.
     if LOG.takes(now_ms) {
         warn!(%error, "a request could not be answered because the store failed");
     } else {
         debug!(%error, "a request could not be answered because the store failed");
+    }
+    if let Some(requests) = LOG.left_out(now_ms) {
+        warn!(requests, %error, "as many more requests could not be answered because the store failed; the last reason");
     }
 }
 

@@ -22,8 +22,9 @@ const SURFACE_PREFIX: &str = "s/";
 pub(crate) const MAX_KEY_BYTES: usize = 480;
 /// Events remembered in one row: only the newest row is written again with each commit.
 const SEEN_CHUNK: usize = 256;
-/// Rows of events remembered; the oldest is overwritten.
-const SEEN_CHUNKS: usize = 64;
+/// Rows of events remembered; the oldest is overwritten. More than what sixteen partitions of commands hold back while the event queue takes
+/// nothing, 4,000 events each (the processor's `MAX_HELD`): when their owners are killed in the middle of catching up, all may come again.
+const SEEN_CHUNKS: usize = 272;
 
 /// How far the shard has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

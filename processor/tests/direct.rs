@@ -112,6 +112,29 @@ fn nobody_has_missed_what_was_due_before_the_first_pulse_of_all() {
     assert!(stage.said("job").contains(&OccurrenceStatus::Missed), "and then as ever: {:?}", stage.said("job"));
 }
 
+#[test]
+fn what_is_said_after_a_backlog_does_not_look_older_than_the_backlog() {
+    for is_new_owner in [false, true] {
+        let mut stage = Stage::new();
+        (stage.core, _) = stage.shadow.take_over_as(&Config::default(), |core| core.counting(10));
+        // Taken out of the queue long after the gateway began, whose first frame lies behind it.
+        let mut early = direct(REGISTER, Some("1"));
+        early.direct.as_mut().expect("direct").origin.published_ms = Some(second(600).as_millis());
+        stage.take_all(vec![early]);
+        assert_eq!(state(&stage).registered_at(), second(600));
+        if is_new_owner {
+            (stage.core, _) = stage.shadow.take_over_as(&Config::default(), |core| core.counting(10));
+        }
+        let delete = direct(r#"{"type":"delete","scheduler_id":"job"}"#, Some("2"));
+        let mut gateway = Gateway::new(1);
+        stage.take_all(vec![delete, Incoming::frame(None, gateway.frame(0, &[]))]);
+        assert!(stage.row("job").is_none_or(|row| row.state.is_none()), "it was deleted after it was registered");
+        assert_eq!(stage.core.watermark(), second(600));
+        stage.take_direct(direct(REGISTER, Some("3")));
+        assert_eq!(state(&stage).registered_at(), second(600), "and can be registered again");
+    }
+}
+
 fn gateway_frame() -> bytes::Bytes {
     Gateway::new(1).frame(0, &[])
 }

@@ -150,7 +150,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Appends a message to a partition and returns once it is durable.
     ///
     /// Dropping the future does not take the message back: it may or may not be stored. Publishes to one partition
-    /// that wait for each other are ordered; concurrent ones are in the order in which they were first polled.
+    /// that wait for each other are ordered; concurrent ones are in the order in which they were first polled, except
+    /// that on SQS those that went out together may change places where it took only some of them.
     ///
     /// # Errors
     /// `InvalidPartition`, `TooLarge`, `Full` (nothing was stored), `Unavailable` (it may have been), `Closed`; `PositionAhead` where the queue

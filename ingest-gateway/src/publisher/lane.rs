@@ -218,6 +218,9 @@ impl Lane {
             inner.buffered = inner.buffered.saturating_sub(bytes);
             inner.waiting.drain(..).map(|filling| filling.completion).collect()
         };
+        if !failed.is_empty() {
+            self.note_refused();
+        }
         for completion in failed {
             completion.fail();
         }

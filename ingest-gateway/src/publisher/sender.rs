@@ -136,6 +136,8 @@ impl Sender {
                 self.abandoned = declared;
                 self.abandoned.push(number);
                 self.lane.set_state(LaneState::Down);
+                // Whatever becomes of the hole in the numbers: if the frame arrived late, there is none.
+                self.lane.note_refused();
                 completion.fail();
                 self.lane.fail_waiting();
                 self.shared.metrics.given_up(commands);

@@ -21,14 +21,14 @@ impl PartitionCore {
             return Some(self.watermark);
         }
         let published = deliveries.first().and_then(|first| first.direct.as_deref()?.origin.published_ms);
-        if let Some(published_ms) = published {
-            return Some(Timestamp::from_millis(published_ms));
-        }
-        // Those before the first frame come in at its time.
-        if self.first_wall.is_none() {
+        // Those without a time of their own, before the first frame, come in at the frame's.
+        if published.is_none() && self.first_wall.is_none() {
             self.first_wall = deliveries.iter().find_map(Incoming::wall);
         }
-        self.first_wall
+        let at = published.map(Timestamp::from_millis).or(self.first_wall)?;
+        // Never before an earlier one's: what is said later must not look older, as the frame is that lay behind a long backlog.
+        self.made_up = self.made_up.max(at);
+        Some(self.made_up)
     }
 
     /// Whether the deliveries begin with direct messages that can't be taken until there is a frame behind them.

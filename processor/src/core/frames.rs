@@ -33,7 +33,10 @@ impl PartitionCore {
         // A clock that is in doubt counts nowhere.
         let header = FrameHeader { wall: news.wall, ..frame.header.clone() };
         self.tell_lost(&header, &news);
-        let reached = watermark::reached(self.gateways.entries(), self.watermark);
+        let mut reached = watermark::reached(self.gateways.entries(), self.watermark);
+        if self.watermark == Timestamp::MIN {
+            reached = reached.max(self.made_up);
+        }
         let blind = match self.watermark {
             Timestamp::MIN => self.blind_at_first(reached),
             before => blindness::find(&self.gateways, &news, &header, before, reached),

@@ -14,6 +14,9 @@ impl PartitionCore {
         let SchedulerRow { key, state, epoch: _, position, outbox } = row;
         let outbox = if position > self.published { outbox } else { Vec::new() };
         let key = self.schedulers.share_tenant(key);
+        if self.watermark == Timestamp::MIN {
+            self.made_up = state.as_ref().map_or(self.made_up, |state| self.made_up.max(state.registered_at()));
+        }
         let id = self.schedulers.insert(key, state, position);
         if !outbox.is_empty() {
             self.work.recovered.extend(outbox.iter().cloned());

@@ -143,6 +143,8 @@ pub struct PartitionCore {
     place_source: u64,
     /// The first frame's wall clock, while that has not been taken.
     first_wall: Option<Timestamp>,
+    /// The latest time that a direct message got before the first frame of all, as far as this owner or its rows know.
+    made_up: Timestamp,
     /// Whether what comes next can't be taken, because there is no time yet.
     lacks_clock: bool,
     effects: Effects,
@@ -191,6 +193,7 @@ impl PartitionCore {
             told,
             place_source,
             first_wall: None,
+            made_up: Timestamp::MIN,
             lacks_clock: false,
             effects: Effects::new(),
             work,

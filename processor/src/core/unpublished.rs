@@ -12,8 +12,9 @@ use super::PartitionCore;
 use super::outbox::MAX_CARRIED;
 use super::schedulers::SlotId;
 
-/// Most events of a partition that are held back. With the longest texts they are some 50 MB.
-pub(crate) const MAX_HELD: usize = 10_000;
+/// Most events of a partition that are held back. With the longest texts they are some 20 MB. The notifier has to know so many of each
+/// partition by their ids (its `SEEN_CHUNKS`), since an owner that is killed while they go out publishes them again.
+pub(crate) const MAX_HELD: usize = 4_000;
 
 /// What is held back.
 #[derive(Debug, Default)]

@@ -93,7 +93,8 @@ fn name(origin: &mut Origin, fresh: &str) {
         return;
     }
     let id = origin.message_id.take().filter(|id| !id.is_empty()).unwrap_or_else(|| format!("redriven-{fresh}"));
-    origin.headers.push((ID_HEADERS[1].to_owned(), id.clone()));
+    // Ahead of the others: SQS has room for few and leaves out the last.
+    origin.headers.insert(0, (ID_HEADERS[1].to_owned(), id.clone()));
     origin.message_id = Some(id);
 }
 

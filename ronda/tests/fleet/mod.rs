@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ronda_load::connection::Connection;
@@ -12,6 +13,7 @@ use ronda_slack_standin::{SeenKind, Slack, StandIn, TOKEN};
 use ronda_testbed::{Server, free_port};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 const CHANNEL: &str = "C0FLEET";
 const PARTITIONS: usize = 4;
@@ -280,44 +282,62 @@ impl Client {
     }
 }
 
-/// One that works until its time is over, and what was acknowledged to it.
+/// What was acknowledged to a job up to some moment. It works on for as long as this is there: one that ended then would rightly be found
+/// missing, if whoever looks at it takes their time.
 pub struct Job {
     pub id: String,
     pub confirmed: Vec<String>,
+    _work: JoinSet<()>,
 }
+
+/// Runs that were acknowledged.
+type Confirmed = Arc<Mutex<Vec<String>>>;
 
 impl Job {
     /// Says that it is alive each half second, and reports a run with every word.
     pub async fn worker(mut client: Client, id: String, until: Instant) -> Self {
-        let mut confirmed = Vec::new();
-        while Instant::now() < until {
-            client.heartbeat(&id).await;
-            let run = format!("r{}", confirmed.len());
-            client.status(&id, "running", &run).await;
-            client.status(&id, "success", &run).await;
-            confirmed.push(run);
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        Self { id, confirmed }
+        Self::at_work(id.clone(), until, |confirmed| async move {
+            for number in 0.. {
+                client.heartbeat(&id).await;
+                let run = format!("r{number}");
+                client.status(&id, "running", &run).await;
+                client.status(&id, "success", &run).await;
+                confirmed.lock().unwrap().push(run);
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        })
+        .await
     }
 
     /// Starts whenever it is due, as its schedule is `every_seconds` from the epoch on, and ends a second later.
     pub async fn scheduled(mut client: Client, id: String, every_seconds: u64, until: Instant) -> Self {
-        let mut confirmed = Vec::new();
-        loop {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-            let due_seconds = (now.as_secs() / every_seconds + 1) * every_seconds;
-            let wait = Duration::from_secs(due_seconds).saturating_sub(now);
-            if Instant::now() + wait >= until {
-                return Self { id, confirmed };
+        Self::at_work(id.clone(), until, |confirmed| async move {
+            loop {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+                let due_seconds = (now.as_secs() / every_seconds + 1) * every_seconds;
+                tokio::time::sleep(Duration::from_secs(due_seconds).saturating_sub(now)).await;
+                let run = format!("due{due_seconds}");
+                client.status(&id, "running", &run).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                client.status(&id, "success", &run).await;
+                confirmed.lock().unwrap().push(run);
             }
-            tokio::time::sleep(wait).await;
-            let run = format!("due{due_seconds}");
-            client.status(&id, "running", &run).await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            client.status(&id, "success", &run).await;
-            confirmed.push(run);
-        }
+        })
+        .await
+    }
+
+    async fn at_work<W: Future<Output = ()> + Send + 'static>(
+        id: String,
+        until: Instant,
+        begin: impl FnOnce(Confirmed) -> W,
+    ) -> Self {
+        let confirmed = Confirmed::default();
+        let mut work = JoinSet::new();
+        work.spawn(begin(Arc::clone(&confirmed)));
+        let ended = tokio::time::timeout_at(until.into(), work.join_next()).await;
+        assert!(ended.is_err(), "{id} could not work: {ended:?}");
+        let confirmed = confirmed.lock().unwrap().clone();
+        Self { id, confirmed, _work: work }
     }
 }
 

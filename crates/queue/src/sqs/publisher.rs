@@ -12,6 +12,7 @@ use std::time::Duration;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -80,10 +81,12 @@ impl Lane {
         let (reply, answer) = oneshot::channel();
         let job = Job { outgoing, deduplication_id, deadline, reply };
         let confirmed = async {
-            {
+            // A task that has done much in one go would be put off here, and others could come in between.
+            unconstrained(async {
                 let _turn = self.turn.lock().await;
-                self.jobs.send(job).await.map_err(|_| QueueError::closed())?;
-            }
+                self.jobs.send(job).await.map_err(|_| QueueError::closed())
+            })
+            .await?;
             answer.await.map_err(|_| QueueError::closed())?
         };
         tokio::time::timeout_at(deadline, confirmed).await.unwrap_or_else(|_| {

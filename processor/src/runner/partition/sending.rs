@@ -97,13 +97,13 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         tracing::warn!(
             partition,
             events,
-            "the event queue takes nothing; the store keeps the events, and commands are taken on"
+            "the event queue has not taken all within a second; the store keeps the events, and commands are taken on"
         );
     }
 
     /// Readiness says it until the next commit.
     fn tell_held(&self, core: &PartitionCore) {
-        let text = format!("the event queue takes nothing; {} events wait in the store", core.unpublished());
+        let text = format!("the event queue is slow or takes nothing; {} events wait in the store", core.unpublished());
         self.shared.vitals.set_trouble(self.partition, Trouble { text, is_lasting: false });
     }
 
