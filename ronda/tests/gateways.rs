@@ -160,7 +160,7 @@ async fn leaves(broker: String) {
     let held = fleet.until_clock_is_here().await;
     assert!(held < MACHINE, "{held:?}");
     fleet.until_live(1).await;
-    fleet.went_well(&Job { id: String::from("last"), confirmed: vec![String::from("r0")] }, false).await;
+    fleet.went_well(&Job::over("last", "r0"), false).await;
 }
 
 async fn comes_back(broker: String) {

@@ -1,6 +1,7 @@
 //! From stored rows to a core: what was left unpublished, and rows that are ahead of the cursor.
 
 use ronda_domain::next_deadline;
+use ronda_domain::time::Timestamp;
 use ronda_schemas::event::EventBatch;
 use ronda_schemas::row::SchedulerRow;
 
