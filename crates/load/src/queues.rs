@@ -16,11 +16,11 @@ use crate::request::{Target, scheduler_id};
 /// Schedulers that direct messages are of.
 const SCHEDULERS: usize = 10_000;
 /// Direct messages, each of them confirmed.
-const MESSAGES: usize = 1_000_000;
+const MESSAGES: usize = 2_000_000;
 /// Connections that they come over.
-const PUBLISHERS: usize = 4;
+const PUBLISHERS: usize = 2;
 /// So many of a connection's messages are unconfirmed at once.
-const WINDOW: usize = 512;
+const WINDOW: usize = 2_048;
 /// How long all of them may take to be applied.
 const APPLIED_WITHIN: Duration = Duration::from_secs(120);
 

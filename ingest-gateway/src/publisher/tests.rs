@@ -418,6 +418,21 @@ async fn the_next_frame_says_once_that_reports_were_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reports_that_were_taken_and_given_up_are_said_to_be_refused() {
+    let queue = Told::new(1, 0);
+    let running = joined(&queue, &quiet()).await;
+    let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
+    assert!(running.publisher.confirmed(ticket).await.is_err(), "nothing is confirmed");
+    queue.permits.add_permits(100);
+    sleep(Duration::from_secs(2)).await;
+    let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
+    running.publisher.confirmed(ticket).await.unwrap();
+    // The given-up frame may have arrived all the same: then there is no hole in the numbers to tell by.
+    let refused: Vec<_> = queue.frames().iter().map(|frame| frame.1.refused.clone()).collect();
+    assert!(refused.contains(&Refused::Anybody), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_buffer_and_what_was_refused_of_a_tenant_are_said_of_that_tenant_alone() {
     let queue = Told::new(2, 0);
     let running = joined(&queue, &Config { max_buffered_bytes: 1, ..quiet() }).await;
