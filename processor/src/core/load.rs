@@ -15,7 +15,8 @@ impl PartitionCore {
         let SchedulerRow { key, state, epoch: _, position, outbox } = row;
         let outbox = if position > self.published { outbox } else { Vec::new() };
         let key = self.schedulers.share_tenant(key);
-        if self.watermark == Timestamp::MIN {
+        // Rows ahead of the cursor may have been written behind the first frame, which is to come again.
+        if self.watermark == Timestamp::MIN && position <= self.cursor {
             self.made_up = state.as_ref().map_or(self.made_up, |state| self.made_up.max(state.registered_at()));
         }
         let id = self.schedulers.insert(key, state, position);
