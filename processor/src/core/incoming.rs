@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ronda_domain::id::TenantId;
 use ronda_domain::time::Timestamp;
 use ronda_queue::{Delivery, Origin};
-use ronda_schemas::direct::digest_of;
+use ronda_schemas::direct::{ID_HEADERS, digest_of};
 use ronda_schemas::frame::Frame;
 use ronda_schemas::row::Scopes;
 
@@ -101,9 +101,6 @@ impl Incoming {
         Some(fingerprint)
     }
 }
-
-/// Headers by which publishers name their messages, where the broker has no place of its own for that.
-const ID_HEADERS: [&str; 2] = ["nats-msg-id", "message-id"];
 
 impl Direct {
     /// What its publisher or the broker calls the message.

@@ -9,13 +9,10 @@ use ronda_domain::id::partition_of;
 use ronda_processor::DeadLetter;
 use ronda_queue::Origin;
 use ronda_schemas::codec::Versioned;
-use ronda_schemas::direct;
+use ronda_schemas::direct::{self, ID_HEADERS};
 
 use super::key::ApiKey;
 use super::letter;
-
-/// Headers by which a publisher names its message; the last is ours, too.
-const ID_HEADERS: [&str; 2] = ["nats-msg-id", "message-id"];
 
 /// One message to put back.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,6 +29,9 @@ pub const MAX_COMMANDS: usize = 1_000;
 const MAX_BATCH_NODES: usize = 100_000;
 /// A header with this name and the value `base64` says that the message is text that stands for bytes: on brokers that carry text only.
 pub const TRANSFER_ENCODING: &str = "content-transfer-encoding";
+/// Headers by which publishers name their messages where the broker has no place of its own for that; the last is the one that is given to
+/// messages without a name when they are put back.
+pub const ID_HEADERS: [&str; 2] = ["nats-msg-id", "message-id"];
 
 /// Headers of a message: names in lower case.
 pub type Headers = [(String, String)];

@@ -79,13 +79,13 @@ impl Past {
     }
 
     /// What is there is what was read.
-    pub(super) fn compared(&self, times_lost: u64) {
+    pub(super) fn note_compared(&self, times_lost: u64) {
         self.compared.store(times_lost, Ordering::Release);
     }
 
     /// Something happened that may have been the end of the stream as it was.
     pub(super) fn doubt(&self) {
-        self.compared(NOT_COMPARED);
+        self.note_compared(NOT_COMPARED);
     }
 
     /// Whether nothing is known against it.
@@ -145,10 +145,10 @@ mod tests {
         past.read(5, at(1));
         past.read(4, at(0));
         assert_eq!(past.to_compare(0).map(|mark| (mark.place, mark.at)), Some((5, at(1))));
-        past.compared(0);
+        past.note_compared(0);
         assert!(past.to_compare(0).is_none());
         assert!(past.to_compare(1).is_some(), "another connection");
-        past.compared(1);
+        past.note_compared(1);
         past.ends_early(3, past.known());
         assert!(past.to_compare(1).is_some() && past.intact().is_ok());
     }

@@ -147,7 +147,7 @@ impl Shared {
         }
         if let Some(mark) = self.past.to_compare(times_lost) {
             self.compare(mark).await?;
-            self.past.compared(times_lost);
+            self.past.note_compared(times_lost);
         }
         Ok(info)
     }
