@@ -8,6 +8,8 @@ mod broker;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod embedded;
+#[cfg(any(feature = "rabbitmq", feature = "sqs"))]
+mod entrance;
 mod error;
 #[cfg(feature = "nats")]
 mod nats;

@@ -14,11 +14,11 @@ use futures::future::{join_all, maybe_done};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::unconstrained;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::connection::{ANSWER_WITHIN, Line, answered, failure, unavailable};
+use crate::entrance::Entrance;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::Published;
 
@@ -52,23 +52,7 @@ struct Job {
 /// The lanes of one queue, on one connection.
 pub(super) struct Publisher {
     line: Arc<Line>,
-    lanes: Vec<OnceLock<Entrance>>,
-}
-
-/// Where publishes get into a lane.
-struct Entrance {
-    jobs: mpsc::Sender<Job>,
-    /// Held while a publish waits for room. Room that comes free is given to those who wait, but whoever comes before they are woken would
-    /// take what is left of it and be in the lane first.
-    turn: Mutex<()>,
-}
-
-impl Entrance {
-    /// Puts a job into the lane, after those that came before.
-    async fn enter(&self, job: Job) -> Result<(), QueueError> {
-        let _turn = self.turn.lock().await;
-        self.jobs.send(job).await.map_err(|_| QueueError::closed())
-    }
+    lanes: Vec<OnceLock<Entrance<Job>>>,
 }
 
 impl Publisher {
@@ -86,12 +70,11 @@ impl Publisher {
             let (sender, jobs) = mpsc::channel(WAITING);
             let lane = Lane { line: Arc::clone(&self.line), jobs, channel: None };
             tokio::spawn(lane.run());
-            Entrance { jobs: sender, turn: Mutex::default() }
+            Entrance::new(sender)
         });
         let (reply, answer) = oneshot::channel();
         let published = async {
-            // A task that has done much in one go would be put off here, and others could come in between.
-            unconstrained(lane.enter(Job { letter, reply })).await?;
+            lane.enter(Job { letter, reply }).await?;
             answer.await.unwrap_or_else(|_| Err(QueueError::closed()))
         };
         match timeout(PUBLISH_WITHIN, published).await {

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::unconstrained;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Clients, Waits};
 use super::errors;
 use super::message::Outgoing;
+use crate::entrance::Entrance;
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::Published;
 
@@ -41,10 +41,7 @@ struct Job {
 /// Where a partition's publishes go.
 #[derive(Clone)]
 pub(super) struct Lane {
-    jobs: mpsc::Sender<Job>,
-    /// Held while a publish waits for room: else one that comes when there is some would be in the lane before those who wait and are not
-    /// woken yet.
-    turn: Arc<Mutex<()>>,
+    entrance: Arc<Entrance<Job>>,
 }
 
 impl Lane {
@@ -65,7 +62,7 @@ impl Lane {
             alone: 0,
             waits: Waits::new(),
         };
-        (Self { jobs, turn: Arc::default() }, async move {
+        (Self { entrance: Arc::new(Entrance::new(jobs)) }, async move {
             let mut sender = sender;
             tokio::select! {
                 () = sender.run() => {}
@@ -81,12 +78,7 @@ impl Lane {
         let (reply, answer) = oneshot::channel();
         let job = Job { outgoing, deduplication_id, deadline, reply };
         let confirmed = async {
-            // A task that has done much in one go would be put off here, and others could come in between.
-            unconstrained(async {
-                let _turn = self.turn.lock().await;
-                self.jobs.send(job).await.map_err(|_| QueueError::closed())
-            })
-            .await?;
+            self.entrance.enter(job).await?;
             answer.await.map_err(|_| QueueError::closed())?
         };
         tokio::time::timeout_at(deadline, confirmed).await.unwrap_or_else(|_| {
