@@ -395,3 +395,20 @@ fn dead_letters_keep_their_bytes() {
         assert_eq!(DeadLetter::decode(&bytes).expect("decode"), letter);
     }
 }
+
+#[test]
+fn heartbeats_of_one_moment_of_the_clock_count_each() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    stage.take(gateway.frame(0, &[]));
+    stage.take_direct(direct(REGISTER, None));
+    stage.take_direct(direct(report("running", "r"), None));
+    let beat = r#"{"type":"heartbeat","scheduler_id":"job","run_id":"r"}"#;
+    for _ in 0..7 {
+        stage.take_direct(direct(beat, None));
+    }
+    stage.take_direct(direct(format!("[{beat},{beat},{beat}]"), None));
+    stage.pulse(&mut gateway, 1..=1);
+    let run = &state(&stage).view(second(1)).open_runs[0];
+    assert_eq!(run.heartbeats, 10);
+}

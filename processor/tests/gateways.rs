@@ -207,3 +207,21 @@ fn what_is_said_to_a_scheduler_counts_in_the_queues_order_however_clocks_differ(
     stage.take(slow.frame(5, &[("acme", "job".to_owned(), Input::Delete)]));
     assert!(stage.row("job").unwrap().state.is_none());
 }
+
+/// A frame that was held up gives its reports the clock's time, which another gateway's may be ahead of by now.
+#[test]
+fn heartbeats_count_whichever_gateway_was_behind() {
+    let mut stage = Stage::new();
+    let (mut one, mut other) = (Gateway::new(1), Gateway::new(2));
+    stage.take(one.frame(0, &[register("job", spec(None, Some(60))), status("job", Running, Some("r"))]));
+    stage.take(other.frame(0, &[]));
+    let beats = [heartbeat("job", Some("r")), heartbeat("job", Some("r"))];
+    stage.take(other.frame(2, &beats));
+    // It is behind the other one, and its two have the same time.
+    stage.take(one.frame(1, &beats));
+    other.skew_ms = -3_000;
+    stage.take(other.frame(3, &beats));
+    stage.take(one.frame(4, &beats));
+    let view = stage.row("job").and_then(|row| row.state.as_ref()).map(|state| state.view(second(4)));
+    assert_eq!(view.map(|view| view.open_runs[0].heartbeats), Some(8));
+}

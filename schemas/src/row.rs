@@ -28,11 +28,16 @@ pub struct SchedulerRow {
 
 impl Versioned for SchedulerRow {
     const WHAT: &'static str = "scheduler row";
-    /// 2: the state has its registration's number (`incarnation`). 3: starts that may come late.
-    const VERSION: u32 = 3;
+    /// 2: the state has its registration's number (`incarnation`). 3: starts that may come late. 4: by which messages a copy of a run's
+    /// heartbeat is known.
+    const VERSION: u32 = 4;
 
     fn version(&self) -> u32 {
-        if self.state.as_ref().is_some_and(Scheduler::is_put_off) { 3 } else { 2 }
+        match &self.state {
+            Some(state) if state.knows_heartbeats() => 4,
+            Some(state) if state.is_put_off() => 3,
+            _ => 2,
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Scheduler {
             self.note_afterword(is_news, at, effects);
             return;
         }
-        run.join_heartbeat(at, report.occurred_at, report.progress.as_ref());
+        run.join_heartbeat((at, message), report.occurred_at, report.progress.as_ref());
         let is_news = run.status() != Some(OccurrenceStatus::Running);
         self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
         effects.changed = true;
@@ -174,7 +174,7 @@ impl Scheduler {
         message: MessageId,
         effects: &mut Effects,
     ) {
-        if self.unnamed.as_deref().is_some_and(|unnamed| (at, message) <= unnamed.given_out) {
+        if self.was_given_out((at, message)) {
             return;
         }
         self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
@@ -184,6 +184,13 @@ impl Scheduler {
         });
         let fact = PendingFact::Heartbeat { occurred_at: report.occurred_at, progress };
         self.hold(Pending { key: (at, message), fact }, effects);
+    }
+
+    /// Whether a heartbeat is a copy of one that was given to its run: nothing new comes from before the last tick, but more may come
+    /// of its very moment.
+    fn was_given_out(&self, key: Key) -> bool {
+        let given_out = self.unnamed.as_deref().map(|unnamed| unnamed.given_out);
+        given_out.is_some_and(|last| key == last || (key < last && key.0 < self.ticked_at))
     }
 
     fn hold(&mut self, pending: Pending, effects: &mut Effects) {
@@ -224,7 +231,7 @@ impl Scheduler {
                 PendingFact::Heartbeat { occurred_at, progress } => {
                     let progress = progress.as_deref().map(Into::into);
                     match target.and_then(|index| self.runs.get_mut(index)) {
-                        Some(run) => run.join_heartbeat(held.key.0, occurred_at, progress.as_ref()),
+                        Some(run) => run.join_heartbeat(held.key, occurred_at, progress.as_ref()),
                         None => self.own_heartbeat_at = self.own_heartbeat_at.max(Some(held.key.0)),
                     }
                 }

@@ -41,6 +41,8 @@ pub const MAX_ENDED_SECONDS: u32 = 3_600;
 pub const MAX_STALE_RUNS: usize = 8;
 /// Most runs of one scheduler kept between two ticks; one more settles them at once.
 pub const MAX_KEPT_RUNS: usize = 64;
+/// Most heartbeats of a run by which a copy of one is recognised.
+pub const MAX_KNOWN_HEARTBEATS: usize = 4;
 /// Most messages without a run id kept between two ticks; one more settles the oldest.
 pub const MAX_PENDING: usize = 64;
 /// How many of the newest history entries of one scheduler are kept whole so that a late word on them is a correction, beside

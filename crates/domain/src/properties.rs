@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use crate::event::{Event, EventKind, Lifecycle};
 use crate::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use crate::input::{Gap, HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
+use crate::limits::MAX_KNOWN_HEARTBEATS;
 use crate::record::{OccurrenceStatus, StaleReason, Subject};
 use crate::spec::{Schedule, SchedulerSpec};
 use crate::time::Timestamp;
@@ -98,6 +99,7 @@ impl World {
         state.ticked_at = Timestamp::MIN;
         for run in &mut state.runs {
             run.heartbeats = 0;
+            run.known_heartbeats = Box::default();
         }
         Some(state)
     }
@@ -182,6 +184,10 @@ fn history(windows: usize) -> impl Strategy<Value = History> {
 
 fn register(spec: &SchedulerSpec) -> Step {
     Step::Other(Input::Register(Box::new(spec.clone())), Timestamp::from_millis(0), MessageId::default())
+}
+
+fn specs_of_nothing() -> SchedulerSpec {
+    SpecDraft { id: "s".to_owned(), ..SpecDraft::default() }.validate().unwrap()
 }
 
 /// What follows a window's facts.
@@ -457,6 +463,38 @@ proptest! {
             prop_assert_eq!(world.slot.as_ref(), Some(&before));
             prop_assert!(world.effects.is_empty());
         }
+    }
+
+    /// However many come at one time, and whichever of the clocks that received them was behind: each counts, and no copy does.
+    #[test]
+    fn each_heartbeat_of_a_run_counts_once(
+        beats in proptest::collection::vec((0i64..4, proptest::option::of((0usize..MAX_KNOWN_HEARTBEATS, 0i64..4))), 1..60),
+        named in any::<bool>(),
+    ) {
+        let mut world = World::run(&[register(&specs_of_nothing())]);
+        let beat = |at, index| Fact {
+            at: Timestamp::from_seconds(100 + at),
+            message: MessageId { source: 1, sequence: 1, index: u32::try_from(index).unwrap() },
+            status: None,
+            run: named.then_some("a"),
+            occurred_at: None,
+            number: 1,
+        };
+        let start = Fact { status: Some(ReportedStatus::Running), run: Some("a"), ..beat(-1, beats.len()) };
+        world.step(&Step::Fact(start));
+        for (index, (at, copy)) in beats.iter().enumerate() {
+            world.step(&Step::Fact(beat(*at, index)));
+            if let Some((earlier, at)) = copy.and_then(|(by, at)| Some((index.checked_sub(by)?, at))) {
+                world.step(&Step::Fact(beat(at, earlier)));
+            }
+        }
+        // One more of the moment that was judged last, from a source that sorts before the others.
+        let last = beat(beats.iter().map(|(at, _)| *at).max().unwrap(), 0);
+        world.apply(&Input::Tick, last.at, MessageId::default());
+        world.step(&Step::Fact(Fact { message: MessageId { source: 0, ..last.message }, ..last }));
+        world.apply(&Input::Tick, Timestamp::from_seconds(200), MessageId::default());
+        let counted: Vec<_> = world.slot.as_ref().unwrap().runs.iter().map(|run| run.heartbeats).collect();
+        prop_assert_eq!(counted, [u32::try_from(beats.len()).unwrap() + 1]);
     }
 
     /// Whatever comes, whenever: no panic, and the clock gets on.

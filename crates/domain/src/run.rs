@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{MessageId, RunId};
 use crate::input::{Gap, ProgressReport, ReportedStatus, StatusReport};
+use crate::limits::{CLOCKS_APART_MS, MAX_KNOWN_HEARTBEATS};
 use crate::record::{OccurrenceStatus, Progress, StaleReason};
+use crate::scheduler::Key;
 use crate::time::Timestamp;
 
 /// How far a client's own time may be from ours and still order a run's messages, in milliseconds: 24 hours.
@@ -147,9 +149,9 @@ pub(crate) struct Run {
     pub(crate) last_sign: Timestamp,
     /// The client's own time in that message.
     pub(crate) occurred_at: Option<Timestamp>,
-    /// When the last counted heartbeat came.
+    /// When the last of the counted heartbeats came.
     pub(crate) heartbeat_at: Timestamp,
-    /// How many heartbeats came, each later than the one before, so that a copy is not counted.
+    /// How many heartbeats came, without copies.
     pub(crate) heartbeats: u32,
     /// The last progress, and when it was reported.
     pub(crate) progress: Option<Box<(Timestamp, Progress)>>,
@@ -160,6 +162,9 @@ pub(crate) struct Run {
     /// Its start, fixed when it was placed.
     pub(crate) placed: Option<(Timestamp, Place)>,
     pub(crate) verdict: Option<Verdict>,
+    /// Hashes of the messages counted last as heartbeats, at most [`MAX_KNOWN_HEARTBEATS`], oldest first.
+    #[serde(default, skip_serializing_if = "<[u64]>::is_empty")]
+    pub(crate) known_heartbeats: Box<[u64]>,
 }
 
 impl Run {
@@ -178,6 +183,7 @@ impl Run {
             rearmed: None,
             placed: None,
             verdict: None,
+            known_heartbeats: Box::default(),
         }
     }
 
@@ -199,17 +205,32 @@ impl Run {
 
     pub(crate) fn join_heartbeat(
         &mut self,
-        at: Timestamp,
+        (at, message): Key,
         occurred_at: Option<Timestamp>,
         progress: Option<&ProgressReport<'_>>,
     ) {
         self.join_sign(at, occurred_at);
-        if at > self.heartbeat_at {
-            self.heartbeat_at = at;
-            self.heartbeats = self.heartbeats.saturating_add(1);
-        }
+        self.count_heartbeat(at, hash_message(message));
         if let Some(report) = progress {
             self.join_progress(at, report);
+        }
+    }
+
+    /// Counts a heartbeat, unless it is a copy of one of the last ones, or comes from so long before them that it must be a copy.
+    ///
+    /// Times alone don't tell: many messages may have the same, and those that came through a slow clock have an earlier one.
+    fn count_heartbeat(&mut self, at: Timestamp, hash: u64) {
+        if self.heartbeat_at.millis_since(at) > CLOCKS_APART_MS || self.known_heartbeats.contains(&hash) {
+            return;
+        }
+        self.heartbeat_at = self.heartbeat_at.max(at);
+        self.heartbeats = self.heartbeats.saturating_add(1);
+        if self.known_heartbeats.len() < MAX_KNOWN_HEARTBEATS {
+            let known = std::mem::take(&mut self.known_heartbeats);
+            self.known_heartbeats = known.into_iter().chain([hash]).collect();
+        } else if let Some((oldest, _)) = self.known_heartbeats.split_first_mut() {
+            *oldest = hash;
+            self.known_heartbeats.rotate_left(1);
         }
     }
 

@@ -17,15 +17,13 @@ use crate::request::Target;
 use crate::runs::RunLedger;
 
 /// Schedulers of one lane.
-const SCHEDULERS: usize = 32;
-/// Lanes over HTTP.
-const HTTP_LANES: usize = 64;
+const SCHEDULERS: usize = 8;
+/// Lanes over HTTP: enough for the rate when an answer takes a tenth of a second.
+const HTTP_LANES: usize = 512;
 /// Lanes straight onto the queue.
 const DIRECT_LANES: usize = 16;
-/// Heartbeats of a run over HTTP.
-const HTTP_HEARTBEATS: u64 = 3;
-/// One only: direct messages of one moment of the partition's clock are not told apart by their time, as heartbeats are.
-const DIRECT_HEARTBEATS: u64 = 1;
+/// Heartbeats of a run.
+const HEARTBEATS: u64 = 3;
 /// Wait after something was not confirmed.
 const BACK_OFF: Duration = Duration::from_millis(200);
 /// How long a direct publish may wait for its confirmation.
@@ -58,7 +56,7 @@ pub(super) fn schedulers(direct: bool) -> Vec<String> {
 }
 
 fn lane_schedulers(kind: &str, lane: usize) -> Vec<String> {
-    (0..SCHEDULERS).map(|number| format!("{kind}-{lane:02}-{number:02}")).collect()
+    (0..SCHEDULERS).map(|number| format!("{kind}-{lane:03}-{number}")).collect()
 }
 
 /// Load that is under way.
@@ -72,25 +70,24 @@ impl Traffic {
     /// Begins; the runs' ids begin with the tag.
     pub(super) fn start(load: &Load, tag: &str, tally: &Arc<Tally>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let lane = |way: Way, kind: &str, lane: usize, lanes: usize, rate: u64, heartbeats: u64| {
+        let lane = |way: Way, kind: &str, lane: usize, lanes: usize, rate: u64| {
             let plan = Lane {
                 schedulers: lane_schedulers(kind, lane),
                 tag: format!("{tag}-{lane}"),
                 every: Duration::from_secs(1) * u32::try_from(lanes).unwrap_or(1)
                     / u32::try_from(rate.max(1)).unwrap_or(u32::MAX),
-                heartbeats,
             };
             tokio::spawn(plan.drive(way, Arc::clone(&stop)))
         };
         let http = (0..HTTP_LANES).map(|number| {
             let client = Client::new(load.gateways.clone(), number, Arc::clone(tally));
-            lane(Way::Http(client), "load", number, HTTP_LANES, load.rate, HTTP_HEARTBEATS)
+            lane(Way::Http(client), "load", number, HTTP_LANES, load.rate)
         });
         let http = http.collect();
         let direct = load.direct.iter().flat_map(|direct| {
             (0..DIRECT_LANES).map(|number| {
                 let publisher = Publisher { direct: direct.clone(), tally: Arc::clone(tally), number: 0 };
-                lane(Way::Direct(publisher), "direct", number, DIRECT_LANES, direct.rate, DIRECT_HEARTBEATS)
+                lane(Way::Direct(publisher), "direct", number, DIRECT_LANES, direct.rate)
             })
         });
         let direct = direct.collect();
@@ -120,23 +117,21 @@ struct Lane {
     schedulers: Vec<String>,
     tag: String,
     every: Duration,
-    heartbeats: u64,
 }
 
 impl Lane {
     async fn drive(self, mut way: Way, stop: Arc<AtomicBool>) -> Result<RunLedger> {
         let mut ledger = RunLedger::default();
-        // At least so far apart also after a stop: heartbeats of one millisecond would count as one.
-        let mut pace = tokio::time::interval(self.every.max(Duration::from_millis(2)));
+        let mut pace = tokio::time::interval(self.every);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for (number, scheduler) in self.schedulers.iter().cycle().enumerate() {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
             let run = format!("{}-{number}", self.tag);
-            for step in 0..=self.heartbeats {
+            for step in 0..=HEARTBEATS {
                 pace.tick().await;
-                let is_end = step == self.heartbeats;
+                let is_end = step == HEARTBEATS;
                 match way.report(scheduler, &run, is_end).await? {
                     Sent::Confirmed => ledger.note(scheduler, &run, is_end, true),
                     sent => {
