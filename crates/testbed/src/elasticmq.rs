@@ -1,7 +1,9 @@
 //! ElasticMQ: a server that speaks the protocol of Amazon SQS.
 
+mod order;
+
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -19,6 +21,8 @@ pub struct ElasticMq {
     guard: Option<Guard>,
     server: Server,
     directory: tempfile::TempDir,
+    jars: PathBuf,
+    durable: bool,
 }
 
 impl ElasticMq {
@@ -45,7 +49,7 @@ impl ElasticMq {
             });
             match started {
                 Ok(server) => {
-                    let mut elasticmq = Self { guard: None, server, directory };
+                    let mut elasticmq = Self { guard: None, server, directory, jars, durable };
                     elasticmq.watch()?;
                     return Ok(elasticmq);
                 }
@@ -67,12 +71,15 @@ impl ElasticMq {
         self.server.kill();
     }
 
-    /// Starts it again on what is on its disk.
+    /// Starts it again on what is on its disk, in the order in which it was sent.
     ///
     /// # Errors
     /// When it doesn't start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill();
+        if self.durable {
+            order::restore(&self.jars, self.directory.path())?;
+        }
         self.server.restart()?;
         self.watch()
     }
