@@ -112,7 +112,10 @@ pub fn init(config: &TelemetryConfig) -> Result<MetricsHandle, TelemetryError> {
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     let refused = |reason: String| TelemetryError::Filter { filter: filter.to_owned(), reason };
-    let parsed = EnvFilter::builder().parse(filter).map_err(|error| refused(error.to_string()))?;
+    EnvFilter::builder().parse(filter).map_err(|error| refused(error.to_string()))?;
+    // The clients of AWS log, at every start, which credentials they found: the ids of keys are nothing to collect.
+    let filter = format!("aws_config=warn,{filter}");
+    let parsed = EnvFilter::builder().parse(&filter).map_err(|error| refused(error.to_string()))?;
     // The client of RabbitMQ logs messages that come back to it, with all that is in them.
     let silent = "lapin::returned_messages=off".parse::<Directive>().map_err(|error| refused(error.to_string()))?;
     Ok(parsed.add_directive(silent))
@@ -136,6 +139,14 @@ mod tests {
         assert!(check_filter("warn,ronda_processor=debug").is_ok());
         let refusal = check_filter("ronda=loudly").unwrap_err().to_string();
         assert!(refusal.contains("ronda=loudly") && refusal.contains("write a level"), "{refusal}");
+    }
+
+    #[test]
+    fn what_clients_say_of_credentials_and_payloads_is_left_out() {
+        let filter = parse("info").unwrap().to_string();
+        assert!(filter.contains("aws_config=warn") && filter.contains("lapin::returned_messages=off"), "{filter}");
+        let asked = parse("info,aws_config=debug").unwrap().to_string();
+        assert!(asked.contains("aws_config=debug") && !asked.contains("aws_config=warn"), "{asked}");
     }
 
     #[test]
