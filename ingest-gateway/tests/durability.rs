@@ -4,8 +4,7 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use common::faulty::{FaultyStore, QueueSwitch};
 use common::{Setup, TestGateway};
@@ -123,11 +122,7 @@ async fn a_gateway_that_has_not_joined_takes_no_writes() {
 
 #[tokio::test]
 async fn when_the_store_cannot_be_asked_reports_are_taken_and_judged_later() {
-    let down = Arc::new(AtomicBool::new(false));
-    let shared = Arc::clone(&down);
-    let store = Box::new(move |inner| {
-        Arc::new(FaultyStore { inner, down: shared, rows_down: Arc::default() }) as Arc<dyn ronda_store::port::Store>
-    });
+    let (store, down) = FaultyStore::that_fails();
     let config = Config { known_scheduler_ttl_seconds: 0, key_ttl_ms: 0, ..Config::default() };
     let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
     gateway.register("nightly").await;
@@ -169,11 +164,7 @@ async fn until_refused(gateway: &TestGateway, wanted: &Refused) -> Vec<Refused> 
 
 #[tokio::test]
 async fn a_write_that_the_store_refuses_is_its_tenants_and_one_with_a_key_that_nobody_can_check_is_anybodys() {
-    let down = Arc::new(AtomicBool::new(false));
-    let shared = Arc::clone(&down);
-    let store = Box::new(move |inner| {
-        Arc::new(FaultyStore { inner, down: shared, rows_down: Arc::default() }) as Arc<dyn ronda_store::port::Store>
-    });
+    let (store, down) = FaultyStore::that_fails();
     let config = Config { pulse_period_ms: 50, key_ttl_ms: 0, ..Config::default() };
     let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
     gateway.register("nightly").await;
@@ -191,11 +182,7 @@ async fn a_write_that_the_store_refuses_is_its_tenants_and_one_with_a_key_that_n
 
 #[tokio::test]
 async fn what_is_durable_and_can_not_be_shown_is_accepted() {
-    let rows_down = Arc::new(AtomicBool::new(false));
-    let shared = Arc::clone(&rows_down);
-    let store = Box::new(move |inner| {
-        Arc::new(FaultyStore { inner, down: Arc::default(), rows_down: shared }) as Arc<dyn ronda_store::port::Store>
-    });
+    let (store, rows_down) = FaultyStore::that_hides_rows();
     let gateway = TestGateway::with(Setup { store, ..Setup::default() }).await.ready().await;
     gateway.register("nightly").await;
     rows_down.store(true, Ordering::SeqCst);

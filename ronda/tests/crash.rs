@@ -73,16 +73,9 @@ async fn round(target: &Target, ronda: &mut Ronda, number: u64, rate: u64) -> (L
     (load.await.unwrap().unwrap().ledger, failed)
 }
 
-/// How many posts are an alert of this job. The table of the night may name it, too.
+/// How many posts are an alert of this job.
 fn posted(stand_in: &StandIn, job: &str) -> usize {
-    let is_alert = |text: &str| mentions(text, job) && !text.contains("Night watch");
-    stand_in.slack().seen().iter().filter(|seen| seen.kind == SeenKind::Posted && is_alert(&seen.text)).count()
-}
-
-/// Whether a text names a job, and not merely one whose name begins so.
-fn mentions(text: &str, job: &str) -> bool {
-    text.match_indices(job)
-        .any(|(at, _)| !text[at + job.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '-'))
+    stand_in.slack().seen().iter().filter(|seen| seen.kind == SeenKind::Posted && seen.is_alert_of(job)).count()
 }
 
 async fn wait_for_alerts(stand_in: &StandIn, jobs: &[String]) {

@@ -58,6 +58,21 @@ pub struct Seen {
     pub text: String,
 }
 
+impl Seen {
+    /// Whether it is Ronda's alert of a job: names the job, and is neither the night's table nor the notice of a blind time, which name many.
+    #[must_use]
+    pub fn is_alert_of(&self, job: &str) -> bool {
+        let is_of_many = ["Night watch", "Ronda was blind"].iter().any(|title| self.text.contains(title));
+        !is_of_many && names(&self.text, job)
+    }
+}
+
+/// Whether a text names a job, and not merely one whose name begins so.
+fn names(text: &str, job: &str) -> bool {
+    let goes_on = |next: char| next.is_ascii_alphanumeric() || next == '-';
+    text.match_indices(job).any(|(at, _)| !text[at.saturating_add(job.len())..].starts_with(goes_on))
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     channels: BTreeMap<String, BTreeMap<String, Message>>,
@@ -280,4 +295,24 @@ fn echo(seen: &Seen) {
         seen.ts,
         seen.text
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_of_the_job_that_it_names() {
+        let seen = |text: &str| Seen {
+            at_ms: 0,
+            kind: SeenKind::Posted,
+            channel: String::new(),
+            ts: String::new(),
+            text: text.to_owned(),
+        };
+        assert!(seen("🔴 *bad-1-fails* failed").is_alert_of("bad-1-fails"));
+        assert!(!seen("🔴 *bad-1-fails-2* failed").is_alert_of("bad-1-fails"));
+        assert!(!seen("🔴 *bad-10* failed").is_alert_of("bad-1"));
+        assert!(!seen("*Night watch*\n🔴 *bad-1* failed").is_alert_of("bad-1"));
+    }
 }

@@ -16,7 +16,7 @@ use ronda_store::embedded::EmbeddedStore;
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{
     Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore,
-    PurgeCursor, Purged, Retention, SchedulerReads, SurfaceStore, SurfaceWrite,
+    PurgeCursor, Purged, Retention, SchedulerReads, Store, SurfaceStore, SurfaceWrite,
 };
 
 const WORKS: u8 = 0;
@@ -103,13 +103,32 @@ impl Queue for FaultyQueue {
 
 /// A store that can't be asked while it is told so.
 pub(crate) struct FaultyStore {
-    pub(crate) inner: Arc<EmbeddedStore>,
-    pub(crate) down: Arc<AtomicBool>,
+    inner: Arc<EmbeddedStore>,
+    down: Arc<AtomicBool>,
     /// Only a scheduler's row can't be read.
-    pub(crate) rows_down: Arc<AtomicBool>,
+    rows_down: Arc<AtomicBool>,
 }
 
+/// How a test's store is wrapped.
+type Wrap = Box<dyn FnOnce(Arc<EmbeddedStore>) -> Arc<dyn Store> + Send>;
+
 impl FaultyStore {
+    /// Wraps a store that can't be asked at all while it is told so, and the switch that tells it.
+    pub(crate) fn that_fails() -> (Wrap, Arc<AtomicBool>) {
+        let down = Arc::new(AtomicBool::new(false));
+        (Self::wrap(Arc::clone(&down), Arc::default()), down)
+    }
+
+    /// The same of one whose schedulers' rows can't be read.
+    pub(crate) fn that_hides_rows() -> (Wrap, Arc<AtomicBool>) {
+        let rows_down = Arc::new(AtomicBool::new(false));
+        (Self::wrap(Arc::default(), Arc::clone(&rows_down)), rows_down)
+    }
+
+    fn wrap(down: Arc<AtomicBool>, rows_down: Arc<AtomicBool>) -> Wrap {
+        Box::new(move |inner| Arc::new(Self { inner, down, rows_down }))
+    }
+
     fn up(&self) -> Result<&EmbeddedStore, StoreError> {
         if self.down.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "told to fail"));

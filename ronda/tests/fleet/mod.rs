@@ -138,12 +138,10 @@ impl Fleet {
         page["items"].as_array().unwrap_or_else(|| panic!("{page}")).clone()
     }
 
-    /// What people have been told of a job: how often anew, and how its message reads now. The table of the night, in which every job is
-    /// that had to do with it, is no alert.
+    /// What people have been told of a job: how often anew, and how its message reads now.
     pub fn told(&self, id: &str) -> (usize, String) {
         let seen = self.slack.slack().seen();
-        let is_alert = |text: &str| names(text, id) && !text.contains("Night watch");
-        let of_it = || seen.iter().filter(|seen| seen.kind != SeenKind::Replied && is_alert(&seen.text));
+        let of_it = || seen.iter().filter(|seen| seen.kind != SeenKind::Replied && seen.is_alert_of(id));
         let posts = of_it().filter(|seen| seen.kind == SeenKind::Posted).count();
         (posts, of_it().next_back().map(|seen| seen.text.clone()).unwrap_or_default())
     }
@@ -185,11 +183,6 @@ impl Fleet {
             assert_eq!(found[0]["status"], "succeeded", "{run} of {}", job.id);
         }
     }
-}
-
-/// Whether a text names a job, and not merely one whose name begins so.
-fn names(text: &str, id: &str) -> bool {
-    text.match_indices(id).any(|(at, _)| !text[at + id.len()..].starts_with(|next: char| next.is_ascii_alphanumeric()))
 }
 
 /// The binary without any setting of whoever runs the tests.

@@ -192,25 +192,5 @@ pub(super) async fn alerts(slack: &Slack, jobs: &[String]) -> Result<()> {
 
 /// How many posts are an alert of this job.
 pub(super) fn posts(slack: &Slack, job: &str) -> usize {
-    let is_alert =
-        |text: &str| mentions(text, job) && !text.contains("Ronda was blind") && !text.contains("Night watch");
-    slack.seen().iter().filter(|seen| seen.kind == SeenKind::Posted && is_alert(&seen.text)).count()
-}
-
-/// Whether a text names a job, and not merely one whose name begins so.
-fn mentions(text: &str, job: &str) -> bool {
-    let goes_on = |next: char| next.is_ascii_alphanumeric() || next == '-';
-    text.match_indices(job).any(|(at, _)| !text[at + job.len()..].starts_with(goes_on))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_not_that_of_a_longer_one() {
-        assert!(mentions("🔴 *bad-1-fails* failed", "bad-1-fails"));
-        assert!(!mentions("🔴 *bad-1-fails-2* failed", "bad-1-fails"));
-        assert!(!mentions("🔴 *bad-10* failed", "bad-1"));
-    }
+    slack.seen().iter().filter(|seen| seen.kind == SeenKind::Posted && seen.is_alert_of(job)).count()
 }
