@@ -69,7 +69,8 @@ pub trait PartitionStore: Send + Sync {
     ///
     /// # Errors
     /// [`Fenced`](crate::error::StoreErrorKind::Fenced) when the epoch is no longer the stored one: the caller owns the partition no more.
-    /// Then, and after `Invalid` or `Full`, nothing was written. After `Unavailable` the commit may or may not be there; the same one may be
+    /// Then, and after `Invalid` or `Full`, nothing was written; by a store without transactions over rows at most some that no newer
+    /// owner has written or removed, ahead of the cursor. After `Unavailable` the commit may or may not be there; the same one may be
     /// tried again, or the partition acquired and loaded anew.
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError>;
 

@@ -24,6 +24,17 @@ use crate::port::Store;
 pub trait StoreHarness: Send + Sync {
     /// Opens the store. The case has dropped what it opened before; what was written then is there.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// Whether a commit is one transaction. Without that, rows of a commit that is fenced may be there, ahead of the cursor; but none of them covers
+    /// what an owner of a greater epoch wrote.
+    fn is_atomic(&self) -> bool {
+        true
+    }
+
+    /// Whether history, errors and idempotency keys go by themselves when their time is over, so that a purge finds nothing to do.
+    fn expires_by_itself(&self) -> bool {
+        false
+    }
 }
 
 /// Makes one `#[tokio::test]` of each case. The argument is an expression that makes a [`StoreHarness`] with an empty store; it may await.
