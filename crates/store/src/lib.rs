@@ -1,6 +1,8 @@
 //! The store port, its conformance suite and its adapters.
 
 pub mod conformance;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod embedded;
 pub mod error;
 pub mod port;
