@@ -7,7 +7,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Builder, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -16,6 +16,9 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use super::invalid;
 use super::options::DynamoOptions;
 use crate::error::StoreError;
+
+/// First and longest wait between two attempts. The SDK's own are made for services that answer in seconds.
+const WAITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 pub(super) async fn connect(options: &DynamoOptions) -> Result<Client, StoreError> {
     let tls = TlsContext::builder().with_trust_store(trust(options.ca_file.as_deref()).await?);
@@ -28,9 +31,13 @@ pub(super) async fn connect(options: &DynamoOptions) -> Result<Client, StoreErro
         .connect_timeout(Duration::from_millis(options.connect_timeout_ms))
         .operation_attempt_timeout(Duration::from_millis(options.attempt_timeout_ms))
         .operation_timeout(Duration::from_millis(options.call_timeout_ms));
+    let retries = RetryConfig::standard()
+        .with_max_attempts(options.max_attempts.max(1))
+        .with_initial_backoff(WAITS.0)
+        .with_max_backoff(WAITS.1);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
-        .retry_config(RetryConfig::standard().with_max_attempts(options.max_attempts.max(1)))
+        .retry_config(retries)
         .timeout_config(timeouts.build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(region) = &options.region {
@@ -46,7 +53,9 @@ pub(super) async fn connect(options: &DynamoOptions) -> Result<Client, StoreErro
     if shared.region().is_none() {
         return Err(invalid("no AWS region is named: set one, or AWS_REGION"));
     }
-    let mut config = Builder::from(&shared);
+    // How many further attempts there may be in all is counted for these tables alone, not for the whole process.
+    let mut config =
+        Builder::from(&shared).retry_partition(RetryPartition::new(format!("dynamodb-{}", options.prefix)));
     if let Some(endpoint) = &options.endpoint {
         config = config.endpoint_url(endpoint);
     }

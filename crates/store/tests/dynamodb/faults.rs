@@ -197,7 +197,7 @@ async fn answers_may_end_anywhere() {
             return Fate::Pass;
         }
         let mut request = body.clone();
-        request["Limit"] = json!(3);
+        request["Limit"] = json!(body["Limit"].as_u64().unwrap_or(3).min(3));
         Fate::Change { request, answer: Box::new(|answer| answer) }
     };
     let through = async || {
@@ -224,9 +224,9 @@ async fn lost_calls_and_lost_answers_change_nothing() {
                 return Fate::Pass;
             }
             count += 1;
-            match count % 10 {
-                3 => Fate::LoseAnswer,
-                7 => Fate::Lose,
+            match count % 20 {
+                7 => Fate::LoseAnswer,
+                13 => Fate::Lose,
                 _ => Fate::Pass,
             }
         };

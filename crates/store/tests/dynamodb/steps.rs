@@ -43,7 +43,8 @@ impl Ending {
 pub(crate) async fn journal_items(options: &DynamoOptions, shard: u32) -> u64 {
     let query = json!({
         "TableName": format!("{}-surfaces", options.prefix),
-        "KeyConditionExpression": "shard = :shard AND begins_with(place, :journal)",
+        "KeyConditionExpression": "#shard = :shard AND begins_with(#place, :journal)",
+        "ExpressionAttributeNames": {"#shard": "shard", "#place": "place"},
         "ExpressionAttributeValues": {":shard": {"N": shard.to_string()}, ":journal": {"S": "j"}},
         "ConsistentRead": true,
     });

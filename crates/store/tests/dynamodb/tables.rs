@@ -22,8 +22,15 @@ async fn ask(action: &str, options: &DynamoOptions, table: &str, more: Value) ->
 }
 
 async fn items(options: &DynamoOptions, table: &str) -> Vec<Value> {
-    let found = ask("Scan", options, table, json!({"ConsistentRead": true})).await;
-    found["Items"].as_array().cloned().expect("items")
+    let (mut items, mut request) = (Vec::new(), json!({"ConsistentRead": true}));
+    loop {
+        let found = ask("Scan", options, table, request.clone()).await;
+        items.extend(found["Items"].as_array().cloned().expect("items"));
+        if found["LastEvaluatedKey"].is_null() {
+            return items;
+        }
+        request["ExclusiveStartKey"] = found["LastEvaluatedKey"].clone();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
