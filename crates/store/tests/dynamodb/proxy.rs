@@ -11,12 +11,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// Makes another answer of an answer.
+type Rewrite = Box<dyn FnOnce(Value) -> Value + Send>;
+
 /// What becomes of a call.
 pub(crate) enum Fate {
     /// The server gets it.
     Pass,
     /// The server gets it with another body, and the caller another answer.
-    Change { request: Value, answer: Box<dyn FnOnce(Value) -> Value + Send> },
+    Change { request: Value, answer: Rewrite },
     /// The server gets nothing.
     Answer(u16, Value),
     /// The connection breaks before the server has it.
@@ -181,7 +184,7 @@ async fn connection(client: TcpStream, state: State) {
         *state.calls.lock().entry(action.clone()).or_default() += 1;
         let body = serde_json::from_slice(&request.body).unwrap_or_default();
         let fate = (state.judge.lock())(&action, &body);
-        let (mut change, mut is_answer_lost): (Option<Box<dyn FnOnce(Value) -> Value + Send>>, _) = (None, false);
+        let (mut change, mut is_answer_lost): (Option<Rewrite>, _) = (None, false);
         match fate {
             Fate::Pass => {}
             Fate::Change { request: body, answer } => {
