@@ -37,7 +37,7 @@ fn options(server: &DynamoDb, via: SocketAddr) -> DynamoOptions {
         prefix: format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed)),
         region: Some(String::from("eu-central-1")),
         endpoint: Some(format!("http://{via}")),
-        credentials_file: Some(server.credentials_file().expect("credentials")),
+        credentials_file: Some(server.credentials_file()),
         history_keep_seconds: KEEP_SECONDS,
         // The server shares two cores with all that runs beside it.
         attempt_timeout_ms: 20_000,

@@ -12,6 +12,7 @@ use crate::process::{Server, free_port};
 
 const COORDINATES: &str = "software.amazon.dynamodb:DynamoDBLocal:3.3.1";
 const MAIN: &str = "software.amazon.dynamodb.services.local.main.ServerRunner";
+const CREDENTIALS: &str = "credentials";
 /// Another process may take a free port before the server does.
 const ATTEMPTS: usize = 3;
 
@@ -33,6 +34,11 @@ impl DynamoDb {
         let mut attempt = 1;
         loop {
             let directory = tempfile::Builder::new().prefix("ronda-dynamodb-").tempdir()?;
+            // Once: tests read it while others ask for it.
+            std::fs::write(
+                directory.path().join(CREDENTIALS),
+                "[default]\naws_access_key_id = test\naws_secret_access_key = test\n",
+            )?;
             let port = free_port()?;
             let (log, data) = (directory.path().join("log"), directory.path().to_owned());
             let jars = jars.clone();
@@ -73,13 +79,9 @@ impl DynamoDb {
     }
 
     /// A file with credentials that it takes, as it takes any.
-    ///
-    /// # Errors
-    /// When it can't be written.
-    pub fn credentials_file(&self) -> anyhow::Result<PathBuf> {
-        let file = self.directory.path().join("credentials");
-        std::fs::write(&file, "[default]\naws_access_key_id = test\naws_secret_access_key = test\n")?;
-        Ok(file)
+    #[must_use]
+    pub fn credentials_file(&self) -> PathBuf {
+        self.directory.path().join(CREDENTIALS)
     }
 
     fn watch(&mut self) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! A commit: its rows one by one, each on condition that nothing later is there; then the partition's row.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use super::item::{Item, bytes, encode, expiry, item, number, text};
 use super::partitions::{check_partition, refusal};
 use super::stamp::{Stamp, now};
 use super::tables::{EXPIRES, SCHEDULER, TENANT, Table};
-use super::{DynamoStore, feed, key, overflow};
+use super::{DynamoStore, feed, key, overflow, reads};
 use crate::error::StoreError;
 use crate::port::{Commit, ErrorCursor, PartitionStore};
 
@@ -126,8 +126,8 @@ impl DynamoStore {
         let stamp = self.stamps.next(commit.partition.epoch);
         let plan = Plan::of(commit, stamp, self.keep_seconds)?;
         // Before what they lead to, so that nothing is there that can't be found.
-        self.note_tenants(commit.rows.iter().filter(|row| row.state.is_some()).map(|row| &row.key.tenant)).await?;
-        self.note_days(commit.errors.iter().map(|error| (error.tenant.clone(), key::day(error.at)))).await?;
+        self.note_tenants(&commit.rows).await?;
+        self.note_days(&commit.errors).await?;
         let writes = stream::iter(plan.writes.into_values()).map(|write| self.write(write, stamp));
         writes.buffer_unordered(self.writes_in_flight).try_collect::<()>().await?;
         self.move_partition(&commit.partition, stamp).await
@@ -150,35 +150,45 @@ impl DynamoStore {
     }
 
     /// Sees to it that tenants are in the list of them.
-    pub(super) async fn note_tenants<'t>(&self, tenants: impl Iterator<Item = &'t TenantId>) -> Result<(), StoreError> {
-        let mut last = None;
-        for tenant in tenants {
+    async fn note_tenants(&self, rows: &[SchedulerRow]) -> Result<(), StoreError> {
+        let mut new: Vec<&TenantId> = Vec::new();
+        for row in rows.iter().filter(|row| row.state.is_some()) {
             // Rows come by the thousand, and few tenants' at a time.
-            if last == Some(tenant) || self.known_tenants.contains(tenant) {
-                continue;
+            let tenant = &row.key.tenant;
+            if new.last() != Some(&tenant) && !self.known_tenants.contains(tenant) {
+                new.push(tenant);
             }
-            let item = item([("list", text(super::reads::TENANTS)), (TENANT, text(tenant.as_str()))]);
-            self.db.put(Table::Tenants, &item, None).await?;
-            self.known_tenants.add(tenant.clone());
-            last = Some(tenant);
         }
+        new.sort_unstable();
+        new.dedup();
+        let notes: Vec<_> = new.into_iter().map(|tenant| self.note_tenant(tenant.clone())).collect();
+        stream::iter(notes).buffer_unordered(self.writes_in_flight).try_collect::<()>().await
+    }
+
+    async fn note_tenant(&self, tenant: TenantId) -> Result<(), StoreError> {
+        let item = item([("list", text(reads::TENANTS)), (TENANT, text(tenant.as_str()))]);
+        self.db.put(Table::Tenants, &item, None).await?;
+        self.known_tenants.add(tenant);
         Ok(())
     }
 
-    async fn note_days(&self, days: impl Iterator<Item = (TenantId, Timestamp)>) -> Result<(), StoreError> {
-        for day in days {
-            if self.known_days.contains(&day) {
-                continue;
-            }
-            let (tenant, start) = &day;
-            let item = item([
-                ("feed", text(tenant.as_str())),
-                ("place", bytes(key::newest_first(*start))),
-                (EXPIRES, expiry(key::day_end(*start), self.keep_seconds)),
-            ]);
-            self.db.put(Table::Errors, &item, None).await?;
-            self.known_days.add(day);
-        }
+    /// Sees to it that the days of errors are in their tenants' lists of them.
+    async fn note_days(&self, errors: &[ErrorRow]) -> Result<(), StoreError> {
+        let days: HashSet<_> = errors.iter().map(|error| (error.tenant.clone(), key::day(error.at))).collect();
+        let new = days.into_iter().filter(|day| !self.known_days.contains(day));
+        let notes: Vec<_> = new.map(|day| self.note_day(day)).collect();
+        stream::iter(notes).buffer_unordered(self.writes_in_flight).try_collect::<()>().await
+    }
+
+    async fn note_day(&self, day: (TenantId, Timestamp)) -> Result<(), StoreError> {
+        let (tenant, start) = &day;
+        let item = item([
+            ("feed", text(tenant.as_str())),
+            ("place", bytes(key::newest_first(*start))),
+            (EXPIRES, expiry(key::day_end(*start), self.keep_seconds)),
+        ]);
+        self.db.put(Table::Errors, &item, None).await?;
+        self.known_days.add(day);
         Ok(())
     }
 }

@@ -32,7 +32,13 @@ impl DynamoStore {
             for item in &items {
                 let place = get_bytes(item, "place").ok_or_else(|| damaged("a history"))?;
                 match walk.step(place)? {
-                    Go::Entry => walk.enter(place, self.history_row(item, &scheduler, place).await?)?,
+                    Go::Entry => match self.history_row(item, &scheduler, place).await? {
+                        Some(occurrence) => walk.enter(place, occurrence),
+                        None => {
+                            from = key::behind(place);
+                            continue 'read;
+                        }
+                    },
                     Go::Run => walk.add(self.history_row(item, &scheduler, place).await?),
                     Go::BehindEntry => {
                         from = key::behind(key::entry_of(place).ok_or_else(|| damaged("a history"))?);
@@ -69,18 +75,24 @@ impl DynamoStore {
         }
     }
 
-    async fn history_row<T: Versioned>(&self, from: &Item, scheduler: &str, place: &[u8]) -> Result<T, StoreError> {
+    /// The record of an item. `None`: it has just expired.
+    async fn history_row<T: Versioned>(
+        &self,
+        from: &Item,
+        scheduler: &str,
+        place: &[u8],
+    ) -> Result<Option<T>, StoreError> {
         const ATTEMPTS: usize = 3;
         let owner = overflow::owner(Table::History, &[scheduler.as_bytes(), place]);
-        let mut found = Some(from.clone());
+        if let Some(row) = self.db.row(from, &owner).await? {
+            return Ok(Some(row));
+        }
         for _ in 0..ATTEMPTS {
-            if let Some(item) = &found
-                && let Some(row) = self.db.row(item, &owner).await?
-            {
-                return Ok(row);
-            }
             let key = item([("scheduler", text(scheduler)), ("place", bytes(place))]);
-            found = self.db.get(Table::History, key).await?;
+            let Some(item) = self.db.get(Table::History, key).await? else { return Ok(None) };
+            if let Some(row) = self.db.row(&item, &owner).await? {
+                return Ok(Some(row));
+            }
         }
         Err(damaged(T::WHAT))
     }
@@ -137,16 +149,15 @@ impl Walk<'_> {
         }
     }
 
-    fn enter(&mut self, place: &[u8], occurrence: OccurrenceRecord) -> Result<(), StoreError> {
+    fn enter(&mut self, place: &[u8], occurrence: OccurrenceRecord) {
         self.rows += 1;
         self.entries.push(HistoryEntry { occurrence, runs: Vec::new(), runs_total: 0 });
         self.current = place.to_vec();
-        Ok(())
     }
 
-    fn add(&mut self, run: RunRecord) {
+    fn add(&mut self, run: Option<RunRecord>) {
         self.rows += 1;
-        let Some(last) = self.entries.last_mut() else { return };
+        let (Some(last), Some(run)) = (self.entries.last_mut(), run) else { return };
         last.runs_total += 1;
         last.runs.push(run);
         // Seldom enough that sorting costs little, often enough that few are held.

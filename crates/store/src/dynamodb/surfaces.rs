@@ -126,11 +126,14 @@ impl DynamoStore {
                 self.write_journal(shard, epoch, stamp, &writes).await?
             };
             let found = match outcome {
-                Outcome::Done(_) if fits => return Ok(()),
                 // It is committed, whoever applies it.
                 Outcome::Done(head) => return self.apply_journal(shard, &head).await,
                 Outcome::Refused(found) => found,
             };
+            if get_bytes(&found, "stamp") == Some(&stamp.to_bytes()) {
+                // By an attempt whose answer was lost.
+                return self.apply_journal(shard, &found).await;
+            }
             let is_own = get_number(&found, "epoch") == Some(epoch);
             if !is_own || !found.contains_key("journal") || !pauses.again().await {
                 return Err(refusal(&format!("shard {shard}"), &found, stamp));

@@ -247,6 +247,32 @@ async fn lost_calls_and_lost_answers_change_nothing() {
     notes::surfaces_are_fenced_by_epoch(&through().await).await;
 }
 
+/// A commit of surfaces that was carried out, though its answer was lost, is found to be done, however large it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_fences_no_owner_of_a_shard() {
+    let options = made().await;
+    for count in [0, 1, 150] {
+        let mut lose = times(1);
+        let proxy = Proxy::to(server().address(), move |action, body| {
+            // The first change of the head is the acquisition's.
+            let is_commit =
+                body.to_string().contains("SET #stamp") && matches!(action, "UpdateItem" | "TransactWriteItems");
+            if is_commit && lose() { Fate::LoseAnswer } else { Fate::Pass }
+        });
+        let proxy = proxy.await;
+        let store = open(by(&options, proxy.address)).await;
+        let epoch = store.acquire_shard(count).await.expect("acquire shard");
+        let writes: Vec<_> = (0..count).map(|number| write(&format!("alert/{number}"), "row")).collect();
+        store.commit_surfaces(count, epoch, writes.clone()).await.expect("commit");
+        let rows = store.surfaces(count, "", None, 999).await.expect("surfaces");
+        assert_eq!(rows.len(), writes.len());
+        assert_eq!(super::steps::journal_items(&options, count).await, 0);
+        let written = proxy.calls().get("PutItem").copied().unwrap_or_default();
+        assert_eq!(written, if count == 150 { 2 } else { 0 }, "a journal is not written twice");
+        store.commit_surfaces(count, epoch, writes).await.expect("it goes on");
+    }
+}
+
 /// A call that is not answered ends in time, and says that it may or may not have been carried out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_silent_is_unavailable_in_time() {
