@@ -237,7 +237,7 @@ impl Db {
             .set_expression_attribute_names(names_in(condition.text))
             .set_expression_attribute_values(values_of(&condition.values))
             .consistent_read(index.is_none())
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX).max(1))
+            .set_limit(i32::try_from(limit).ok().map(|limit| limit.max(1)))
             .set_exclusive_start_key(start);
         self.meter.called();
         let answer = call.return_consumed_capacity(TOTAL).send().await;

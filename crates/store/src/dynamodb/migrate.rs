@@ -273,7 +273,16 @@ async fn is_recoverable(db: &Db, table: Table) -> Result<bool, StoreError> {
 async fn switch_on_recovery(db: &Db, table: Table) -> Result<(), StoreError> {
     let wanted =
         PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build().map_err(unbuilt)?;
-    let call = db.client.update_continuous_backups().table_name(db.name(table));
-    let answer = call.point_in_time_recovery_specification(wanted).send().await;
-    answer.map(drop).map_err(|error| of_call(&format!("switching on the recovery of table {}", db.name(table)), &error))
+    let deadline = Instant::now() + ACTIVE_WITHIN;
+    loop {
+        let call = db.client.update_continuous_backups().table_name(db.name(table));
+        let Err(error) = call.point_in_time_recovery_specification(wanted.clone()).send().await else { return Ok(()) };
+        // A table that was just made has no backups for a moment.
+        let is_early =
+            error.as_service_error().is_some_and(|error| error.is_continuous_backups_unavailable_exception());
+        if !is_early || Instant::now() > deadline {
+            return Err(of_call(&format!("switching on the recovery of table {}", db.name(table)), &error));
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
