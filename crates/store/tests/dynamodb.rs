@@ -12,6 +12,8 @@ use ronda_testbed::DynamoDb;
 
 #[path = "dynamodb/cost.rs"]
 mod cost;
+#[path = "dynamodb/crowds.rs"]
+mod crowds;
 #[path = "dynamodb/faults.rs"]
 mod faults;
 #[path = "dynamodb/proxy.rs"]
