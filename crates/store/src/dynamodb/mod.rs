@@ -63,7 +63,7 @@ impl DynamoStore {
     /// Connects, and checks that all tables are there and of the right shape.
     ///
     /// # Errors
-    /// `Invalid` when the options can't be used, `Conflict` when a table is missing or another one (make them by [`migrate`]), `Unreadable` when a newer release
+    /// `Invalid` when the options can't be used, `Conflict` when a table is missing or another one (make them by [`migrate()`]), `Unreadable` when a newer release
     /// laid them out, `Unavailable` when DynamoDB can't be asked.
     pub async fn connect(options: DynamoOptions) -> Result<Self, StoreError> {
         let db = Db::connect(&options).await?;

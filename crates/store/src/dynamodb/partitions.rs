@@ -190,13 +190,12 @@ impl DynamoStore {
     }
 }
 
-/// Why a write of an owner was refused: by a later owner's, or else by a later one of its own.
+/// Why a write of an owner was refused: by a later owner's, or else by a later one of its own, and then it may be tried again.
 pub(super) fn refusal(what: &str, found: &Item, stamp: Stamp) -> StoreError {
     let written = get_bytes(found, "stamp").and_then(Stamp::read);
     let epoch = get_number(found, "epoch").or(written.map(|written| written.epoch)).unwrap_or(0);
-    let is_own = epoch == stamp.epoch && epoch > 0 && !found.contains_key("closed");
-    if is_own && written.is_some_and(|written| written > stamp) {
-        let message = format!("{what} was written by a later commit of the same owner: this one comes too late");
+    if epoch == stamp.epoch && epoch > 0 && !found.contains_key("closed") {
+        let message = format!("{what} was written by another call of the same owner meanwhile");
         return StoreError::new(StoreErrorKind::Unavailable, message);
     }
     fenced(what, epoch, stamp.epoch)

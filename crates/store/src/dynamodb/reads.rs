@@ -40,7 +40,7 @@ impl DynamoStore {
         let (mut rows, mut read) = (Vec::new(), 0);
         while rows.len() < limit && slots.peek().is_some() {
             let wanted = limit - rows.len();
-            let wave = if read == 0 { FIRST_WAVE } else { (wanted * read).div_ceil(rows.len().max(1)) };
+            let wave = if read == 0 { FIRST_WAVE } else { wanted.saturating_mul(read).div_ceil(rows.len().max(1)) };
             let wave: Vec<u32> = slots.by_ref().take(wave.clamp(1, MOST_WAVE)).collect();
             read += wave.len();
             let reads = wave.into_iter().map(|slot| {
