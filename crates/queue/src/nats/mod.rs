@@ -35,6 +35,11 @@ use connection::Connection;
 use queue::NatsQueue;
 use topology::Names;
 
+/// Says why an address can't be used.
+pub(crate) fn check_address(url: &str) -> Result<(), QueueError> {
+    connection::addresses(url).map(drop)
+}
+
 /// A NATS server or cluster with JetStream.
 pub(crate) struct NatsBroker {
     options: BrokerOptions,

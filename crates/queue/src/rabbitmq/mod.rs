@@ -5,6 +5,7 @@
 //! Publishers and consumers have connections of their own, because a broker short of memory or disk stops reading from connections that
 //! publish, acknowledgements included.
 
+mod address;
 mod connection;
 mod layout;
 mod origin;
@@ -41,6 +42,11 @@ const MAX_MESSAGE_BYTES: usize = 1 << 20;
 const CONNECTION_WITHIN: Duration = Duration::from_secs(5);
 /// How long closing may take with a broker that does not answer.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Says why an address can't be used.
+pub(crate) fn check_address(url: &str) -> Result<(), QueueError> {
+    address::parse(url).map(drop)
+}
 
 /// A RabbitMQ broker or cluster.
 pub struct RabbitBroker {

@@ -41,6 +41,11 @@ const LINGER: Duration = Duration::from_millis(100);
 /// How long closing waits for receives at the server and for deliveries that are given back.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
+/// Says why an address can't be used.
+pub(crate) fn check_address(url: &str) -> Result<(), QueueError> {
+    Address::parse(url).map(drop)
+}
+
 /// The queues of one prefix in one account and region.
 pub(crate) struct SqsBroker {
     topology: Topology,
