@@ -52,7 +52,7 @@ fn on_sqs() {
         Ok(broker) => {
             let url = format!("sqs://eu-central-1?endpoint=http://{}", broker.address());
             // More pulses of so many at a time are more than it carries.
-            let credentials_file = Some(broker.credentials_file().unwrap());
+            let credentials_file = Some(broker.credentials_file());
             stories(&At { url, credentials_file, pulse_period_ms: 1_000 });
         }
         Err(missing) => loudly(&format!("!! SKIPPED an operator's commands on SQS: {missing:#}")),
