@@ -60,8 +60,8 @@ pub struct Depth {
     pub oldest: Option<Position>,
     /// Messages that are not settled.
     pub messages: u64,
-    /// Bytes that the backend holds for the partition; may count settled messages that are not yet removed. 0 where it can't be told.
-    pub bytes: u64,
+    /// Bytes that the backend holds for the partition; may count settled messages that are not yet removed. `None` where it can't be told.
+    pub bytes: Option<u64>,
     /// How long ago the oldest message that is not settled was published, in milliseconds, where the backend knows.
     pub oldest_age_ms: Option<u64>,
 }

@@ -44,8 +44,8 @@ pub struct PartitionLag {
     pub partition: u32,
     /// Messages that are not settled.
     pub messages: u64,
-    /// Bytes that the backend holds for it; 0 where it can't be told.
-    pub bytes: u64,
+    /// Bytes that the backend holds for it; none: that can't be told.
+    pub bytes: Option<u64>,
     /// How long the oldest of them has waited at most, in milliseconds; none: that can't be told.
     pub oldest_age_ms: Option<u64>,
     /// The time up to which the partition is judged: told by a running process only.
@@ -105,7 +105,7 @@ pub fn told(lag: &Lag) -> String {
                 queue.queue.clone(),
                 partition.partition.to_string(),
                 partition.messages.to_string(),
-                partition.bytes.to_string(),
+                or_none(partition.bytes.map(|bytes| bytes.to_string())),
                 or_none(partition.oldest_age_ms.map(|age| format!("{}.{:03} s", age / 1_000, age % 1_000))),
                 or_none(partition.watermark.map(|at| format_rfc3339(at.0))),
             ]
@@ -156,5 +156,15 @@ mod tests {
         assert_eq!((first.messages, first.oldest_age_ms), (0, Some(0)));
         assert_eq!((second.messages, second.oldest_age_ms), (1, None), "the embedded queue can't tell");
         assert!(told(&lag).contains("commands  1          1 "), "{}", told(&lag));
+        assert!(second.bytes.is_some_and(|bytes| bytes > 0), "{second:?}");
+    }
+
+    #[test]
+    fn what_a_broker_does_not_tell_is_no_zero() {
+        let (messages, bytes, oldest_age_ms) = (3, None, None);
+        let partitions = vec![PartitionLag { partition: 0, messages, bytes, oldest_age_ms, watermark: None }];
+        let lag = Lag { queues: vec![QueueLag { queue: String::from("events"), partitions }] };
+        assert!(told(&lag).ends_with("events  0          3         -      -       -\n"), "{}", told(&lag));
+        assert!(serde_json::to_string(&lag).unwrap().contains(r#""bytes":null"#));
     }
 }
