@@ -127,6 +127,7 @@ fn letters_are_listed_shown_put_back_and_thrown_away(at: &At) {
     let shown = site.done(&["dead-letters", "show", &id(poison)[..10]]);
     assert!(shown.contains("did you mean 'progress'?") && shown.contains(r#""progres":{"done":1}"#), "{shown}");
     let shown = site.json(&["dead-letters", "show", id(with_reason(&listed, "not_a_command"))]);
+    assert!(shown["message_id"].as_str().is_some_and(|id| !id.is_empty()), "{shown}");
     let shown = shown.to_string();
     assert!(shown.contains("t-1") && !shown.contains("s3cret") && !shown.contains("x-api-key"), "{shown}");
     let told = until("the error feed has both", || {

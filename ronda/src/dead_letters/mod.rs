@@ -163,6 +163,7 @@ fn shown(whole: &Whole) -> String {
     add("offset", letter.offset.map(|offset| offset.to_string()));
     add("reason", Some(letter.reason.clone()));
     add("detail", Some(whole.detail.clone()));
+    add("message id", whole.message_id.clone());
     add("source", Some(letter.source.clone().unwrap_or_else(|| String::from("a gateway, in a frame"))));
     add("tenant", letter.tenant.clone());
     let commands: Vec<String> = letter.commands.iter().map(ToString::to_string).collect();
@@ -216,10 +217,12 @@ mod tests {
     fn a_letter_is_shown_with_its_message_last() {
         let (letter, detail) = (letter(), String::from("the header is cut short"));
         let headers = vec![(String::from("x-api-key"), String::from("***"))];
-        let whole = Whole { letter, detail, headers, text: Some(String::from("hello")), hex: None, is_whole: true };
+        let (message_id, text) = (Some(String::from("m-1")), Some(String::from("hello")));
+        let whole = Whole { letter, detail, message_id, headers, text, hex: None, is_whole: true };
         let text = shown(&whole);
         assert!(
-            text.contains("header     x-api-key: ***\n") && text.ends_with("9 bytes; all of it:\n\nhello\n"),
+            text.contains("header      x-api-key: ***\n") && text.ends_with("9 bytes; all of it:\n\nhello\n"),
+        assert!(text.contains("message id  m-1\n"), "{text}");
             "{text}"
         );
     }
