@@ -160,3 +160,8 @@ pub async fn ask<A: DeserializeOwned>(
     })?;
     Ok(Some(answer))
 }
+/// The process that owns the data directory and listens, by its id.
+pub async fn owner(data: &Path) -> Option<i32> {
+    tokio::net::UnixStream::connect(path(data)).await.ok()?.peer_cred().ok()?.pid()
+}
+
