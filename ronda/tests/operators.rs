@@ -154,6 +154,7 @@ fn letters_are_listed_shown_put_back_and_thrown_away(at: &At) {
     let shown = site.done(&["dead-letters", "show", id(&again)]);
     assert!(shown.contains("ronda-redriven: 1"), "{shown}");
     site.refused(&["dead-letters", "show", id(poison)], 7, "no dead letter");
+    other_queues_are_refused_while_it_runs(&site, at);
     assert!(site.done(&["dead-letters", "discard", id(&again)]).contains("1 dead letter was thrown away"));
 
     // Of a batch, only what was refused is put back, and only that is applied by it.
@@ -178,6 +179,22 @@ fn letters_are_listed_shown_put_back_and_thrown_away(at: &At) {
     );
     assert!(site.done(&["dead-letters", "discard", "--all"]).contains("1 dead letter was thrown away"));
     assert!(site.done(&["dead-letters", "list"]).contains("There are no dead letters"));
+}
+
+/// What is named by a flag is not what the running process has: it does nothing to its own queues for that.
+fn other_queues_are_refused_while_it_runs(site: &Site, at: &At) {
+    let elsewhere = match at.url.split_once(':').unwrap().0 {
+        "sqs" => "sqs://eu-central-1?endpoint=http://k:s3cret@127.0.0.1:9",
+        "nats" => "nats://guest:s3cret@127.0.0.1:9",
+        _ => "amqp://guest:s3cret@127.0.0.1:9",
+    };
+    let elsewhere = ["--queue", elsewhere];
+    for command in [&["queue", "lag"][..], &["dead-letters", "list"], &["dead-letters", "discard", "--all"]] {
+        let output = site.refused(&[command, &elsewhere].concat(), 7, "leave out --queue");
+        assert!(output.contains("//127.0.0.1:9/") && !output.contains("s3cret"), "{output}");
+        site.refused(&[command, &["--queue", "embedded:"]].concat(), 7, "its embedded queues");
+    }
+    assert!(site.json(&["queue", "lag"])["queues"][2]["partitions"][0]["messages"].as_u64() >= Some(1));
 }
 
 fn where_keys_are_asked_for_one_goes_with_what_is_put_back(at: &At) {
@@ -298,7 +315,7 @@ fn two_with_stores_of_their_own_do_not_work_side_by_side_in_silence(at: &At) {
         other.refused(&start, 4, "worked off by another Ronda");
         return;
     }
-    let _other = other.up(&[]);
+    let mut up_other = other.up(&[]);
     until("one of the two says so", || (one.log().contains(SAID) || other.log().contains(SAID)).then_some(()));
     if at.url.starts_with("amqp:") {
         // It gets nothing at all: nobody shall think that it works.
@@ -306,5 +323,9 @@ fn two_with_stores_of_their_own_do_not_work_side_by_side_in_silence(at: &At) {
         let ready = other.health();
         assert!(ready.starts_with("HTTP/1.1 503") && ready.contains(SAID), "{ready}");
         assert!(one.health().starts_with("HTTP/1.1 200"), "{}", one.health());
+        // Nor does it take the queues away from under the first one.
+        up_other.stop_in_order().unwrap();
+        let repartition = ["queue", "repartition", "--partitions", "8", "--drain-seconds", "2"];
+        other.refused(&repartition, 7, "nothing was changed");
     }
 }

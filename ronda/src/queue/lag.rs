@@ -11,7 +11,7 @@ use ronda_store::port::Store;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::exit::chain;
+use crate::admin::NotDone;
 use crate::text::columns;
 
 /// Longest wait for one partition's depth.
@@ -55,13 +55,13 @@ pub struct PartitionLag {
 /// Looks at every partition. A store tells the watermarks, and with them since when the oldest command waits where the backend can't.
 ///
 /// # Errors
-/// What a queue or the store said.
-pub async fn look(queues: &[(Role, &dyn Queue)], running: Option<(&dyn Store, Timestamp)>) -> Result<Lag, String> {
+/// The queue or the store that failed.
+pub async fn look(queues: &[(Role, &dyn Queue)], running: Option<(&dyn Store, Timestamp)>) -> Result<Lag, NotDone> {
     let mut all = Lag { queues: Vec::new() };
     for (role, queue) in queues {
         let mut partitions = Vec::new();
         for partition in 0..queue.partitions() {
-            let depth = depth(*queue, partition).await.map_err(|error| chain(&error))?;
+            let depth = depth(*queue, partition).await?;
             let mut lag = PartitionLag {
                 partition,
                 messages: depth.messages,
@@ -70,7 +70,7 @@ pub async fn look(queues: &[(Role, &dyn Queue)], running: Option<(&dyn Store, Ti
                 watermark: None,
             };
             if let Some((store, now)) = running.filter(|_| *role == Role::Commands) {
-                let row = store.partition(partition).await.map_err(|error| chain(&error))?;
+                let row = store.partition(partition).await?;
                 if let Some(watermark) = row.map(|row| row.watermark).filter(|at| *at > Timestamp::MIN) {
                     // Whatever was accepted before the watermark is applied.
                     let behind = u64::try_from(now.millis_since(watermark)).unwrap_or(0);

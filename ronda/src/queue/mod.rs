@@ -7,7 +7,7 @@ mod repartition;
 use ronda_queue::{Broker, Checked, Finding, QueueError, Role};
 use serde_json::json;
 
-use crate::admin::{self, Reached, socket};
+use crate::admin::{self, Named, NotDone, Reached, socket};
 use crate::cli::{QueueCommand, QueuePlace};
 use crate::exit::{Code, Failure};
 use crate::text::whole_columns;
@@ -129,27 +129,52 @@ fn listed(findings: &[Finding]) -> serde_json::Value {
 }
 
 async fn look(place: &QueuePlace) -> Result<Lag, Failure> {
-    let settings = place::load(place)?.settings;
-    let open = || place::open(&settings, &Role::ALL);
-    match admin::reach(&settings.storage.data, socket::QUEUE_LAG, &json!({}), open).await? {
+    let loaded = place::load(place)?;
+    let settings = &loaded.settings;
+    let open = || place::open(settings, &Role::ALL);
+    let data = &settings.storage.data;
+    match admin::reach(data, socket::QUEUE_LAG, &Named::of(&loaded), &json!({}), open).await? {
         Reached::Running(lag) => Ok(lag),
         Reached::Opened(opened) => {
             let broker = opened.broker().await?;
             let looked = look_at(&*broker).await;
             broker.close().await;
-            let looked = looked.map_err(|error| parts::queue_failure(&settings, &error))?;
-            looked.map_err(|what| {
-                Failure::new(if settings.queue.url.is_embedded() { Code::Data } else { Code::Queue }, what)
-            })
+            looked.map_err(|why| why.failure(settings))
         }
     }
 }
 
-async fn look_at(broker: &dyn Broker) -> Result<Result<Lag, String>, QueueError> {
+async fn look_at(broker: &dyn Broker) -> Result<Lag, NotDone> {
     let mut queues = Vec::new();
     for role in Role::ALL {
         queues.push((role, broker.queue(role).await?));
     }
     let queues: Vec<_> = queues.iter().map(|(role, queue)| (*role, &**queue)).collect();
-    Ok(lag::look(&queues, None).await)
+    lag::look(&queues, None).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(detail: &str, stops: bool) -> Finding {
+        Finding { place: String::from("ronda.commands.0"), detail: detail.to_owned(), mendable: false, stops }
+    }
+
+    #[test]
+    fn what_is_the_matter_is_told_whole_and_whether_it_stops_a_start() {
+        let long = format!("{} but current is '536870912'", "x".repeat(300));
+        let findings = vec![finding(&long, false), finding("is a classic queue", true)];
+        let text = told(&Checked { findings, uncompared: 0 });
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[1].starts_with("ronda.commands.0  no ") && lines[1].ends_with(&long), "{text}");
+        assert!(lines[2].starts_with("ronda.commands.0  yes ") && lines[2].ends_with("is a classic queue"), "{text}");
+    }
+
+    #[test]
+    fn what_could_not_be_compared_is_not_called_as_it_shall_be() {
+        let text = told(&Checked { findings: Vec::new(), uncompared: 7 });
+        assert_eq!(text, "7 places exist; their settings can't be compared without the permission to configure.\n");
+        assert_eq!(told(&Checked::default()), "The queues are as they shall be.\n");
+    }
 }
