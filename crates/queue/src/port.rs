@@ -147,6 +147,12 @@ pub trait Queue: Send + Sync + 'static {
         None
     }
 
+    /// Why the backend takes no messages for now, though it is there and gives messages out: a clause for people. `None`: nothing of that kind is
+    /// known.
+    fn hindrance(&self) -> Option<String> {
+        None
+    }
+
     /// Appends a message to a partition and returns once it is durable.
     ///
     /// Dropping the future does not take the message back: it may or may not be stored. Publishes to one partition

@@ -172,6 +172,7 @@ pub(super) async fn watch(
     // Of a log everybody reads everything; and where a queue blocks, a message may be out of everybody's sight for a while.
     let is_telling = !commands.capabilities().log && !commands.capabilities().blocks_until_settled;
     component.set_ready(true, "");
+    let mut hindered = None;
     loop {
         sleep(if is_there { LOOK_EVERY } else { LOOK_AGAIN }).await;
         let asked = timeout(ANSWER_WITHIN, commands.depth(0)).await.unwrap_or_else(|_| Err(no_answer()));
@@ -182,6 +183,12 @@ pub(super) async fn watch(
                 }
                 away.set(None);
                 is_there = true;
+                let hindrance = commands.hindrance();
+                tell_change(name, &mut hindered, hindrance.as_ref());
+                if let Some(what) = hindrance {
+                    component.set_ready(false, what);
+                    continue;
+                }
                 let is_idle = is_telling && depth.messages == 0 && publishes(health);
                 let found = others.look(store, is_idle).await;
                 component.set_ready(found != Found::Instead, found.reason());
@@ -197,6 +204,18 @@ pub(super) async fn watch(
             }
         }
     }
+}
+
+/// Logs once that a broker that is there takes nothing, and once that it does again.
+fn tell_change(name: &Name, hindered: &mut Option<String>, now: Option<&String>) {
+    if hindered.as_ref() == now {
+        return;
+    }
+    match now {
+        Some(what) => tracing::error!("{name}: {what}: writes are answered 503 until it takes messages again"),
+        None => tracing::info!("{name}: the broker takes messages again"),
+    }
+    *hindered = now.cloned();
 }
 
 /// Whether this one's gateway reaches every partition.

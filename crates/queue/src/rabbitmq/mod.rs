@@ -205,6 +205,10 @@ impl Queue for RabbitQueue {
         }
     }
 
+    fn hindrance(&self) -> Option<String> {
+        self.publisher.get()?.blocked().map(|reason| format!("RabbitMQ takes nothing: {reason}"))
+    }
+
     async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError> {
         self.sendable(partition, &message)?;
         let letter = Letter {
