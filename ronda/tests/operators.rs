@@ -49,11 +49,13 @@ fn on_rabbitmq() {
 #[test]
 fn on_sqs() {
     match ronda_testbed::ElasticMq::start(false) {
-        Ok(broker) => {
+        Ok(mut broker) => {
             let url = format!("sqs://eu-central-1?endpoint=http://{}", broker.address());
             // More pulses of so many at a time are more than it carries.
             let credentials_file = Some(broker.credentials_file().unwrap());
-            stories(&At { url, credentials_file, pulse_period_ms: 1_000 });
+            let at = At { url, credentials_file, pulse_period_ms: 1_000 };
+            stories(&at);
+            queues_that_are_gone_are_told_and_no_partition_is_up(&at, &mut broker);
         }
         Err(missing) => loudly(&format!("!! SKIPPED an operator's commands on SQS: {missing:#}")),
     }
@@ -179,6 +181,29 @@ fn letters_are_listed_shown_put_back_and_thrown_away(at: &At) {
     );
     assert!(site.done(&["dead-letters", "discard", "--all"]).contains("1 dead letter was thrown away"));
     assert!(site.done(&["dead-letters", "list"]).contains("There are no dead letters"));
+}
+
+/// A server that comes back without what was on it. On SQS nothing is asked when a partition is opened, so with each attempt they looked
+/// as if they were up.
+#[cfg(feature = "sqs")]
+fn queues_that_are_gone_are_told_and_no_partition_is_up(at: &At, broker: &mut ronda_testbed::ElasticMq) {
+    const UP: &str = "all partitions are up";
+    let site = Site::new(at, "gone", &[WITH_TENANT]);
+    let _up = site.up(&[]);
+    until("all are up, and it has said where its health is", || {
+        (site.log().contains(UP) && site.log().contains("/health/")).then_some(())
+    });
+    broker.kill();
+    until("it knows that the broker is away", || site.health().contains("is away").then_some(()));
+    site.refused(&["dead-letters", "list"], 9, "can't be reached");
+    broker.restart().unwrap();
+    // Four partitions, and one of them once more.
+    until("one is taken up again", || (site.log().matches("a partition stopped").count() > 4).then_some(()));
+    assert_eq!(site.log().matches(UP).count(), 1, "{}", site.log());
+    until("it knows that the queues are gone", || site.health().contains("does not exist").then_some(()));
+    for command in [["queue", "lag"], ["dead-letters", "list"]] {
+        site.refused(&command, 9, "ronda queue init");
+    }
 }
 
 /// What is named by a flag is not what the running process has: it does nothing to its own queues for that.
