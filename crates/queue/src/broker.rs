@@ -134,16 +134,27 @@ pub struct Finding {
     pub detail: String,
     /// Whether [`Broker::init`] puts it right. It never takes anything away.
     pub mendable: bool,
+    /// Whether nothing starts as long as it is so. What is mendable stops nothing: a start mends it.
+    pub stops: bool,
+}
+
+/// What [`Broker::check`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What is missing or not as it shall be.
+    pub findings: Vec<Finding>,
+    /// How many places are there whose settings could not be compared, for want of a permission.
+    pub uncompared: u64,
 }
 
 /// A backend that can be reached.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// What is missing or not as it shall be; empty: everything is there.
+    /// What is missing or not as it shall be; no findings: everything is there.
     ///
     /// # Errors
     /// `Unavailable`, `Denied`.
-    async fn check(&self) -> Result<Vec<Finding>, QueueError>;
+    async fn check(&self) -> Result<Checked, QueueError>;
 
     /// Makes what is missing; what is there is left as it is. Answers what it made. Doing it again makes nothing.
     ///

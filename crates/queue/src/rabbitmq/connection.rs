@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use futures::StreamExt;
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, ErrorKind};
+use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -148,6 +149,8 @@ enum State {
 /// A connection that is made anew whenever it ends, until it is closed or dropped.
 pub(super) struct Line {
     state: watch::Receiver<State>,
+    /// The broker's reason to block the connection, while it does.
+    blocked: watch::Receiver<Option<String>>,
     stop: CancellationToken,
 }
 
@@ -155,8 +158,14 @@ impl Line {
     pub(super) fn start(access: Arc<Access>, what: String, stop: CancellationToken, tasks: &TaskTracker) -> Self {
         let (states, state) =
             watch::channel(State::Down(unavailable(format!("not connected to {} yet", access.place))));
-        tasks.spawn(keep_up(access, what, states, stop.clone()));
-        Self { state, stop }
+        let (reasons, blocked) = watch::channel(None);
+        tasks.spawn(keep_up(access, what, states, reasons, stop.clone()));
+        Self { state, blocked, stop }
+    }
+
+    /// Why the broker blocks the connection, in its own words, if it does: it is short of memory or disk, and reads nothing from who publishes.
+    pub(super) fn blocked(&self) -> Option<String> {
+        self.blocked.borrow().clone()
     }
 
     /// The connection, as soon as there is one.
@@ -186,7 +195,13 @@ impl Drop for Line {
     }
 }
 
-async fn keep_up(access: Arc<Access>, what: String, states: watch::Sender<State>, stop: CancellationToken) {
+async fn keep_up(
+    access: Arc<Access>,
+    what: String,
+    states: watch::Sender<State>,
+    blocked: watch::Sender<Option<String>>,
+    stop: CancellationToken,
+) {
     let policy =
         ExponentialBuilder::default().with_min_delay(RETRY.0).with_max_delay(RETRY.1).with_jitter().without_max_times();
     loop {
@@ -208,13 +223,20 @@ async fn keep_up(access: Arc<Access>, what: String, states: watch::Sender<State>
             },
         };
         tracing::info!(broker = %access.place, connection = %what, "connected to RabbitMQ");
+        let mut events = connection.events_listener();
         states.send_replace(State::Up(Arc::clone(&connection)));
         while connection.status().connected() && !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(LOOK) => {}
+                Some(event) = events.next() => match event {
+                    Event::ConnectionBlocked(reason) => drop(blocked.send_replace(Some(reason))),
+                    Event::ConnectionUnblocked => drop(blocked.send_replace(None)),
+                    _ => {}
+                },
             }
         }
+        blocked.send_replace(None);
         if stop.is_cancelled() {
             states.send_replace(State::Closed);
             // A broker that stands still or blocks can't take the farewell.

@@ -32,7 +32,7 @@ use self::origin::Recipient;
 use self::publisher::{Letter, Publisher};
 use self::receiver::{MAX_UNSETTLED, RabbitReceiver, Source};
 use self::topology::Admin;
-use crate::broker::{Broker, BrokerOptions, Finding, Role};
+use crate::broker::{Broker, BrokerOptions, Checked, Finding, Role};
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Capabilities, Depth, Origin, Partition, Position, Published, Queue, Receiver};
 
@@ -84,14 +84,15 @@ impl RabbitBroker {
 
 #[async_trait]
 impl Broker for RabbitBroker {
-    async fn check(&self) -> Result<Vec<Finding>, QueueError> {
+    async fn check(&self) -> Result<Checked, QueueError> {
         let (layout, mut admin) = (self.layout(), self.admin().await?);
         let mut findings = Vec::new();
         for role in Role::ALL {
             findings.extend(admin.survey(&layout, role).await?.into_iter().map(|difference| difference.finding));
         }
+        let uncompared = admin.uncompared();
         admin.close().await;
-        Ok(findings)
+        Ok(Checked { findings, uncompared })
     }
 
     async fn init(&self) -> Result<Vec<Finding>, QueueError> {
@@ -208,6 +209,10 @@ impl Queue for RabbitQueue {
             linger: None,
             direct: self.role == Role::Commands,
         }
+    }
+
+    fn hindrance(&self) -> Option<String> {
+        self.publisher.get()?.blocked().map(|reason| format!("RabbitMQ takes nothing: {reason}"))
     }
 
     async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError> {

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Broker, BrokerOptions, Finding, Role};
+use crate::broker::{Broker, BrokerOptions, Checked, Finding, Role};
 use crate::error::QueueError;
 use crate::port::{Capabilities, Depth, Origin, Partition, Position, Published, Queue, Receiver};
 
@@ -84,12 +84,12 @@ impl SqsBroker {
 
 #[async_trait]
 impl Broker for SqsBroker {
-    async fn check(&self) -> Result<Vec<Finding>, QueueError> {
+    async fn check(&self) -> Result<Checked, QueueError> {
         let mut findings = Vec::new();
         for role in Role::ALL {
             findings.extend(self.topology.check(role, self.partitions_of(role)).await?);
         }
-        Ok(findings)
+        Ok(Checked { findings, uncompared: 0 })
     }
 
     async fn init(&self) -> Result<Vec<Finding>, QueueError> {
