@@ -260,7 +260,17 @@ impl Problem {
         Self::new(Kind::RateLimited, detail).retry_after(retry_after_seconds)
     }
 
-    /// The queue can't take writes now.
+    /// The queue is known to take nothing, so it was not asked.
+    #[must_use]
+    pub fn queue_away(retry_after_seconds: u64) -> Self {
+        Self::new(
+            Kind::QueueUnavailable,
+            "The queue is away, or takes nothing for now, as earlier writes have found; nothing of this was handed to it. Send it again.",
+        )
+        .retry_after(retry_after_seconds)
+    }
+
+    /// The queue did not confirm a write that it may have.
     #[must_use]
     pub fn queue_unavailable(retry_after_seconds: u64) -> Self {
         Self::new(

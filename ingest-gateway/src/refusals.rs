@@ -38,7 +38,8 @@ pub(crate) fn submit(error: &SubmitError) -> Problem {
             "The gateway is starting and takes no writes yet; nothing of this request was taken.",
         )
         .retry_after(RETRY_AFTER_SECONDS),
-        SubmitError::Unavailable => Problem::queue_unavailable(RETRY_AFTER_SECONDS),
+        SubmitError::Away => Problem::queue_away(RETRY_AFTER_SECONDS),
+        SubmitError::Unconfirmed => Problem::queue_unavailable(RETRY_AFTER_SECONDS),
         SubmitError::Full => Problem::overloaded(),
         SubmitError::Closed => {
             Problem::new(Kind::ShuttingDown, "The gateway is shutting down; send the request again, to another one.")

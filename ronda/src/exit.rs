@@ -25,6 +25,32 @@ pub enum Code {
     Queue = 9,
 }
 
+impl Code {
+    const ALL: [Self; 9] = [
+        Self::Failed,
+        Self::Usage,
+        Self::Configuration,
+        Self::Data,
+        Self::Address,
+        Self::Unreachable,
+        Self::Refused,
+        Self::Embedded,
+        Self::Queue,
+    ];
+
+    /// Its number, as a process ends with it.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The code of a number, if it is one.
+    #[must_use]
+    pub fn of(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| u64::from(code.number()) == number)
+    }
+}
+
 /// For `--help` and the documentation.
 pub const CODES_HELP: &str = "\
 Exit codes:

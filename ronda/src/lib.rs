@@ -75,5 +75,5 @@ pub fn print(text: &str) {
 
 fn ended(failure: &Failure) -> ExitCode {
     let _ = writeln!(std::io::stderr().lock(), "ronda: {failure}");
-    ExitCode::from(failure.code as u8)
+    ExitCode::from(failure.code.number())
 }

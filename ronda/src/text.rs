@@ -13,8 +13,14 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         None => cell.clone(),
     };
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cut).collect()).collect();
+    whole_columns(&rows)
+}
+
+/// The same, and nothing is cut.
+#[must_use]
+pub fn whole_columns(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
-    for row in &rows {
+    for row in rows {
         for (at, cell) in row.iter().enumerate() {
             let width = cell.chars().count();
             match widths.get_mut(at) {
@@ -24,7 +30,7 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         }
     }
     let mut out = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(line, "{cell:<width$}  ");

@@ -252,7 +252,13 @@ fn writes_are_refused_while_the_broker_is_away_and_taken_again_at_once() {
         let answer = answer.to_ascii_lowercase();
         status == 503 && answer.contains("retry-after: ") && answer.contains("queue_unavailable")
     });
+    until("it says that nothing was taken", || {
+        report(&up, &key, "demo", "r1", "running").1.contains("nothing of this was handed to it")
+    });
     until("up is not ready", || !up.is_ready());
+    for command in [["queue", "lag"], ["dead-letters", "list"]] {
+        refused(ronda(dir.path(), &url).args(command), 9, "can't be reached");
+    }
     assert_eq!(up.call(&key, "GET", "/api/v1/schedulers/demo", "").0, 200, "what is in the store is still read");
     nats.server().restart().unwrap();
     let took = until("up is ready", || up.is_ready() && report(&up, &key, "demo", "r1", "running").0 == 202);

@@ -149,7 +149,7 @@ fn run_all(broker: &str, environment: &[(&str, String)], queue: &str) {
         let program = format!("report_{broker}.{}", language.ending);
         let scheduler = format!("direct-{broker}-{}", language.name);
         let ran = (language.prepare)(&program, dir.path()).and_then(|mut command| {
-            command.arg(&scheduler).env("RONDA_PARTITIONS", PARTITIONS);
+            command.arg(&scheduler).env("PARTITIONS", PARTITIONS);
             command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
             server.run(command)
         });

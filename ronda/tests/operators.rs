@@ -49,11 +49,13 @@ fn on_rabbitmq() {
 #[test]
 fn on_sqs() {
     match ronda_testbed::ElasticMq::start(false) {
-        Ok(broker) => {
+        Ok(mut broker) => {
             let url = format!("sqs://eu-central-1?endpoint=http://{}", broker.address());
             // More pulses of so many at a time are more than it carries.
-            let credentials_file = Some(broker.credentials_file().unwrap());
-            stories(&At { url, credentials_file, pulse_period_ms: 1_000 });
+            let credentials_file = Some(broker.credentials_file());
+            let at = At { url, credentials_file, pulse_period_ms: 1_000 };
+            stories(&at);
+            queues_that_are_gone_are_told_and_no_partition_is_up(&at, &mut broker);
         }
         Err(missing) => loudly(&format!("!! SKIPPED an operator's commands on SQS: {missing:#}")),
     }
@@ -127,6 +129,7 @@ fn letters_are_listed_shown_put_back_and_thrown_away(at: &At) {
     let shown = site.done(&["dead-letters", "show", &id(poison)[..10]]);
     assert!(shown.contains("did you mean 'progress'?") && shown.contains(r#""progres":{"done":1}"#), "{shown}");
     let shown = site.json(&["dead-letters", "show", id(with_reason(&listed, "not_a_command"))]);
+    assert!(shown["message_id"].as_str().is_some_and(|id| !id.is_empty()), "{shown}");
     let shown = shown.to_string();
     assert!(shown.contains("t-1") && !shown.contains("s3cret") && !shown.contains("x-api-key"), "{shown}");
     let told = until("the error feed has both", || {
@@ -153,6 +156,7 @@ fn letters_are_listed_shown_put_back_and_thrown_away(at: &At) {
     let shown = site.done(&["dead-letters", "show", id(&again)]);
     assert!(shown.contains("ronda-redriven: 1"), "{shown}");
     site.refused(&["dead-letters", "show", id(poison)], 7, "no dead letter");
+    other_queues_are_refused_while_it_runs(&site, at);
     assert!(site.done(&["dead-letters", "discard", id(&again)]).contains("1 dead letter was thrown away"));
 
     // Of a batch, only what was refused is put back, and only that is applied by it.
@@ -177,6 +181,45 @@ fn letters_are_listed_shown_put_back_and_thrown_away(at: &At) {
     );
     assert!(site.done(&["dead-letters", "discard", "--all"]).contains("1 dead letter was thrown away"));
     assert!(site.done(&["dead-letters", "list"]).contains("There are no dead letters"));
+}
+
+/// A server that comes back without what was on it. On SQS nothing is asked when a partition is opened, so with each attempt they looked
+/// as if they were up.
+#[cfg(feature = "sqs")]
+fn queues_that_are_gone_are_told_and_no_partition_is_up(at: &At, broker: &mut ronda_testbed::ElasticMq) {
+    const UP: &str = "all partitions are up";
+    let site = Site::new(at, "gone", &[WITH_TENANT]);
+    let _up = site.up(&[]);
+    until("all are up, and it has said where its health is", || {
+        (site.log().contains(UP) && site.log().contains("/health/")).then_some(())
+    });
+    broker.kill();
+    until("it knows that the broker is away", || site.health().contains("is away").then_some(()));
+    site.refused(&["dead-letters", "list"], 9, "can't be reached");
+    broker.restart().unwrap();
+    // Four partitions, and one of them once more.
+    until("one is taken up again", || (site.log().matches("a partition stopped").count() > 4).then_some(()));
+    assert_eq!(site.log().matches(UP).count(), 1, "{}", site.log());
+    until("it knows that the queues are gone", || site.health().contains("does not exist").then_some(()));
+    for command in [["queue", "lag"], ["dead-letters", "list"]] {
+        site.refused(&command, 9, "ronda queue init");
+    }
+}
+
+/// What is named by a flag is not what the running process has: it does nothing to its own queues for that.
+fn other_queues_are_refused_while_it_runs(site: &Site, at: &At) {
+    let elsewhere = match at.url.split_once(':').unwrap().0 {
+        "sqs" => "sqs://eu-central-1?endpoint=http://k:s3cret@127.0.0.1:9",
+        "nats" => "nats://guest:s3cret@127.0.0.1:9",
+        _ => "amqp://guest:s3cret@127.0.0.1:9",
+    };
+    let elsewhere = ["--queue", elsewhere];
+    for command in [&["queue", "lag"][..], &["dead-letters", "list"], &["dead-letters", "discard", "--all"]] {
+        let output = site.refused(&[command, &elsewhere].concat(), 7, "leave out --queue");
+        assert!(output.contains("//127.0.0.1:9/") && !output.contains("s3cret"), "{output}");
+        site.refused(&[command, &["--queue", "embedded:"]].concat(), 7, "its embedded queues");
+    }
+    assert!(site.json(&["queue", "lag"])["queues"][2]["partitions"][0]["messages"].as_u64() >= Some(1));
 }
 
 fn where_keys_are_asked_for_one_goes_with_what_is_put_back(at: &At) {
@@ -297,7 +340,7 @@ fn two_with_stores_of_their_own_do_not_work_side_by_side_in_silence(at: &At) {
         other.refused(&start, 4, "worked off by another Ronda");
         return;
     }
-    let _other = other.up(&[]);
+    let mut up_other = other.up(&[]);
     until("one of the two says so", || (one.log().contains(SAID) || other.log().contains(SAID)).then_some(()));
     if at.url.starts_with("amqp:") {
         // It gets nothing at all: nobody shall think that it works.
@@ -305,5 +348,9 @@ fn two_with_stores_of_their_own_do_not_work_side_by_side_in_silence(at: &At) {
         let ready = other.health();
         assert!(ready.starts_with("HTTP/1.1 503") && ready.contains(SAID), "{ready}");
         assert!(one.health().starts_with("HTTP/1.1 200"), "{}", one.health());
+        // Nor does it take the queues away from under the first one.
+        up_other.stop_in_order().unwrap();
+        let repartition = ["queue", "repartition", "--partitions", "8", "--drain-seconds", "2"];
+        other.refused(&repartition, 7, "nothing was changed");
     }
 }

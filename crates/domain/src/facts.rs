@@ -174,7 +174,9 @@ impl Scheduler {
         message: MessageId,
         effects: &mut Effects,
     ) {
-        if self.was_given_out((at, message)) {
+        let hash = hash_message(message);
+        let is_copy = self.runs.iter().any(|run| run.known_heartbeats.contains(&hash));
+        if is_copy || self.was_given_out((at, message)) {
             return;
         }
         self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));

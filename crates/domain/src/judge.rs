@@ -157,13 +157,22 @@ impl Scheduler {
 
     /// Judges every run, gives up the oldest when too many are open, and writes what changed.
     fn judge_runs(&mut self, now: Timestamp, watermark: Option<Timestamp>, effects: &mut Effects) {
-        self.supersede_unnamed();
+        let newest = self.newest_unnamed();
+        let is_superseded = |run: &Run| newest.is_some_and(|newest| run.is_superseded_by(newest));
+        for run in &mut self.runs {
+            let is_open = run.ends.is_empty() && run.status().is_none_or(|status| status == OccurrenceStatus::Running);
+            run.given_up |= is_open && is_superseded(run);
+        }
         let mut open: Vec<(Timestamp, usize)> = Vec::new();
         for index in 0..self.runs.len() {
             let Some(run) = self.runs.get(index).filter(|run| run.placed.is_some()) else { continue };
-            let verdict = self.verdict(run, now, watermark);
+            let (started, mut verdict) = (run.started_at(), self.verdict(run, now, watermark));
+            if verdict.status == OccurrenceStatus::Running && is_superseded(run) {
+                // It was stale, and a change of the time-outs made it open again.
+                verdict = self.give_up(index, now);
+            }
             if verdict.status == OccurrenceStatus::Running {
-                open.push((run.started_at(), index));
+                open.push((started, index));
             }
             self.set_verdict(index, verdict, effects);
         }
@@ -173,27 +182,22 @@ impl Scheduler {
         open.sort_unstable();
         let excess = open.len().saturating_sub(MAX_OPEN_RUNS);
         for (_, index) in open.into_iter().take(excess) {
-            if let Some(run) = self.runs.get_mut(index) {
-                run.given_up = true;
-            }
-            let unknown = Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(now), stale: None, message: 0 };
+            let unknown = self.give_up(index, now);
             self.set_verdict(index, unknown, effects);
         }
     }
 
-    /// An end without a run id goes to the youngest run without one. Once a later occurrence has such a run, an older one can't be
-    /// told from one whose end was lost: it is not waited for any longer.
-    fn supersede_unnamed(&mut self) {
-        let unnamed = |run: &Run| match run.placed {
-            Some((started, Place::Due(due))) if !run.named => Some((due, started)),
-            _ => None,
-        };
-        let Some((newest, started)) = self.runs.iter().filter_map(unnamed).max() else { return };
-        for run in &mut self.runs {
-            let is_older = unnamed(run).is_some_and(|(due, _)| due < newest) && run.last_sign < started;
-            let is_open = run.ends.is_empty() && run.status().is_none_or(|status| status == OccurrenceStatus::Running);
-            run.given_up |= is_older && is_open;
+    /// Waits for a run no longer; answers what becomes of it.
+    fn give_up(&mut self, index: usize, now: Timestamp) -> Verdict {
+        if let Some(run) = self.runs.get_mut(index) {
+            run.given_up = true;
         }
+        Verdict { status: OccurrenceStatus::Unknown, ended_at: Some(now), stale: None, message: 0 }
+    }
+
+    /// The last occurrence with a run without an id, and when the youngest such run of it started.
+    fn newest_unnamed(&self) -> Option<(Timestamp, Timestamp)> {
+        self.runs.iter().filter_map(Run::unnamed_of_due).max()
     }
 
     fn set_verdict(&mut self, index: usize, verdict: Verdict, effects: &mut Effects) {

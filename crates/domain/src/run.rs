@@ -344,6 +344,20 @@ impl Run {
         self.started_at() <= at && !self.given_up && self.ends.iter().all(|end| end.at > at)
     }
 
+    /// The occurrence that a run without an id belongs to, and its start.
+    pub(crate) fn unnamed_of_due(&self) -> Option<(Timestamp, Timestamp)> {
+        match self.placed {
+            Some((started, Place::Due(due))) if !self.named => Some((due, started)),
+            _ => None,
+        }
+    }
+
+    /// An end without a run id goes to the youngest run without one. Once a later occurrence has such a run, an older one can't be
+    /// told from one whose end was lost: it is not waited for any longer.
+    pub(crate) fn is_superseded_by(&self, (newest, started): (Timestamp, Timestamp)) -> bool {
+        self.unnamed_of_due().is_some_and(|(due, _)| due < newest) && self.last_sign < started
+    }
+
     pub(crate) fn status(&self) -> Option<OccurrenceStatus> {
         self.verdict.map(|verdict| verdict.status)
     }

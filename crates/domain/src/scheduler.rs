@@ -193,6 +193,25 @@ impl Scheduler {
         if (at, message) < last && is_close { last.0.plus_millis(1) } else { at }
     }
 
+    /// When a report counts that has no time of its own but the clock's: a millisecond after what its jobs said before it, and not before what
+    /// was said to the scheduler. The queue knows their order, and of two with one time it would be lost. A clock that stands still puts
+    /// them off by no more than clocks may differ.
+    #[must_use]
+    pub fn reported_at(&self, clock: Timestamp) -> Timestamp {
+        let is_close = |time: &Timestamp| *time >= clock && time.millis_since(clock) < CLOCKS_APART_MS;
+        let to_it = Some(self.spec_key.max(self.rare().pause_key).0).filter(is_close);
+        let by_jobs = self.last_reported_at().filter(is_close).map(|last| last.plus_millis(1));
+        clock.max(to_it.unwrap_or(clock)).max(by_jobs.unwrap_or(clock))
+    }
+
+    /// The time of the last that its jobs said, as far as is known.
+    fn last_reported_at(&self) -> Option<Timestamp> {
+        let runs = self.runs.iter().map(Run::last_at);
+        let forgotten = self.forgotten.iter().map(|(_, last)| *last);
+        let waiting = self.pending().last().map(|held| held.key.0);
+        runs.chain(forgotten).chain(waiting).chain(self.last_heartbeat_at).max()
+    }
+
     /// Whether starts are waited for longer because they may come late.
     #[must_use]
     pub fn is_put_off(&self) -> bool {

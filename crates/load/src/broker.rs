@@ -81,7 +81,7 @@ pub(crate) fn start(kind: Kind, durable: bool) -> Result<Option<Running>> {
         Kind::Sqs => {
             let server = ElasticMq::start(durable).context(ABSENT)?;
             let url = format!("sqs://eu-central-1?endpoint=http://{}", server.address());
-            let credentials = Some(server.credentials_file()?);
+            let credentials = Some(server.credentials_file());
             Running { url, process: Process::Sqs(server), credentials }
         }
         Kind::RabbitMq => {

@@ -134,16 +134,27 @@ pub struct Finding {
     pub detail: String,
     /// Whether [`Broker::init`] puts it right. It never takes anything away.
     pub mendable: bool,
+    /// Whether nothing starts as long as it is so. What is mendable stops nothing: a start mends it.
+    pub stops: bool,
+}
+
+/// What [`Broker::check`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What is missing or not as it shall be.
+    pub findings: Vec<Finding>,
+    /// How many places are there whose settings could not be compared, for want of a permission.
+    pub uncompared: u64,
 }
 
 /// A backend that can be reached.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
-    /// What is missing or not as it shall be; empty: everything is there.
+    /// What is missing or not as it shall be; no findings: everything is there.
     ///
     /// # Errors
     /// `Unavailable`, `Denied`.
-    async fn check(&self) -> Result<Vec<Finding>, QueueError>;
+    async fn check(&self) -> Result<Checked, QueueError>;
 
     /// Makes what is missing; what is there is left as it is. Answers what it made. Doing it again makes nothing.
     ///
@@ -198,8 +209,8 @@ pub fn mistakes(options: &BrokerOptions) -> Vec<(&'static str, String)> {
         found.push(("url", what));
     } else if !rest.starts_with("//") {
         found.push(("url", format!("must go on with // after {scheme}:")));
-    } else if options.place().starts_with('(') {
-        found.push(("url", String::from("can't be read as an address")));
+    } else if let Err(error) = check_address(scheme, &options.url) {
+        found.push(("url", format!("can't be used: {}", error.message)));
     } else if scheme == "sqs"
         && rest.trim_start_matches('/').split('?').next().is_none_or(str::is_empty)
         && !has_aws_settings()
@@ -208,6 +219,22 @@ pub fn mistakes(options: &BrokerOptions) -> Vec<(&'static str, String)> {
     }
     found.extend(unusable_prefix(&options.prefix).map(|what| ("prefix", what)));
     found
+}
+
+/// Says why an address can't be used, as its adapter reads it.
+fn check_address(scheme: &str, url: &str) -> Result<(), QueueError> {
+    match scheme {
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => crate::nats::check_address(url),
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => crate::rabbitmq::check_address(url),
+        #[cfg(feature = "sqs")]
+        "sqs" => crate::sqs::check_address(url),
+        _ => {
+            let _ = url;
+            Err(unknown(scheme))
+        }
+    }
 }
 
 /// Why queues can't have names that begin so; `None`: they can, on every backend.
@@ -236,9 +263,8 @@ fn unusable(scheme: &str) -> Option<String> {
             ));
         }
     };
-    let what = format!(
-        "begins with {scheme}://, which this ronda was built without: build it with '--features brokers', or use the service image"
-    );
+    let what =
+        format!("begins with {scheme}://, which this ronda was built without: build it with '--features brokers'");
     (!is_built).then_some(what)
 }
 

@@ -19,7 +19,7 @@ pub mod rabbitmq;
 #[cfg(feature = "sqs")]
 mod sqs;
 
-pub use broker::{Broker, BrokerOptions, Finding, Role, connect, mistakes};
+pub use broker::{Broker, BrokerOptions, Checked, Finding, Role, connect, mistakes};
 pub use embedded::{EmbeddedBroker, EmbeddedOptions, EmbeddedQueue};
 pub use error::{QueueError, QueueErrorKind};
 pub use port::{

@@ -60,8 +60,8 @@ pub struct Depth {
     pub oldest: Option<Position>,
     /// Messages that are not settled.
     pub messages: u64,
-    /// Bytes that the backend holds for the partition; may count settled messages that are not yet removed. 0 where it can't be told.
-    pub bytes: u64,
+    /// Bytes that the backend holds for the partition; may count settled messages that are not yet removed. `None` where it can't be told.
+    pub bytes: Option<u64>,
     /// How long ago the oldest message that is not settled was published, in milliseconds, where the backend knows.
     pub oldest_age_ms: Option<u64>,
 }
@@ -144,6 +144,12 @@ pub trait Queue: Send + Sync + 'static {
     /// What tells this queue from another one that is made under its name later, where positions begin anew: a short line of text. Remember it
     /// beside a [`Position`]. `None` where the backend has no such thing.
     fn life(&self) -> Option<String> {
+        None
+    }
+
+    /// Why the backend takes no messages for now, though it is there and gives messages out: a clause for people. `None`: nothing of that kind is
+    /// known.
+    fn hindrance(&self) -> Option<String> {
         None
     }
 

@@ -38,7 +38,7 @@ fn options(server: &ElasticMq, via: SocketAddr) -> BrokerOptions {
         prefix: format!("case-{}", CASES.fetch_add(1, Ordering::Relaxed)),
         partitions: 4,
         event_partitions: 1,
-        credentials_file: Some(server.credentials_file().expect("credentials")),
+        credentials_file: Some(server.credentials_file()),
         ..BrokerOptions::new(url(via, VISIBILITY_SECONDS))
     }
 }

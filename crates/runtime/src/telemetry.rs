@@ -113,8 +113,9 @@ pub fn init(config: &TelemetryConfig) -> Result<MetricsHandle, TelemetryError> {
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     let refused = |reason: String| TelemetryError::Filter { filter: filter.to_owned(), reason };
     EnvFilter::builder().parse(filter).map_err(|error| refused(error.to_string()))?;
-    // The clients of AWS log, at every start, which credentials they found: the ids of keys are nothing to collect.
-    let filter = format!("aws_config=warn,{filter}");
+    // The clients of AWS log, at every start, which credentials they found: the ids of keys are nothing to collect. That of RabbitMQ logs
+    // each refusal several times, whatever becomes of it; what it comes to, Ronda says once.
+    let filter = format!("aws_config=warn,lapin=off,{filter}");
     let parsed = EnvFilter::builder().parse(&filter).map_err(|error| refused(error.to_string()))?;
     // The client of RabbitMQ logs messages that come back to it, with all that is in them.
     let silent = "lapin::returned_messages=off".parse::<Directive>().map_err(|error| refused(error.to_string()))?;
@@ -144,7 +145,12 @@ mod tests {
     #[test]
     fn what_clients_say_of_credentials_and_payloads_is_left_out() {
         let filter = parse("info").unwrap().to_string();
-        assert!(filter.contains("aws_config=warn") && filter.contains("lapin::returned_messages=off"), "{filter}");
+        assert!(
+            filter.contains("aws_config=warn")
+                && filter.contains("lapin=off")
+                && filter.contains("lapin::returned_messages=off"),
+            "{filter}"
+        );
         let asked = parse("info,aws_config=debug").unwrap().to_string();
         assert!(asked.contains("aws_config=debug") && !asked.contains("aws_config=warn"), "{asked}");
     }

@@ -40,6 +40,8 @@ impl ElasticMq {
             let port = free_port()?;
             let configuration = directory.path().join("elasticmq.conf");
             std::fs::write(&configuration, configure(port, durable, directory.path()))?;
+            let credentials = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n";
+            std::fs::write(credentials_file(directory.path()), credentials)?;
             let (class_path, property) = (jars.clone(), format!("-Dconfig.file={}", configuration.display()));
             let started = Server::start("ElasticMQ", port, directory.path().join("log"), move || {
                 let mut command = Command::new("java");
@@ -96,13 +98,9 @@ impl ElasticMq {
     }
 
     /// A file with credentials that it takes, as it takes any.
-    ///
-    /// # Errors
-    /// When it can't be written.
-    pub fn credentials_file(&self) -> anyhow::Result<std::path::PathBuf> {
-        let file = self.directory.path().join("credentials");
-        std::fs::write(&file, "[default]\naws_access_key_id = test\naws_secret_access_key = test\n")?;
-        Ok(file)
+    #[must_use]
+    pub fn credentials_file(&self) -> PathBuf {
+        credentials_file(self.directory.path())
     }
 
     fn watch(&mut self) -> anyhow::Result<()> {
@@ -110,6 +108,10 @@ impl ElasticMq {
         self.guard = Some(Guard::over(pid, self.directory.path())?);
         Ok(())
     }
+}
+
+fn credentials_file(directory: &Path) -> PathBuf {
+    directory.join("credentials")
 }
 
 fn configure(port: u16, durable: bool, directory: &Path) -> String {

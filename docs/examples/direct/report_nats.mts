@@ -9,7 +9,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, headers } from "nats";
 
-const tenant = process.env.RONDA_TENANT ?? "default";
+const tenant = process.env.TENANT ?? "default";
 const scheduler = process.argv[2] ?? "direct-nats-typescript";
 
 const connection = await connect({

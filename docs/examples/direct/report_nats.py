@@ -17,7 +17,7 @@ import nats
 from nats.errors import TimeoutError
 from nats.js.errors import APIError, NoStreamResponseError
 
-TENANT = os.environ.get("RONDA_TENANT", "default")
+TENANT = os.environ.get("TENANT", "default")
 SCHEDULER = sys.argv[1] if len(sys.argv) > 1 else "direct-nats-python"
 
 

@@ -1,7 +1,7 @@
 /** A job that reports straight onto RabbitMQ.
  *
  *      npm install amqplib
- *      AMQP_URL=amqp://guest:guest@127.0.0.1:5672/%2F RONDA_PARTITIONS=4 node report_rabbitmq.mts nightly-billing
+ *      AMQP_URL=amqp://guest:guest@127.0.0.1:5672/%2F PARTITIONS=4 node report_rabbitmq.mts nightly-billing
  *
  *  Who may publish is up to the broker's permissions, or to an API key: set RONDA_API_KEY then. */
 import { randomUUID } from "node:crypto";
@@ -10,8 +10,8 @@ import { connect, type ChannelModel, type ConfirmChannel, type Options } from "a
 import { partition } from "./partition.mts";
 
 const url = process.env.AMQP_URL ?? "amqp://guest:guest@127.0.0.1:5672/%2F";
-const tenant = process.env.RONDA_TENANT ?? "default";
-const partitions = Number(process.env.RONDA_PARTITIONS ?? 4);
+const tenant = process.env.TENANT ?? "default";
+const partitions = Number(process.env.PARTITIONS ?? 4);
 const scheduler = process.argv[2] ?? "direct-rabbitmq-typescript";
 const routingKey = `${partition(tenant, scheduler, partitions)}.${tenant}`;
 

@@ -1,7 +1,7 @@
 """A job that reports straight onto RabbitMQ.
 
     pip install pika
-    AMQP_URL=amqp://guest:guest@127.0.0.1:5672/%2F RONDA_PARTITIONS=4 python report_rabbitmq.py nightly-billing
+    AMQP_URL=amqp://guest:guest@127.0.0.1:5672/%2F PARTITIONS=4 python report_rabbitmq.py nightly-billing
 
 Who may publish is up to the broker's permissions, or to an API key: set RONDA_API_KEY then.
 """
@@ -18,8 +18,8 @@ from pika.exceptions import AMQPError
 from partition import partition
 
 AMQP_URL = os.environ.get("AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/%2F")
-TENANT = os.environ.get("RONDA_TENANT", "default")
-PARTITIONS = int(os.environ.get("RONDA_PARTITIONS", "4"))
+TENANT = os.environ.get("TENANT", "default")
+PARTITIONS = int(os.environ.get("PARTITIONS", "4"))
 SCHEDULER = sys.argv[1] if len(sys.argv) > 1 else "direct-rabbitmq-python"
 
 

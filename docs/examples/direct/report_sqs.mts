@@ -1,15 +1,15 @@
 /** A job that reports straight onto Amazon SQS.
  *
  *      npm install @aws-sdk/client-sqs
- *      RONDA_PARTITIONS=4 node report_sqs.mts nightly-billing
+ *      PARTITIONS=4 node report_sqs.mts nightly-billing
  *
  *  Region and credentials come from where the AWS SDK looks for them. Set RONDA_API_KEY where Ronda asks for a key. */
 import { randomUUID } from "node:crypto";
 import { GetQueueUrlCommand, SendMessageCommand, SQSClient, type MessageAttributeValue } from "@aws-sdk/client-sqs";
 import { partition } from "./partition.mts";
 
-const tenant = process.env.RONDA_TENANT ?? "default";
-const partitions = Number(process.env.RONDA_PARTITIONS ?? 4);
+const tenant = process.env.TENANT ?? "default";
+const partitions = Number(process.env.PARTITIONS ?? 4);
 const scheduler = process.argv[2] ?? "direct-sqs-typescript";
 
 const sqs = new SQSClient();

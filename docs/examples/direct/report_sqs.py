@@ -1,7 +1,7 @@
 """A job that reports straight onto Amazon SQS.
 
     pip install boto3
-    RONDA_PARTITIONS=4 python report_sqs.py nightly-billing
+    PARTITIONS=4 python report_sqs.py nightly-billing
 
 Region and credentials come from where boto3 looks for them. Set RONDA_API_KEY where Ronda asks for a key.
 """
@@ -15,8 +15,8 @@ import boto3
 
 from partition import partition
 
-TENANT = os.environ.get("RONDA_TENANT", "default")
-PARTITIONS = int(os.environ.get("RONDA_PARTITIONS", "4"))
+TENANT = os.environ.get("TENANT", "default")
+PARTITIONS = int(os.environ.get("PARTITIONS", "4"))
 SCHEDULER = sys.argv[1] if len(sys.argv) > 1 else "direct-sqs-python"
 
 

@@ -5,12 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 const PENDING: u64 = 0;
+/// It was given up, and may be in the queue all the same.
 const FAILED: u64 = u64::MAX;
+/// It was given up before it was ever handed to the queue.
+const NEVER_SENT: u64 = u64::MAX - 1;
+
+/// A frame that was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It may be in the queue all the same.
+    Maybe,
+    /// It was never handed to the queue.
+    Surely,
+}
 
 /// Tells everyone whose command is in a frame what became of it.
 #[derive(Debug, Default)]
 pub(super) struct FrameCompletion {
-    /// [`PENDING`], [`FAILED`], or the number of the confirmed frame.
+    /// [`PENDING`], [`FAILED`], [`NEVER_SENT`], or the number of the confirmed frame.
     state: AtomicU64,
     notify: Notify,
 }
@@ -23,13 +35,14 @@ impl FrameCompletion {
     }
 
     /// The frame was given up.
-    pub(super) fn fail(&self) {
-        self.state.store(FAILED, Ordering::Release);
+    pub(super) fn fail(&self, lost: Lost) {
+        let state = if lost == Lost::Surely { NEVER_SENT } else { FAILED };
+        self.state.store(state, Ordering::Release);
         self.notify.notify_waiters();
     }
 
-    /// Waits for the frame's end: its number, or `None` when it was given up.
-    pub(super) async fn wait(&self) -> Option<u64> {
+    /// Waits for the frame's end: its number, unless it was given up.
+    pub(super) async fn wait(&self) -> Result<u64, Lost> {
         // The waiter is registered before the state is read, so that an end in between is not missed.
         let notified = self.notify.notified();
         tokio::pin!(notified);
@@ -38,8 +51,9 @@ impl FrameCompletion {
             notified.await;
         }
         match self.state.load(Ordering::Acquire) {
-            PENDING | FAILED => None,
-            number => Some(number),
+            PENDING | FAILED => Err(Lost::Maybe),
+            NEVER_SENT => Err(Lost::Surely),
+            number => Ok(number),
         }
     }
 }
@@ -62,15 +76,17 @@ mod tests {
         tokio::task::yield_now().await;
         completion.confirm(7);
         for waiter in waiting {
-            assert_eq!(waiter.await.unwrap(), Some(7));
+            assert_eq!(waiter.await.unwrap(), Ok(7));
         }
-        assert_eq!(completion.wait().await, Some(7));
+        assert_eq!(completion.wait().await, Ok(7));
     }
 
     #[tokio::test]
     async fn a_frame_that_was_given_up_says_so() {
-        let completion = FrameCompletion::default();
-        completion.fail();
-        assert_eq!(completion.wait().await, None);
+        for lost in [Lost::Maybe, Lost::Surely] {
+            let completion = FrameCompletion::default();
+            completion.fail(lost);
+            assert_eq!(completion.wait().await, Err(lost));
+        }
     }
 }

@@ -9,7 +9,7 @@ use ronda_schemas::command::Command;
 use ronda_schemas::frame::{CommandBuffer, MAX_REFUSED_TENANTS, Refused};
 use tokio::sync::Notify;
 
-use super::completion::FrameCompletion;
+use super::completion::{FrameCompletion, Lost};
 use super::filling::{Filling, Moment};
 use super::{SubmitError, Ticket, Until};
 
@@ -128,7 +128,7 @@ impl Lane {
             SubmitError::Starting | SubmitError::Encoding(_) => {}
             // One tenant can fill the buffer. Whoever else is refused so is noted as well.
             SubmitError::Full => self.note_refused_of(tenant),
-            SubmitError::Unavailable | SubmitError::Closed => self.note_refused(),
+            SubmitError::Away | SubmitError::Unconfirmed | SubmitError::Closed => self.note_refused(),
         }
     }
 
@@ -222,7 +222,7 @@ impl Lane {
             self.note_refused();
         }
         for completion in failed {
-            completion.fail();
+            completion.fail(Lost::Surely);
         }
     }
 
@@ -250,7 +250,7 @@ impl Inner {
         match self.state {
             LaneState::Open => {}
             LaneState::Joining => return Err(SubmitError::Starting),
-            LaneState::Down => return Err(SubmitError::Unavailable),
+            LaneState::Down => return Err(SubmitError::Away),
             LaneState::Closed => return Err(SubmitError::Closed),
         }
         if self.buffered.saturating_add(more) >= limits.buffered_bytes {

@@ -27,7 +27,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::completion::FrameCompletion;
+use self::completion::{FrameCompletion, Lost};
 use self::filling::Moment;
 use self::lane::{Lane, LaneLimits};
 use self::metrics::PublisherMetrics;
@@ -40,9 +40,12 @@ pub(crate) enum SubmitError {
     /// The gateway has not joined every partition yet.
     #[error("the gateway is starting; try again in a moment")]
     Starting,
-    /// The queue does not confirm.
-    #[error("the queue can't be reached; nothing was accepted, try again")]
-    Unavailable,
+    /// The queue is known to be away, and the command was not handed to it.
+    #[error("the queue is away; nothing was accepted, try again")]
+    Away,
+    /// The queue did not confirm; it may have the command all the same.
+    #[error("the queue did not confirm; try again")]
+    Unconfirmed,
     /// Too much waits for the queue already.
     #[error("the queue is slower than what comes in; nothing was accepted, try again")]
     Full,
@@ -242,15 +245,18 @@ impl Publisher {
     }
 
     fn lane(&self, partition: u32) -> Result<&Lane, SubmitError> {
-        self.lanes.get(partition as usize).map(|lane| &**lane).ok_or(SubmitError::Unavailable)
+        self.lanes.get(partition as usize).map(|lane| &**lane).ok_or(SubmitError::Away)
     }
 
     /// Waits until a command is durable.
     ///
     /// # Errors
-    /// [`SubmitError::Unavailable`] when its frame was given up.
+    /// [`SubmitError::Unconfirmed`] when its frame was given up, [`SubmitError::Away`] when that was before it was sent.
     pub(crate) async fn confirmed(&self, ticket: Ticket) -> Result<Accepted, SubmitError> {
-        let sequence = ticket.completion.wait().await.ok_or(SubmitError::Unavailable)?;
+        let sequence = ticket.completion.wait().await.map_err(|lost| match lost {
+            Lost::Maybe => SubmitError::Unconfirmed,
+            Lost::Surely => SubmitError::Away,
+        })?;
         let message = MessageId { source: self.shared.gateway, sequence, index: ticket.index };
         Ok(Accepted { partition: ticket.partition, message })
     }
@@ -293,7 +299,7 @@ impl Bulk<'_> {
     pub(crate) fn push(&mut self, item: u32, command: &Command<'_>) -> Result<(), SubmitError> {
         let partition = partition_of(command.tenant, command.scheduler, self.publisher.partitions());
         let frame_bytes = self.publisher.frame_bytes;
-        let parts = self.parts.get_mut(partition as usize).ok_or(SubmitError::Unavailable)?;
+        let parts = self.parts.get_mut(partition as usize).ok_or(SubmitError::Away)?;
         if parts.last().is_none_or(|part| part.buffer.len() >= frame_bytes) {
             parts.push(Part::default());
         }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::Shared;
+use super::completion::Lost;
 use super::filling::{Filling, Moment, Numbering};
 use super::lane::{Lane, LaneState, Work};
 
@@ -40,6 +41,15 @@ enum GivenUp {
     Failed(QueueError),
     /// Shutdown came first.
     Stopped,
+}
+
+impl GivenUp {
+    fn reason(&self) -> String {
+        match self {
+            Self::Failed(error) => error.to_string(),
+            Self::Stopped => String::from("the gateway stops"),
+        }
+    }
 }
 
 impl Sender {
@@ -138,7 +148,7 @@ impl Sender {
                 self.lane.set_state(LaneState::Down);
                 // Whatever becomes of the hole in the numbers: if the frame arrived late, there is none.
                 self.lane.note_refused();
-                completion.fail();
+                completion.fail(Lost::Maybe);
                 self.lane.fail_waiting();
                 self.shared.metrics.given_up(commands);
                 self.report(number, commands, &given_up);
@@ -148,10 +158,7 @@ impl Sender {
     }
 
     fn report(&self, number: u64, commands: u32, given_up: &GivenUp) {
-        let reason = match given_up {
-            GivenUp::Failed(error) => error.to_string(),
-            GivenUp::Stopped => String::from("the gateway stops"),
-        };
+        let reason = given_up.reason();
         warn!(
             partition = self.lane.partition,
             frame.number = number,
@@ -181,16 +188,20 @@ impl Sender {
         self.pulsed();
         let frame = numbering.empty_frame(at, kind);
         let deadline = Instant::now() + self.shared.retry_for;
-        if self.publish(&frame, Some(deadline)).await.is_ok() {
+        let Err(given_up) = self.publish(&frame, Some(deadline)).await else {
             self.shared.metrics.frame(0, frame.len());
             return true;
-        }
+        };
         let was_open = self.lane.state() == LaneState::Open;
         if was_open {
             self.lane.set_state(LaneState::Down);
             self.lane.fail_waiting();
             self.shared.lane_down();
-            warn!(partition = self.lane.partition, "no pulse gets through: writes to this partition are refused");
+            let reason = given_up.reason();
+            warn!(
+                partition = self.lane.partition,
+                reason, "no pulse gets through: writes to this partition are refused"
+            );
         }
         let arrived = self.publish(&frame, None).await.is_ok();
         if !arrived {

@@ -239,11 +239,16 @@ async fn a_frame_fills_while_commands_come_in_and_goes_at_once_when_none_does() 
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_confirmed_by_a_queue_that_never_confirms() {
-    let running = joined(&Told::new(1, 0), &quiet()).await;
+    let queue = Told::new(1, 0);
+    let running = joined(&queue, &quiet()).await;
     let ticket = running.publisher.submit(&command(), Until::Durable).unwrap();
-    assert!(matches!(running.publisher.confirmed(ticket).await, Err(SubmitError::Unavailable)));
+    eventually(|| queue.in_flight.load(Ordering::SeqCst) == 1).await;
+    let waiting = running.publisher.submit(&command(), Until::Durable).unwrap();
+    assert!(matches!(running.publisher.confirmed(ticket).await, Err(SubmitError::Unconfirmed)), "it may be there");
+    let refused = running.publisher.confirmed(waiting).await;
+    assert!(matches!(refused, Err(SubmitError::Away)), "its frame was never sent: {refused:?}");
     assert!(
-        matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Unavailable)),
+        matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Away)),
         "refused at once meanwhile"
     );
     assert!(!running.health.readiness().ok);
@@ -387,7 +392,7 @@ async fn a_pulse_that_does_not_get_through_closes_the_partition_until_one_does()
     let running = joined(&Told::new(1, 5), &Config::default()).await;
     running.queue.failing.store(true, Ordering::SeqCst);
     eventually(|| !running.health.readiness().ok).await;
-    assert!(matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Unavailable)));
+    assert!(matches!(running.publisher.submit(&command(), Until::Durable), Err(SubmitError::Away)));
     running.queue.failing.store(false, Ordering::SeqCst);
     running.queue.permits.add_permits(10);
     eventually(|| running.health.readiness().ok).await;

@@ -194,11 +194,15 @@ impl PartitionCore {
         self.count_applied();
     }
 
-    /// What is said to a scheduler itself, through gateways whose clocks differ, counts in the queue's order.
+    /// When it counts. In the queue's order is what is said to a scheduler itself, through gateways whose clocks differ, and whatever
+    /// has the partition's clock for its time.
     fn said_at(&self, id: SlotId, input: &Input<'_>, at: Timestamp, message: MessageId) -> Timestamp {
-        let is_said_to_it = matches!(input, Input::Register(_) | Input::Delete | Input::Pause | Input::Resume);
-        let state = self.schedulers.slot(id).state.as_ref().filter(|_| is_said_to_it);
-        state.map_or(at, |state| state.said_at(at, message))
+        let Some(state) = self.schedulers.slot(id).state.as_ref() else { return at };
+        match input {
+            Input::Register(_) | Input::Delete | Input::Pause | Input::Resume => state.said_at(at, message),
+            Input::Status(_) | Input::Heartbeat(_) if at == self.watermark => state.reported_at(at),
+            _ => at,
+        }
     }
 
     fn count_applied(&mut self) {

@@ -86,6 +86,8 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         let has_positions = self.shared.commands.capabilities().positions;
         let after = (has_positions && cursor > 0).then_some(Position(cursor));
         let mut receiver = self.shared.commands.open(self.partition, after).await.map_err(commands)?;
+        // Some queues are asked nothing before the first receive: one that is away shall not be taken for one that is up.
+        self.shared.commands.depth(self.partition).await.map_err(commands)?;
         self.start_retention();
         tracing::debug!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
         if self.shared.vitals.set_ready(self.partition, true) {

@@ -18,7 +18,13 @@ pub(super) struct Vitals {
     component: Component,
     partitions: Vec<Partition>,
     /// Held from looking at the partitions until it is told: else what was seen earlier could be told later, and stay.
-    telling: Mutex<()>,
+    telling: Mutex<Told>,
+}
+
+/// What was told last.
+#[derive(Default)]
+struct Told {
+    are_all_up: bool,
 }
 
 struct Partition {
@@ -77,7 +83,7 @@ impl Vitals {
         }
     }
 
-    /// The partition is up, or no longer. Whether all are now.
+    /// The partition is up, or no longer. Whether it is the one by which all are now.
     pub(super) fn set_ready(&self, partition: u32, is_ready: bool) -> bool {
         if let Some(one) = self.of(partition) {
             one.is_ready.store(is_ready, Ordering::Relaxed);
@@ -102,9 +108,9 @@ impl Vitals {
     }
 
     /// Whether all are up, and none is stopped by what only another release mends. One that waits for its store, or whose clock is held,
-    /// is ready all the same, because what comes in is kept; it says why it comes no further.
+    /// is ready all the same, because what comes in is kept; it says why it comes no further. Answers whether all have just come up.
     fn tell(&self) -> bool {
-        let _telling = self.telling.lock();
+        let mut told = self.telling.lock();
         let numbered = || (0_u32..).zip(&self.partitions);
         let waiting: Vec<String> = numbered()
             .filter(|(_, one)| !one.is_ready.load(Ordering::Relaxed))
@@ -128,7 +134,8 @@ impl Vitals {
         });
         let reasons: Vec<String> = up.into_iter().chain(troubles).chain(held).collect();
         self.component.set_ready(is_ready, reasons.join("; "));
-        waiting.is_empty()
+        let were_all_up = std::mem::replace(&mut told.are_all_up, waiting.is_empty());
+        waiting.is_empty() && !were_all_up
     }
 
     pub(super) fn committed(&self, partition: u32) {
@@ -175,13 +182,24 @@ mod tests {
             let vitals = Vitals::new(&health, PARTITIONS);
             vitals.beat_of(0);
             std::thread::scope(|threads| {
-                for partition in 0..PARTITIONS {
+                let up = (0..PARTITIONS).map(|partition| {
                     let vitals = &vitals;
-                    threads.spawn(move || vitals.set_ready(partition, true));
-                }
+                    threads.spawn(move || vitals.set_ready(partition, true))
+                });
+                let up: Vec<_> = up.collect();
+                let told = up.into_iter().filter_map(|thread| thread.join().ok().filter(|is_told| *is_told)).count();
+                assert_eq!(told, 1, "round {round}: one of them is the last");
             });
             let readiness = health.readiness();
             assert!(readiness.ok, "round {round}: {:?}", readiness.components);
         }
+    }
+
+    #[test]
+    fn that_all_are_up_is_news_once_until_one_is_not() {
+        let vitals = Vitals::new(&Health::new(), 2);
+        let set = |partition, is_ready| vitals.set_ready(partition, is_ready);
+        assert_eq!([set(0, true), set(1, true), set(0, true), set(1, true)], [false, true, false, false]);
+        assert_eq!([set(1, false), set(0, true), set(1, true)], [false, false, true]);
     }
 }

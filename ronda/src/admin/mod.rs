@@ -12,7 +12,12 @@ use serde::de::DeserializeOwned;
 use crate::exit::{Code, Failure};
 use crate::up::parts::NotOpened;
 
+pub mod named;
+mod not_done;
 pub mod socket;
+
+pub use named::Named;
+pub use not_done::NotDone;
 
 /// Pause between two attempts.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -33,12 +38,13 @@ pub enum Reached<A, P> {
 pub async fn reach<A: DeserializeOwned, P>(
     data: &Path,
     operation: &str,
+    named: &Named,
     request: &impl Serialize,
     open: impl Fn() -> Result<P, NotOpened>,
 ) -> Result<Reached<A, P>, Failure> {
     let deadline = Instant::now() + crate::up::parts::LOCK_WAIT;
     loop {
-        if let Some(answer) = socket::ask(data, operation, request).await? {
+        if let Some(answer) = socket::ask(data, operation, named, request).await? {
             return Ok(Reached::Running(answer));
         }
         match open() {

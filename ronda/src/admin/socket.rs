@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -18,11 +18,14 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::net::UnixListener;
 
+use super::{Named, NotDone};
 use crate::client::{Client, Method};
+use crate::config::Settings;
 use crate::dead_letters::{self, Queues};
 use crate::exit::{Code, Failure};
 use crate::keys;
 use crate::queue::lag;
+use crate::up::broker::{self, Away};
 
 /// What can be asked: the path of its operation.
 pub const KEYS: &str = "keys";
@@ -61,8 +64,9 @@ pub struct Owned {
     dead_letters: Arc<dyn Queue>,
     /// The time for what is made.
     clock: Arc<dyn Clock>,
-    /// Whether direct messages are taken with an API key only.
-    needs_key: bool,
+    settings: Arc<Settings>,
+    /// Whether the queues' broker is away.
+    away: Away,
     /// Held while dead letters are looked at or taken out: one at a time reads an acknowledging broker.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
@@ -76,9 +80,21 @@ impl Owned {
         events: Arc<dyn Queue>,
         dead_letters: Arc<dyn Queue>,
         clock: Arc<dyn Clock>,
-        needs_key: bool,
+        settings: Arc<Settings>,
+        away: Away,
     ) -> Self {
-        Self { store, commands, events, dead_letters, clock, needs_key, reading: Arc::default() }
+        Self { store, commands, events, dead_letters, clock, settings, away, reading: Arc::default() }
+    }
+
+    /// Carries out what needs the queues, unless others are meant, or their broker is away, or found to be away meanwhile: what is left to
+    /// do then would only wait for it. Whatever can be given up half-way can be done again.
+    async fn on_queues<T>(&self, named: &Named, work: impl Future<Output = Result<T, NotDone>>) -> Result<T, Failure> {
+        named.check(&self.settings)?;
+        tokio::select! {
+            biased;
+            error = self.away.known() => Err(broker::failure(&self.settings, &error)),
+            done = work => done.map_err(|why| why.failure(&self.settings)),
+        }
     }
 }
 
@@ -104,33 +120,49 @@ pub async fn serve(
 
 async fn manage_keys(State(owned): State<Owned>, Json(operation): Json<keys::Operation>) -> Response {
     let now = Timestamp::from_millis(owned.clock.wall_millis());
-    answered(keys::perform(&*owned.store, operation, now).await)
+    let done = keys::perform(&*owned.store, operation, now).await;
+    answered(done.map_err(|what| Failure::new(Code::Refused, what)))
 }
 
-async fn handle_dead_letters(State(owned): State<Owned>, Json(operation): Json<dead_letters::Operation>) -> Response {
-    let _alone = owned.reading.lock().await;
-    let (dead_letters, commands) = (&*owned.dead_letters, Some(&*owned.commands));
-    let queues = Queues { dead_letters, commands, needs_key: owned.needs_key };
-    answered(dead_letters::perform(queues, operation).await)
+async fn handle_dead_letters(
+    State(owned): State<Owned>,
+    Query(named): Query<Named>,
+    Json(operation): Json<dead_letters::Operation>,
+) -> Response {
+    let work = async {
+        let _alone = owned.reading.lock().await;
+        let (dead_letters, commands) = (&*owned.dead_letters, Some(&*owned.commands));
+        let queues = Queues { dead_letters, commands, needs_key: dead_letters::needs_key(&owned.settings) };
+        dead_letters::perform(queues, operation).await
+    };
+    answered(owned.on_queues(&named, work).await)
 }
 
-async fn tell_lag(State(owned): State<Owned>) -> Response {
+async fn tell_lag(State(owned): State<Owned>, Query(named): Query<Named>) -> Response {
     let queues =
         [(Role::Commands, &*owned.commands), (Role::Events, &*owned.events), (Role::DeadLetters, &*owned.dead_letters)];
     let now = Timestamp::from_millis(owned.clock.wall_millis());
-    answered(lag::look(&queues, Some((&*owned.store, now))).await)
+    answered(owned.on_queues(&named, lag::look(&queues, Some((&*owned.store, now)))).await)
 }
 
-fn answered(done: Result<impl Serialize, String>) -> Response {
+fn answered(done: Result<impl Serialize, Failure>) -> Response {
     match done {
         Ok(answer) => Json(answer).into_response(),
-        Err(what) => (StatusCode::BAD_REQUEST, Json(json!({"title": "Not done", "detail": what}))).into_response(),
+        Err(Failure { code, message }) => {
+            let refusal = json!({"title": "Not done", "detail": message, "exit_code": code.number()});
+            (StatusCode::BAD_REQUEST, Json(refusal)).into_response()
+        }
     }
 }
 
 /// Whether a process owns the data directory and listens.
 pub async fn is_alive(data: &Path) -> bool {
     tokio::net::UnixStream::connect(path(data)).await.is_ok()
+}
+
+/// The process that owns the data directory and listens, by its id.
+pub async fn owner(data: &Path) -> Option<i32> {
+    tokio::net::UnixStream::connect(path(data)).await.ok()?.peer_cred().ok()?.pid()
 }
 
 /// Asks the process that owns a data directory; none when there is none.
@@ -140,6 +172,7 @@ pub async fn is_alive(data: &Path) -> bool {
 pub async fn ask<A: DeserializeOwned>(
     data: &Path,
     operation: &str,
+    named: &Named,
     request: &impl Serialize,
 ) -> Result<Option<A>, Failure> {
     let socket = path(data);
@@ -154,7 +187,7 @@ pub async fn ask<A: DeserializeOwned>(
     }
     let body = serde_json::to_value(request).map_err(|error| Failure::other(error.to_string()))?;
     let client = Client::on_socket(&socket)?;
-    let sent = client.send(Method::POST, &[operation], &[], Some(&body), None).await?;
+    let sent = client.send(Method::POST, &[operation], &named.query(), Some(&body), None).await?;
     let answer = serde_json::from_value(sent.body).map_err(|error| {
         Failure::other(format!("the running ronda answered something else ({error}); is it another release?"))
     })?;

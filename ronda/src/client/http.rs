@@ -34,6 +34,8 @@ pub struct Client {
     patience: Duration,
     /// Whether what is wrong is told by the names of flags, or by those of the body.
     by_flags: bool,
+    /// Whether that is the process of a data directory, which says with which exit code a command ends that it refuses.
+    on_socket: bool,
 }
 
 /// A request to send.
@@ -122,6 +124,7 @@ impl Client {
             key: server.key(),
             patience: Duration::from_secs(server.retry_seconds.unwrap_or(retry_seconds).into()),
             by_flags: true,
+            on_socket: false,
         })
     }
 
@@ -139,7 +142,7 @@ impl Client {
     pub fn on_socket(path: &Path) -> Result<Self, Failure> {
         let http = builder(false).unix_socket(path).build().map_err(|error| Failure::other(chain(&error)))?;
         let base = String::from("http://localhost");
-        Ok(Self { http, base, key: None, patience: Duration::ZERO, by_flags: true })
+        Ok(Self { http, base, key: None, patience: Duration::ZERO, by_flags: true, on_socket: true })
     }
 
     /// Sends a plain request; see [`carry_out`](Self::carry_out).
@@ -262,7 +265,8 @@ impl Client {
             Failed::NoAnswer(what) => (Code::Unreachable, what.clone()),
             Failed::Refused(refused) => {
                 let asked = Asked { base: &self.base, has_key: self.key.is_some(), by_flags: self.by_flags };
-                (Code::Refused, refusal::told(refused, &asked))
+                let own = refused.exit_code().filter(|_| self.on_socket);
+                (own.unwrap_or(Code::Refused), refusal::told(refused, &asked))
             }
         };
         if gave_up.attempts > 1 {

@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
+use crate::exit::Code;
 use crate::text::printable;
 
 /// An answer that is no success.
@@ -16,6 +17,11 @@ impl Refused {
     /// The constant name of the problem; empty when it is none of Ronda's.
     pub(super) fn code(&self) -> &str {
         self.problem["code"].as_str().unwrap_or_default()
+    }
+
+    /// The exit code that the process of a data directory wants said; its refusals have one.
+    pub(super) fn exit_code(&self) -> Option<Code> {
+        Code::of(self.problem["exit_code"].as_u64()?)
     }
 }
 

@@ -50,6 +50,9 @@ pub struct Whole {
     pub letter: Letter,
     /// What was wrong, in the decoder's words.
     pub detail: String,
+    /// The publisher's own id of a message that was published directly, or the broker's where it has none. It is no header on every broker.
+    #[serde(default)]
+    pub message_id: Option<String>,
     /// Headers or attributes of a message that was published directly; what lets somebody in is hidden.
     pub headers: Vec<(String, String)>,
     /// The message, or its beginning, if it is text.
@@ -118,7 +121,15 @@ fn summary(id: String, letter: &DeadLetter) -> Letter {
 pub(super) fn read_whole(bytes: &[u8]) -> Whole {
     let Ok(letter) = DeadLetter::decode(bytes) else {
         let (letter, detail) = (read(bytes), String::from("the letter itself can't be read: this is all of it"));
-        return Whole { letter, detail, headers: Vec::new(), text: None, hex: Some(hex(bytes)), is_whole: true };
+        return Whole {
+            letter,
+            detail,
+            message_id: None,
+            headers: Vec::new(),
+            text: None,
+            hex: Some(hex(bytes)),
+            is_whole: true,
+        };
     };
     let headers = letter.origin.as_deref().map_or(&[][..], |origin| &origin.headers).iter().map(|(name, value)| {
         let value = if may_hold_credential(name) { HIDDEN.to_owned() } else { printable(value) };
@@ -128,6 +139,7 @@ pub(super) fn read_whole(bytes: &[u8]) -> Whole {
     Whole {
         letter: summary(id(bytes), &letter),
         detail: printable(&letter.detail),
+        message_id: letter.origin.as_deref().and_then(|origin| origin.message_id.as_deref()).map(printable),
         headers: headers.collect(),
         hex: text.is_none().then(|| hex(&letter.message)),
         text,
@@ -180,10 +192,12 @@ mod tests {
 
     #[test]
     fn headers_are_shown_as_they_came() {
-        let origin = LetterOrigin { headers: vec![("trace".into(), "t".into())], ..LetterOrigin::default() };
+        let headers = vec![("trace".into(), "t".into())];
+        let origin = LetterOrigin { headers, message_id: Some("m-1".into()), ..LetterOrigin::default() };
         let letter = DeadLetter { origin: Some(Box::new(origin)), ..DeadLetter::decode(&letter(b"x")).unwrap() };
         let whole = read_whole(&letter.encode().unwrap());
         assert_eq!(whole.headers, [(String::from("trace"), String::from("t"))], "nobody has put it back yet");
+        assert_eq!(whole.message_id.as_deref(), Some("m-1"));
     }
 
     #[test]

@@ -12,15 +12,14 @@ pub use operation::{Answer, Listing, Operation, Queues, perform};
 
 use std::path::Path;
 
-use ronda_queue::{Broker, QueueError, Role};
+use ronda_queue::{Broker, Role};
 
-use crate::admin::{self, Reached, socket};
+use crate::admin::{self, Named, NotDone, Reached, socket};
 use crate::cli::{DeadLettersCommand, QueuePlace};
 use crate::config::{DirectAccess, Settings};
 use crate::exit::{Code, Failure};
 use crate::queue::place;
 use crate::text::{columns, printable};
-use crate::up::parts;
 
 /// Does one.
 ///
@@ -59,23 +58,22 @@ fn api_key(file: &Path) -> Result<ApiKey, Failure> {
 }
 
 async fn carry_out(place: &QueuePlace, operation: Operation) -> Result<Answer, Failure> {
-    let settings = place::load(place)?.settings;
+    let loaded = place::load(place)?;
+    let settings = &loaded.settings;
     // Only what is put back needs the queue of commands, which takes long to open when much waits in it.
     let roles: &[Role] = match operation {
         Operation::Redrive { .. } => &[Role::DeadLetters, Role::Commands],
         _ => &[Role::DeadLetters],
     };
-    let open = || place::open(&settings, roles);
-    match admin::reach(&settings.storage.data, socket::DEAD_LETTERS, &operation, open).await? {
+    let open = || place::open(settings, roles);
+    let data = &settings.storage.data;
+    match admin::reach(data, socket::DEAD_LETTERS, &Named::of(&loaded), &operation, open).await? {
         Reached::Running(answer) => Ok(answer),
         Reached::Opened(opened) => {
             let broker = opened.broker().await?;
-            let done = on_broker(&*broker, roles, needs_key(&settings), operation).await;
+            let done = on_broker(&*broker, roles, needs_key(settings), operation).await;
             broker.close().await;
-            match done {
-                Ok(answer) => answer.map_err(|what| Failure::new(Code::Refused, what)),
-                Err(error) => Err(parts::queue_failure(&settings, &error)),
-            }
+            done.map_err(|why| why.failure(settings))
         }
     }
 }
@@ -85,14 +83,14 @@ async fn on_broker(
     roles: &[Role],
     needs_key: bool,
     operation: Operation,
-) -> Result<Result<Answer, String>, QueueError> {
+) -> Result<Answer, NotDone> {
     let dead_letters = broker.queue(Role::DeadLetters).await?;
     let commands = match roles.contains(&Role::Commands) {
         true => Some(broker.queue(Role::Commands).await?),
         false => None,
     };
     let queues = Queues { dead_letters: &*dead_letters, commands: commands.as_deref(), needs_key };
-    Ok(perform(queues, operation).await)
+    perform(queues, operation).await
 }
 
 /// Whether the queue of commands takes direct messages with an API key only.
@@ -165,6 +163,7 @@ fn shown(whole: &Whole) -> String {
     add("detail", Some(whole.detail.clone()));
     add("source", Some(letter.source.clone().unwrap_or_else(|| String::from("a gateway, in a frame"))));
     add("tenant", letter.tenant.clone());
+    add("message id", whole.message_id.clone());
     let commands: Vec<String> = letter.commands.iter().map(ToString::to_string).collect();
     add("commands", Some(commands.join(", ")).filter(|commands| !commands.is_empty()));
     for (name, value) in &whole.headers {
@@ -216,11 +215,13 @@ mod tests {
     fn a_letter_is_shown_with_its_message_last() {
         let (letter, detail) = (letter(), String::from("the header is cut short"));
         let headers = vec![(String::from("x-api-key"), String::from("***"))];
-        let whole = Whole { letter, detail, headers, text: Some(String::from("hello")), hex: None, is_whole: true };
+        let (message_id, text) = (Some(String::from("m-1")), Some(String::from("hello")));
+        let whole = Whole { letter, detail, message_id, headers, text, hex: None, is_whole: true };
         let text = shown(&whole);
         assert!(
-            text.contains("header     x-api-key: ***\n") && text.ends_with("9 bytes; all of it:\n\nhello\n"),
+            text.contains("header      x-api-key: ***\n") && text.ends_with("9 bytes; all of it:\n\nhello\n"),
             "{text}"
         );
+        assert!(text.contains("message id  m-1\n"), "{text}");
     }
 }

@@ -11,7 +11,7 @@ use super::again;
 use super::key::ApiKey;
 use super::letter::{self, Letter, Whole};
 use super::reading::{self, Extent, PutBack};
-use crate::exit::chain;
+use crate::admin::NotDone;
 
 /// Longest time for reading: nobody should wait for a disk that hangs.
 const READ_WITHIN: Duration = Duration::from_secs(30);
@@ -103,19 +103,19 @@ pub struct Queues<'a> {
 ///
 /// # Errors
 /// What is wrong with it, what a queue said, or that it took too long.
-pub async fn perform(queues: Queues<'_>, operation: Operation) -> Result<Answer, String> {
+pub async fn perform(queues: Queues<'_>, operation: Operation) -> Result<Answer, NotDone> {
     let within = match operation {
         Operation::List { .. } | Operation::Show { .. } => READ_WITHIN,
         Operation::Redrive { .. } | Operation::Discard { .. } => CHANGE_WITHIN,
     };
     let done = tokio::time::timeout(within, Box::pin(carry_out(queues, operation))).await;
-    done.unwrap_or_else(|_| Err(format!("the dead letters took longer than {} s", within.as_secs())))
+    done.unwrap_or_else(|_| Err(NotDone::Late(within)))
 }
 
-async fn carry_out(queues: Queues<'_>, operation: Operation) -> Result<Answer, String> {
+async fn carry_out(queues: Queues<'_>, operation: Operation) -> Result<Answer, NotDone> {
     let queue = queues.dead_letters;
     match operation {
-        Operation::List { limit } => list(queue, limit).await.map(Answer::Listed).map_err(|error| said(&error)),
+        Operation::List { limit } => Ok(Answer::Listed(list(queue, limit).await?)),
         Operation::Show { id } => {
             let mut found: HashMap<String, Vec<u8>> = HashMap::new();
             let visit = |bytes: &[u8], _| {
@@ -125,20 +125,16 @@ async fn carry_out(queues: Queues<'_>, operation: Operation) -> Result<Answer, S
                     found.insert(own, bytes.to_vec());
                 }
             };
-            reading::visit(queue, visit).await.map_err(|error| said(&error))?;
+            reading::visit(queue, visit).await?;
             let own = the_one(queue, &id, found.keys())?;
             let whole = found.get(&own).map(|bytes| letter::read_whole(bytes));
-            whole.map(|whole| Answer::Shown(Box::new(whole))).ok_or_else(|| unknown(queue, &id))
+            whole.map(|whole| Answer::Shown(Box::new(whole))).ok_or_else(|| unknown(queue, &id).into())
         }
         Operation::Redrive { id, tenant, api_key } => {
             redrive(queues, id.as_deref(), tenant.as_deref(), api_key.as_ref()).await
         }
         Operation::Discard { id, and_older } => discard(queue, id.as_deref(), and_older).await,
     }
-}
-
-fn said(error: &QueueError) -> String {
-    chain(error)
 }
 
 fn unknown(queue: &dyn Queue, id: &str) -> String {
@@ -151,10 +147,10 @@ fn unknown(queue: &dyn Queue, id: &str) -> String {
 }
 
 /// The only id among those that begin so.
-fn the_one<'a>(queue: &dyn Queue, id: &str, mut found: impl Iterator<Item = &'a String>) -> Result<String, String> {
+fn the_one<'a>(queue: &dyn Queue, id: &str, mut found: impl Iterator<Item = &'a String>) -> Result<String, NotDone> {
     let one = found.next().ok_or_else(|| unknown(queue, id))?;
     if found.next().is_some() {
-        return Err(format!("several dead letters begin with {id:?}; give more of the one that is meant"));
+        return Err(format!("several dead letters begin with {id:?}; give more of the one that is meant").into());
     }
     Ok(one.clone())
 }
@@ -210,7 +206,7 @@ impl Chosen {
     }
 }
 
-async fn discard(queue: &dyn Queue, id: Option<&str>, and_older: bool) -> Result<Answer, String> {
+async fn discard(queue: &dyn Queue, id: Option<&str>, and_older: bool) -> Result<Answer, NotDone> {
     let mut chosen = Chosen::default();
     let own = match id {
         Some(id) => Some(find(queue, id).await?),
@@ -232,14 +228,14 @@ async fn discard(queue: &dyn Queue, id: Option<&str>, and_older: bool) -> Result
         }
         is_passed |= is_own;
     };
-    reading::visit(queue, visit).await.map_err(|error| said(&error))?;
+    reading::visit(queue, visit).await?;
     if !chosen.ids.is_empty() {
-        reading::take_out(queue, &chosen.ids, chosen.extent, None).await.map_err(|error| said(&error))?;
+        reading::take_out(queue, &chosen.ids, chosen.extent, None).await?;
     }
     Ok(Answer::Discarded { ids: chosen.into_sorted() })
 }
 
-async fn find(queue: &dyn Queue, id: &str) -> Result<Letter, String> {
+async fn find(queue: &dyn Queue, id: &str) -> Result<Letter, NotDone> {
     let mut found: HashMap<String, Letter> = HashMap::new();
     let visit = |bytes: &[u8], _| {
         let letter = letter::read(bytes);
@@ -247,9 +243,9 @@ async fn find(queue: &dyn Queue, id: &str) -> Result<Letter, String> {
             found.insert(letter.id.clone(), letter);
         }
     };
-    reading::visit(queue, visit).await.map_err(|error| said(&error))?;
+    reading::visit(queue, visit).await?;
     let own = the_one(queue, id, found.keys())?;
-    found.remove(&own).ok_or_else(|| unknown(queue, id))
+    found.remove(&own).ok_or_else(|| unknown(queue, id).into())
 }
 
 async fn redrive(
@@ -257,11 +253,11 @@ async fn redrive(
     id: Option<&str>,
     tenant: Option<&str>,
     api_key: Option<&ApiKey>,
-) -> Result<Answer, String> {
+) -> Result<Answer, NotDone> {
     let queue = queues.dead_letters;
     let commands = queues.commands.ok_or("the queue of commands is not open")?;
     if queues.needs_key && api_key.is_none() {
-        return Err(String::from(NEEDS_KEY));
+        return Err(NEEDS_KEY.into());
     }
     let own = match id {
         Some(id) => Some(find(queue, id).await?),
@@ -283,17 +279,18 @@ async fn redrive(
             }
         }
     };
-    reading::visit(queue, visit).await.map_err(|error| said(&error))?;
+    reading::visit(queue, visit).await?;
     if own.is_some() && chosen.ids.is_empty() {
-        return Err(match (why, tenant) {
+        let why = match (why, tenant) {
             ("", Some(tenant)) => format!("it is not known to be {tenant}'s"),
             ("", None) => unknown(queue, &own.map(|own| own.id).unwrap_or_default()),
             (why, _) => String::from(why),
-        });
+        };
+        return Err(why.into());
     }
     if !chosen.ids.is_empty() {
         let put_back = Some(PutBack { commands, api_key });
-        reading::take_out(queue, &chosen.ids, chosen.extent, put_back).await.map_err(|error| said(&error))?;
+        reading::take_out(queue, &chosen.ids, chosen.extent, put_back).await?;
     }
     Ok(Answer::Redriven { ids: chosen.into_sorted(), left: left.len() as u64 })
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::again::{self, Again};
 use super::key::ApiKey;
+use crate::admin::NotDone;
 
 /// The queue has one partition.
 const PARTITION: u32 = 0;
@@ -19,6 +20,9 @@ const PARTITION: u32 = 0;
 const QUIET: Duration = Duration::from_secs(2);
 /// The same once it has handed something out: what it has goes out together.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
+
+/// Somebody else has them in hand.
+const GONE: &str = "letters that were there a moment ago did not come again: somebody else reads them; look what there is, and repeat it";
 
 /// How far to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,7 +120,7 @@ pub(super) struct PutBack<'a> {
 impl PutBack<'_> {
     async fn all_of(self, letter: &[u8]) -> Result<(), QueueError> {
         let messages = again::again(letter, self.commands.partitions(), self.api_key);
-        let messages = messages.map_err(|why| QueueError::permanent(QueueErrorKind::Corrupt, why))?;
+        let messages = messages.map_err(|why| QueueError::permanent(QueueErrorKind::Unsupported, why))?;
         for Again { partition, message, origin } in messages {
             self.commands.publish_direct(partition, message, &origin).await?;
         }
@@ -130,13 +134,13 @@ pub(super) async fn take_out(
     ids: &HashSet<String>,
     extent: Extent,
     put_back: Option<PutBack<'_>>,
-) -> Result<(), QueueError> {
+) -> Result<(), NotDone> {
     let mut reading = Reading::begin(queue, extent, QUIET).await?;
     let mut done = HashSet::new();
     loop {
         let batch = reading.next().await?;
         let Some(last) = batch.last().map(|last| last.token) else {
-            return if reading.extent.is_over(reading.read, reading.last) { Ok(()) } else { Err(gone()) };
+            return if reading.extent.is_over(reading.read, reading.last) { Ok(()) } else { Err(GONE.into()) };
         };
         for letter in batch {
             let id = super::letter::id(&letter.message);
@@ -148,9 +152,4 @@ pub(super) async fn take_out(
         }
         reading.receiver.settle(last).await?;
     }
-}
-
-fn gone() -> QueueError {
-    let what = "letters that were there a moment ago did not come again: somebody else reads them; look what there is, and repeat it";
-    QueueError::transient(QueueErrorKind::Unavailable, QUIET, what)
 }

@@ -4,7 +4,7 @@ use ronda_domain::time::Timestamp;
 use ronda_runtime::{Clock, SystemClock};
 
 use super::operation::{Answer, Operation, perform};
-use crate::admin::{self, Reached, socket};
+use crate::admin::{self, Named, Reached, socket};
 use crate::cli::{KeysCommand, Place, Scope};
 use crate::exit::{Code, Failure};
 use crate::settings_command::load;
@@ -51,7 +51,7 @@ async fn carry_out(place: &Place, operation: Operation) -> Result<Answer, Failur
         parts::make_directory(data)?;
         parts::open_store(&settings)
     };
-    match admin::reach(data, socket::KEYS, &operation, open).await? {
+    match admin::reach(data, socket::KEYS, &Named::default(), &operation, open).await? {
         Reached::Running(answer) => Ok(answer),
         Reached::Opened(store) => {
             let now = Timestamp::from_millis(SystemClock::new().wall_millis());

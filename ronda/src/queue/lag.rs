@@ -11,7 +11,7 @@ use ronda_store::port::Store;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::exit::chain;
+use crate::admin::NotDone;
 use crate::text::columns;
 
 /// Longest wait for one partition's depth.
@@ -44,8 +44,8 @@ pub struct PartitionLag {
     pub partition: u32,
     /// Messages that are not settled.
     pub messages: u64,
-    /// Bytes that the backend holds for it; 0 where it can't be told.
-    pub bytes: u64,
+    /// Bytes that the backend holds for it; none: that can't be told.
+    pub bytes: Option<u64>,
     /// How long the oldest of them has waited at most, in milliseconds; none: that can't be told.
     pub oldest_age_ms: Option<u64>,
     /// The time up to which the partition is judged: told by a running process only.
@@ -55,13 +55,13 @@ pub struct PartitionLag {
 /// Looks at every partition. A store tells the watermarks, and with them since when the oldest command waits where the backend can't.
 ///
 /// # Errors
-/// What a queue or the store said.
-pub async fn look(queues: &[(Role, &dyn Queue)], running: Option<(&dyn Store, Timestamp)>) -> Result<Lag, String> {
+/// The queue or the store that failed.
+pub async fn look(queues: &[(Role, &dyn Queue)], running: Option<(&dyn Store, Timestamp)>) -> Result<Lag, NotDone> {
     let mut all = Lag { queues: Vec::new() };
     for (role, queue) in queues {
         let mut partitions = Vec::new();
         for partition in 0..queue.partitions() {
-            let depth = depth(*queue, partition).await.map_err(|error| chain(&error))?;
+            let depth = depth(*queue, partition).await?;
             let mut lag = PartitionLag {
                 partition,
                 messages: depth.messages,
@@ -70,7 +70,7 @@ pub async fn look(queues: &[(Role, &dyn Queue)], running: Option<(&dyn Store, Ti
                 watermark: None,
             };
             if let Some((store, now)) = running.filter(|_| *role == Role::Commands) {
-                let row = store.partition(partition).await.map_err(|error| chain(&error))?;
+                let row = store.partition(partition).await?;
                 if let Some(watermark) = row.map(|row| row.watermark).filter(|at| *at > Timestamp::MIN) {
                     // Whatever was accepted before the watermark is applied.
                     let behind = u64::try_from(now.millis_since(watermark)).unwrap_or(0);
@@ -105,7 +105,7 @@ pub fn told(lag: &Lag) -> String {
                 queue.queue.clone(),
                 partition.partition.to_string(),
                 partition.messages.to_string(),
-                partition.bytes.to_string(),
+                or_none(partition.bytes.map(|bytes| bytes.to_string())),
                 or_none(partition.oldest_age_ms.map(|age| format!("{}.{:03} s", age / 1_000, age % 1_000))),
                 or_none(partition.watermark.map(|at| format_rfc3339(at.0))),
             ]
@@ -156,5 +156,15 @@ mod tests {
         assert_eq!((first.messages, first.oldest_age_ms), (0, Some(0)));
         assert_eq!((second.messages, second.oldest_age_ms), (1, None), "the embedded queue can't tell");
         assert!(told(&lag).contains("commands  1          1 "), "{}", told(&lag));
+        assert!(second.bytes.is_some_and(|bytes| bytes > 0), "{second:?}");
+    }
+
+    #[test]
+    fn what_a_broker_does_not_tell_is_no_zero() {
+        let (messages, bytes, oldest_age_ms) = (3, None, None);
+        let partitions = vec![PartitionLag { partition: 0, messages, bytes, oldest_age_ms, watermark: None }];
+        let lag = Lag { queues: vec![QueueLag { queue: String::from("events"), partitions }] };
+        assert!(told(&lag).ends_with("events  0          3         -      -       -\n"), "{}", told(&lag));
+        assert!(serde_json::to_string(&lag).unwrap().contains(r#""bytes":null"#));
     }
 }

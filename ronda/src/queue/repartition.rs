@@ -134,7 +134,11 @@ async fn change_queue(
         let broker = place::reach(&old).await?;
         let changed = broker.repartition(to).await;
         broker.close().await;
-        return changed.map(|()| processed).map_err(failed);
+        return changed.map(|()| processed).map_err(|error| match error.kind {
+            // The queues were as they shall be a moment ago: somebody uses them.
+            QueueErrorKind::Mismatch => Failure::new(Code::Refused, format!("nothing was changed: {error}")),
+            _ => failed(error),
+        });
     };
     // The former run was interrupted after this.
     match made_with(&with(settings, to)).await? {

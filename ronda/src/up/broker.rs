@@ -8,6 +8,7 @@ use ronda_domain::time::Timestamp;
 use ronda_queue::{Broker, Queue, QueueError, QueueErrorKind, Role};
 use ronda_runtime::{Clock, Health, SystemClock};
 use ronda_store::port::Store;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::others::{Found, Others};
@@ -42,6 +43,38 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What is known of whether the broker is away. Embedded queues never are.
+#[derive(Clone, Debug)]
+pub struct Away(watch::Sender<Option<QueueError>>);
+
+impl Away {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    fn set(&self, error: Option<QueueError>) {
+        self.0.send_replace(error);
+    }
+
+    /// Waits until it is known to be away: at once, if it is. Answers what it failed with.
+    pub async fn known(&self) -> QueueError {
+        let mut known = self.0.subscribe();
+        let error = known.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
+        match error {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Default for Away {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -125,13 +158,21 @@ pub fn failure(settings: &Settings, error: &QueueError) -> Failure {
 }
 
 /// Keeps the health up to date with whether the broker is there, and whether others use the same queues; never ends.
-pub(super) async fn watch(commands: &dyn Queue, store: &dyn Store, own_gateway: u64, name: &Name, health: &Health) {
+pub(super) async fn watch(
+    commands: &dyn Queue,
+    store: &dyn Store,
+    own_gateway: u64,
+    name: &Name,
+    health: &Health,
+    away: &Away,
+) {
     let component = health.component("queue");
     let mut is_there = true;
     let mut others = Others::since(Timestamp::from_millis(SystemClock::new().wall_millis()), own_gateway);
     // Of a log everybody reads everything; and where a queue blocks, a message may be out of everybody's sight for a while.
     let is_telling = !commands.capabilities().log && !commands.capabilities().blocks_until_settled;
     component.set_ready(true, "");
+    let mut hindered = None;
     loop {
         sleep(if is_there { LOOK_EVERY } else { LOOK_AGAIN }).await;
         let asked = timeout(ANSWER_WITHIN, commands.depth(0)).await.unwrap_or_else(|_| Err(no_answer()));
@@ -140,10 +181,17 @@ pub(super) async fn watch(commands: &dyn Queue, store: &dyn Store, own_gateway: 
                 if !is_there {
                     tracing::info!("{name}: the broker is back");
                 }
+                away.set(None);
+                is_there = true;
+                let hindrance = commands.hindrance();
+                tell_change(name, &mut hindered, hindrance.as_ref());
+                if let Some(what) = hindrance {
+                    component.set_ready(false, what);
+                    continue;
+                }
                 let is_idle = is_telling && depth.messages == 0 && publishes(health);
                 let found = others.look(store, is_idle).await;
                 component.set_ready(found != Found::Instead, found.reason());
-                is_there = true;
             }
             Err(error) => {
                 let reason = chain(&error);
@@ -151,10 +199,23 @@ pub(super) async fn watch(commands: &dyn Queue, store: &dyn Store, own_gateway: 
                     tracing::error!(reason, "{name}: the broker is away: writes are answered 503 until it is back");
                 }
                 component.set_ready(false, format!("{name} is away: {reason}"));
+                away.set(Some(error));
                 is_there = false;
             }
         }
     }
+}
+
+/// Logs once that a broker that is there takes nothing, and once that it does again.
+fn tell_change(name: &Name, hindered: &mut Option<String>, now: Option<&String>) {
+    if hindered.as_ref() == now {
+        return;
+    }
+    match now {
+        Some(what) => tracing::error!("{name}: {what}: writes are answered 503 until it takes messages again"),
+        None => tracing::info!("{name}: the broker takes messages again"),
+    }
+    *hindered = now.cloned();
 }
 
 /// Whether this one's gateway reaches every partition.

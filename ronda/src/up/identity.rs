@@ -120,43 +120,57 @@ async fn check_embedded(parts: &Parts, places: &Places) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn check_on_broker(parts: &Parts, places: &Places, name: &broker::Name) -> Result<(), Failure> {
+/// Whether the store of a data directory, if there is one, is one for the queues of this name: to be asked before anything is made on their
+/// broker.
+///
+/// # Errors
+/// Which queues it belongs to.
+pub(super) fn look_on_broker(data: &Path, name: &broker::Name) -> Result<(), Failure> {
+    is_for(&Places::of(data), name).map(drop)
+}
+
+fn refuse<T>(what: &str) -> Result<T, Failure> {
+    Err(Failure::new(Code::Data, format!("{what}.\n{ADVICE_ON_BROKERS}.")))
+}
+
+/// The store's identity, if it has one: it is the one of these queues.
+fn is_for(places: &Places, name: &broker::Name) -> Result<Option<String>, Failure> {
     let store = places.store.display();
-    let refuse = |what: String| Err(Failure::new(Code::Data, format!("{what}.\n{ADVICE_ON_BROKERS}.")));
     let identity = read(&places.store)?;
     match identity.as_deref().map(|identity| identity.strip_prefix(ON_BROKER)) {
-        Some(None) => {
-            return refuse(format!(
-                "{store} belongs to the embedded queues beside it, not to {name}: a store can't change its queues yet. Start with \
+        Some(None) => refuse(&format!(
+            "{store} belongs to the embedded queues beside it, not to {name}: a store can't change its queues yet. Start with \
                  another data directory (--data), and register again"
-            ));
-        }
-        Some(Some(known)) if known != name.to_string() => {
-            return refuse(format!(
-                "{store} belongs to the queues on {known}, not to those on {name}. If these are the same under another \
+        )),
+        Some(Some(known)) if known != name.to_string() => refuse(&format!(
+            "{store} belongs to the queues on {known}, not to those on {name}. If these are the same under another \
                  address, remove {} and start again",
-                places.store.join(NAME).display()
-            ));
-        }
-        _ => {}
+            places.store.join(NAME).display()
+        )),
+        _ => Ok(identity),
     }
+}
+
+async fn check_on_broker(parts: &Parts, places: &Places, name: &broker::Name) -> Result<(), Failure> {
+    let store = places.store.display();
+    let identity = is_for(places, name)?;
     let cursors = Cursors::of(parts).await?;
     if let Some(row) = &cursors.other_partitions {
         let partitions = parts.commands.partitions();
-        return refuse(format!(
+        return refuse(&format!(
             "{store} is for {row} partitions, and the queue of commands on {name} has {partitions}: set storage.partitions = {row}, \
              or run 'ronda queue repartition' (again, if it was interrupted)"
         ));
     }
     if let Some((partition, cursor, newest)) = cursors.ahead {
-        return refuse(format!(
+        return refuse(&format!(
             "{store} does not belong to the queues on {name}: partition {partition} was read up to position {cursor}, and the \
              queue ends at {newest}: it was made anew since. What it held is lost; start with another data directory (--data)"
         ));
     }
     // On a log it shows when somebody has worked something off.
     if parts.commands.capabilities().log && !cursors.is_known && cursors.messages < cursors.newest {
-        return refuse(format!(
+        return refuse(&format!(
             "{store} is new, and commands on {name} have been worked off by another Ronda: two that share queues would each \
              miss what the other takes. Give this one a prefix of its own (queue.prefix). If the other's data directory is lost \
              for good, remove these queues with the broker's own tools, and start again"

@@ -14,6 +14,7 @@ use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
 use ronda_store::error::{StoreError, StoreErrorKind};
 
 use super::{broker, identity};
+use crate::admin::socket;
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
 
@@ -94,11 +95,22 @@ impl From<OpenError> for NotOpened {
     }
 }
 
-impl From<StoreError> for NotOpened {
-    fn from(error: StoreError) -> Self {
-        let code = if error.kind == StoreErrorKind::Full { Code::Failed } else { Code::Data };
-        Self { failure: Failure::new(code, chain(&error)), is_locked: error.kind == StoreErrorKind::Locked }
-    }
+/// The refusal of a store that another process has open, in the words of an embedded queue.
+fn locked(store: &Path, pid: Option<i32>) -> Failure {
+    let owner = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    let what = format!(
+        "store directory {store:?}: another ronda{owner} has it open; stop that one first, or give this one a data directory of its own"
+    );
+    Failure::new(Code::Data, what)
+}
+
+fn store_not_opened(store: &Path, error: &StoreError) -> NotOpened {
+    let failure = match error.kind {
+        StoreErrorKind::Locked => locked(store, None),
+        StoreErrorKind::Full => Failure::new(Code::Failed, chain(error)),
+        _ => Failure::new(Code::Data, chain(error)),
+    };
+    NotOpened { failure, is_locked: error.kind == StoreErrorKind::Locked }
 }
 
 /// Makes the data directory, for its owner's eyes only, if it is not there. It is durable when this returns.
@@ -127,6 +139,15 @@ impl Parts {
     /// Another process owns the directory, it or the queues were made with another number of partitions, a part of it is gone, or it is
     /// damaged; the broker can't be used.
     pub async fn open(settings: &Settings) -> Result<Self, Failure> {
+        let on_broker = (!settings.queue.url.is_embedded()).then(|| broker::Name::of(settings));
+        if let Some(name) = &on_broker {
+            let data = &settings.storage.data;
+            // Only who owns the directory listens there. Embedded queues have a lock that tells the owner.
+            if let Some(pid) = socket::owner(data).await {
+                return Err(locked(&data.join("store"), Some(pid)));
+            }
+            identity::look_on_broker(data, name)?;
+        }
         let of_thread = settings.clone();
         // On a thread of its own: when one ends, the allocator gives back what was needed for a moment only.
         let open = move || std::thread::spawn(move || open_directory(&of_thread)).join();
@@ -139,7 +160,7 @@ impl Parts {
             return Ok(Self { commands, events, dead_letters, store, backend: Backend::Embedded(embedded) });
         }
         let (broker, [commands, events, dead_letters]) = broker::start(settings).await?;
-        let backend = Backend::Broker(broker, broker::Name::of(settings));
+        let backend = Backend::Broker(broker, on_broker.unwrap_or_else(|| broker::Name::of(settings)));
         Ok(Self { commands, events, dead_letters, store, backend })
     }
 
@@ -269,5 +290,6 @@ pub fn open_store(settings: &Settings) -> Result<EmbeddedStore, NotOpened> {
         min_free_bytes: storage.min_free_bytes,
         ..StoreOptions::default()
     };
-    Ok(EmbeddedStore::open(storage.data.join("store"), options)?)
+    let store = storage.data.join("store");
+    EmbeddedStore::open(&store, options).map_err(|error| store_not_opened(&store, &error))
 }

@@ -17,13 +17,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::broker::Away;
 use super::parts::{Backend, Parts};
 use super::watch::until_dead;
 use super::wiring::slack_is_on;
 use super::{broker, slack};
 use crate::admin::socket::{self, Owned};
 use crate::config::Settings;
-use crate::dead_letters::needs_key;
 use crate::exit::{Code, Failure, chain};
 use crate::queue::lag;
 
@@ -61,6 +61,8 @@ pub(super) struct Running {
     slack: Option<watch::Receiver<NotifierStatus>>,
     /// A service that ended by itself cancels this.
     ended: CancellationToken,
+    /// Whether the queues' broker is away.
+    away: Away,
 }
 
 impl Running {
@@ -83,6 +85,7 @@ impl Running {
             services,
             slack: None,
             ended,
+            away: Away::new(),
         }
     }
 
@@ -165,8 +168,8 @@ impl Running {
         if let Some(listener) = socket {
             let Parts { commands, events, dead_letters, .. } = &self.parts;
             let (commands, events, dead_letters) = (commands.clone(), events.clone(), dead_letters.clone());
-            let (clock, needs_key) = (self.clock.clone(), needs_key(settings));
-            let owned = Owned::new(self.store(), commands, events, dead_letters, clock, needs_key);
+            let (clock, settings, away) = (self.clock.clone(), Arc::new(settings.clone()), self.away.clone());
+            let owned = Owned::new(self.store(), commands, events, dead_letters, clock, settings, away);
             let data = self.data.clone();
             self.start("admin socket", |stop| {
                 tokio::spawn(
@@ -228,7 +231,7 @@ impl Running {
             Backend::Embedded(_) => metrics.await,
             Backend::Broker(_, name) => {
                 let store = &*self.parts.store;
-                let broker = broker::watch(&*self.parts.commands, store, self.gateway, name, &self.health);
+                let broker = broker::watch(&*self.parts.commands, store, self.gateway, name, &self.health, &self.away);
                 tokio::join!(metrics, broker);
             }
         }

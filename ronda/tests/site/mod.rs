@@ -113,10 +113,11 @@ impl Site {
     }
 
     /// Runs a command that must end with this code and say so.
-    pub fn refused(&self, arguments: &[&str], code: i32, wanted: &str) {
+    pub fn refused(&self, arguments: &[&str], code: i32, wanted: &str) -> String {
         let output = self.ronda(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
         assert!(said(&output).contains(wanted), "{arguments:?}: {wanted:?} is not in: {}", said(&output));
+        said(&output)
     }
 
     /// Starts `ronda up`. What it logs is shown when it does not start.

@@ -169,7 +169,7 @@ impl Queue for CountedQueue {
         let messages = kept.messages.len() - kept.settled;
         Ok(Depth {
             messages: u64::try_from(messages).unwrap_or(u64::MAX),
-            bytes: u64::try_from(kept.bytes).unwrap_or(u64::MAX),
+            bytes: u64::try_from(kept.bytes).ok(),
             ..Depth::default()
         })
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::recovery::partitions_in;
 use super::{EmbeddedOptions, EmbeddedQueue, OpenError, repartition};
-use crate::broker::{Broker, Finding, Role};
+use crate::broker::{Broker, Checked, Finding, Role};
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::Queue;
 
@@ -80,11 +80,11 @@ impl EmbeddedBroker {
             match self.partitions(role)? {
                 None => {
                     let detail = format!("the queue of {} is not there", role.name());
-                    findings.push(Finding { place, detail, mendable: true });
+                    findings.push(Finding { place, detail, mendable: true, stops: false });
                 }
                 Some(have) if have != partitions => {
                     let refusal = OpenError::PartitionCount { dir: self.dir(role), have, asked: partitions };
-                    findings.push(Finding { place, detail: refusal.to_string(), mendable: false });
+                    findings.push(Finding { place, detail: refusal.to_string(), mendable: false, stops: true });
                 }
                 Some(_) => {}
             }
@@ -95,8 +95,8 @@ impl EmbeddedBroker {
 
 #[async_trait]
 impl Broker for EmbeddedBroker {
-    async fn check(&self) -> Result<Vec<Finding>, QueueError> {
-        Ok(self.findings()?)
+    async fn check(&self) -> Result<Checked, QueueError> {
+        Ok(Checked { findings: self.findings()?, uncompared: 0 })
     }
 
     async fn init(&self) -> Result<Vec<Finding>, QueueError> {
@@ -109,7 +109,7 @@ impl Broker for EmbeddedBroker {
             if self.partitions(role)?.is_none() {
                 self.open(role)?;
                 let (place, detail) = (self.dir(role).display().to_string(), format!("the queue of {}", role.name()));
-                made.push(Finding { place, detail, mendable: true });
+                made.push(Finding { place, detail, mendable: true, stops: false });
             }
         }
         Ok(made)
@@ -156,17 +156,17 @@ mod tests {
     async fn queues_are_made_once_checked_and_changed_only_by_repartition() {
         let dir = tempfile::tempdir().unwrap();
         let made = broker(dir.path(), 2);
-        let missing = made.check().await.unwrap();
+        let missing = made.check().await.unwrap().findings;
         assert!(missing.len() == 3 && missing.iter().all(|finding| finding.mendable), "{missing:?}");
         assert!(!dir.path().join("commands").exists(), "looking makes nothing");
         assert_eq!(made.init().await.unwrap().len(), 3);
-        assert_eq!((made.init().await.unwrap(), made.check().await.unwrap()), (vec![], vec![]));
+        assert_eq!((made.init().await.unwrap(), made.check().await.unwrap().findings), (vec![], vec![]));
         let queue = made.queue(Role::Commands).await.unwrap();
         queue.publish(1, "x".into()).await.unwrap();
         made.close().await;
 
         let other = broker(dir.path(), 8);
-        let wrong = other.check().await.unwrap();
+        let wrong = other.check().await.unwrap().findings;
         assert!(wrong.iter().any(|finding| !finding.mendable && finding.detail.contains("repartition")), "{wrong:?}");
         assert_eq!(other.init().await.unwrap_err().kind, QueueErrorKind::Mismatch);
         assert_eq!(other.queue(Role::Commands).await.err().unwrap().kind, QueueErrorKind::Mismatch);
@@ -179,6 +179,6 @@ mod tests {
         made.repartition(8).await.unwrap();
         assert_eq!(made.queue(Role::Commands).await.unwrap().partitions(), 8);
         made.close().await;
-        assert_eq!(other.check().await.unwrap(), vec![]);
+        assert_eq!(other.check().await.unwrap().findings, vec![]);
     }
 }

@@ -268,7 +268,7 @@ impl LogState {
             newest: (newest > 0).then_some(Position(newest)),
             oldest: (messages > 0).then_some(Position(state.settled + 1)),
             messages,
-            bytes: bytes.map(|index| index.bytes).sum(),
+            bytes: Some(bytes.map(|index| index.bytes).sum()),
             oldest_age_ms: None,
         })
     }

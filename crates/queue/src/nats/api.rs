@@ -87,11 +87,15 @@ pub(super) fn said(error: &Error, what: &str) -> QueueError {
             let text = format!("{what}: JetStream is not enabled for this account");
             QueueError::permanent(QueueErrorKind::Mismatch, text)
         }
-        // Replicas, placement, and room that a stream reserves when it is made.
-        ErrorCode::STORAGE_RESOURCES_EXCEEDED
-        | ErrorCode::CLUSTER_NO_PEERS
-        | ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED
-        | ErrorCode::STREAM_SUBJECT_OVERLAP => QueueError::permanent(QueueErrorKind::Mismatch, text),
+        // A stream reserves its room when it is made.
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED => {
+            let way_out = "the server lacks the room that the stream reserves: give it more (max_file_store), or set queue.max_bytes lower";
+            QueueError::permanent(QueueErrorKind::Mismatch, format!("{text}: {way_out}"))
+        }
+        // Replicas and placement.
+        ErrorCode::CLUSTER_NO_PEERS | ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED | ErrorCode::STREAM_SUBJECT_OVERLAP => {
+            QueueError::permanent(QueueErrorKind::Mismatch, text)
+        }
         // The rest of what is said with a status of 400 won't change by itself.
         _ if error.code() == 400 => QueueError::permanent(QueueErrorKind::Mismatch, text),
         _ => QueueError::transient(QueueErrorKind::Unavailable, RETRY_AFTER, text),
@@ -134,5 +138,20 @@ fn refused(error: &Error, message_bytes: usize, max_bytes: usize) -> QueueError 
             QueueError::transient(QueueErrorKind::Full, 2 * RETRY_AFTER, format!("the queue is full: {error}"))
         }
         _ => said(error, "the stream did not take a message"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_room_for_a_stream_says_what_to_do() {
+        let answer =
+            json!({"code": 500, "err_code": 10_047, "description": "insufficient storage resources available"});
+        let error = said(&serde_json::from_value(answer).expect("an error"), "stream RONDA_COMMANDS can't be made");
+        assert_eq!((error.kind, error.retryable), (QueueErrorKind::Mismatch, false));
+        let text = error.to_string();
+        assert!(text.contains("max_file_store") && text.contains("queue.max_bytes"), "{text}");
     }
 }

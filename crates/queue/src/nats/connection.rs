@@ -160,13 +160,7 @@ async fn prepare(options: &BrokerOptions) -> Result<(Vec<ServerAddr>, ConnectOpt
         .client_capacity(COMMANDS)
         .reconnect_delay_callback(reconnect_after);
     let mut servers = Vec::new();
-    for address in options.url.split(',') {
-        // An error of the parser could show the password.
-        let mut url = Url::parse(address.trim())
-            .map_err(|error| invalid(format!("the queue's address can't be read as a URL: {error}")))?;
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err(invalid("the queue's address names no host"));
-        }
+    for mut url in addresses(&options.url)? {
         let (user, password) = (decoded(url.username()), url.password().map(decoded));
         connect = match (user.is_empty(), password) {
             (true, None) => connect,
@@ -205,6 +199,22 @@ async fn prepare(options: &BrokerOptions) -> Result<(Vec<ServerAddr>, ConnectOpt
     // Which of several providers TLS is to use must not depend on what else is in the program. It is there already the second time.
     let _ = async_nats::rustls::crypto::ring::default_provider().install_default();
     Ok((servers, connect))
+}
+
+/// The servers of an address, divided by commas. What is refused is not repeated: a password may stand in it.
+pub(super) fn addresses(url: &str) -> Result<Vec<Url>, QueueError> {
+    let read = |address: &str| {
+        let url = Url::parse(address.trim())
+            .map_err(|error| invalid(format!("the address can't be read ({error}): write nats://host:4222")))?;
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(invalid("the address names no host: write nats://host:4222"));
+        }
+        if let Some((name, _)) = url.query_pairs().next() {
+            return Err(invalid(format!("{name:?} is no setting of a nats:// address: it has none after the host")));
+        }
+        Ok(url)
+    };
+    url.split(',').map(read).collect()
 }
 
 fn readable(path: &std::path::Path) -> Result<std::path::PathBuf, QueueError> {
@@ -284,6 +294,7 @@ mod tests {
         for options in [
             BrokerOptions::new("nats://me:s3cret@host:port"),
             BrokerOptions::new("nats://"),
+            BrokerOptions::new("nats://localhost?tls=s3cret"),
             BrokerOptions { credentials_file: Some(odd.clone()), ..plain.clone() },
             BrokerOptions { credentials_file: Some(dir.path().join("s3cret-less")), ..plain.clone() },
             BrokerOptions { ca_file: Some(dir.path().join("none.pem")), ..plain.clone() },

@@ -68,7 +68,7 @@ pub(super) async fn look(shared: &Shared, partition: Partition) -> Result<Depth,
     let Some((oldest, oldest_age_ms)) = shared.first_from(partition, settled.saturating_add(1)).await? else {
         // All partitions are numbered together, so this one's newest is not known any more: it is not after the stream's.
         let newest = (state.last_sequence > 0).then_some(Position(state.last_sequence));
-        return Ok(Depth { newest, ..Depth::default() });
+        return Ok(Depth { newest, bytes: Some(0), ..Depth::default() });
     };
     let newest = shared.last(partition).await?;
     let messages = match unsettled(shared, partition, settled).await? {
@@ -80,7 +80,7 @@ pub(super) async fn look(shared: &Shared, partition: Partition) -> Result<Depth,
         oldest: Some(Position(oldest)),
         messages,
         // What the partition has of the stream, if its messages are of the stream's mean size.
-        bytes: state.bytes / state.messages.max(1) * messages,
+        bytes: Some(state.bytes / state.messages.max(1) * messages),
         oldest_age_ms: Some(oldest_age_ms),
     })
 }

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use crate::broker::{Broker, BrokerOptions, Finding, Role};
+use crate::broker::{Broker, BrokerOptions, Checked, Finding, Role};
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::Queue;
 
@@ -34,6 +34,11 @@ use compare::Problem;
 use connection::Connection;
 use queue::NatsQueue;
 use topology::Names;
+
+/// Says why an address can't be used.
+pub(crate) fn check_address(url: &str) -> Result<(), QueueError> {
+    connection::addresses(url).map(drop)
+}
 
 /// A NATS server or cluster with JetStream.
 pub(crate) struct NatsBroker {
@@ -92,19 +97,23 @@ impl NatsBroker {
 
 #[async_trait]
 impl Broker for NatsBroker {
-    async fn check(&self) -> Result<Vec<Finding>, QueueError> {
+    async fn check(&self) -> Result<Checked, QueueError> {
         let mut findings = Vec::new();
         for role in Role::ALL {
             let place = format!("stream {}", self.names.stream(role));
             let (info, problems) = self.look(role).await?;
             if info.is_none() {
                 let detail = String::from("is missing: make it with 'ronda queue init'");
-                findings.push(Finding { place: place.clone(), detail, mendable: true });
+                findings.push(Finding { place: place.clone(), detail, mendable: true, stops: false });
             }
-            let problems = problems.into_iter().map(|problem| problem.detail);
-            findings.extend(problems.map(|detail| Finding { place: place.clone(), detail, mendable: false }));
+            findings.extend(problems.into_iter().map(|Problem { detail, fatal }| Finding {
+                place: place.clone(),
+                detail,
+                mendable: false,
+                stops: fatal,
+            }));
         }
-        Ok(findings)
+        Ok(Checked { findings, uncompared: 0 })
     }
 
     async fn init(&self) -> Result<Vec<Finding>, QueueError> {
@@ -122,7 +131,7 @@ impl Broker for NatsBroker {
             self.create(role).await?;
             let place = format!("stream {}", self.names.stream(role));
             let detail = topology::description(role, &self.options);
-            made.push(Finding { place, detail, mendable: true });
+            made.push(Finding { place, detail, mendable: true, stops: false });
         }
         Ok(made)
     }

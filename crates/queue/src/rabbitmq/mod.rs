@@ -5,6 +5,7 @@
 //! Publishers and consumers have connections of their own, because a broker short of memory or disk stops reading from connections that
 //! publish, acknowledgements included.
 
+mod address;
 mod connection;
 mod layout;
 mod origin;
@@ -31,7 +32,7 @@ use self::origin::Recipient;
 use self::publisher::{Letter, Publisher};
 use self::receiver::{MAX_UNSETTLED, RabbitReceiver, Source};
 use self::topology::Admin;
-use crate::broker::{Broker, BrokerOptions, Finding, Role};
+use crate::broker::{Broker, BrokerOptions, Checked, Finding, Role};
 use crate::error::{QueueError, QueueErrorKind};
 use crate::port::{Capabilities, Depth, Origin, Partition, Position, Published, Queue, Receiver};
 
@@ -41,6 +42,11 @@ const MAX_MESSAGE_BYTES: usize = 1 << 20;
 const CONNECTION_WITHIN: Duration = Duration::from_secs(5);
 /// How long closing may take with a broker that does not answer.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Says why an address can't be used.
+pub(crate) fn check_address(url: &str) -> Result<(), QueueError> {
+    address::parse(url).map(drop)
+}
 
 /// A RabbitMQ broker or cluster.
 pub struct RabbitBroker {
@@ -78,14 +84,15 @@ impl RabbitBroker {
 
 #[async_trait]
 impl Broker for RabbitBroker {
-    async fn check(&self) -> Result<Vec<Finding>, QueueError> {
+    async fn check(&self) -> Result<Checked, QueueError> {
         let (layout, mut admin) = (self.layout(), self.admin().await?);
         let mut findings = Vec::new();
         for role in Role::ALL {
             findings.extend(admin.survey(&layout, role).await?.into_iter().map(|difference| difference.finding));
         }
+        let uncompared = admin.uncompared();
         admin.close().await;
-        Ok(findings)
+        Ok(Checked { findings, uncompared })
     }
 
     async fn init(&self) -> Result<Vec<Finding>, QueueError> {
@@ -202,6 +209,10 @@ impl Queue for RabbitQueue {
             linger: None,
             direct: self.role == Role::Commands,
         }
+    }
+
+    fn hindrance(&self) -> Option<String> {
+        self.publisher.get()?.blocked().map(|reason| format!("RabbitMQ takes nothing: {reason}"))
     }
 
     async fn publish(&self, partition: Partition, message: Bytes) -> Result<Published, QueueError> {

@@ -60,6 +60,11 @@ impl Publisher {
         Self { line, lanes: (0..partitions).map(|_| OnceLock::new()).collect() }
     }
 
+    /// Why the broker blocks whoever publishes, if it does.
+    pub(super) fn blocked(&self) -> Option<String> {
+        self.line.blocked()
+    }
+
     /// Sends a message and waits until the broker has it. Those of one partition go in the order in which they are first polled.
     pub(super) async fn publish(&self, partition: u32, letter: Letter) -> Result<Published, QueueError> {
         let lane = usize::try_from(partition)

@@ -64,15 +64,21 @@ enum Answer<T> {
 pub(super) struct Admin {
     connection: Connection,
     channel: Option<Channel>,
+    uncompared: u64,
 }
 
 impl Admin {
     pub(super) const fn new(connection: Connection) -> Self {
-        Self { connection, channel: None }
+        Self { connection, channel: None, uncompared: 0 }
     }
 
     pub(super) async fn close(self) {
         let _ = timeout(Duration::from_secs(1), self.connection.close(200, "done".into())).await;
+    }
+
+    /// How many places that are there could not be compared, without the permission to configure.
+    pub(super) const fn uncompared(&self) -> u64 {
+        self.uncompared
     }
 
     /// What is missing or different of a role.
@@ -82,7 +88,10 @@ impl Admin {
             if self.exchange_exists(&marker.name).await? {
                 match self.declare_exchange(&marker).await? {
                     Answer::Differs(said) => return Ok(vec![other_partitions(layout, role, marker.name, &said)]),
-                    Answer::Refused => differences.extend(self.one_too_many(layout, role).await?),
+                    Answer::Refused => {
+                        self.uncompared += 1;
+                        differences.extend(self.one_too_many(layout, role).await?);
+                    }
                     Answer::Yes(()) | Answer::Missing => {}
                 }
             } else {
@@ -92,8 +101,12 @@ impl Admin {
         for exchange in layout.exchanges(role) {
             if !self.exchange_exists(&exchange.name).await? {
                 differences.push(missing(exchange.name, "the exchange"));
-            } else if let Answer::Differs(said) = self.declare_exchange(&exchange).await? {
-                differences.push(different(exchange.name, said, true));
+                continue;
+            }
+            match self.declare_exchange(&exchange).await? {
+                Answer::Differs(said) => differences.push(different(exchange.name, said, true)),
+                Answer::Refused => self.uncompared += 1,
+                Answer::Yes(()) | Answer::Missing => {}
             }
         }
         for place in layout.places(role) {
@@ -231,7 +244,14 @@ impl Admin {
         let mut differences = Vec::new();
         // The broker names one difference at a time, so what is there is taken over until nothing differs.
         for _ in 0..=TOLERATED.len() {
-            let Answer::Differs(said) = self.declare_queue(&place.name, arguments.clone()).await? else { break };
+            let said = match self.declare_queue(&place.name, arguments.clone()).await? {
+                Answer::Differs(said) => said,
+                Answer::Refused => {
+                    self.uncompared += 1;
+                    break;
+                }
+                Answer::Yes(()) | Answer::Missing => break,
+            };
             let argument = TOLERATED.into_iter().find(|argument| said.contains(&format!("'{argument}'")));
             let meaning = argument.map_or(UNUSABLE, meaning);
             differences.push(different(place.name.clone(), format!("{meaning} ({said})"), argument.is_none()));
@@ -361,16 +381,16 @@ fn without(arguments: &FieldTable, name: &str) -> FieldTable {
 
 fn missing(place: String, what: &str) -> Difference {
     let detail = format!("{what} is not there: 'ronda queue init' makes it");
-    Difference { finding: Finding { place, detail, mendable: true }, unusable: true }
+    Difference { finding: Finding { place, detail, mendable: true, stops: false }, unusable: true }
 }
 
 /// What was made.
 fn new(place: String, what: &str) -> Finding {
-    Finding { place, detail: format!("{what} that was not there"), mendable: true }
+    Finding { place, detail: format!("{what} that was not there"), mendable: true, stops: false }
 }
 
 fn different(place: String, said: String, unusable: bool) -> Difference {
-    Difference { finding: Finding { place, detail: said, mendable: false }, unusable }
+    Difference { finding: Finding { place, detail: said, mendable: false, stops: unusable }, unusable }
 }
 
 fn other_partitions(layout: &Layout, role: Role, place: String, said: &str) -> Difference {

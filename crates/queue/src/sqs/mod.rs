@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{Broker, BrokerOptions, Finding, Role};
+use crate::broker::{Broker, BrokerOptions, Checked, Finding, Role};
 use crate::error::QueueError;
 use crate::port::{Capabilities, Depth, Origin, Partition, Position, Published, Queue, Receiver};
 
@@ -40,6 +40,11 @@ use topology::Topology;
 const LINGER: Duration = Duration::from_millis(100);
 /// How long closing waits for receives at the server and for deliveries that are given back.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Says why an address can't be used.
+pub(crate) fn check_address(url: &str) -> Result<(), QueueError> {
+    Address::parse(url).map(drop)
+}
 
 /// The queues of one prefix in one account and region.
 pub(crate) struct SqsBroker {
@@ -79,12 +84,12 @@ impl SqsBroker {
 
 #[async_trait]
 impl Broker for SqsBroker {
-    async fn check(&self) -> Result<Vec<Finding>, QueueError> {
+    async fn check(&self) -> Result<Checked, QueueError> {
         let mut findings = Vec::new();
         for role in Role::ALL {
             findings.extend(self.topology.check(role, self.partitions_of(role)).await?);
         }
-        Ok(findings)
+        Ok(Checked { findings, uncompared: 0 })
     }
 
     async fn init(&self) -> Result<Vec<Finding>, QueueError> {

@@ -91,14 +91,14 @@ impl Topology {
         let mut made = Vec::new();
         for partition in missing {
             self.make(role, partition, partitions).await?;
-            made.push(self.finding(role, partition, "made", true));
+            made.push(self.mendable(role, partition, "made"));
         }
         if !made.is_empty() {
             self.wait_for(role, partitions).await?;
         }
         if known.is_none() && !made.iter().any(|finding| finding.place == self.name(role, 0)) {
             self.tag(&self.name(role, 0), partitions).await?;
-            made.push(self.finding(role, 0, "noted how many partitions there are", true));
+            made.push(self.mendable(role, 0, "noted how many partitions there are"));
         }
         Ok(made)
     }
@@ -108,7 +108,7 @@ impl Topology {
         let known = match self.known_partitions(role, partitions).await {
             Ok(known) => known,
             Err(error) if error.kind == QueueErrorKind::Mismatch => {
-                return Ok(vec![self.finding(role, 0, &error.message, false)]);
+                return Ok(vec![self.finding(role, 0, &error.message, true)]);
             }
             Err(error) => return Err(error),
         };
@@ -116,15 +116,15 @@ impl Topology {
         let urls = self.urls(role, partitions).await?;
         for (partition, url) in (0..partitions).zip(urls) {
             let Some(url) = url else {
-                findings.push(self.finding(role, partition, "does not exist: 'ronda queue init' makes it", true));
+                findings.push(self.mendable(role, partition, "does not exist: 'ronda queue init' makes it"));
                 continue;
             };
             for difference in self.differences(role, &url).await? {
-                findings.push(self.finding(role, partition, &difference.detail, false));
+                findings.push(self.finding(role, partition, &difference.detail, difference.unusable));
             }
             if partition == 0 && known.is_none() {
                 let detail = "does not say how many partitions there are: 'ronda queue init' notes it";
-                findings.push(self.finding(role, 0, detail, true));
+                findings.push(self.mendable(role, 0, detail));
             }
         }
         if self.url(&self.name(role, partitions)).await?.is_some() {
@@ -192,8 +192,14 @@ impl Topology {
         Ok(Count { visible, in_flight, delayed })
     }
 
-    fn finding(&self, role: Role, partition: u32, detail: &str, mendable: bool) -> Finding {
-        Finding { place: self.name(role, partition), detail: detail.to_owned(), mendable }
+    /// What 'ronda queue init' makes, or has made.
+    fn mendable(&self, role: Role, partition: u32, detail: &str) -> Finding {
+        Finding { place: self.name(role, partition), detail: detail.to_owned(), mendable: true, stops: false }
+    }
+
+    /// What somebody else has to put right.
+    fn finding(&self, role: Role, partition: u32, detail: &str, stops: bool) -> Finding {
+        Finding { place: self.name(role, partition), detail: detail.to_owned(), mendable: false, stops }
     }
 
     /// The number of partitions that was noted when the queues were made: the one that is wanted, or none.

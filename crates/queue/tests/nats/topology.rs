@@ -11,7 +11,7 @@ use super::{broker, options, server};
 async fn init_makes_everything_once_and_check_finds_nothing_then() {
     let server = server(&NatsOptions::default());
     let broker = connect(options(server.url())).await.expect("connect");
-    let missing = broker.check().await.expect("check");
+    let missing = broker.check().await.expect("check").findings;
     assert_eq!(missing.len(), 3);
     assert!(missing.iter().all(|finding| finding.mendable && finding.detail.contains("ronda queue init")));
     let error = broker.queue(Role::Events).await.err().expect("no queue yet");
@@ -20,7 +20,7 @@ async fn init_makes_everything_once_and_check_finds_nothing_then() {
     let places: Vec<_> = made.iter().map(|finding| finding.place.as_str()).collect();
     assert_eq!(places, ["stream RONDA_COMMANDS", "stream RONDA_EVENTS", "stream RONDA_DEAD_LETTERS"]);
     assert_eq!(broker.init().await.expect("init again"), []);
-    assert_eq!(broker.check().await.expect("check"), []);
+    assert_eq!(broker.check().await.expect("check").findings, []);
     for role in Role::ALL {
         let queue = broker.queue(role).await.expect("queue");
         assert_eq!(queue.capabilities().direct, role == Role::Commands);
@@ -56,7 +56,7 @@ async fn another_number_of_partitions_is_refused_until_the_queue_is_repartitione
     drop((receiver, queue));
     broker.repartition(8).await.expect("drained");
     broker.close().await;
-    assert_eq!(other.check().await.expect("check"), []);
+    assert_eq!(other.check().await.expect("check").findings, []);
     let queue = other.queue(Role::Commands).await.expect("queue");
     let next = queue.publish(7, Bytes::from_static(b"y")).await.expect("publish").position;
     assert!(next > first, "positions go on: {next:?} after {first:?}");
@@ -77,7 +77,7 @@ async fn a_stream_of_somebody_else_is_not_taken() {
     let error = broker.init().await.expect_err("not ours");
     assert_eq!(error.kind, QueueErrorKind::Mismatch);
     assert!(error.message.contains("RONDA_EVENTS") && error.message.contains("prefix"), "{error}");
-    let findings = broker.check().await.expect("check");
+    let findings = broker.check().await.expect("check").findings;
     assert!(findings.iter().any(|finding| finding.place == "stream RONDA_EVENTS" && !finding.mendable));
     broker.close().await;
 }
@@ -179,8 +179,11 @@ async fn a_stream_that_can_lose_what_is_not_processed_is_refused() {
     let dropping = jetstream::stream::Config { discard: jetstream::stream::DiscardPolicy::Old, ..made.clone() };
     for (lossy, word) in [(aged, "max_age"), (dropping, "discard")] {
         client.update_stream(lossy).await.expect("update");
-        let findings = broker.check().await.expect("check");
-        assert!(matches!(&findings[..], [found] if !found.mendable && found.detail.contains(word)), "{findings:?}");
+        let findings = broker.check().await.expect("check").findings;
+        assert!(
+            matches!(&findings[..], [found] if !found.mendable && found.stops && found.detail.contains(word)),
+            "{findings:?}"
+        );
         for error in [broker.init().await.err(), broker.queue(Role::Commands).await.err()] {
             let error = error.expect("it can lose messages");
             assert_eq!((error.kind, error.retryable), (QueueErrorKind::Mismatch, false));
@@ -201,8 +204,8 @@ async fn a_stream_that_takes_no_more_consumers_is_told() {
     let made = client.get_stream("RONDA_EVENTS").await.expect("stream").cached_info().config.clone();
     client.delete_stream("RONDA_EVENTS").await.expect("delete");
     client.create_stream(jetstream::stream::Config { max_consumers: 1, ..made }).await.expect("make");
-    let findings = broker.check().await.expect("check");
-    assert!(matches!(&findings[..], [found] if found.detail.contains("max_consumers")), "{findings:?}");
+    let findings = broker.check().await.expect("check").findings;
+    assert!(matches!(&findings[..], [found] if found.detail.contains("max_consumers") && !found.stops), "{findings:?}");
     let queue = broker.queue(Role::Events).await.expect("queue");
     let _first = queue.open(0, None).await.expect("open");
     let error = queue.open(1, None).await.err().expect("one too many");

@@ -42,22 +42,22 @@ async fn init_makes_what_is_missing_and_nothing_else() {
     let broker = connect(options.clone()).await.expect("connect");
     let error = broker.queue(Role::Commands).await.map(|_| ()).expect_err("nothing is there");
     assert!(error.kind == QueueErrorKind::Mismatch && error.message.contains("ronda queue init"), "{error}");
-    let missing = broker.check().await.expect("check");
+    let missing = broker.check().await.expect("check").findings;
     assert_eq!(missing.len(), 6, "four of commands, one of events, one of dead letters: {missing:?}");
     assert!(missing.iter().all(|finding| finding.mendable));
     assert_eq!(broker.init().await.expect("init").len(), 6);
-    assert_eq!(broker.check().await.expect("check"), []);
+    assert_eq!(broker.check().await.expect("check").findings, []);
     let queue = commands(&*broker).await;
     queue.publish(0, Bytes::from_static(b"kept")).await.expect("publish");
     assert_eq!(broker.init().await.expect("init again"), []);
     assert_eq!(queue.depth(0).await.expect("depth").messages, 1);
     // One that somebody deleted is made again.
     delete_queue(server.address(), &format!("{}-commands-2.fifo", options.prefix)).await;
-    let missing = broker.check().await.expect("check");
+    let missing = broker.check().await.expect("check").findings;
     assert_eq!(missing.len(), 1, "{missing:?}");
     assert_eq!(missing[0].place, format!("{}-commands-2.fifo", options.prefix));
     assert_eq!(broker.init().await.expect("init").len(), 1);
-    assert_eq!(broker.check().await.expect("check"), []);
+    assert_eq!(broker.check().await.expect("check").findings, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +71,7 @@ async fn another_number_of_partitions_is_refused_with_the_way_out() {
         assert_eq!(error.kind, QueueErrorKind::Mismatch);
         assert!(error.message.contains("4 partitions") && error.message.contains("ronda queue repartition"), "{error}");
     }
-    let findings = eight.check().await.expect("check");
+    let findings = eight.check().await.expect("check").findings;
     assert!(
         findings.iter().any(|finding| !finding.mendable && finding.detail.contains("4 partitions")),
         "{findings:?}"
@@ -87,9 +87,10 @@ async fn what_stands_in_the_way_of_the_promises_is_found() {
     let attributes = json!({"DelaySeconds": "3"});
     let body = json!({"QueueUrl": url(server.address(), &name), "Attributes": attributes});
     call(server.address(), "SetQueueAttributes", body).await;
-    let findings = broker.check().await.expect("check");
+    let findings = broker.check().await.expect("check").findings;
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(findings[0].place == name && findings[0].detail.contains("DelaySeconds") && !findings[0].mendable);
+    assert!(!findings[0].stops, "{findings:?}");
     // Late, and nothing is lost.
     broker.queue(Role::Commands).await.expect("usable");
 }
@@ -109,9 +110,9 @@ async fn a_queue_that_takes_messages_away_is_refused() {
     let policy = json!({"deadLetterTargetArn": target, "maxReceiveCount": 5}).to_string();
     let body = json!({"QueueUrl": url(server.address(), &name), "Attributes": {"RedrivePolicy": policy}});
     call(server.address(), "SetQueueAttributes", body).await;
-    let findings = broker.check().await.expect("check");
+    let findings = broker.check().await.expect("check").findings;
     assert!(
-        matches!(&findings[..], [found] if found.place == name && found.detail.contains("redrive")),
+        matches!(&findings[..], [found] if found.place == name && found.stops && found.detail.contains("redrive")),
         "{findings:?}"
     );
     for refused in [broker.queue(Role::Commands).await.map(|_| ()), broker.init().await.map(|_| ())] {
@@ -138,7 +139,7 @@ async fn repartitioning_waits_until_everything_is_settled() {
         broker.repartition(partitions).await.expect("repartition");
         assert_eq!(commands(&*broker).await.partitions(), partitions);
         let fresh = connect(BrokerOptions { partitions, ..four.clone() }).await.expect("connect");
-        assert_eq!(fresh.check().await.expect("check"), []);
+        assert_eq!(fresh.check().await.expect("check").findings, []);
         let queue = commands(&*fresh).await;
         queue.publish(partitions - 1, Bytes::from_static(b"x")).await.expect("publish");
         let mut receiver = queue.open(partitions - 1, None).await.expect("open");

@@ -75,8 +75,10 @@ async fn one_letter_is_taken_out_of_the_middle_and_the_others_stay() {
     assert_eq!((ids, listed(&queue).await), (vec![id.clone()], vec![Some(6), Some(5), Some(4), Some(2), Some(1)]));
     done(&queue, discard(&named(2))).await;
     assert_eq!(listed(&queue).await, [6, 5, 4, 1].map(Some), "both copies went");
-    let refused =
-        perform(Queues { dead_letters: &queue, commands: None, needs_key: false }, discard(&id)).await.unwrap_err();
+    let refused = perform(Queues { dead_letters: &queue, commands: None, needs_key: false }, discard(&id))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("there is no dead letter"), "{refused}");
 }
 
@@ -101,11 +103,11 @@ async fn a_frame_is_shown_and_not_put_back() {
     let Answer::Shown(whole) = done(&queue, Operation::Show { id: named(1) }).await else { panic!("shown") };
     assert_eq!(whole.text.map(|text| text.len()), Some(100));
     let queues = Queues { dead_letters: &queue, commands: Some(&queue), needs_key: false };
-    let refused = perform(queues, redriven(Some(named(1)))).await.unwrap_err();
+    let refused = perform(queues, redriven(Some(named(1)))).await.unwrap_err().to_string();
     assert!(refused.contains("Have the reports sent again"), "{refused}");
     let Answer::Redriven { ids, left } = perform(queues, redriven(None)).await.unwrap() else { panic!("some") };
     assert_eq!((ids.len(), left, listed(&queue).await.len()), (0, 6, 6));
-    let refused = perform(queues, Operation::Show { id: String::new() }).await.unwrap_err();
+    let refused = perform(queues, Operation::Show { id: String::new() }).await.unwrap_err().to_string();
     assert!(refused.contains("several"), "{refused}");
 }
 
@@ -187,7 +189,7 @@ async fn a_key_is_asked_for_where_one_is_needed_and_goes_with_one_tenants_letter
     }
     let commands = Commands::default();
     let queues = Queues { dead_letters: &queue, commands: Some(&commands), needs_key: true };
-    let refused = perform(queues, redriven(None)).await.unwrap_err();
+    let refused = perform(queues, redriven(None)).await.unwrap_err().to_string();
     assert!(refused.contains("--api-key-file") && commands.0.lock().unwrap().is_empty(), "{refused}");
     let key = ApiKey::read(" rk_1\n").unwrap();
     let operation = Operation::Redrive { id: None, tenant: Some("acme".into()), api_key: Some(key) };
