@@ -2,6 +2,7 @@
 
 mod order;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +14,9 @@ use crate::guard::Guard;
 use crate::process::{Server, free_port};
 
 const COORDINATES: &str = "org.elasticmq:elasticmq-server_2.13:1.6.14";
+/// The database of durable servers, in place of the 2.2.224 that comes with it: that one, like all since 2.0, writes commits by threads of its own
+/// and answers before, so that a killed server had none of hundreds of messages that it had acknowledged.
+const DATABASE: &str = "com.h2database:h2:1.4.200";
 /// Another process may take a free port before the server does.
 const ATTEMPTS: usize = 3;
 
@@ -22,7 +26,8 @@ pub struct ElasticMq {
     guard: Option<Guard>,
     server: Server,
     directory: tempfile::TempDir,
-    jars: PathBuf,
+    /// The class path.
+    jars: OsString,
     durable: bool,
 }
 
@@ -33,7 +38,14 @@ impl ElasticMq {
     /// # Errors
     /// When it can't be fetched (Debian: maven), or run (Debian: default-jre-headless).
     pub fn start(durable: bool) -> anyhow::Result<Self> {
-        let jars = from_maven(COORDINATES)?.join("*");
+        let mut jars = from_maven(COORDINATES)?.join("*").into_os_string();
+        if durable {
+            // What comes first counts.
+            let mut both = from_maven(DATABASE)?.join("*").into_os_string();
+            both.push(":");
+            both.push(jars);
+            jars = both;
+        }
         let mut attempt = 1;
         loop {
             let directory = tempfile::Builder::new().prefix("ronda-elasticmq-").tempdir()?;

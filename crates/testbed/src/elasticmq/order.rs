@@ -4,6 +4,7 @@
 //! they come out by when they may be delivered next: several of one millisecond in any order, and behind all others those that somebody had
 //! in hand. Amazon SQS keeps the order. So before it starts again the times in its database are made to say it.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,7 +14,7 @@ use anyhow::bail;
 ///
 /// # Errors
 /// When the database can't be read or written.
-pub(super) fn restore(jars: &Path, directory: &Path) -> anyhow::Result<()> {
+pub(super) fn restore(jars: &OsStr, directory: &Path) -> anyhow::Result<()> {
     let database = Database { jars, directory };
     let tables = database
         .run("SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'MESSAGE\\_%'")?
@@ -36,7 +37,7 @@ pub(super) fn restore(jars: &Path, directory: &Path) -> anyhow::Result<()> {
 }
 
 struct Database<'a> {
-    jars: &'a Path,
+    jars: &'a OsStr,
     directory: &'a Path,
 }
 
