@@ -112,10 +112,10 @@ impl ElasticMq {
 }
 
 /// Ends the server when this process is gone without having done so: one that keeps a server for all its tests never drops it.
-struct Guard(Child);
+pub(crate) struct Guard(Child);
 
 impl Guard {
-    fn over(pid: u32, directory: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn over(pid: u32, directory: &Path) -> anyhow::Result<Self> {
         // Its input ends with this process.
         let script = "read -r end; kill -9 \"$0\"; rm -rf \"$1\"";
         let mut command = Command::new("sh");

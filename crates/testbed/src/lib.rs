@@ -5,12 +5,14 @@
 //! prints `!! SKIPPED <what>: <why>` to standard error, which `cargo xtask test` counts.
 #![allow(clippy::print_stderr, reason = "what is skipped is told past the test harness")]
 
+mod cassandra;
 mod elasticmq;
 mod link;
 mod nats;
 mod process;
 mod rabbitmq;
 
+pub use cassandra::Cassandra;
 pub use elasticmq::ElasticMq;
 pub use link::{Link, Mode};
 pub use nats::{Nats, NatsOptions};
