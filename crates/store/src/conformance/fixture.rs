@@ -1,6 +1,7 @@
 //! Rows and owners for the cases.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ronda_domain::id::{MessageId, RunId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::Input;
@@ -17,6 +18,23 @@ use crate::port::{Commit, HistoryQuery, Store};
 #[must_use]
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds)
+}
+
+/// A time of so many seconds, counted from an hour before the suite began: for what is kept for a time by the wall clock.
+#[must_use]
+pub fn recent(seconds: i64) -> Timestamp {
+    static BASE: OnceLock<Timestamp> = OnceLock::new();
+    BASE.get_or_init(|| now().minus_seconds(3_600)).plus_millis(seconds.saturating_mul(1_000))
+}
+
+/// The wall clock.
+///
+/// # Panics
+/// When it is set to before 1970.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).expect("a time"))
 }
 
 /// A tenant.

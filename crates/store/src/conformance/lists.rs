@@ -7,7 +7,7 @@ use ronda_schemas::row::SchedulerRow;
 
 use super::StoreHarness;
 use super::fixture::{Owner, api_key, deleted, error, id, key, occurrence, row, tenant};
-use crate::conformance::fixture::{at, claim, due, everything};
+use crate::conformance::fixture::{claim, due, everything, recent};
 use crate::port::{Commit, IdempotencyClaim};
 
 fn ids(rows: &[SchedulerRow]) -> Vec<&str> {
@@ -97,7 +97,8 @@ pub async fn tenants_never_mix(harness: &dyn StoreHarness) {
             occurrence(&due(i64::try_from(position).unwrap_or(0)), ronda_domain::record::OccurrenceStatus::Missed);
         commit.occurrences.push((scheduler, entry));
         commit.errors.push(error(tenant_id, 1, position));
-        let claimed = store.claim(&tenant(tenant_id), "retry", claim(u8::try_from(index).unwrap_or(0), at(0))).await;
+        let claimed =
+            store.claim(&tenant(tenant_id), "retry", claim(u8::try_from(index).unwrap_or(0), recent(0))).await;
         // "a" comes twice: its second claim finds the first.
         assert_eq!(claimed.expect("claim") == IdempotencyClaim::Claimed, index != 3);
     }

@@ -23,7 +23,14 @@ use crate::port::Store;
 #[async_trait]
 pub trait StoreHarness: Send + Sync {
     /// Opens the store. The case has dropped what it opened before; what was written then is there.
+    ///
+    /// What expires by itself is kept longer than since 1970, where the cases' own times lie.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// The same, with history and errors kept for so many seconds where they expire by themselves.
+    async fn open_keeping(&self, _keep_seconds: u32) -> Arc<dyn Store> {
+        self.open().await
+    }
 
     /// Whether a commit is one transaction. Without that, rows of a commit that is fenced may be there, ahead of the cursor; but none of them covers
     /// what an owner of a greater epoch wrote.

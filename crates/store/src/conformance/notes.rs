@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ronda_schemas::row::IdempotentAnswer;
 
 use super::StoreHarness;
-use super::fixture::{api_key, at, claim, refusal, tenant};
+use super::fixture::{api_key, at, claim, recent, refusal, tenant};
 use crate::error::StoreErrorKind;
 use crate::port::{IdempotencyClaim, Store, SurfaceWrite};
 
@@ -37,13 +37,15 @@ pub async fn one_of_many_claims_wins(harness: &dyn StoreHarness) {
         let claims = (0..32_u8).map(|number| {
             let store = Arc::clone(&store);
             let name = format!("key-{round}");
-            tokio::spawn(async move { store.claim(&tenant("acme"), &name, claim(number, at(1))).await.expect("claim") })
+            tokio::spawn(
+                async move { store.claim(&tenant("acme"), &name, claim(number, recent(1))).await.expect("claim") },
+            )
         });
         let mut winners = Vec::new();
         let mut shown = Vec::new();
         for (number, waiting) in (0..32_u8).zip(claims.collect::<Vec<_>>()) {
             match waiting.await.expect("a claim") {
-                IdempotencyClaim::Claimed => winners.push(claim(number, at(1))),
+                IdempotencyClaim::Claimed => winners.push(claim(number, recent(1))),
                 IdempotencyClaim::Existing(row) => shown.push(row),
             }
         }
@@ -58,21 +60,21 @@ pub async fn a_claim_is_answered_and_given_again(harness: &dyn StoreHarness) {
     let store = harness.open().await;
     let answer = IdempotentAnswer { status: 202, body: b"{}".to_vec(), location: Some("/v1/runs/r-1".into()) };
     assert_eq!(refusal(store.answer(&acme, "retry", answer.clone()).await), StoreErrorKind::Conflict);
-    let claimed = store.claim(&acme, "retry", claim(1, at(1))).await.expect("claim");
+    let claimed = store.claim(&acme, "retry", claim(1, recent(1))).await.expect("claim");
     assert_eq!(claimed, IdempotencyClaim::Claimed);
-    let again = store.claim(&acme, "retry", claim(2, at(2))).await.expect("claim");
-    assert_eq!(again, IdempotencyClaim::Existing(claim(1, at(1))));
+    let again = store.claim(&acme, "retry", claim(2, recent(2))).await.expect("claim");
+    assert_eq!(again, IdempotencyClaim::Existing(claim(1, recent(1))));
     store.answer(&acme, "retry", answer.clone()).await.expect("answer");
     drop(store);
 
     let store = harness.open().await;
-    let mut expected = claim(1, at(1));
+    let mut expected = claim(1, recent(1));
     expected.answer = Some(answer);
-    let found = store.claim(&acme, "retry", claim(3, at(3))).await.expect("claim");
+    let found = store.claim(&acme, "retry", claim(3, recent(3))).await.expect("claim");
     assert_eq!(found, IdempotencyClaim::Existing(expected));
     assert_eq!(refusal(store.release(&acme, "retry").await), StoreErrorKind::Conflict);
     // A key is its tenant's own.
-    let other = store.claim(&tenant("other"), "retry", claim(4, at(4))).await.expect("claim");
+    let other = store.claim(&tenant("other"), "retry", claim(4, recent(4))).await.expect("claim");
     assert_eq!(other, IdempotencyClaim::Claimed);
 }
 
@@ -82,7 +84,7 @@ pub async fn a_claim_is_given_back(harness: &dyn StoreHarness) {
     let store = harness.open().await;
     store.release(&acme, "retry").await.expect("release");
     for number in 0..3 {
-        let claimed = store.claim(&acme, "retry", claim(number, at(1))).await.expect("claim");
+        let claimed = store.claim(&acme, "retry", claim(number, recent(1))).await.expect("claim");
         assert_eq!(claimed, IdempotencyClaim::Claimed);
         store.release(&acme, "retry").await.expect("release");
     }
@@ -93,29 +95,29 @@ pub async fn one_of_many_takes_a_claim_over(harness: &dyn StoreHarness) {
     let acme = tenant("acme");
     let store = harness.open().await;
     let undecided = IdempotentAnswer { status: 503, body: Vec::new(), location: None };
-    assert!(!store.take_over(&acme, "retry", &claim(0, at(1)), claim(0, at(2))).await.expect("take over"));
-    let claimed = store.claim(&acme, "retry", claim(0, at(1))).await.expect("claim");
+    assert!(!store.take_over(&acme, "retry", &claim(0, recent(1)), claim(0, recent(2))).await.expect("take over"));
+    let claimed = store.claim(&acme, "retry", claim(0, recent(1))).await.expect("claim");
     assert_eq!(claimed, IdempotencyClaim::Claimed);
     store.answer(&acme, "retry", undecided.clone()).await.expect("answer");
-    let mut found = claim(0, at(1));
-    assert!(!store.take_over(&acme, "retry", &found, claim(0, at(2))).await.expect("take over"));
+    let mut found = claim(0, recent(1));
+    assert!(!store.take_over(&acme, "retry", &found, claim(0, recent(2))).await.expect("take over"));
     found.answer = Some(undecided);
     let attempts = (2..34).map(|seconds| {
         let (store, found) = (Arc::clone(&store), found.clone());
         tokio::spawn(async move {
-            store.take_over(&tenant("acme"), "retry", &found, claim(0, at(seconds))).await.expect("take over")
+            store.take_over(&tenant("acme"), "retry", &found, claim(0, recent(seconds))).await.expect("take over")
         })
     });
     let mut winners = Vec::new();
     for (seconds, waiting) in (2..34).zip(attempts.collect::<Vec<_>>()) {
         if waiting.await.expect("an attempt") {
-            winners.push(claim(0, at(seconds)));
+            winners.push(claim(0, recent(seconds)));
         }
     }
     assert_eq!(winners.len(), 1);
     drop(store);
     let store = harness.open().await;
-    let kept = store.claim(&acme, "retry", claim(1, at(99))).await.expect("claim");
+    let kept = store.claim(&acme, "retry", claim(1, recent(99))).await.expect("claim");
     assert_eq!(kept, IdempotencyClaim::Existing(winners.remove(0)));
 }
 
