@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::bail;
 use ronda_tools::from_maven;
 
-use crate::elasticmq::Guard;
+use crate::guard::Guard;
 use crate::process::{Server, free_port};
 
 const COORDINATES: &str = "org.apache.cassandra:cassandra-all:5.0.4";

@@ -4,11 +4,12 @@ mod order;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use ronda_tools::from_maven;
 
+use crate::guard::Guard;
 use crate::process::{Server, free_port};
 
 const COORDINATES: &str = "org.elasticmq:elasticmq-server_2.13:1.6.14";
@@ -108,27 +109,6 @@ impl ElasticMq {
         let Some(pid) = self.server.pid() else { bail!("the server is gone") };
         self.guard = Some(Guard::over(pid, self.directory.path())?);
         Ok(())
-    }
-}
-
-/// Ends the server when this process is gone without having done so: one that keeps a server for all its tests never drops it.
-pub(crate) struct Guard(Child);
-
-impl Guard {
-    pub(crate) fn over(pid: u32, directory: &Path) -> anyhow::Result<Self> {
-        // Its input ends with this process.
-        let script = "read -r end; kill -9 \"$0\"; rm -rf \"$1\"";
-        let mut command = Command::new("sh");
-        command.args(["-c", script, &pid.to_string()]).arg(directory);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Self(command.spawn().context("sh could not be started")?))
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

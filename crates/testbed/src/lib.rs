@@ -7,6 +7,7 @@
 
 mod cassandra;
 mod elasticmq;
+mod guard;
 mod link;
 mod nats;
 mod process;

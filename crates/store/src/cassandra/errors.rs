@@ -112,7 +112,7 @@ fn answer_of(error: &RequestAttemptError) -> Option<Meaning> {
 fn explain(doing: &str, error: impl Error + Send + Sync + 'static, meaning: Option<Meaning>) -> StoreError {
     let cause = causes(&error);
     let hint = if cause.contains("unconfigured table") || cause.contains("does not exist") {
-        "; make the tables with 'ronda store migrate'"
+        "; make the tables first (migrate)"
     } else {
         ""
     };

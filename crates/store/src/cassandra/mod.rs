@@ -74,7 +74,7 @@ impl CassandraStore {
         let session = client::connect(&options).await?;
         let findings = migrate::differences(&session, &options).await?;
         if !findings.is_empty() {
-            let message = format!("{}; run 'ronda store migrate'", findings.join("; "));
+            let message = format!("{}: make the tables first (migrate)", findings.join("; "));
             return Err(StoreError::new(StoreErrorKind::Conflict, message));
         }
         Ok(Self {

@@ -11,7 +11,7 @@ use scylla::statement::prepared::PreparedStatement;
 
 use super::ownership::MAX_EPOCH;
 use super::{CassandraStore, conflict, decode, int, invalid};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreError;
 use crate::port::{Commit, PartitionStore};
 
 /// The row of `meta` that says for how many partitions the store is.
@@ -74,19 +74,18 @@ pub(super) fn check_partition(partition: u32, partitions: u32) -> Result<(), Sto
 /// An epoch as it is stored.
 pub(super) fn stored_epoch(epoch: u64) -> Result<i64, StoreError> {
     if epoch > MAX_EPOCH {
-        return Err(StoreError::new(
-            StoreErrorKind::Full,
-            format!("a partition was acquired {MAX_EPOCH} times: write timestamps have no more room; copy the store"),
-        ));
+        return Err(invalid(format!(
+            "a partition was acquired {MAX_EPOCH} times: write timestamps have no more room; copy the store into a new keyspace"
+        )));
     }
     i64::try_from(epoch).map_err(|_| invalid(format!("{epoch} is no epoch")))
 }
 
 impl CassandraStore {
     pub(super) async fn meta(&self, statement: &PreparedStatement) -> Result<Option<Meta>, StoreError> {
-        type Found = (Option<i32>, Option<i64>, Option<i32>, Option<i32>);
+        type Found = (Option<i64>, Option<i32>, Option<i32>);
         let found: Option<Found> = self.client.first("reading meta", statement, (PARTITIONS,)).await?;
-        let Some((_, Some(generation), Some(partitions), moving_to)) = found else { return Ok(None) };
+        let Some((Some(generation), Some(partitions), moving_to)) = found else { return Ok(None) };
         Ok(Some(Meta {
             generation,
             partitions: partitions.cast_unsigned(),

@@ -44,8 +44,8 @@ macro_rules! statements {
 }
 
 statements! {
-    Serial meta = "SELECT version, generation, partitions, moving_to FROM ks.meta WHERE what = ?";
-    Read meta_as_confirmed = "SELECT version, generation, partitions, moving_to FROM ks.meta WHERE what = ?";
+    Serial meta = "SELECT generation, partitions, moving_to FROM ks.meta WHERE what = ?";
+    Read meta_as_confirmed = "SELECT generation, partitions, moving_to FROM ks.meta WHERE what = ?";
     Conditional make_meta = "INSERT INTO ks.meta (what, generation, partitions) VALUES (?, ?, ?) IF NOT EXISTS";
     Conditional begin_move = "UPDATE ks.meta SET moving_to = ? WHERE what = ? IF generation = ?";
     Conditional give_move_up = "UPDATE ks.meta SET moving_to = null WHERE what = ? IF generation = ? AND moving_to = ?";
@@ -106,9 +106,9 @@ statements! {
     Conditional change_claim = "UPDATE ks.idempotency USING TTL ? SET row = ? WHERE tenant = ? AND key = ? IF row = ?";
     Conditional remove_claim = "DELETE FROM ks.idempotency WHERE tenant = ? AND key = ? IF row = ?";
 
-    Serial shard = "SELECT epoch, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ? LIMIT 1";
+    Serial shard = "SELECT DISTINCT shard, epoch, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ?";
     Read shard_as_confirmed =
-        "SELECT epoch, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ? LIMIT 1";
+        "SELECT DISTINCT shard, epoch, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ?";
     Conditional raise_shard = "UPDATE ks.surfaces SET epoch = ? WHERE shard = ? IF epoch = ?";
     Conditional guard_shard = "UPDATE ks.surfaces SET epoch = ? WHERE shard = ? IF epoch = ? AND journal = null";
     Conditional name_journal =

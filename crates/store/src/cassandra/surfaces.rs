@@ -47,9 +47,9 @@ fn checked(writes: Vec<SurfaceWrite>) -> Result<Changes, StoreError> {
 
 impl CassandraStore {
     pub(super) async fn head(&self, statement: &PreparedStatement, shard: u32) -> Result<Option<Head>, StoreError> {
-        type Found = (Option<i64>, Option<i64>, Option<i64>, Option<i32>);
+        type Found = (i32, Option<i64>, Option<i64>, Option<i64>, Option<i32>);
         let found: Option<Found> = self.client.first("reading a shard", statement, (int(shard),)).await?;
-        let Some((Some(epoch), journal_epoch, journal, items)) = found else { return Ok(None) };
+        let Some((_, Some(epoch), journal_epoch, journal, items)) = found else { return Ok(None) };
         let journal = journal_epoch.zip(journal).zip(items);
         let journal = journal.map(|((epoch, number), items)| Journal { epoch, number, items });
         Ok(Some(Head { epoch: epoch.cast_unsigned(), journal }))
@@ -119,6 +119,10 @@ impl CassandraStore {
                 return Ok(());
             }
             match self.head(&self.client.statements.shard, shard).await? {
+                // A driver that tried again may have met itself.
+                Some(Head { journal: Some(own), .. }) if Some(own) == journal => {
+                    return self.apply_journal(shard, own).await;
+                }
                 Some(Head { epoch: now, journal: Some(before) }) if now == epoch => {
                     self.apply_journal(shard, before).await?;
                 }

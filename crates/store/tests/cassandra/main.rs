@@ -5,6 +5,7 @@ mod owners;
 mod schema;
 mod surfaces;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -61,6 +62,41 @@ async fn a_row_of_a_newer_version_is_unreadable() {
         assert!(refused.message.contains("has version 99"), "{refused}");
     }
     assert!(store.is_registered("acme", "job").await.expect("is_registered"), "this reads no row");
+}
+
+/// How often tables of a keyspace were `read`, or there was a `write`, on the server.
+async fn counts(keyspace: &Keyspace, what: &str) -> BTreeMap<String, i64> {
+    let query = format!("SELECT keyspace_name, table_name, count FROM system_views.local_{what}_latency");
+    let rows =
+        keyspace.session().await.query_unpaged(query, ()).await.expect("a query").into_rows_result().expect("rows");
+    let rows = rows.rows::<(String, String, i64)>().expect("counts").map(|row| row.expect("a count"));
+    rows.filter(|row| row.0 == keyspace.name).map(|(_, table, count)| (table, count)).collect()
+}
+
+/// In steady state a commit with one heartbeat reads nothing, and writes one row and the partition's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_heartbeat_is_one_write() {
+    const COMMITS: u64 = 20;
+    let keyspace = keyspace().await;
+    let store = keyspace.store().await;
+    let mut owner = Owner::acquire(&store, 0, 1).await;
+    let job = key("acme", "job");
+    owner.put(&store, vec![row(&job, 1)]).await;
+    let before = (counts(&keyspace, "read").await, counts(&keyspace, "write").await);
+    for position in 2..2 + COMMITS {
+        owner.put(&store, vec![row(&job, position)]).await;
+    }
+    let after = (counts(&keyspace, "read").await, counts(&keyspace, "write").await);
+    let changed = |before: &BTreeMap<String, i64>, after: &BTreeMap<String, i64>| -> Vec<(String, i64)> {
+        let changed = after.iter().map(|(table, count)| (table.clone(), count - before.get(table).unwrap_or(&0)));
+        changed.filter(|(_, change)| *change != 0).collect()
+    };
+    let commits = i64::try_from(COMMITS).expect("a number");
+    let writes = [("partitions".to_owned(), commits), ("schedulers".to_owned(), commits)];
+    assert_eq!(changed(&before.1, &after.1), writes);
+    // To judge its condition the server itself reads the partition's row.
+    let reads = changed(&before.0, &after.0);
+    assert!(reads.iter().all(|(table, _)| table == "partitions"), "{reads:?}");
 }
 
 /// What has a time to live goes by itself, and not before.
