@@ -22,14 +22,14 @@ use tokio::sync::{Mutex, MutexGuard};
 use bed::Keyspace;
 
 /// How long anything may take that comes back to life.
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(300);
 
 /// The one server of these cases, for one case at a time. Panics when there is none.
 async fn server() -> MutexGuard<'static, Option<Cassandra>> {
     static SERVER: Mutex<Option<Cassandra>> = Mutex::const_new(None);
     let mut server = SERVER.lock().await;
     if server.is_none() {
-        *server = Some(Cassandra::start().expect("Cassandra"));
+        *server = Some(Cassandra::start(true).expect("Cassandra"));
     }
     server
 }

@@ -54,11 +54,12 @@ pub struct Cassandra {
 }
 
 impl Cassandra {
-    /// Starts a server with nothing in it, with limits as they come. What it has confirmed outlives a kill.
+    /// Starts a server with nothing in it, with limits as they come. What a `durable` one has confirmed outlives a kill; the other makes tables
+    /// faster, and forgets them.
     ///
     /// # Errors
     /// When it can't be fetched (Debian: maven), or run (Debian: openjdk-17-jre-headless).
-    pub fn start() -> anyhow::Result<Self> {
+    pub fn start(durable: bool) -> anyhow::Result<Self> {
         let jars = from_maven(COORDINATES)?.join("*");
         let mut attempt = 1;
         loop {
@@ -66,8 +67,9 @@ impl Cassandra {
             let (port, storage_port) = (free_port()?, free_port()?);
             write_configuration(directory.path(), port, storage_port)?;
             let (class_path, home) = (jars.clone(), directory.path().to_owned());
-            let started =
-                Server::start("Cassandra", port, directory.path().join("log"), move || command(&class_path, &home));
+            let started = Server::start("Cassandra", port, directory.path().join("log"), move || {
+                command(&class_path, &home, durable)
+            });
             match started {
                 Ok(server) => {
                     let mut cassandra = Self { guard: None, server, directory };
@@ -119,7 +121,7 @@ impl Cassandra {
     }
 }
 
-fn command(class_path: &Path, home: &Path) -> Command {
+fn command(class_path: &Path, home: &Path, durable: bool) -> Command {
     let mut command = Command::new("java");
     // It lives for minutes: what pays off later is left out.
     command.args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
@@ -135,8 +137,9 @@ fn command(class_path: &Path, home: &Path) -> Command {
         .arg(format!("-Dcassandra.storagedir={}", home.display()))
         .arg(format!("-Dlogback.configurationFile={}", file("logback.xml")))
         .args(["-Dcassandra-foreground=yes", "-Dcassandra.skip_wait_for_gossip_to_settle=0"])
-        // Without the second a change of the schema writes out its tables' memory, besides the commit log.
-        .args(["-Dcassandra.ring_delay_ms=1", "-Dcassandra.unsafesystem=true"])
+        .arg("-Dcassandra.ring_delay_ms=1")
+        // Whether a change of the schema is left in the commit log, which is replayed after the schema was read.
+        .arg(format!("-Dcassandra.unsafesystem={}", !durable))
         .arg("-cp")
         .arg(class_path)
         .arg("org.apache.cassandra.service.CassandraDaemon");

@@ -21,7 +21,7 @@ use bed::Keyspace;
 /// Panics when there is no server: the tests are about nothing else.
 fn server() -> SocketAddr {
     static SERVER: OnceLock<Cassandra> = OnceLock::new();
-    SERVER.get_or_init(|| Cassandra::start().expect("Cassandra")).address()
+    SERVER.get_or_init(|| Cassandra::start(false).expect("Cassandra")).address()
 }
 
 async fn keyspace() -> Keyspace {
