@@ -38,7 +38,8 @@ pub(crate) fn format(root: &Path) -> anyhow::Result<Outcome> {
 /// What turns on the adapters to brokers and stores, and the suites that their tests run.
 const ADAPTERS: [&str; 2] = [
     "--features",
-    "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance,ronda-store/dynamodb",
+    "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance,ronda-store/dynamodb,\
+     ronda-store/cassandra",
 ];
 
 /// Clippy over everything, as it is built by default and with the adapters; warnings refused.

@@ -1,5 +1,7 @@
 //! The store port, its conformance suite and its adapters.
 
+#[cfg(feature = "cassandra")]
+pub mod cassandra;
 pub mod conformance;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;

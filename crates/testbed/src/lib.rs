@@ -5,6 +5,7 @@
 //! prints `!! SKIPPED <what>: <why>` to standard error, which `cargo xtask test` counts.
 #![allow(clippy::print_stderr, reason = "what is skipped is told past the test harness")]
 
+mod cassandra;
 mod dynamodb;
 mod elasticmq;
 mod guard;
@@ -13,6 +14,7 @@ mod nats;
 mod process;
 mod rabbitmq;
 
+pub use cassandra::Cassandra;
 pub use dynamodb::DynamoDb;
 pub use elasticmq::ElasticMq;
 pub use link::{Link, Mode};

@@ -1,0 +1,70 @@
+//! Schedulers' rows: one, or those of a partition.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use ronda_domain::id::{SLOTS, SchedulerKey, check_id, hash_of};
+use ronda_schemas::row::SchedulerRow;
+
+use super::{CassandraStore, decode, int, limit_of};
+use crate::error::StoreError;
+
+/// So many slots are read side by side. What is read beyond the page is thrown away.
+const SLOTS_AHEAD: usize = 8;
+
+/// The key of a scheduler's row; `None`: a text that no id can be.
+fn place_of<'t>(tenant: &'t str, scheduler: &'t str) -> Option<(i32, &'t str, &'t str)> {
+    let is_id = check_id(tenant).is_ok() && check_id(scheduler).is_ok();
+    is_id.then(|| (int(hash_of(tenant, scheduler) % SLOTS), tenant, scheduler))
+}
+
+impl CassandraStore {
+    /// A row, of a deleted scheduler as well.
+    pub(super) async fn row(&self, tenant: &str, scheduler: &str) -> Result<Option<SchedulerRow>, StoreError> {
+        let Some(place) = place_of(tenant, scheduler) else { return Ok(None) };
+        let doing = "reading a scheduler";
+        let found: Option<(Option<Vec<u8>>,)> = self.client.first(doing, &self.client.statements.row, place).await?;
+        found.and_then(|(row,)| row).map(|row| decode(&row)).transpose()
+    }
+
+    /// Whether there is a row, and not of a deleted scheduler.
+    pub(super) async fn is_shown(&self, tenant: &str, scheduler: &str) -> Result<bool, StoreError> {
+        let Some(place) = place_of(tenant, scheduler) else { return Ok(false) };
+        let doing = "looking for a scheduler";
+        let found: Option<(Option<bool>,)> = self.client.first(doing, &self.client.statements.shown, place).await?;
+        Ok(matches!(found, Some((Some(true),))))
+    }
+
+    pub(super) async fn load_rows(
+        &self,
+        partition: u32,
+        partitions: u32,
+        after: Option<&SchedulerKey>,
+        limit: usize,
+    ) -> Result<Vec<SchedulerRow>, StoreError> {
+        let first_slot = after.map_or(0, SchedulerKey::slot);
+        let slots = (first_slot..SLOTS).filter(|slot| slot % partitions == partition);
+        let reads = slots.map(|slot| self.load_slot(slot, after.filter(|_| slot == first_slot), limit));
+        let mut slots = futures::stream::iter(reads).buffered(SLOTS_AHEAD);
+        let mut rows = Vec::new();
+        while let Some(found) = slots.try_next().await? {
+            rows.extend(found.into_iter().take(limit - rows.len()));
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        rows.iter().map(|row| decode(row)).collect()
+    }
+
+    /// A slot's rows, as stored, after a scheduler.
+    async fn load_slot(
+        &self,
+        slot: u32,
+        after: Option<&SchedulerKey>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        // No id is empty.
+        let (tenant, scheduler) = after.map_or(("", ""), |after| (after.tenant.as_str(), after.scheduler.as_str()));
+        let values = (int(slot), tenant, scheduler, limit_of(limit));
+        let rows = self.client.rows("loading a partition", &self.client.statements.rows, values).await?;
+        rows.try_filter_map(async |(row,): (Option<Vec<u8>>,)| Ok(row)).try_collect().await
+    }
+}

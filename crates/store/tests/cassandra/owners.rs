@@ -1,0 +1,159 @@
+//! Several processes that take a store for theirs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ronda_domain::record::OccurrenceStatus;
+use ronda_store::conformance::fixture::{Owner, deleted, due, everything, key, occurrence, refusal, row, tenant};
+use ronda_store::error::StoreErrorKind;
+use ronda_store::port::{Commit, PartitionStore as _, SchedulerReads as _};
+
+use crate::keyspace;
+
+/// The server fences, not the process: an owner that another process has replaced covers nothing, brings nothing back, and its entries
+/// are not shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_another_process_replaced_covers_nothing() {
+    let keyspace = keyspace().await;
+    let (one, other) = (keyspace.store().await, keyspace.store().await);
+    let (kept, removed, job) = (key("acme", "kept"), key("acme", "removed"), key("acme", "job"));
+    let entry = |status| vec![(job.clone(), occurrence(&due(60), status))];
+    let mut stalled = Owner::acquire(&one, 0, 1).await;
+    for position in 1..=3 {
+        stalled.put(&one, vec![row(&kept, position), row(&removed, position)]).await;
+    }
+    let mut owner = Owner::acquire(&other, 0, 1).await;
+    let commit = Commit {
+        rows: vec![row(&kept, 10)],
+        removed: vec![removed.clone()],
+        occurrences: entry(OccurrenceStatus::Succeeded),
+        ..owner.next_commit()
+    };
+    other.commit(Arc::new(commit)).await.expect("commit");
+
+    let late = Commit {
+        rows: vec![row(&kept, 4), row(&removed, 4)],
+        occurrences: entry(OccurrenceStatus::Missed),
+        ..stalled.next_commit()
+    };
+    let late = Arc::new(late);
+    for _ in 0..2 {
+        assert_eq!(refusal(one.commit(Arc::clone(&late)).await), StoreErrorKind::Fenced);
+    }
+    for store in [&one, &other] {
+        let found = store.scheduler("acme", "kept").await.expect("scheduler").expect("a row");
+        assert_eq!(found.position, 10);
+        assert_eq!(store.scheduler("acme", "removed").await.expect("scheduler"), None);
+        let listed = store.schedulers(&tenant("acme"), None, 9).await.expect("schedulers");
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        let history = store.history(&job, &everything()).await.expect("history").entries;
+        let statuses: Vec<_> = history.iter().map(|entry| entry.occurrence.status).collect();
+        assert_eq!(statuses, [OccurrenceStatus::Succeeded]);
+    }
+}
+
+/// Where several acquire one partition at the same time no epoch is given out twice, and one of them owns it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acquisitions_at_the_same_time_all_differ() {
+    let keyspace = keyspace().await;
+    let mut acquiring = Vec::new();
+    for _ in 0..3 {
+        let store = Arc::new(keyspace.store().await);
+        acquiring.push(tokio::spawn(async move {
+            let mut rows = Vec::new();
+            for _ in 0..5 {
+                rows.push(store.acquire(1, 2).await.expect("acquire"));
+            }
+            (store, rows)
+        }));
+    }
+    let (mut epochs, mut owners) = (BTreeSet::new(), Vec::new());
+    for acquired in acquiring {
+        let (store, rows) = acquired.await.expect("an owner");
+        assert!(rows.is_sorted_by_key(|row| row.epoch));
+        owners.push((store, rows.last().expect("a row").clone()));
+        for row in rows {
+            assert!(epochs.insert(row.epoch), "epoch {} twice", row.epoch);
+        }
+    }
+    assert_eq!(epochs.len(), 15);
+    // Only when nobody acquires any more is there one owner.
+    for (store, partition) in owners {
+        let is_last = epochs.last() == Some(&partition.epoch);
+        let commit = Commit { partition, ..Commit::default() };
+        assert_eq!(store.commit(Arc::new(commit)).await.is_ok(), is_last);
+    }
+}
+
+/// What one owner knows to be in the list may have been taken out by another meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduler_that_another_owner_removed_is_listed_again() {
+    let keyspace = keyspace().await;
+    let (one, other) = (keyspace.store().await, keyspace.store().await);
+    let job = key("acme", "job");
+    Owner::acquire(&one, 0, 1).await.put(&one, vec![row(&job, 1)]).await;
+    Owner::acquire(&other, 0, 1).await.put(&other, vec![deleted(&job, 2)]).await;
+    assert!(one.schedulers(&tenant("acme"), None, 9).await.expect("schedulers").is_empty());
+    assert!(one.tenants().await.expect("tenants").is_empty());
+    Owner::acquire(&one, 0, 1).await.put(&one, vec![row(&job, 3)]).await;
+    let listed = other.schedulers(&tenant("acme"), None, 9).await.expect("schedulers");
+    assert_eq!(listed.iter().map(|row| row.position).collect::<Vec<_>>(), [3]);
+}
+
+/// A repartitioning that was broken off keeps everybody out until it is run again, or given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repartitioning_that_was_broken_off_is_finished_or_given_up() {
+    let keyspace = keyspace().await;
+    let store = keyspace.store().await;
+    let mut owner = Owner::acquire(&store, 1, 2).await;
+    owner.put(&store, Vec::new()).await;
+    let broken_off = "UPDATE ks.meta SET moving_to = 8 WHERE what = 'partitions' IF EXISTS";
+
+    keyspace.cql(broken_off).await;
+    for partitions in [2, 8] {
+        let refused = store.acquire(0, partitions).await.expect_err("a repartitioning is under way");
+        assert_eq!(refused.kind, StoreErrorKind::Conflict);
+        assert!(refused.message.contains("from 2 command partitions to 8"), "{refused}");
+    }
+    store.repartition(2).await.expect("given up");
+    store.acquire(0, 2).await.expect("acquire");
+
+    keyspace.cql(broken_off).await;
+    let other = keyspace.store().await;
+    let (first, second) = tokio::join!(store.repartition(8), other.repartition(8));
+    first.and(second).expect("both at once");
+    assert_eq!(refusal(store.commit(Arc::new(owner.next_commit())).await), StoreErrorKind::Fenced);
+    for partition in 0..8 {
+        let row = other.acquire(partition, 8).await.expect("acquire");
+        assert_eq!((row.partitions, row.cursor), (8, 1));
+        assert!(row.epoch > owner.partition.epoch + 1);
+    }
+}
+
+/// Who stalls between asking for how many partitions there are and owning one of them owns nothing when they changed meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acquisition_during_a_repartitioning_owns_nothing() {
+    let keyspace = keyspace().await;
+    let (store, other) = (Arc::new(keyspace.store().await), keyspace.store().await);
+    store.acquire(0, 2).await.expect("acquire");
+    for partitions in [4, 2, 4] {
+        let before = if partitions == 4 { 2 } else { 4 };
+        let racing = Arc::clone(&store);
+        let acquiring = tokio::spawn(async move {
+            let mut acquired = Vec::new();
+            while let Ok(row) = racing.acquire(0, before).await {
+                acquired.push(row);
+            }
+            acquired
+        });
+        other.repartition(partitions).await.expect("repartition");
+        let acquired = acquiring.await.expect("an owner");
+        let now = other.partition(0).await.expect("partition").expect("a row");
+        for row in acquired {
+            assert!(row.epoch < now.epoch, "{} after {}", row.epoch, now.epoch);
+            let commit = Commit { partition: row, ..Commit::default() };
+            assert_eq!(refusal(store.commit(Arc::new(commit)).await), StoreErrorKind::Fenced);
+        }
+        assert_eq!(other.partition(0).await.expect("partition"), Some(now));
+    }
+}
