@@ -35,17 +35,14 @@ pub(crate) fn format(root: &Path) -> anyhow::Result<Outcome> {
     Ok(if status.success() { Outcome::passed() } else { Outcome::failed("run 'cargo fmt --all'") })
 }
 
-/// What turns on the adapters to brokers and stores, and the suites that their tests run.
-const ADAPTERS: [&str; 2] = [
-    "--features",
-    "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance,ronda-store/dynamodb,\
-     ronda-store/cassandra",
-];
+/// What turns on the adapters to brokers, and the suite that their tests run.
+const BROKERS: [&str; 2] =
+    ["--features", "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance"];
 
-/// Clippy over everything, as it is built by default and with the adapters; warnings refused.
+/// Clippy over everything, as it is built by default and with the adapters to brokers; warnings refused.
 pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    for (built, features) in [("by default", [].as_slice()), ("with the adapters", ADAPTERS.as_slice())] {
+    for (built, features) in [("by default", [].as_slice()), ("with the brokers", BROKERS.as_slice())] {
         let mut clippy = cargo(root);
         clippy.args(["clippy", "--workspace", "--all-targets", "--quiet"]).args(features);
         if clippy.args(["--", "-D", "warnings"]).status()?.success() {
@@ -60,11 +57,11 @@ pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {
 /// What a test prints, past its harness, when it could not do what it is for.
 const SKIPPED: &str = "!! SKIPPED ";
 
-/// All tests of the workspace, those on real servers among them, counted from what the harness and the tests print.
+/// All tests of the workspace, those on real brokers among them, counted from what the harness and the tests print.
 pub(crate) fn tests(root: &Path) -> anyhow::Result<Outcome> {
     let mut child = cargo(root)
         .args(["test", "--workspace", "--no-fail-fast"])
-        .args(ADAPTERS)
+        .args(BROKERS)
         .env("CARGO_TERM_COLOR", "never")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
