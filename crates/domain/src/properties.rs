@@ -121,7 +121,7 @@ fn specs() -> impl Strategy<Value = SchedulerSpec> {
             heartbeat_timeout_seconds: silent,
             alert_after,
             recover_after,
-            ..SpecDraft { id: "s".to_owned(), ..SpecDraft::default() }.validate().unwrap()
+            ..plain_spec()
         },
     )
 }
@@ -186,7 +186,7 @@ fn register(spec: &SchedulerSpec) -> Step {
     Step::Other(Input::Register(Box::new(spec.clone())), Timestamp::from_millis(0), MessageId::default())
 }
 
-fn specs_of_nothing() -> SchedulerSpec {
+fn plain_spec() -> SchedulerSpec {
     SpecDraft { id: "s".to_owned(), ..SpecDraft::default() }.validate().unwrap()
 }
 
@@ -358,7 +358,7 @@ proptest! {
     ) {
         let spec = SchedulerSpec {
             heartbeat_timeout_seconds: Some(seconds),
-            ..SpecDraft { id: "s".to_owned(), ..SpecDraft::default() }.validate().unwrap()
+            ..plain_spec()
         };
         let is_beat = |fact: &Fact| fact.status.is_none();
         let only_pauses = |input: Option<Input<'static>>| input.filter(|input| !matches!(input, Input::Register(_)));
@@ -411,7 +411,7 @@ proptest! {
             early_window_seconds: 5,
             heartbeat_timeout_seconds: Some(10),
             max_run_seconds: Some(60),
-            ..SpecDraft { id: "s".to_owned(), ..SpecDraft::default() }.validate().unwrap()
+            ..plain_spec()
         };
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
         let mut steps: Vec<(Timestamp, Step)> = Vec::new();
@@ -471,7 +471,7 @@ proptest! {
         beats in proptest::collection::vec((0i64..4, proptest::option::of((0usize..MAX_KNOWN_HEARTBEATS, 0i64..4))), 1..60),
         named in any::<bool>(),
     ) {
-        let mut world = World::run(&[register(&specs_of_nothing())]);
+        let mut world = World::run(&[register(&plain_spec())]);
         let beat = |at, index| Fact {
             at: Timestamp::from_seconds(100 + at),
             message: MessageId { source: 1, sequence: 1, index: u32::try_from(index).unwrap() },
