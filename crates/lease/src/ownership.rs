@@ -1,0 +1,122 @@
+//! What a service is told of its partitions, and what it tells.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+/// A set of partitions that is handed around.
+pub type Partitions = Arc<BTreeSet<u32>>;
+
+/// What a service says of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// Nothing of this process works on it any more, and what it did is committed or will be done again: somebody else may begin.
+    LetGo(u32),
+    /// A commit was refused because somebody else has acquired it since. Whether it is still this member's has to be looked up.
+    Fenced(u32),
+}
+
+/// Whoever decided about the partitions is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
+
+/// Which partitions a service works on: its side.
+#[derive(Debug)]
+pub struct Ownership {
+    assigned: watch::Receiver<Partitions>,
+    returned: mpsc::UnboundedSender<Returned>,
+    /// Keeps the other side of one that never changes.
+    _fixed: Option<Owner>,
+}
+
+/// Which partitions a service works on: the side that decides.
+#[derive(Debug)]
+pub struct Owner {
+    assigned: watch::Sender<Partitions>,
+    returned: mpsc::UnboundedReceiver<Returned>,
+}
+
+impl Ownership {
+    /// Both sides; nothing is assigned yet.
+    #[must_use]
+    pub fn new() -> (Owner, Self) {
+        let (assigned, seen) = watch::channel(Partitions::default());
+        // No more than a few words a partition are ever under way.
+        let (sender, returned) = mpsc::unbounded_channel();
+        (Owner { assigned, returned }, Self { assigned: seen, returned: sender, _fixed: None })
+    }
+
+    /// All of so many partitions, for ever: for a process that shares its store with no other.
+    #[must_use]
+    pub fn all(partitions: u32) -> Self {
+        let (owner, mut ownership) = Self::new();
+        owner.assign((0..partitions).collect());
+        ownership._fixed = Some(owner);
+        ownership
+    }
+
+    /// What it shall work on now.
+    #[must_use]
+    pub fn assigned(&mut self) -> Partitions {
+        Arc::clone(&self.assigned.borrow_and_update())
+    }
+
+    /// Waits until that has changed since it was asked for last. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Ended`] when nobody decides any more: nothing is to be worked on then.
+    pub async fn changed(&mut self) -> Result<(), Ended> {
+        self.assigned.changed().await.map_err(|_| Ended)
+    }
+
+    /// Says something of a partition. When nobody listens any more, it does not matter.
+    pub fn tell(&self, returned: Returned) {
+        let _ = self.returned.send(returned);
+    }
+}
+
+impl Owner {
+    /// Sets what the service shall work on.
+    pub fn assign(&self, partitions: BTreeSet<u32>) {
+        self.assigned.send_if_modified(|known| {
+            let is_new = **known != partitions;
+            if is_new {
+                *known = Arc::new(partitions);
+            }
+            is_new
+        });
+    }
+
+    /// What the service says next; `None`: the service is gone. Cancel safe.
+    pub async fn returned(&mut self) -> Option<Returned> {
+        self.returned.recv().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_sees_what_is_assigned_and_is_heard() {
+        let (mut owner, mut ownership) = Ownership::new();
+        assert!(ownership.assigned().is_empty());
+        owner.assign([1, 3].into());
+        ownership.changed().await.unwrap();
+        assert_eq!(*ownership.assigned(), [1, 3].into());
+        ownership.tell(Returned::Fenced(3));
+        assert_eq!(owner.returned().await, Some(Returned::Fenced(3)));
+        drop(owner);
+        assert_eq!(ownership.changed().await, Err(Ended));
+    }
+
+    #[tokio::test]
+    async fn what_never_changes_is_there_at_once_and_nobody_has_to_listen() {
+        let mut all = Ownership::all(3);
+        assert_eq!(*all.assigned(), [0, 1, 2].into());
+        all.tell(Returned::LetGo(0));
+        let changed = tokio::time::timeout(std::time::Duration::from_millis(20), all.changed());
+        assert!(changed.await.is_err(), "it never changes");
+    }
+}
