@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::exit::{Code, Failure};
-use crate::up::parts::NotOpened;
+use ronda_host::exit::{Code, Failure};
+use ronda_host::parts::NotOpened;
 
 pub mod named;
 mod not_done;
@@ -42,7 +42,7 @@ pub async fn reach<A: DeserializeOwned, P>(
     request: &impl Serialize,
     open: impl Fn() -> Result<P, NotOpened>,
 ) -> Result<Reached<A, P>, Failure> {
-    let deadline = Instant::now() + crate::up::parts::LOCK_WAIT;
+    let deadline = Instant::now() + ronda_host::parts::LOCK_WAIT;
     loop {
         if let Some(answer) = socket::ask(data, operation, named, request).await? {
             return Ok(Reached::Running(answer));

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use ronda_domain::time::Timestamp;
+pub use ronda_host::socket::{is_alive, path};
 use ronda_queue::{Queue, Role};
 use ronda_runtime::{CancellationToken, Clock};
 use ronda_store::port::Store;
@@ -20,12 +21,12 @@ use tokio::net::UnixListener;
 
 use super::{Named, NotDone};
 use crate::client::{Client, Method};
-use crate::config::Settings;
 use crate::dead_letters::{self, Queues};
-use crate::exit::{Code, Failure};
 use crate::keys;
 use crate::queue::lag;
-use crate::up::broker::{self, Away};
+use ronda_host::broker::{self, Away};
+use ronda_host::config::Settings;
+use ronda_host::exit::{Code, Failure};
 
 /// What can be asked: the path of its operation.
 pub const KEYS: &str = "keys";
@@ -33,12 +34,6 @@ pub const KEYS: &str = "keys";
 pub const DEAD_LETTERS: &str = "dead-letters";
 /// See [`KEYS`].
 pub const QUEUE_LAG: &str = "queue-lag";
-
-/// Where the socket of a data directory is.
-#[must_use]
-pub fn path(data: &Path) -> PathBuf {
-    data.join("admin.sock")
-}
 
 /// Makes the socket. Only the owner of the data directory may call this: what an earlier process left is replaced.
 ///
@@ -153,16 +148,6 @@ fn answered(done: Result<impl Serialize, Failure>) -> Response {
             (StatusCode::BAD_REQUEST, Json(refusal)).into_response()
         }
     }
-}
-
-/// Whether a process owns the data directory and listens.
-pub async fn is_alive(data: &Path) -> bool {
-    tokio::net::UnixStream::connect(path(data)).await.is_ok()
-}
-
-/// The process that owns the data directory and listens, by its id.
-pub async fn owner(data: &Path) -> Option<i32> {
-    tokio::net::UnixStream::connect(path(data)).await.ok()?.peer_cred().ok()?.pid()
 }
 
 /// Asks the process that owns a data directory; none when there is none.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::refusal::{self, Asked, Refused};
 use crate::cli::Server;
-use crate::exit::{Code, Failure, chain};
+use ronda_host::exit::{Code, Failure, chain};
 
 /// Longer than the longest wait that a server grants.
 const TIMEOUT: Duration = Duration::from_secs(330);

@@ -21,6 +21,7 @@ mod engine;
 mod fault;
 mod history;
 mod key;
+mod labels;
 mod options;
 mod purge;
 mod reads;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ronda_queue::BrokerOptions;
 use ronda_runtime::Secret;
 use ronda_runtime::telemetry::LogFormat;
+use ronda_store::backend::StoreOptions;
 use toml::Value as Toml;
 
 /// A type of setting.
@@ -197,6 +198,48 @@ impl Default for QueueUrl {
 }
 
 impl Value for QueueUrl {
+    const KIND: &'static str = "address";
+
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        Secret::from_toml(value).map(Self)
+    }
+
+    fn to_toml(&self) -> Toml {
+        Toml::String(self.place())
+    }
+}
+
+/// Address of the store. It may have a password in it.
+#[derive(Clone, Debug)]
+pub struct StoreUrl(Secret);
+
+impl StoreUrl {
+    /// The whole of it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// Without user, password and most of the query: for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        if self.is_embedded() { String::from("embedded:") } else { StoreOptions::new(self.expose()).place() }
+    }
+
+    /// Whether the store is files in the data directory.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.expose().starts_with("embedded:")
+    }
+}
+
+impl Default for StoreUrl {
+    fn default() -> Self {
+        Self(Secret::new("embedded:"))
+    }
+}
+
+impl Value for StoreUrl {
     const KIND: &'static str = "address";
 
     fn from_toml(value: &Toml) -> Result<Self, String> {

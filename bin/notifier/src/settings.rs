@@ -1,79 +1,24 @@
-//! From the settings to each service's own configuration.
+//! From the settings to the notifier's own.
 
 use ronda_domain::id::TenantId;
-use ronda_ingest_gateway::Config as GatewayConfig;
-use ronda_notifier::{Board, BoardFilter, Config as NotifierConfig};
-use ronda_processor::{Config as ProcessorConfig, DirectAccess};
+use ronda_host::config::{self, Settings};
+use ronda_host::exit::{Code, Failure};
+use ronda_notifier::{Board, BoardFilter, Config};
 
-use crate::config::{self, Settings};
-use crate::exit::{Code, Failure};
-
-const DAY_SECONDS: u32 = 86_400;
 /// Where messages go on the terminal, where there are no channels.
 const TERMINAL_CHANNEL: &str = "the terminal";
 
 /// Whether messages go to Slack.
 #[must_use]
-pub(super) fn slack_is_on(settings: &Settings) -> bool {
+pub fn slack_is_on(settings: &Settings) -> bool {
     !settings.slack.bot_token.is_empty()
-}
-
-/// The gateway's.
-#[must_use]
-pub(super) fn gateway(settings: &Settings) -> GatewayConfig {
-    let server = &settings.server;
-    GatewayConfig {
-        // Embedded queues have the lock of the data directory: no other process writes to them, and what an earlier one wrote is in them. On a
-        // broker another one, that is only stalled, may still write.
-        alone: settings.queue.url.is_embedded(),
-        pulse_period_ms: u64::from(server.pulse_period_ms),
-        linger_ms: server.linger_ms,
-        apply_wait_ms: server.apply_wait_ms,
-        max_prefer_wait_seconds: server.max_prefer_wait_seconds,
-        max_body_bytes: server.max_body_bytes,
-        max_bulk_body_bytes: server.max_bulk_body_bytes,
-        max_inflight_body_bytes: server.max_inflight_body_bytes,
-        max_bulk_items: server.max_bulk_items,
-        idle_timeout_seconds: server.idle_timeout_seconds,
-        max_connections: server.max_connections,
-        drain_timeout_seconds: server.drain_timeout_seconds,
-        key_ttl_ms: server.key_ttl_ms,
-        ..GatewayConfig::default()
-    }
-}
-
-/// The processor's.
-#[must_use]
-pub fn processor(settings: &Settings) -> ProcessorConfig {
-    let (processor, retention) = (&settings.processor, &settings.retention);
-    ProcessorConfig {
-        pulse_period_ms: settings.server.pulse_period_ms,
-        gateway_silent_periods: processor.gateway_silent_periods,
-        commit_interval_ms: processor.commit_interval_ms,
-        receive_messages: processor.receive_messages,
-        receive_bytes: processor.receive_bytes,
-        commit_rows: processor.commit_rows,
-        history_retention_seconds: retention.history_days.saturating_mul(DAY_SECONDS),
-        purge_entries: retention.purge_entries,
-        direct_access: direct_access(settings),
-        ..ProcessorConfig::default()
-    }
-}
-
-/// Who may publish directly. A tenant that is none was refused when the settings were checked.
-fn direct_access(settings: &Settings) -> DirectAccess {
-    let queue = &settings.queue;
-    match queue.direct_access {
-        config::DirectAccess::Broker => DirectAccess::Broker { tenant: TenantId::new(&queue.direct_tenant).ok() },
-        config::DirectAccess::ApiKey => DirectAccess::ApiKey,
-    }
 }
 
 /// The notifier's.
 ///
 /// # Errors
 /// What the notifier has against it, all at once.
-pub(super) fn notifier(settings: &Settings) -> Result<NotifierConfig, Failure> {
+pub fn config(settings: &Settings) -> Result<Config, Failure> {
     let (notifier, slack) = (&settings.notifier, &settings.slack);
     let channel = match slack.channel.as_str() {
         "" if slack_is_on(settings) => settings
@@ -85,7 +30,7 @@ pub(super) fn notifier(settings: &Settings) -> Result<NotifierConfig, Failure> {
         "" => TERMINAL_CHANNEL.to_owned(),
         channel => channel.to_owned(),
     };
-    let config = NotifierConfig {
+    let config = Config {
         channel,
         admin_channel: some(&notifier.admin_channel),
         timezone: notifier.timezone.clone(),
@@ -94,7 +39,7 @@ pub(super) fn notifier(settings: &Settings) -> Result<NotifierConfig, Failure> {
         storm_window_seconds: notifier.storm_window_seconds,
         retention_days: notifier.retention_days,
         boards: settings.boards.iter().map(board).collect::<Result<_, _>>()?,
-        ..NotifierConfig::default()
+        ..Config::default()
     };
     config.validate().map_err(|errors| {
         let lines: String = errors.iter().map(|error| format!("\n  - {error}")).collect();
@@ -105,7 +50,7 @@ pub(super) fn notifier(settings: &Settings) -> Result<NotifierConfig, Failure> {
 
 /// Which channels messages go to, for people.
 #[must_use]
-pub(super) fn destinations(config: &NotifierConfig) -> String {
+pub fn destinations(config: &Config) -> String {
     let alerts = config.channel.as_str();
     let mut tables: Vec<&str> = config.boards.iter().map(|board| board.channel.as_deref().unwrap_or(alerts)).collect();
     tables.sort_unstable();
@@ -150,13 +95,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_taken_by_every_service() {
+    fn the_defaults_are_taken() {
         let mut settings = Settings::default();
         settings.boards.push(config::Board::default());
-        processor(&settings).check().unwrap();
-        assert_eq!(processor(&settings), ProcessorConfig::default());
-        assert_eq!(gateway(&settings), GatewayConfig { alone: true, ..GatewayConfig::default() });
-        assert_eq!(notifier(&settings).unwrap().boards.len(), 1);
+        assert_eq!(config(&settings).unwrap().boards.len(), 1);
     }
 
     #[test]
@@ -169,9 +111,9 @@ mod tests {
             ..config::Board::default()
         };
         settings.boards = vec![board("night", ""), board("day", "C1")];
-        assert_eq!(destinations(&notifier(&settings).unwrap()), "C1");
+        assert_eq!(destinations(&config(&settings).unwrap()), "C1");
         settings.boards.push(board("edge", "C2"));
         settings.notifier.admin_channel = String::from("C3");
-        assert_eq!(destinations(&notifier(&settings).unwrap()), "alerts to C1, tables to C1 and C2, notices to C3");
+        assert_eq!(destinations(&config(&settings).unwrap()), "alerts to C1, tables to C1 and C2, notices to C3");
     }
 }

@@ -9,7 +9,7 @@ use ronda_runtime::telemetry::LogFormat;
 use toml::Value as Toml;
 
 use super::boards::Board;
-use super::value::{DirectAccess, QueueUrl, Value};
+use super::value::{DirectAccess, QueueUrl, StoreUrl, Value};
 
 /// Something given for a setting.
 #[derive(Clone, Copy)]
@@ -242,6 +242,16 @@ settings! {
         direct_access: DirectAccess = DirectAccess::Broker;
         /// Tenant of direct messages on brokers whose messages name none; empty: there such messages are dead letters.
         direct_tenant: String = String::new();
+    }
+
+    /// Where rows are kept: files of their own, or a database that all processes share.
+    store: StoreSettings {
+        /// Where it is: `embedded:` (in the data directory), `cassandra://HOST:9042/KEYSPACE` (or `scylla://`), `dynamodb://REGION`; see docs/stores.md. A password in it is never shown. A store on a server needs queues on a broker.
+        url: StoreUrl = StoreUrl::default();
+        /// File with the credentials for the server: user and password on two lines (Cassandra), or as the AWS tools have it (DynamoDB); empty: what the address or the environment says.
+        credentials_file: Option<PathBuf> = None;
+        /// Certificates of authorities to trust beside the system's, PEM; DynamoDB only.
+        ca_file: Option<PathBuf> = None;
     }
 
     /// How messages are applied.

@@ -220,7 +220,7 @@ fn the_file_that_config_init_writes_is_the_defaults_also_when_every_line_is_take
 
 #[test]
 fn the_documentation_says_what_the_code_does() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md")).unwrap();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).unwrap();
     assert!(
         page.contains(&documentation()),
         "docs/configuration.md differs from the table of settings; replace everything from '## [server]' on by:\n\n{}",

@@ -17,7 +17,7 @@ pub use load::{Loaded, Sources, load};
 pub use mistake::{Mistake, Mistakes, Origin, nearest};
 pub use render::{documentation, example_file, shown};
 pub use table::{SECTIONS, SETTINGS, Setting, Settings};
-pub use value::{DirectAccess, QueueUrl};
+pub use value::{DirectAccess, QueueUrl, StoreUrl};
 
 /// File that is read when none is named and it is there.
 pub const DEFAULT_FILE: &str = "ronda.toml";

@@ -23,10 +23,12 @@ pub enum Code {
     Embedded = 8,
     /// The queue's broker can't be reached, refuses us, or has queues that can't be used.
     Queue = 9,
+    /// The store's server can't be reached, refuses us, or has tables that can't be used.
+    Store = 10,
 }
 
 impl Code {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Failed,
         Self::Usage,
         Self::Configuration,
@@ -36,6 +38,7 @@ impl Code {
         Self::Refused,
         Self::Embedded,
         Self::Queue,
+        Self::Store,
     ];
 
     /// Its number, as a process ends with it.
@@ -64,6 +67,7 @@ Exit codes:
   7    the server refused the request
   8    embedded parts can't be split over several processes
   9    the queue's broker can't be reached or refuses us, or its queues can't be used
+  10   the store's server can't be reached or refuses us, or its tables can't be used
   130  ended at once by a second signal";
 
 /// Why the program ends without having done what it was asked.

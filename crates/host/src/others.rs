@@ -22,7 +22,7 @@ const INSTEAD: &str = "another Ronda uses the same queues with a store of its ow
 
 /// Whether there is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// None that shows.
     Nobody,
     /// One that publishes what this one reads.
@@ -33,7 +33,7 @@ pub(super) enum Found {
 
 impl Found {
     /// For the health.
-    pub(super) const fn reason(self) -> &'static str {
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Nobody => "",
             Self::Beside => BESIDE,
@@ -43,7 +43,7 @@ impl Found {
 }
 
 /// What shows of others.
-pub(super) struct Others {
+pub(crate) struct Others {
     own_gateway: u64,
     /// What was sent before may be this one's own predecessor's, which is still being read.
     since: Timestamp,
@@ -55,12 +55,12 @@ pub(super) struct Others {
 }
 
 impl Others {
-    pub(super) fn since(since: Timestamp, own_gateway: u64) -> Self {
+    pub(crate) fn since(since: Timestamp, own_gateway: u64) -> Self {
         Self { own_gateway, since, seen: HashMap::new(), heard: (0, Instant::now()), told: None }
     }
 
     /// Looks once. `is_idle`: this one publishes, and a moment ago nothing was left in the queue.
-    pub(super) async fn look(&mut self, store: &dyn Store, is_idle: bool) -> Found {
+    pub(crate) async fn look(&mut self, store: &dyn Store, is_idle: bool) -> Found {
         let Ok(row) = store.partition(0).await else { return Found::Nobody };
         let gateways = row.as_ref().map_or(&[][..], |row| &row.gateways);
         let (is_unheard, is_beside) = (self.is_unheard(gateways, Instant::now()), self.go_on(gateways));

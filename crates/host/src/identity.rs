@@ -11,21 +11,19 @@
 //! next start, if the cursors fit.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ronda_store::port::{KeyStore, SchedulerReads};
-
-use super::parts::{Backend, Parts};
-use super::{broker, life};
 use crate::exit::{Code, Failure, chain};
+use crate::memory::{Memory, read_file, write_file};
+use crate::parts::{Backend, Parts, Rows};
+use crate::{broker, life};
 
 const NAME: &str = "identity";
 const ADVICE: &str = "What is reported now could be lost, so nothing was started. Queue and store belong together: put back the whole data \
      directory as it was copied; without a copy, start with this directory moved away, and register again";
 
-pub(super) const ADVICE_ON_BROKERS: &str = "The store remembers how far these queues were read, so nothing was started";
+pub(crate) const ADVICE_ON_BROKERS: &str = "The store remembers how far these queues were read, so nothing was started";
 /// What the identity of a store begins with whose queues are on a broker.
 const ON_BROKER: &str = "broker ";
 
@@ -78,11 +76,16 @@ pub fn broker_of(data: &Path) -> Result<Option<String>, Failure> {
 ///
 /// # Errors
 /// Which parts do not belong together, how that shows, and what to do.
-pub(super) async fn check(parts: &Parts, data: &Path) -> Result<(), Failure> {
+pub async fn check(parts: &Parts, data: &Path) -> Result<(), Failure> {
     let places = Places::of(data);
-    match &parts.backend {
-        Backend::Embedded(_) => check_embedded(parts, &places).await,
-        Backend::Broker(_, name) => check_on_broker(parts, &places, name).await,
+    match (&parts.backend, &parts.rows) {
+        (Backend::Embedded(_), _) => check_embedded(parts, &places).await,
+        (Backend::Broker(_, name), Rows::Embedded(_)) => {
+            check_on_broker(parts, &Memory::Files(places.store), name).await
+        }
+        (Backend::Broker(_, name), Rows::Server(place)) => {
+            check_on_broker(parts, &Memory::Labels(Arc::clone(&parts.store), place.clone()), name).await
+        }
     }
 }
 
@@ -114,7 +117,7 @@ async fn check_embedded(parts: &Parts, places: &Places) -> Result<(), Failure> {
     let identity = first.map_or_else(fresh, |(identity, _)| Ok(identity))?;
     for (known, place) in [(store, &places.store), (events, &places.events), (commands, &places.commands)] {
         if known.is_none() {
-            write(place, NAME, &identity)?;
+            write_file(place, NAME, &identity)?;
         }
     }
     Ok(())
@@ -125,8 +128,20 @@ async fn check_embedded(parts: &Parts, places: &Places) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Which queues it belongs to.
-pub(super) fn look_on_broker(data: &Path, name: &broker::Name) -> Result<(), Failure> {
-    is_for(&Places::of(data), name).map(drop)
+pub(crate) async fn look_on_broker(data: &Path, name: &broker::Name) -> Result<(), Failure> {
+    is_for(&Memory::Files(Places::of(data).store), name).await.map(drop)
+}
+
+/// The same of a store on a server.
+///
+/// # Errors
+/// As [`look_on_broker`].
+pub(crate) async fn look_on_server(
+    store: Arc<dyn ronda_store::port::Store>,
+    place: &str,
+    name: &broker::Name,
+) -> Result<(), Failure> {
+    is_for(&Memory::Labels(store, place.to_owned()), name).await.map(drop)
 }
 
 fn refuse<T>(what: &str) -> Result<T, Failure> {
@@ -134,9 +149,8 @@ fn refuse<T>(what: &str) -> Result<T, Failure> {
 }
 
 /// The store's identity, if it has one: it is the one of these queues.
-fn is_for(places: &Places, name: &broker::Name) -> Result<Option<String>, Failure> {
-    let store = places.store.display();
-    let identity = read(&places.store)?;
+async fn is_for(store: &Memory, name: &broker::Name) -> Result<Option<String>, Failure> {
+    let identity = store.read(NAME).await?;
     match identity.as_deref().map(|identity| identity.strip_prefix(ON_BROKER)) {
         Some(None) => refuse(&format!(
             "{store} belongs to the embedded queues beside it, not to {name}: a store can't change its queues yet. Start with \
@@ -144,16 +158,15 @@ fn is_for(places: &Places, name: &broker::Name) -> Result<Option<String>, Failur
         )),
         Some(Some(known)) if known != name.to_string() => refuse(&format!(
             "{store} belongs to the queues on {known}, not to those on {name}. If these are the same under another \
-                 address, remove {} and start again",
-            places.store.join(NAME).display()
+                 address, {} and start again",
+            store.forget(NAME)
         )),
         _ => Ok(identity),
     }
 }
 
-async fn check_on_broker(parts: &Parts, places: &Places, name: &broker::Name) -> Result<(), Failure> {
-    let store = places.store.display();
-    let identity = is_for(places, name)?;
+async fn check_on_broker(parts: &Parts, store: &Memory, name: &broker::Name) -> Result<(), Failure> {
+    let identity = is_for(store, name).await?;
     let cursors = Cursors::of(parts).await?;
     if let Some(row) = &cursors.other_partitions {
         let partitions = parts.commands.partitions();
@@ -162,23 +175,29 @@ async fn check_on_broker(parts: &Parts, places: &Places, name: &broker::Name) ->
              or run 'ronda queue repartition' (again, if it was interrupted)"
         ));
     }
+    let another = match store {
+        Memory::Files(_) => "another data directory (--data)",
+        Memory::Labels(..) => "another keyspace or prefix (--store)",
+    };
     if let Some((partition, cursor, newest)) = cursors.ahead {
         return refuse(&format!(
             "{store} does not belong to the queues on {name}: partition {partition} was read up to position {cursor}, and the \
-             queue ends at {newest}: it was made anew since. What it held is lost; start with another data directory (--data)"
+             queue ends at {newest}: it was made anew since. What it held is lost; start with {another}"
         ));
     }
     // On a log it shows when somebody has worked something off.
     if parts.commands.capabilities().log && !cursors.is_known && cursors.messages < cursors.newest {
         return refuse(&format!(
             "{store} is new, and commands on {name} have been worked off by another Ronda: two that share queues would each \
-             miss what the other takes. Give this one a prefix of its own (queue.prefix). If the other's data directory is lost \
+             miss what the other takes. Give this one a prefix of its own (queue.prefix). If the other's store is lost \
              for good, remove these queues with the broker's own tools, and start again"
         ));
     }
-    life::check(&places.store, name, parts.commands.life().as_deref(), cursors.is_known)?;
+    life::check(store, name, parts.commands.life().as_deref(), cursors.is_known).await?;
     if identity.is_none() {
-        write(&places.store, NAME, &format!("{ON_BROKER}{name}"))?;
+        store.write(NAME, None, &format!("{ON_BROKER}{name}")).await?;
+        // Of two that begin at once with other queues one has written first.
+        is_for(store, name).await?;
     }
     Ok(())
 }
@@ -210,8 +229,7 @@ impl Cursors {
             })?;
             let newest = depth.newest.map_or(0, |newest| newest.0);
             (all.newest, all.messages) = (all.newest.max(newest), all.messages + depth.messages);
-            let row =
-                parts.store.partition(partition).await.map_err(|error| Failure::new(Code::Data, chain(&error)))?;
+            let row = parts.store.partition(partition).await.map_err(|error| parts.store_failure(&error))?;
             let Some(row) = row else { continue };
             all.is_known = true;
             if row.partitions != partitions {
@@ -246,7 +264,7 @@ async fn cursors_fit(parts: &Parts, places: &Places) -> Result<bool, Failure> {
     }
     let is_used = cursors.newest > 0;
     // The first start makes a key before anything is published.
-    let failed = |error: ronda_store::error::StoreError| Failure::new(Code::Data, chain(&error));
+    let failed = |error: ronda_store::error::StoreError| parts.store_failure(&error);
     if is_used && !cursors.is_known && parts.store.keys(None).await.map_err(failed)?.is_empty() {
         return Err(refusal(&format!("{store} is empty, and {commands} has been in use")));
     }
@@ -257,34 +275,8 @@ fn refusal(what: &str) -> Failure {
     Failure::new(Code::Data, format!("{what}.\n{ADVICE}."))
 }
 
-fn failed(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Code::Data, format!("{}: {error}", file.display()))
-}
-
 fn read(place: &Path) -> Result<Option<String>, Failure> {
     read_file(&place.join(NAME))
-}
-
-/// The text of a small file, if it is there.
-pub(super) fn read_file(file: &Path) -> Result<Option<String>, Failure> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(failed(file, &error)),
-    }
-}
-
-/// Writes a small file: durable, and whole or not there.
-pub(super) fn write(place: &Path, name: &str, text: &str) -> Result<(), Failure> {
-    let written = || {
-        let making = place.join(format!("{name}.new"));
-        let mut file = File::create(&making)?;
-        file.write_all(format!("{text}\n").as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&making, place.join(name))?;
-        File::open(place)?.sync_all()
-    };
-    written().map_err(|error| failed(&place.join(name), &error))
 }
 
 fn fresh() -> Result<String, Failure> {
@@ -302,7 +294,7 @@ mod tests {
 
     use bytes::Bytes;
     use ronda_schemas::row::PartitionRow;
-    use ronda_store::port::{Commit, PartitionStore};
+    use ronda_store::port::Commit;
 
     use super::*;
     use crate::config::Settings;

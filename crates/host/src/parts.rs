@@ -1,4 +1,4 @@
-//! What one process owns: the store in its data directory, and queues, there too or on a broker.
+//! What a process works with: queues and store, each in its data directory or on a server.
 
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,11 +12,11 @@ use ronda_queue::{
 };
 use ronda_store::embedded::{EmbeddedOptions as StoreOptions, EmbeddedStore};
 use ronda_store::error::{StoreError, StoreErrorKind};
+use ronda_store::port::Store;
 
-use super::{broker, identity};
-use crate::admin::socket;
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
+use crate::{broker, identity, socket, store};
 
 /// Most bytes of the events' queue on disk.
 const EVENTS_MAX_BYTES: u64 = 1 << 30;
@@ -32,7 +32,7 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Pause between two attempts at it.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Everything that one process owns.
+/// What a process works with.
 pub struct Parts {
     /// Commands, in frames.
     pub commands: Arc<dyn Queue>,
@@ -41,9 +41,19 @@ pub struct Parts {
     /// What could not be read.
     pub dead_letters: Arc<dyn Queue>,
     /// Rows.
-    pub store: Arc<EmbeddedStore>,
+    pub store: Arc<dyn Store>,
     /// What the queues are on.
     pub backend: Backend,
+    /// What the store is on.
+    pub rows: Rows,
+}
+
+/// What the store is on.
+pub enum Rows {
+    /// Files of the data directory.
+    Embedded(Arc<EmbeddedStore>),
+    /// A server that others share, whose name for people this is.
+    Server(String),
 }
 
 /// What the queues are on.
@@ -132,13 +142,16 @@ pub fn make_directory(data: &Path) -> Result<(), Failure> {
 }
 
 impl Parts {
-    /// Opens everything, and makes what is missing. What a killed process left is read; a broker that is away is waited for, for a bounded
-    /// time.
+    /// Opens everything, and makes what is missing of files and queues. What a killed process left is read; a server that is away is waited for,
+    /// for a bounded time.
     ///
     /// # Errors
     /// Another process owns the directory, it or the queues were made with another number of partitions, a part of it is gone, or it is
-    /// damaged; the broker can't be used.
+    /// damaged; the broker or the store's server can't be used.
     pub async fn open(settings: &Settings) -> Result<Self, Failure> {
+        if !settings.store.url.is_embedded() {
+            return Self::open_on_servers(settings).await;
+        }
         let on_broker = (!settings.queue.url.is_embedded()).then(|| broker::Name::of(settings));
         if let Some(name) = &on_broker {
             let data = &settings.storage.data;
@@ -146,22 +159,44 @@ impl Parts {
             if let Some(pid) = socket::owner(data).await {
                 return Err(locked(&data.join("store"), Some(pid)));
             }
-            identity::look_on_broker(data, name)?;
+            identity::look_on_broker(data, name).await?;
         }
         let of_thread = settings.clone();
         // On a thread of its own: when one ends, the allocator gives back what was needed for a moment only.
         let open = move || std::thread::spawn(move || open_directory(&of_thread)).join();
         let opened = tokio::task::spawn_blocking(open).await.map_err(|error| Failure::other(chain(&error)))?;
         let (embedded, store) = opened.map_err(|_| Failure::other("opening the data directory ended in a panic"))??;
+        let rows = Rows::Embedded(Arc::clone(&store));
         if let Some(embedded) = embedded {
             let queue = |role| Arc::clone(embedded.queue(role)) as Arc<dyn Queue>;
             let (commands, events, dead_letters) =
                 (queue(Role::Commands), queue(Role::Events), queue(Role::DeadLetters));
-            return Ok(Self { commands, events, dead_letters, store, backend: Backend::Embedded(embedded) });
+            return Ok(Self { commands, events, dead_letters, store, backend: Backend::Embedded(embedded), rows });
         }
         let (broker, [commands, events, dead_letters]) = broker::start(settings).await?;
         let backend = Backend::Broker(broker, on_broker.unwrap_or_else(|| broker::Name::of(settings)));
-        Ok(Self { commands, events, dead_letters, store, backend })
+        Ok(Self { commands, events, dead_letters, store, backend, rows })
+    }
+
+    /// Nothing of it lies in a directory.
+    async fn open_on_servers(settings: &Settings) -> Result<Self, Failure> {
+        let (name, place) = (broker::Name::of(settings), settings.store.url.place());
+        let store = store::reach(settings).await?;
+        identity::look_on_server(Arc::clone(&store), &place, &name).await?;
+        let (broker, [commands, events, dead_letters]) = broker::start(settings).await?;
+        let (backend, rows) = (Backend::Broker(broker, name), Rows::Server(place));
+        Ok(Self { commands, events, dead_letters, store, backend, rows })
+    }
+
+    /// What an error of the store means for whoever started this.
+    #[must_use]
+    pub fn store_failure(&self, error: &StoreError) -> Failure {
+        match &self.rows {
+            Rows::Embedded(_) => Failure::new(Code::Data, chain(error)),
+            Rows::Server(place) => {
+                Failure::new(Code::Store, format!("the store {place} can't be used: {}", chain(error)))
+            }
+        }
     }
 
     /// Whether everything of this machine that accepted data passes through can still be written. A full disk is no reason to say no: what is
@@ -175,7 +210,11 @@ impl Parts {
                 queue.check().map_err(|error| format!("the queue of {name}: {}", chain(&error)))?;
             }
         }
-        self.store.check().map_err(|error| format!("the store: {}", chain(&error)))
+        match &self.rows {
+            Rows::Embedded(store) => store.check().map_err(|error| format!("the store: {}", chain(&error))),
+            // It comes back.
+            Rows::Server(_) => Ok(()),
+        }
     }
 
     /// Writes what waits and lets everything go.

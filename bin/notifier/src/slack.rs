@@ -4,16 +4,16 @@ use ronda_notifier::NotifierStatus;
 use tokio::sync::watch;
 
 /// Slack, as the screen shows it.
-pub(super) struct Slack<'a> {
+pub struct Slack<'a> {
     /// Where messages go.
-    pub(super) channels: &'a str,
+    pub channels: &'a str,
     /// What Slack said so far.
-    pub(super) status: NotifierStatus,
+    pub status: NotifierStatus,
 }
 
 impl Slack<'_> {
     /// The lines to show.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let channels = self.channels;
         match (self.status.connected, &self.status.last_error) {
             (Some(false), Some(error)) => {
@@ -63,7 +63,7 @@ fn advice(error: &str) -> &'static str {
 }
 
 /// Logs what to do whenever Slack begins to refuse us, and that it no longer does. Ends with the notifier.
-pub(super) async fn log_refusals(mut status: watch::Receiver<NotifierStatus>) {
+pub async fn log_refusals(mut status: watch::Receiver<NotifierStatus>) {
     let mut told: Option<String> = None;
     loop {
         let refused = {

@@ -11,11 +11,11 @@ use ronda_store::port::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::others::{Found, Others};
-use super::parts::broker_options;
-use super::running::GATEWAY;
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
+use crate::others::{Found, Others};
+use crate::parts::broker_options;
+use crate::process::GATEWAY;
 
 /// How long a broker that is away is waited for at a start.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -157,18 +157,19 @@ pub fn failure(settings: &Settings, error: &QueueError) -> Failure {
     Failure::new(code, message)
 }
 
-/// Keeps the health up to date with whether the broker is there, and whether others use the same queues; never ends.
-pub(super) async fn watch(
+/// Keeps the health up to date with whether the broker is there, and, where this process has a store and a gateway (of this number) that it
+/// shares with nobody, whether others use the same queues; never ends.
+pub(crate) async fn watch(
     commands: &dyn Queue,
-    store: &dyn Store,
-    own_gateway: u64,
+    alone: Option<(&dyn Store, u64)>,
     name: &Name,
     health: &Health,
     away: &Away,
 ) {
     let component = health.component("queue");
     let mut is_there = true;
-    let mut others = Others::since(Timestamp::from_millis(SystemClock::new().wall_millis()), own_gateway);
+    let since = Timestamp::from_millis(SystemClock::new().wall_millis());
+    let mut alone = alone.map(|(store, own_gateway)| (store, Others::since(since, own_gateway)));
     // Of a log everybody reads everything; and where a queue blocks, a message may be out of everybody's sight for a while.
     let is_telling = !commands.capabilities().log && !commands.capabilities().blocks_until_settled;
     component.set_ready(true, "");
@@ -190,7 +191,10 @@ pub(super) async fn watch(
                     continue;
                 }
                 let is_idle = is_telling && depth.messages == 0 && publishes(health);
-                let found = others.look(store, is_idle).await;
+                let found = match &mut alone {
+                    Some((store, others)) => others.look(*store, is_idle).await,
+                    None => Found::Nobody,
+                };
                 component.set_ready(found != Found::Instead, found.reason());
             }
             Err(error) => {

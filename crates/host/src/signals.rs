@@ -12,7 +12,7 @@ const IMPATIENT: i32 = 130;
 ///
 /// # Errors
 /// When the system lets no handler be set.
-pub(super) fn watch() -> Result<CancellationToken, Failure> {
+pub fn watch() -> Result<CancellationToken, Failure> {
     let failed = |error: std::io::Error| Failure::other(chain(&error));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

@@ -3,7 +3,7 @@
 use super::boards::{self, Board};
 use super::load::Loading;
 use super::mistake::Origin;
-use crate::up::parts;
+use crate::{parts, store};
 
 impl Loading {
     /// What only shows when all values are known.
@@ -41,6 +41,7 @@ impl Loading {
             self.add(&from, "slack.api_url", what);
         }
         self.check_queue();
+        self.check_store();
         self.check_channels();
         if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
             self.settings.boards.push(Board::default());
@@ -107,6 +108,32 @@ impl Loading {
         }
         for (key, what) in found {
             let name = if key == "partitions" { String::from("storage.partitions") } else { format!("queue.{key}") };
+            let from = self.origins.get(&name).cloned().unwrap_or(Origin::Default);
+            self.add(&from, name, what);
+        }
+    }
+
+    fn check_store(&mut self) {
+        let settings = &self.settings;
+        let mut found = match settings.store.url.expose().strip_prefix("embedded:") {
+            Some("") => None,
+            Some(_) => Some(String::from("names a place after embedded:, but that is storage.data (--data)")),
+            None if settings.queue.url.is_embedded() => Some(String::from(
+                "names a server, whose rows several processes share, while the queues are files of one process (queue.url); name a broker there",
+            )),
+            None => ronda_store::backend::mistake(&store::options(settings)),
+        }
+        .map(|what| ("url", what));
+        for (key, path) in
+            [("credentials_file", &settings.store.credentials_file), ("ca_file", &settings.store.ca_file)]
+        {
+            if let Some((path, Err(error))) = path.as_ref().map(|path| (path, std::fs::File::open(path))) {
+                // The address could only say the same.
+                found = Some((key, format!("is {}, which can't be read: {error}", path.display())));
+            }
+        }
+        if let Some((key, what)) = found {
+            let name = format!("store.{key}");
             let from = self.origins.get(&name).cloned().unwrap_or(Origin::Default);
             self.add(&from, name, what);
         }
