@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_ingest_gateway::{Config as GatewayConfig, Gateway};
+use ronda_lease::Ownership;
 use ronda_notifier::{
     Channel, Config as NotifierConfig, Notifier, NotifierStatus, SlackChannel, SlackConfig, TerminalChannel,
 };
@@ -108,11 +109,13 @@ impl Running {
     pub(super) fn start_processor(&mut self, config: ProcessorConfig) -> Result<(), Failure> {
         let parts = &self.parts;
         let (commands, events, dead) = (parts.commands.clone(), parts.events.clone(), parts.dead_letters.clone());
+        // It shares the store with no other processor.
+        let partitions = commands.partitions();
         let processor = Processor::build(config, commands, events, dead, self.store(), &self.health)
             .map_err(|error| other(&error))?;
         self.start("processor", |stop| {
             tokio::spawn(async move {
-                processor.run(stop).await;
+                processor.run(Ownership::all(partitions), stop).await;
                 Ok(())
             })
         });
