@@ -49,8 +49,9 @@ pub fn start(process: &mut Process, settings: &Settings) -> Result<(), Failure> 
     let (commands, events, dead) = (parts.commands.clone(), parts.events.clone(), parts.dead_letters.clone());
     let processor = Processor::build(config(settings), commands, events, dead, process.store(), &process.health)
         .map_err(|error| Failure::other(chain(&error)))?;
+    let ownership = process.commands_ownership();
     process.start(Service::Processor, Duration::ZERO, |stop| async move {
-        processor.run(stop).await;
+        processor.run(ownership, stop).await;
         Ok(())
     });
     Ok(())

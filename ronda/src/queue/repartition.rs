@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ronda_lease::Ownership;
 use ronda_processor::Processor;
 use ronda_queue::{Broker, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Role};
 use ronda_runtime::{CancellationToken, Health};
@@ -187,8 +188,8 @@ async fn drain(
     let processor = Processor::build(config, commands.clone(), events, dead_letters, rows, &health);
     let processor = processor.map_err(|error| Failure::other(chain(&error)))?;
     let run = tokio::spawn({
-        let stop = stop.clone();
-        async move { processor.run(stop).await }
+        let (stop, partitions) = (stop.clone(), commands.partitions());
+        async move { processor.run(Ownership::all(partitions), stop).await }
     });
     let left = until_settled(&*commands, &passed, &health, within).await;
     stop.cancel();
