@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_ingest_gateway::{Config as GatewayConfig, Gateway};
+use ronda_lease::Ownership;
 use ronda_notifier::{
     Channel, Config as NotifierConfig, Notifier, NotifierStatus, SlackChannel, SlackConfig, TerminalChannel,
 };
@@ -133,9 +134,10 @@ impl Running {
         let notifier = Notifier::build(config, events, self.store(), clock, channel, &self.health)
             .map_err(|error| other(&error))?;
         self.slack = slack_is_on(settings).then(|| notifier.status());
+        let ownership = Ownership::all(self.parts.events.partitions());
         self.start("notifier", |stop| {
             tokio::spawn(async move {
-                notifier.run(stop).await.map_err(|error| {
+                notifier.run(ownership, stop).await.map_err(|error| {
                     if error.needs_newer_release() { Failure::new(Code::Data, chain(&error)) } else { other(&error) }
                 })
             })

@@ -155,8 +155,8 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new(config: Config) -> Self {
         let config = Arc::new(config);
-        let core = core(&config, Shard::new(0, 1));
         let now = Now { wall_ms: EVENING, mono_ms: 0 };
+        let core = core(&config, Shard::new(0, 1), now);
         Self {
             config,
             core,
@@ -281,7 +281,7 @@ impl Rig {
         while let Some(call) = self.core.next_call(self.now) {
             self.commit();
             let outcome = self.slack.call(call.request.clone(), self.now.wall_ms);
-            self.core.settle(&call, outcome, self.now);
+            self.core.settle(&call, &outcome, self.now);
         }
         self.commit();
     }
@@ -298,10 +298,8 @@ impl Rig {
     }
 
     fn commit(&mut self) {
-        if !self.core.shards[0].has_news() {
-            return;
-        }
-        for write in self.core.shards[0].take_writes().unwrap() {
+        let Some(shard) = self.core.shards.get_mut(0).filter(|shard| shard.has_news()) else { return };
+        for write in shard.take_writes().unwrap() {
             self.stored.retain(|(key, _)| *key != write.key);
             self.stored.extend(write.row.map(|row| (write.key, row)));
         }
@@ -319,9 +317,7 @@ impl Rig {
         for (key, row) in &self.stored {
             shard.load_row(key, row).unwrap();
         }
-        self.core = core(&self.config, shard);
-        self.core.recover(self.now);
-        self.core.recover_nights(self.now);
+        self.core = core(&self.config, shard, self.now);
     }
 
     /// Stands still for so long, then starts again.
@@ -488,9 +484,12 @@ impl Rig {
     }
 }
 
-fn core(config: &Arc<Config>, shard: Shard) -> Core {
+fn core(config: &Arc<Config>, shard: Shard, now: Now) -> Core {
     let pacing = Pacing { post_interval: Duration::from_secs(1), edit_interval: Duration::from_millis(1_250) };
-    Core::new(Arc::clone(config), "slack", "here".to_owned(), pacing, vec![shard])
+    let mut core = Core::new(Arc::clone(config), "slack", pacing, 1);
+    core.name("here".to_owned());
+    core.take_up(shard, now);
+    core
 }
 
 fn key(id: &str) -> SchedulerKey {
