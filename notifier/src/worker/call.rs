@@ -87,3 +87,82 @@ async fn carry_out(channel: &dyn Channel, request: Request) -> Result<Outcome, C
         Request::Delete { channel: place, ts } => channel.delete(&place, &ts).await.map(|()| Outcome::Deleted),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use ronda_runtime::ManualClock;
+    use ronda_store::embedded::{EmbeddedOptions, EmbeddedStore};
+    use ronda_store::port::SurfaceStore as _;
+
+    use super::*;
+    use crate::channel::{FindRequest, Found, Pacing, PostRequest, Posted, UpdateRequest};
+
+    /// A channel that counts deletions, the simplest call of all.
+    #[derive(Default)]
+    struct Counting(AtomicU32);
+
+    #[async_trait]
+    impl Channel for Counting {
+        fn kind(&self) -> &'static str {
+            "counting"
+        }
+
+        fn pacing(&self) -> Pacing {
+            Pacing { post_interval: Duration::ZERO, edit_interval: Duration::ZERO }
+        }
+
+        async fn check(&self, _: &[String]) -> Result<String, ChannelError> {
+            unreachable!("not asked for")
+        }
+
+        async fn post(&self, _: PostRequest) -> Result<Posted, ChannelError> {
+            unreachable!("not asked for")
+        }
+
+        async fn update(&self, _: UpdateRequest) -> Result<(), ChannelError> {
+            unreachable!("not asked for")
+        }
+
+        async fn delete(&self, _: &str, _: &str) -> Result<(), ChannelError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn find(&self, _: FindRequest) -> Result<Vec<Found>, ChannelError> {
+            unreachable!("not asked for")
+        }
+    }
+
+    fn call(epoch: u64) -> Call {
+        let (channel, ts) = ("C".to_owned(), "1".to_owned());
+        let work = Work::Delete { channel: channel.clone(), ts: ts.clone() };
+        let request = Request::Delete { channel: channel.clone(), ts };
+        Call { shard: 0, epoch, key: "k".to_owned(), channel, work, request }
+    }
+
+    #[tokio::test]
+    async fn who_stood_still_between_claim_and_call_asks_the_store_whose_the_shard_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap());
+        let epoch = store.acquire_shard(0).await.unwrap();
+        let (clock, channel) = (Arc::new(ManualClock::at(0)), Arc::new(Counting::default()));
+        let caller = Caller {
+            channel: Arc::clone(&channel) as _,
+            store: Arc::clone(&store) as _,
+            clock: Arc::clone(&clock) as _,
+            fresh_ms: 5_000,
+        };
+        let made = || channel.0.load(Ordering::Relaxed);
+        clock.advance(65_001);
+        assert!(matches!(caller.make(&call(epoch), 60_000).await, Attempt::Made(Ok(Outcome::Deleted))));
+        assert_eq!(made(), 1, "the store said that it still is ours");
+
+        store.acquire_shard(0).await.unwrap();
+        assert!(matches!(caller.make(&call(epoch), 60_000).await, Attempt::Fenced));
+        assert_eq!(made(), 1, "nothing was sent");
+        assert!(matches!(caller.make(&call(epoch), 60_001).await, Attempt::Made(Ok(_))), "it said so a moment ago");
+    }
+}
