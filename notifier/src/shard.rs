@@ -14,6 +14,8 @@ use crate::surface::{Policy, Surface};
 const META_ROW: &str = "meta";
 /// Row that holds the installation's name.
 pub(crate) const INSTALLATION_ROW: &str = "installation";
+/// The shard that has this row: its owner makes the name, and everybody reads it there.
+pub(crate) const NAMING_SHARD: u32 = 0;
 /// Rows that hold the ids of events seen.
 const SEEN_PREFIX: &str = "seen/";
 /// Rows that hold surfaces.
@@ -65,10 +67,12 @@ pub(crate) struct Shard {
     removed: BTreeSet<String>,
     meta_dirty: bool,
     seen_dirty: bool,
-    /// Which installation this is; in the first shard only.
+    /// Which installation this is; in [`NAMING_SHARD`] only.
     pub(crate) installation: Option<String>,
     /// Rows that could not be read.
     pub(crate) unread_rows: u32,
+    /// It is being given up: no call is begun for it.
+    pub(crate) is_leaving: bool,
 }
 
 /// What tells several installations apart that share an app and a channel. Made once, at random.

@@ -39,8 +39,9 @@ pub fn start(
     let notifier = Notifier::build(config, events, process.store(), clock, channel, &process.health)
         .map_err(|error| other(&error))?;
     let status = slack_is_on(settings).then(|| notifier.status());
+    let ownership = process.events_ownership();
     process.start(Service::Notifier, Duration::ZERO, |stop| async move {
-        notifier.run(stop).await.map_err(|error| {
+        notifier.run(ownership, stop).await.map_err(|error| {
             let code = if error.needs_newer_release() { Code::Data } else { Code::Failed };
             Failure::new(code, chain(&error))
         })
