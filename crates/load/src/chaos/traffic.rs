@@ -31,25 +31,25 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 
 /// A queue that load goes onto directly.
 #[derive(Clone)]
-pub(super) struct Direct {
-    pub(super) queue: Arc<dyn Queue>,
+pub(crate) struct Direct {
+    pub(crate) queue: Arc<dyn Queue>,
     /// What the names on the broker begin with.
-    pub(super) prefix: String,
+    pub(crate) prefix: String,
     /// Messages a second.
-    pub(super) rate: u64,
+    pub(crate) rate: u64,
 }
 
 /// What load goes where.
 #[derive(Clone)]
-pub(super) struct Load {
-    pub(super) gateways: Vec<Target>,
+pub(crate) struct Load {
+    pub(crate) gateways: Vec<Target>,
     /// Reports a second over HTTP.
-    pub(super) rate: u64,
-    pub(super) direct: Option<Direct>,
+    pub(crate) rate: u64,
+    pub(crate) direct: Option<Direct>,
 }
 
 /// How many schedulers there are for load, and their names.
-pub(super) fn schedulers(direct: bool) -> Vec<String> {
+pub(crate) fn schedulers(direct: bool) -> Vec<String> {
     let http = (0..HTTP_LANES).flat_map(|lane| lane_schedulers("load", lane));
     let lanes = if direct { DIRECT_LANES } else { 0 };
     http.chain((0..lanes).flat_map(|lane| lane_schedulers("direct", lane))).collect()
@@ -60,7 +60,7 @@ fn lane_schedulers(kind: &str, lane: usize) -> Vec<String> {
 }
 
 /// Load that is under way.
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
     http: Vec<JoinHandle<Result<RunLedger>>>,
     direct: Vec<JoinHandle<Result<RunLedger>>>,
@@ -68,7 +68,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Begins; the runs' ids begin with the tag.
-    pub(super) fn start(load: &Load, tag: &str, tally: &Arc<Tally>) -> Self {
+    pub(crate) fn start(load: &Load, tag: &str, tally: &Arc<Tally>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let lane = |way: Way, kind: &str, lane: usize, lanes: usize, rate: u64| {
             let plan = Lane {
@@ -98,7 +98,7 @@ impl Traffic {
     ///
     /// # Errors
     /// When something was refused.
-    pub(super) async fn end(self) -> Result<(RunLedger, RunLedger)> {
+    pub(crate) async fn end(self) -> Result<(RunLedger, RunLedger)> {
         self.stop.store(true, Ordering::Relaxed);
         Ok((joined(self.http).await?, joined(self.direct).await?))
     }
