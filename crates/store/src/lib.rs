@@ -7,4 +7,5 @@ pub mod conformance;
 pub mod dynamodb;
 pub mod embedded;
 pub mod error;
+pub mod lease;
 pub mod port;

@@ -11,15 +11,34 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 
 use crate::error::StoreError;
+pub use crate::lease::{LeaseStore, LeaseTable};
 
 /// Everything at once: what an adapter implements.
 pub trait Store:
-    PartitionStore + SchedulerReads + KeyStore + IdempotencyStore + SurfaceStore + Retention + Send + Sync + 'static
+    PartitionStore
+    + SchedulerReads
+    + KeyStore
+    + IdempotencyStore
+    + SurfaceStore
+    + LeaseStore
+    + Retention
+    + Send
+    + Sync
+    + 'static
 {
 }
 
 impl<T> Store for T where
-    T: PartitionStore + SchedulerReads + KeyStore + IdempotencyStore + SurfaceStore + Retention + Send + Sync + 'static
+    T: PartitionStore
+        + SchedulerReads
+        + KeyStore
+        + IdempotencyStore
+        + SurfaceStore
+        + LeaseStore
+        + Retention
+        + Send
+        + Sync
+        + 'static
 {
 }
 

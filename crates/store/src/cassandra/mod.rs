@@ -15,6 +15,7 @@ mod history;
 mod history_walk;
 mod idempotency;
 mod keys;
+mod leases;
 mod listing;
 mod migrate;
 mod options;

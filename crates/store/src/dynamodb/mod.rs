@@ -17,6 +17,7 @@ mod history;
 mod item;
 mod journal;
 mod key;
+mod leases;
 mod migrate;
 mod notes;
 mod options;
