@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::time::Timestamp;
+use ronda_schemas::lease::{AssignmentRow, Group, MemberRow};
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow, Scopes};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{
     Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, LabelStore,
-    PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, SurfaceStore, SurfaceWrite,
+    LeaseStore, LeaseTable, PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, SurfaceStore, SurfaceWrite,
 };
 use sha2::{Digest, Sha256};
 
@@ -153,6 +154,25 @@ impl LabelStore for OneKey {
     }
 
     async fn put_label(&self, _: &str, _: Option<&str>, _: &str) -> Result<bool, StoreError> {
+        nothing()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for OneKey {
+    async fn leases(&self, _: Group) -> Result<LeaseTable, StoreError> {
+        nothing()
+    }
+
+    async fn put_member(&self, _: Group, _: &MemberRow) -> Result<(), StoreError> {
+        nothing()
+    }
+
+    async fn remove_member(&self, _: Group, _: &MemberRow) -> Result<(), StoreError> {
+        nothing()
+    }
+
+    async fn swap_assignment(&self, _: Group, _: &AssignmentRow) -> Result<bool, StoreError> {
         nothing()
     }
 }

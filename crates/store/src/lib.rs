@@ -8,4 +8,5 @@ pub mod conformance;
 pub mod dynamodb;
 pub mod embedded;
 pub mod error;
+pub mod lease;
 pub mod port;

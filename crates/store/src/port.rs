@@ -11,6 +11,7 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 
 use crate::error::StoreError;
+pub use crate::lease::{LeaseStore, LeaseTable};
 
 /// Everything at once: what an adapter implements.
 pub trait Store:
@@ -20,6 +21,7 @@ pub trait Store:
     + IdempotencyStore
     + SurfaceStore
     + LabelStore
+    + LeaseStore
     + Retention
     + Send
     + Sync
@@ -34,6 +36,7 @@ impl<T> Store for T where
         + IdempotencyStore
         + SurfaceStore
         + LabelStore
+        + LeaseStore
         + Retention
         + Send
         + Sync

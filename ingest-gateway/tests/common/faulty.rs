@@ -11,12 +11,14 @@ use ronda_domain::time::Timestamp;
 use ronda_queue::{
     Capabilities, Depth, EmbeddedQueue, Partition, Position, Published, Queue, QueueError, QueueErrorKind, Receiver,
 };
+use ronda_schemas::lease::{AssignmentRow, Group, MemberRow};
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 use ronda_store::embedded::EmbeddedStore;
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{
     Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, LabelStore,
-    PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, Store, SurfaceStore, SurfaceWrite,
+    LeaseStore, LeaseTable, PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, Store, SurfaceStore,
+    SurfaceWrite,
 };
 
 const WORKS: u8 = 0;
@@ -271,6 +273,25 @@ impl LabelStore for FaultyStore {
 
     async fn put_label(&self, name: &str, expected: Option<&str>, text: &str) -> Result<bool, StoreError> {
         self.up()?.put_label(name, expected, text).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for FaultyStore {
+    async fn leases(&self, group: Group) -> Result<LeaseTable, StoreError> {
+        self.up()?.leases(group).await
+    }
+
+    async fn put_member(&self, group: Group, member: &MemberRow) -> Result<(), StoreError> {
+        self.up()?.put_member(group, member).await
+    }
+
+    async fn remove_member(&self, group: Group, member: &MemberRow) -> Result<(), StoreError> {
+        self.up()?.remove_member(group, member).await
+    }
+
+    async fn swap_assignment(&self, group: Group, assignment: &AssignmentRow) -> Result<bool, StoreError> {
+        self.up()?.swap_assignment(group, assignment).await
     }
 }
 

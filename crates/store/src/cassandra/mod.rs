@@ -17,6 +17,7 @@ mod history_walk;
 mod idempotency;
 mod keys;
 mod labels;
+mod leases;
 mod listing;
 mod migrate;
 mod options;

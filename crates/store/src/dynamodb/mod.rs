@@ -19,6 +19,7 @@ mod item;
 mod journal;
 mod key;
 mod labels;
+mod leases;
 mod migrate;
 mod notes;
 mod options;

@@ -22,6 +22,7 @@ mod fault;
 mod history;
 mod key;
 mod labels;
+mod leases;
 mod options;
 mod purge;
 mod reads;
