@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod dead_letters;
 pub mod keys;
+pub mod partitions;
 pub mod queue;
 pub mod settings_command;
 pub mod store;
@@ -38,6 +39,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Processor(arguments) => nothing_to_say(ronda_processor_bin::run(arguments)).await,
         Command::Notifier(arguments) => nothing_to_say(ronda_notifier_bin::run(arguments)).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Partitions { json, place } => Box::pin(partitions::run(&place, json)).await,
         Command::Store(command) => Box::pin(store::run(command)).await,
         Command::Queue(command) => Box::pin(queue::run(command)).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,

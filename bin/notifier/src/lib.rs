@@ -12,6 +12,7 @@ use ronda_host::config::Settings;
 use ronda_host::exit::{Code, Failure, chain};
 use ronda_host::process::{Process, Service};
 use ronda_notifier::{Channel, Config, Notifier, NotifierStatus, SlackChannel, SlackConfig, TerminalChannel};
+use ronda_schemas::lease::Group;
 use tokio::sync::watch;
 
 pub use settings::{config, destinations, slack_is_on};
@@ -39,7 +40,7 @@ pub fn start(
     let notifier = Notifier::build(config, events, process.store(), clock, channel, &process.health)
         .map_err(|error| other(&error))?;
     let status = slack_is_on(settings).then(|| notifier.status());
-    let ownership = process.events_ownership();
+    let ownership = process.ownership(Group::Notifier, settings)?;
     process.start(Service::Notifier, Duration::ZERO, |stop| async move {
         notifier.run(ownership, stop).await.map_err(|error| {
             let code = if error.needs_newer_release() { Code::Data } else { Code::Failed };

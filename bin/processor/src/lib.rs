@@ -9,6 +9,7 @@ use ronda_host::config::{self, Settings};
 use ronda_host::exit::{Failure, chain};
 use ronda_host::process::{Process, Service};
 use ronda_processor::{Config, DirectAccess, Processor};
+use ronda_schemas::lease::Group;
 
 const DAY_SECONDS: u32 = 86_400;
 
@@ -49,7 +50,7 @@ pub fn start(process: &mut Process, settings: &Settings) -> Result<(), Failure> 
     let (commands, events, dead) = (parts.commands.clone(), parts.events.clone(), parts.dead_letters.clone());
     let processor = Processor::build(config(settings), commands, events, dead, process.store(), &process.health)
         .map_err(|error| Failure::other(chain(&error)))?;
-    let ownership = process.commands_ownership();
+    let ownership = process.ownership(Group::Processor, settings)?;
     process.start(Service::Processor, Duration::ZERO, |stop| async move {
         processor.run(ownership, stop).await;
         Ok(())

@@ -15,6 +15,7 @@ mod memory;
 mod others;
 pub mod parts;
 pub mod process;
+pub mod replica;
 pub mod signals;
 pub mod socket;
 pub mod store;

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ronda_lease::Ownership;
 use ronda_runtime::telemetry::{self, MetricsHandle, TelemetryConfig};
 use ronda_runtime::{CancellationToken, Clock, Health, SystemClock, admin};
 use ronda_store::port::Store;
@@ -31,8 +30,12 @@ pub const GATEWAY: &str = "ingest-gateway";
 pub enum Service {
     /// Takes requests in.
     Gateway,
+    /// Says which partitions the processor works on; it ends first, and gives them all back by that.
+    ProcessorLeases,
     /// Applies them.
     Processor,
+    /// The same of the notifier.
+    NotifierLeases,
     /// Tells people.
     Notifier,
     /// Serves commands.
@@ -45,7 +48,9 @@ impl Service {
     const fn name(self) -> &'static str {
         match self {
             Self::Gateway => GATEWAY,
+            Self::ProcessorLeases => "processor leases",
             Self::Processor => "processor",
+            Self::NotifierLeases => "notifier leases",
             Self::Notifier => "notifier",
             Self::AdminSocket => "admin socket",
             Self::Admin => "admin",
@@ -180,18 +185,6 @@ impl Process {
         Arc::clone(&self.parts.store)
     }
 
-    /// Which partitions of the command queue a processor in this process works on.
-    #[must_use]
-    pub fn commands_ownership(&self) -> Ownership {
-        Ownership::all(self.parts.commands.partitions())
-    }
-
-    /// Which partitions of the event queue a notifier in this process works on.
-    #[must_use]
-    pub fn events_ownership(&self) -> Ownership {
-        Ownership::all(self.parts.events.partitions())
-    }
-
     /// The gateway of this process has this number: it tells its own messages from those of others.
     pub fn has_gateway(&mut self, id: u64) {
         self.gateway = id;
@@ -249,8 +242,10 @@ impl Process {
         let asked = stop.is_cancelled() || dead.is_some();
         let mut failures: Vec<Failure> = dead.into_iter().collect();
         self.running.sort_by_key(|running| running.service);
-        for running in self.running {
-            failures.extend(end(running, asked).await);
+        // Now, because one may end with another.
+        let by_itself: Vec<bool> = self.running.iter().map(|running| running.task.is_finished() && !asked).collect();
+        for (running, by_itself) in self.running.into_iter().zip(by_itself) {
+            failures.extend(end(running, by_itself).await);
         }
         self.parts.close().await;
         let Some(first) = failures.first() else {
@@ -282,10 +277,9 @@ impl Process {
 }
 
 /// Ends one service; what was wrong with that.
-async fn end(running: Running, asked: bool) -> Option<Failure> {
+async fn end(running: Running, by_itself: bool) -> Option<Failure> {
     let Running { service, stop, drain, task } = running;
     let name = service.name();
-    let by_itself = task.is_finished() && !asked;
     stop.cancel();
     let other = |what: &str| Some(Failure::other(format!("{name} {what}")));
     match timeout(drain + END_WITHIN, task).await {

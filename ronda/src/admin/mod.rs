@@ -67,6 +67,13 @@ pub fn as_json(answer: &impl Serialize) -> Result<String, Failure> {
     Ok(format!("{value:#}\n"))
 }
 
+/// The refusal where only a running process could answer.
+#[must_use]
+pub fn not_running(data: &Path) -> NotOpened {
+    let what = format!("'ronda up' does not run on {} (--data), so nobody works on any partition", data.display());
+    NotOpened { failure: Failure::new(Code::Refused, what), is_locked: false }
+}
+
 /// The refusal of a directory in which nothing of Ronda's is.
 #[must_use]
 pub fn no_data(data: &Path) -> NotOpened {

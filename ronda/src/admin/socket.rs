@@ -23,6 +23,7 @@ use super::{Named, NotDone};
 use crate::client::{Client, Method};
 use crate::dead_letters::{self, Queues};
 use crate::keys;
+use crate::partitions::{self, Owners};
 use crate::queue::lag;
 use ronda_host::broker::{self, Away};
 use ronda_host::config::Settings;
@@ -34,6 +35,9 @@ pub const KEYS: &str = "keys";
 pub const DEAD_LETTERS: &str = "dead-letters";
 /// See [`KEYS`].
 pub const QUEUE_LAG: &str = "queue-lag";
+
+/// See [`KEYS`].
+pub const PARTITIONS: &str = "partitions";
 
 /// Makes the socket. Only the owner of the data directory may call this: what an earlier process left is replaced.
 ///
@@ -107,6 +111,7 @@ pub async fn serve(
         .route(&format!("/{KEYS}"), post(manage_keys))
         .route(&format!("/{DEAD_LETTERS}"), post(handle_dead_letters))
         .route(&format!("/{QUEUE_LAG}"), post(tell_lag))
+        .route(&format!("/{PARTITIONS}"), post(tell_partitions))
         .with_state(owned);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     let _ = std::fs::remove_file(path(&data));
@@ -138,6 +143,11 @@ async fn tell_lag(State(owned): State<Owned>, Query(named): Query<Named>) -> Res
         [(Role::Commands, &*owned.commands), (Role::Events, &*owned.events), (Role::DeadLetters, &*owned.dead_letters)];
     let now = Timestamp::from_millis(owned.clock.wall_millis());
     answered(owned.on_queues(&named, lag::look(&queues, Some((&*owned.store, now)))).await)
+}
+
+async fn tell_partitions(State(owned): State<Owned>, Query(named): Query<Named>) -> Response {
+    let looked = partitions::look(&*owned.store, &*owned.commands, &*owned.events, &Owners::This);
+    answered(owned.on_queues(&named, looked).await)
 }
 
 fn answered(done: Result<impl Serialize, Failure>) -> Response {

@@ -44,6 +44,15 @@ pub enum Command {
     /// Make, check and look at the queues, and change their number of partitions
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Show who works on which partition, how far it is, and what waits
+    Partitions {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where queues and store are.
+        #[command(flatten)]
+        place: QueuePlace,
+    },
     /// Make and check the tables of a store on a server
     #[command(subcommand)]
     Store(StoreCommand),

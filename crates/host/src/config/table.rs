@@ -254,6 +254,12 @@ settings! {
         ca_file: Option<PathBuf> = None;
     }
 
+    /// How several processes of one service share the work; where the store is on a server.
+    replicas: ReplicaSettings {
+        /// After how long without a sign of life a replica is held for dead and its partitions are taken over, in milliseconds. Longer than any stall that is to be borne. The same for all.
+        lease_ms: u64 = 10_000, from 1_000 to 600_000;
+    }
+
     /// How messages are applied.
     processor: ProcessorSettings {
         /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.

@@ -123,7 +123,7 @@ impl Stage {
         let mut all = environment(&slack, &broker.environment());
         all.extend(rows.environment());
         all.push((String::from("RONDA_STORAGE_PARTITIONS"), PARTITIONS.to_string()));
-        all.push((String::from("RONDA_LEASE_PERIOD_MS"), String::from(LEASE_MS)));
+        all.push((String::from("RONDA_REPLICAS_LEASE_MS"), String::from(LEASE_MS)));
         let ronda = settings.ronda.clone();
         done(&ronda, &["store", "migrate"], &all)?;
         done(&ronda, &["queue", "init"], &all)?;
