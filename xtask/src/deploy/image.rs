@@ -18,12 +18,9 @@ pub(super) fn programs(dockerfile: &str, metadata: &Value) -> Vec<String> {
         .collect::<BTreeSet<_>>();
     let features = packages.iter().filter_map(|package| package["features"].as_object()).flat_map(|all| all.keys());
     let features = features.map(String::as_str).collect::<BTreeSet<_>>();
-    let words = dockerfile.split_whitespace().collect::<Vec<_>>();
-    let after = |flag: &str| {
-        words.windows(2).filter(|pair| pair[0] == flag).flat_map(|pair| pair[1].split(',')).collect::<Vec<_>>()
-    };
-    let built = after("--bin");
-    let copied = words.iter().filter_map(|word| word.strip_prefix("/out/bin/")).collect::<BTreeSet<_>>();
+    let built = after(dockerfile, "--bin");
+    let copied =
+        dockerfile.split_whitespace().filter_map(|word| word.strip_prefix("/out/bin/")).collect::<BTreeSet<_>>();
     let mut found = Vec::new();
     if built.is_empty() || copied.is_empty() {
         found.push(String::from("it builds nothing (--bin NAME), or copies nothing (/out/bin/NAME)"));
@@ -31,13 +28,28 @@ pub(super) fn programs(dockerfile: &str, metadata: &Value) -> Vec<String> {
     for program in built.iter().filter(|program| !binaries.contains(*program)) {
         found.push(format!("--bin {program}: no crate of the workspace has such a program"));
     }
-    for feature in after("--features").into_iter().filter(|feature| !features.contains(feature)) {
+    for feature in after(dockerfile, "--features").into_iter().filter(|feature| !features.contains(feature)) {
         found.push(format!("--features {feature}: no crate of the workspace has such a feature"));
     }
     for program in copied.into_iter().filter(|program| !built.contains(program)) {
         found.push(format!("/out/bin/{program} is copied, but not built"));
     }
     found
+}
+
+/// The features that images are built with, those that `ronda` has.
+pub(super) fn features(dockerfile: &str, metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let has =
+        packages.filter(|package| package["name"] == "ronda").filter_map(|package| package["features"].as_object());
+    let has = has.flat_map(|features| features.keys()).collect::<Vec<_>>();
+    after(dockerfile, "--features").into_iter().map(str::to_owned).filter(|feature| has.contains(&feature)).collect()
+}
+
+/// What stands after a flag, each time, divided at commas.
+fn after<'a>(dockerfile: &'a str, flag: &str) -> Vec<&'a str> {
+    let words = dockerfile.split_whitespace().collect::<Vec<_>>();
+    words.windows(2).filter(|pair| pair[0] == flag).flat_map(|pair| pair[1].split(',')).collect()
 }
 
 /// Images and build targets that are used somewhere and not made by the Dockerfile, or of another version than the workspace.
@@ -57,7 +69,6 @@ pub(super) fn names(dockerfile: &str, metadata: &Value, containers: &[Container]
     }
     found
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -83,7 +83,7 @@ fn manifests(root: &Path, bin: &Path, dockerfile: &str, metadata: &Value) -> any
     }
     let containers = [settings::of_compose(&compose), settings::of_pods(&base, &secrets)].concat();
     let mut failures = image::names(dockerfile, metadata, &containers);
-    failures.extend(settings::check(root, &containers)?);
+    failures.extend(settings::check(root, &image::features(dockerfile, metadata), &containers)?);
     outcome.passed += usize::from(failures.is_empty());
     outcome.failures.extend(failures);
     Ok(outcome)

@@ -79,9 +79,11 @@ fn variables(container: &Value, secrets: &[Value]) -> BTreeMap<String, String> {
     of_secrets.map(|(name, value)| (name.clone(), text(value))).chain(own).collect()
 }
 
-/// Builds `ronda`, and tells which commands it does not have and which settings it would not start with.
-pub(super) fn check(root: &Path, containers: &[Container]) -> anyhow::Result<Vec<String>> {
-    ensure!(rust::cargo(root).args(["build", "--quiet", "-p", "ronda"]).status()?.success(), "ronda does not build");
+/// Builds `ronda` with some features, and tells which commands it does not have and which settings it would not start with.
+pub(super) fn check(root: &Path, features: &[String], containers: &[Container]) -> anyhow::Result<Vec<String>> {
+    let mut build = rust::cargo(root);
+    build.args(["build", "--quiet", "-p", "ronda", "--features", &features.join(",")]);
+    ensure!(build.status()?.success(), "ronda does not build with the image's features, {features:?}");
     let ronda = rust::target_dir(root)?.join("debug").join("ronda");
     let mut found = Vec::new();
     for container in containers {
@@ -98,7 +100,8 @@ pub(super) fn check(root: &Path, containers: &[Container]) -> anyhow::Result<Vec
         }
         let output = run(&ronda, root, variables).args(["config", "check"]).output().context("ronda config check")?;
         if !output.status.success() {
-            found.push(format!("{place}: {}", said(&output)));
+            let said = said(&output);
+            found.push(format!("{place}: {}", said.lines().map(str::trim).collect::<Vec<_>>().join(" | ")));
         }
     }
     Ok(found)
