@@ -37,6 +37,17 @@ pub(super) fn programs(dockerfile: &str, metadata: &Value) -> Vec<String> {
     found
 }
 
+/// Crates of the workspace that .dockerignore keeps from the build.
+pub(super) fn kept_away(dockerignore: &str, metadata: &Value) -> Vec<String> {
+    let root = metadata["workspace_root"].as_str().unwrap_or_default();
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let manifests = packages.filter_map(|package| package["manifest_path"].as_str()?.strip_prefix(root));
+    let folders = manifests.filter_map(|path| path.trim_start_matches('/').split_once('/')).map(|(folder, _)| folder);
+    let admitted = dockerignore.lines().filter_map(|line| line.strip_prefix('!')).collect::<BTreeSet<_>>();
+    let missing = folders.filter(|folder| !admitted.contains(folder)).collect::<BTreeSet<_>>();
+    missing.into_iter().map(|folder| format!("the folder {folder} has crates: write !{folder}")).collect()
+}
+
 /// The features that images are built with, those that `ronda` has.
 pub(super) fn features(dockerfile: &str, metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
@@ -94,6 +105,16 @@ mod tests {
         assert!(wrong[0].contains("--bin three") && wrong[1].contains("--features shops"), "{wrong:?}");
         assert_eq!(programs(&FILE.replace("/out/bin/one", "/out/bin/four"), &workspace()).len(), 1);
         assert_eq!(programs("FROM scratch\n", &workspace()).len(), 1);
+    }
+
+    #[test]
+    fn every_crates_folder_goes_to_the_builder() {
+        let packages = ["/w/ronda/Cargo.toml", "/w/crates/a/Cargo.toml", "/w/crates/b/Cargo.toml"]
+            .map(|path| json!({"manifest_path": path}));
+        let workspace = json!({"workspace_root": "/w", "packages": packages});
+        assert_eq!(kept_away("*\n!ronda\n!crates\n", &workspace), Vec::<String>::new());
+        let missing = kept_away("*\n!ronda\n!crate\n", &workspace);
+        assert!(missing.len() == 1 && missing[0].contains("!crates"), "{missing:?}");
     }
 
     #[test]

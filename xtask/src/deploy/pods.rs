@@ -39,6 +39,13 @@ pub(super) fn judge(manifests: &[Value]) -> Vec<String> {
     for kind in KINDS.iter().filter(|kind| !manifests.iter().any(|manifest| manifest["kind"] == **kind)) {
         found.push(format!("there is no {kind}"));
     }
+    found.extend(each(manifests));
+    found
+}
+
+/// What is wrong with single manifests.
+pub(super) fn each(manifests: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
     for manifest in manifests {
         let kind = manifest["kind"].as_str().unwrap_or_default();
         let name = format!("{kind} {}", manifest["metadata"]["name"].as_str().unwrap_or_default());

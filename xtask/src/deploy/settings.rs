@@ -53,7 +53,7 @@ pub(super) fn of_compose(compose: &Value) -> Vec<Container> {
 }
 
 /// Those of rendered manifests, with the Secrets that they refer to.
-pub(super) fn of_pods(manifests: &[Value], secrets: &[Value]) -> Vec<Container> {
+pub(super) fn of_pods(file: &str, manifests: &[Value], secrets: &[Value]) -> Vec<Container> {
     let mut all = Vec::new();
     for manifest in manifests {
         let containers = manifest["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten();
@@ -63,7 +63,7 @@ pub(super) fn of_pods(manifests: &[Value], secrets: &[Value]) -> Vec<Container> 
             let target = name.strip_prefix("ronda-").unwrap_or(name).to_owned();
             // The images of one service have no other command.
             let commands = if target == "ronda" { vec![words(&container["args"])] } else { vec![vec![target.clone()]] };
-            let place = format!("{BASE}: {} {}", text(&manifest["kind"]), text(&manifest["metadata"]["name"]));
+            let place = format!("{file}: {} {}", text(&manifest["kind"]), text(&manifest["metadata"]["name"]));
             all.push(Container { place, image, target, commands, variables: variables(container, secrets) });
         }
     }
@@ -157,7 +157,7 @@ mod tests {
             "envFrom": [{"secretRef": {"name": "s"}}],
         }]}}}})];
         let secrets = [json!({"metadata": {"name": "s"}, "stringData": {"A": "theirs", "B": "b"}})];
-        let [job] = &of_pods(&pods, &secrets)[..] else { panic!("there is one") };
+        let [job] = &of_pods("pods", &pods, &secrets)[..] else { panic!("there is one") };
         assert_eq!((job.target.as_str(), &job.commands), ("ronda", &vec![vec!["queue".to_owned(), "init".to_owned()]]));
         assert_eq!((job.variables["A"].as_str(), job.variables["B"].as_str()), ("own", "b"));
     }
