@@ -135,7 +135,7 @@ pub fn from_go(package: &str, version: &str) -> anyhow::Result<PathBuf> {
     let name = package.replace('/', "-");
     once(&format!("{name}-{version}"), |folder| {
         quiet(Command::new("go").args(["install", &requirement]).env("GOBIN", folder.join("bin")))
-            .with_context(|| format!("{requirement} could not be built (Debian: golang-go)"))
+            .with_context(|| format!("{requirement} could not be built (it needs Go)"))
     })
 }
 
