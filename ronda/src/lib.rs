@@ -48,6 +48,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Status(arguments) => client::status(arguments).await,
         Command::Heartbeat(arguments) => client::heartbeat(arguments).await,
         Command::Errors(arguments) => client::errors(arguments).await,
+        Command::Health(arguments) => client::health(&arguments).await,
         Command::Config(command) => settings_command::run(command),
         Command::Version { json } => Ok(version(json)),
         Command::Completions { shell } => {

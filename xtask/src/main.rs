@@ -6,6 +6,7 @@ mod bench;
 mod chaos;
 mod conformance;
 mod deny;
+mod deploy;
 mod night;
 mod packages;
 mod report;
@@ -138,6 +139,7 @@ fn test(root: &Path, only: Option<String>) -> bool {
     report.step("licences, bans, sources", || deny::policy(root));
     report.step("advisories", || deny::advisories(root));
     report.step("AsyncAPI document", || api::asyncapi(root));
+    report.step("deployment files", || deploy::check(root));
     report.step("API against its description", || api::schemathesis(root));
     report.close()
 }

@@ -1,10 +1,10 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-
 use ronda_host::arguments::{Place, ServiceArguments};
 use ronda_host::exit::CODES_HELP;
 
@@ -71,6 +71,8 @@ pub enum Command {
     Heartbeat(HeartbeatArguments),
     /// Show what was refused after it had been accepted, newest first, such as a run id that is used again
     Errors(ErrorsArguments),
+    /// Ask the process that runs with this configuration how its parts are: for health checks of containers
+    Health(HealthArguments),
     /// Write, check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -448,6 +450,23 @@ pub struct Report {
     /// Server.
     #[command(flatten)]
     pub server: Server,
+}
+
+/// Flags of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArguments {
+    /// Ask only whether it makes progress, not whether it is ready.
+    #[arg(long)]
+    pub live: bool,
+    /// Address of health and metrics [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration file [default: ronda.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "RONDA_CONFIG")]
+    pub config: Option<PathBuf>,
 }
 
 fn time(text: &str) -> Result<jiff::Timestamp, String> {
