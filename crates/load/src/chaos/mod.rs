@@ -136,9 +136,9 @@ impl Storm {
             broker = Some(connected);
         }
         let tally = Arc::new(Tally::default());
-        let load = Load { gateways: stage.gateways(), rate: settings.rate, direct };
+        let load = Load { gateways: stage.gateways(), rate: settings.rate, lanes: traffic::HTTP_LANES, direct };
         let reporters = Reporters { gateways: stage.gateways(), tally: Arc::clone(&tally) };
-        let mut schedulers = traffic::schedulers(load.direct.is_some());
+        let mut schedulers = traffic::schedulers(&load);
         schedulers.push(PROBE.to_owned());
         register(&reporters, schedulers).await?;
         let good = Good::start(&reporters);

@@ -18,8 +18,8 @@ use crate::runs::RunLedger;
 
 /// Schedulers of one lane.
 const SCHEDULERS: usize = 8;
-/// Lanes over HTTP: enough for the rate when an answer takes a tenth of a second.
-const HTTP_LANES: usize = 512;
+/// Lanes over HTTP: enough for five thousand reports a second when an answer takes a tenth of a second.
+pub(crate) const HTTP_LANES: usize = 512;
 /// Lanes straight onto the queue.
 const DIRECT_LANES: usize = 16;
 /// Heartbeats of a run.
@@ -45,13 +45,15 @@ pub(crate) struct Load {
     pub(crate) gateways: Vec<Target>,
     /// Reports a second over HTTP.
     pub(crate) rate: u64,
+    /// Over so many lanes.
+    pub(crate) lanes: usize,
     pub(crate) direct: Option<Direct>,
 }
 
-/// How many schedulers there are for load, and their names.
-pub(crate) fn schedulers(direct: bool) -> Vec<String> {
-    let http = (0..HTTP_LANES).flat_map(|lane| lane_schedulers("load", lane));
-    let lanes = if direct { DIRECT_LANES } else { 0 };
+/// The names of the schedulers of a load.
+pub(crate) fn schedulers(load: &Load) -> Vec<String> {
+    let http = (0..load.lanes).flat_map(|lane| lane_schedulers("load", lane));
+    let lanes = if load.direct.is_some() { DIRECT_LANES } else { 0 };
     http.chain((0..lanes).flat_map(|lane| lane_schedulers("direct", lane))).collect()
 }
 
@@ -79,9 +81,9 @@ impl Traffic {
             };
             tokio::spawn(plan.drive(way, Arc::clone(&stop)))
         };
-        let http = (0..HTTP_LANES).map(|number| {
+        let http = (0..load.lanes).map(|number| {
             let client = Client::new(load.gateways.clone(), number, Arc::clone(tally));
-            lane(Way::Http(client), "load", number, HTTP_LANES, load.rate)
+            lane(Way::Http(client), "load", number, load.lanes, load.rate)
         });
         let http = http.collect();
         let direct = load.direct.iter().flat_map(|direct| {

@@ -136,10 +136,10 @@ async fn go(settings: &Settings, folder: &Path) -> Result<Outcome> {
     let has_direct = queue.capabilities().direct && settings.direct_rate > 0;
     let prefix = String::from("ronda");
     let direct = has_direct.then_some(Direct { queue, prefix, rate: settings.direct_rate });
-    let load = Load { gateways: stage.gateways(), rate: settings.rate, direct };
+    let load = Load { gateways: stage.gateways(), rate: settings.rate, lanes: lanes(settings.rate), direct };
     let tally = Arc::new(Tally::default());
     let reporters = Reporters { gateways: stage.gateways(), tally: Arc::clone(&tally) };
-    register(&reporters, traffic::schedulers(has_direct)).await?;
+    register(&reporters, traffic::schedulers(&load)).await?;
     let good = Good::start(&reporters);
     let running = Traffic::start(&load, TAG, &tally);
     let (troubles, bad) = storm(settings, &mut stage, &reporters).await?;
@@ -169,6 +169,11 @@ async fn go(settings: &Settings, folder: &Path) -> Result<Outcome> {
     connected.close().await;
     outcome.wrong.extend(stage.unowned()?);
     Ok(outcome)
+}
+
+/// Few enough that a slow database has few rows to write: eight reports a second each.
+fn lanes(rate: u64) -> usize {
+    usize::try_from(rate / 8).unwrap_or(usize::MAX).clamp(4, traffic::HTTP_LANES)
 }
 
 /// Trouble after trouble until the time is over, and bad jobs meanwhile; answers what was done, and the bad jobs.

@@ -124,6 +124,8 @@ impl Stage {
         all.extend(rows.environment());
         all.push((String::from("RONDA_STORAGE_PARTITIONS"), PARTITIONS.to_string()));
         all.push((String::from("RONDA_REPLICAS_LEASE_MS"), String::from(LEASE_MS)));
+        // A client of the load has less patience than a registration has by default.
+        all.push((String::from("RONDA_SERVER_APPLY_WAIT_MS"), String::from("500")));
         let ronda = settings.ronda.clone();
         done(&ronda, &["store", "migrate"], &all)?;
         done(&ronda, &["queue", "init"], &all)?;
