@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Versioned;
 
+/// Most partitions that a group can share out.
+pub const MOST_PARTITIONS: u32 = SLOTS;
+
 /// Replicas that share out one set of partitions among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Group {
@@ -159,7 +162,7 @@ impl TryFrom<Written> for AssignmentRow {
 
     fn try_from(written: Written) -> Result<Self, String> {
         let Written { version, members, holders, targets } = written;
-        let most = usize::try_from(SLOTS).unwrap_or(usize::MAX);
+        let most = usize::try_from(MOST_PARTITIONS).unwrap_or(usize::MAX);
         if holders.len() != targets.len() || holders.len() > most {
             return Err(format!(
                 "{} holders and {} targets of at most {most} partitions",
