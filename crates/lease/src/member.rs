@@ -343,3 +343,7 @@ impl Member {
         waits && now_ms.saturating_sub(self.changed_ms) < self.timing.lease_ms
     }
 }
+
+#[cfg(test)]
+#[path = "member_tests.rs"]
+mod tests;

@@ -276,4 +276,10 @@ fn mistakes_are_found() {
     assert!(wrong_runs(10, hasty) >= 5, "members who hold others for dead before their time");
     let lying = Setting { habits: Habits { lies: true, ..ROUGH.habits }, ..ROUGH };
     assert!(wrong_runs(10, lying) >= 5, "services that let go before they have");
+    // Slow enough for swaps to meet.
+    let slow = Faults { delay_ms: 1_500, ..ROUGH.faults };
+
+    assert_eq!(wrong_runs(30, Setting { faults: slow, ..ROUGH }), 0, "slowness alone");
+    let blind = Faults { swaps_blindly: true, ..slow };
+    assert!(wrong_runs(30, Setting { faults: blind, ..ROUGH }) >= 1, "swaps that cover each other");
 }
