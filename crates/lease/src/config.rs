@@ -58,12 +58,19 @@ pub(crate) struct Timing {
 
 impl Timing {
     pub(crate) fn of(config: &LeaseConfig) -> Result<Self, LeaseConfigError> {
-        let lease_ms = within_limits("lease_ms", config.lease_ms, 100, MAX_LEASE_MS, "a member that is slow is not dead")?;
+        let lease_ms =
+            within_limits("lease_ms", config.lease_ms, 100, MAX_LEASE_MS, "a member that is slow is not dead")?;
         let beat_ms = config.beat_ms.unwrap_or(lease_ms / 5);
-        let beat_ms = within_limits("beat_ms", beat_ms, 1, lease_ms / 3, "a sign of life that is lost must not be death")?;
+        let beat_ms =
+            within_limits("beat_ms", beat_ms, 1, lease_ms / 3, "a sign of life that is lost must not be death")?;
         let poll_ms = config.poll_ms.unwrap_or(USUAL_POLL_MS.min(lease_ms / 10));
-        let poll_ms =
-            within_limits("poll_ms", poll_ms, 1, lease_ms / 4, "who looks too seldom sees a silence that there was not")?;
+        let poll_ms = within_limits(
+            "poll_ms",
+            poll_ms,
+            1,
+            lease_ms / 4,
+            "who looks too seldom sees a silence that there was not",
+        )?;
         let leave_ms = within_limits("leave_ms", config.leave_ms, 1, MAX_LEASE_MS, "leaving has an end")?;
         Ok(Self { lease_ms, beat_ms, poll_ms, hurry_ms: USUAL_HURRY_MS.min(poll_ms), leave_ms })
     }

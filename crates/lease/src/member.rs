@@ -218,7 +218,8 @@ impl Member {
         let standings = self.standings();
         let mut slots = self.table.assignment.slots.clone();
         let given = self.let_go_of(&mut slots, open);
-        let mut swap = (given > 0).then(|| Swap { row: self.following(&slots), given, moves: 0, taken: 0, handed_out: 0 });
+        let mut swap =
+            (given > 0).then(|| Swap { row: self.following(&slots), given, moves: 0, taken: 0, handed_out: 0 });
         match self.planned(&slots, &standings) {
             None => self.plan_due_since_ms = None,
             Some(planned) => {
@@ -271,7 +272,8 @@ impl Member {
             return None;
         }
         // Their number was changed, and all who are there know it: nobody has anything of what there was.
-        let agrees = |row: &MemberRow| row.partitions == self.partitions || standings.get(&row.id) == Some(&Standing::Dead);
+        let agrees =
+            |row: &MemberRow| row.partitions == self.partitions || standings.get(&row.id) == Some(&Standing::Dead);
         let free = vec![Slot::Free; usize::try_from(self.partitions).ok()?];
         self.table.members.iter().all(agrees).then(|| plan(&free, standings))
     }
@@ -294,7 +296,8 @@ impl Member {
     }
 
     fn swap_of(&self, given: usize, before: &[Slot], planned: &[Slot], standings: &Standings) -> Swap {
-        let was_dead = |slot: &Slot| slot.holder().is_some_and(|holder| standings.get(&holder) == Some(&Standing::Dead));
+        let was_dead =
+            |slot: &Slot| slot.holder().is_some_and(|holder| standings.get(&holder) == Some(&Standing::Dead));
         let is_new_move = |(before, after): &(&Slot, &Slot)| matches!(after, Slot::Moving { .. }) && before != after;
         let is_handed_out = |(before, after): &(&Slot, &Slot)| before.holder().is_none() && after.holder().is_some();
         let first = before.is_empty();

@@ -28,6 +28,8 @@ pub struct Ended;
 #[derive(Debug)]
 pub struct Ownership {
     assigned: watch::Receiver<Partitions>,
+    /// What it was when it was asked for last.
+    seen: Partitions,
     open: Arc<Mutex<BTreeSet<u32>>>,
     returned: mpsc::UnboundedSender<Returned>,
     /// Keeps the other side of one that never changes.
@@ -53,7 +55,7 @@ impl Ownership {
         // No more than a few words a partition are ever under way.
         let (sender, returned) = mpsc::unbounded_channel();
         let owner = Owner { assigned, open: Arc::clone(&open), returned };
-        (owner, Self { assigned: seen, open, returned: sender, _fixed: None })
+        (owner, Self { assigned: seen, seen: Partitions::default(), open, returned: sender, _fixed: None })
     }
 
     /// All of so many partitions, for ever: for a process that shares its store with no other.
@@ -71,6 +73,7 @@ impl Ownership {
         let mut open = self.open.lock();
         let assigned = Arc::clone(&self.assigned.borrow_and_update());
         open.extend(assigned.iter());
+        self.seen = Arc::clone(&assigned);
         assigned
     }
 
@@ -80,6 +83,19 @@ impl Ownership {
     /// [`Ended`] when nobody decides any more: nothing is to be worked on then.
     pub async fn changed(&mut self) -> Result<(), Ended> {
         self.assigned.changed().await.map_err(|_| Ended)
+    }
+
+    /// Says what it has anything to do with at all: of all else that it saw assigned before, and not when it asked last, it lets go. For a service
+    /// that does not begin at once with all that it is assigned, and so has nothing to end when that changes.
+    pub fn works_on(&self, works_on: impl Fn(u32) -> bool) {
+        let mut open = self.open.lock();
+        open.retain(|partition| {
+            let stays = self.seen.contains(partition) || works_on(*partition);
+            if !stays {
+                self.tell(Returned::LetGo(*partition));
+            }
+            stays
+        });
     }
 
     /// Says something of a partition. When nobody listens any more, it does not matter.
@@ -174,6 +190,22 @@ mod tests {
         assert_eq!((owner.returned_already(), owner.open()), (None, [3].into()));
         drop(ownership);
         assert_eq!((owner.returned().await, owner.open()), (None, [].into()));
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_and_never_begun_is_let_go_of_without_being_named() {
+        let (mut owner, mut ownership) = Ownership::new();
+        owner.assign([1, 2, 3].into());
+        let _ = ownership.assigned();
+        ownership.works_on(|partition| partition == 1);
+        assert_eq!(owner.returned_already(), None, "all is assigned");
+        assert_eq!(owner.assign([3].into()), [1, 2, 3].into());
+        ownership.works_on(|partition| partition == 1);
+        assert_eq!(owner.returned_already(), None, "it may be about to begin");
+        let _ = ownership.assigned();
+        ownership.works_on(|partition| partition == 1);
+        assert_eq!((owner.returned_already(), owner.returned_already()), (Some(Returned::LetGo(2)), None));
+        assert_eq!(owner.open(), [1, 3].into());
     }
 
     #[tokio::test]

@@ -89,9 +89,8 @@ fn take_from_the_full(
         Some(holder) if loads.contains_key(&holder) => 0,
         _ => 1,
     };
-    let mut order: Vec<(u8, usize)> = (0..targets.len())
-        .filter_map(|slot| Some((cost(holders[slot], targets[slot]?, loads), slot)))
-        .collect();
+    let mut order: Vec<(u8, usize)> =
+        (0..targets.len()).filter_map(|slot| Some((cost(holders[slot], targets[slot]?, loads), slot))).collect();
     order.sort_by_key(|(cost, slot)| (*cost, std::cmp::Reverse(*slot)));
     for (_, slot) in order {
         let Some(load) = targets[slot].and_then(|member| loads.get_mut(&member)) else { continue };

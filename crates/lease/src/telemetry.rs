@@ -14,8 +14,14 @@ impl Telemetry {
     pub(crate) fn describe() {
         describe_gauge!("ronda_lease_members", "Replicas that live, as this one sees it, itself included");
         describe_gauge!("ronda_lease_partitions", "Partitions that this replica works on");
-        describe_counter!("ronda_lease_takeovers_total", "Partitions that this replica took from dead ones and handed out");
-        describe_counter!("ronda_lease_lost_total", "Partitions that were taken from this replica while it worked on them");
+        describe_counter!(
+            "ronda_lease_takeovers_total",
+            "Partitions that this replica took from dead ones and handed out"
+        );
+        describe_counter!(
+            "ronda_lease_lost_total",
+            "Partitions that were taken from this replica while it worked on them"
+        );
     }
 
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]

@@ -44,24 +44,37 @@ impl Vigil {
     }
 
     /// Takes note of what was read. Silence is counted between two reads that followed one another, so an outage of the store makes nobody dead;
-    /// and only by who is seen to renew its own row, so a store that takes no writes doesn't either.
+    /// and only by who is seen to renew its own row, so a store that takes no writes doesn't either. After both, whoever was thought nearly dead
+    /// has time for a sign of life.
     pub(crate) fn observe(&mut self, table: &LeaseTable, reading: Reading) {
         let between = self.last_ended_ms.map_or(0, |last| reading.began_ms.saturating_sub(last));
         self.last_ended_ms = Some(reading.ended_ms);
         let poll_ms = self.timing.poll_ms;
-        let gap_ms = if between > MOST_POLLS * poll_ms { poll_ms } else { between };
+        let is_broken = between > MOST_POLLS * poll_ms;
+        let gap_ms = if is_broken { poll_ms } else { between };
         let rows: BTreeMap<MemberId, &MemberRow> = table.members.iter().map(|row| (row.id, row)).collect();
         let named = table.assignment.slots.iter().flat_map(|slot| [slot.holder(), slot.target()]).flatten();
         let known: BTreeSet<MemberId> = named.chain(rows.keys().copied()).collect();
         self.sights.retain(|member, _| known.contains(member));
         self.look_at(self.me, rows.get(&self.me).copied(), gap_ms);
-        let is_renewed = self.sights.get(&self.me).is_some_and(|own| {
-            own.renewals.is_some() && own.silent_ms <= 2 * self.timing.beat_ms
-        });
+        let is_renewed = self
+            .sights
+            .get(&self.me)
+            .is_some_and(|own| own.renewals.is_some() && own.silent_ms <= 2 * self.timing.beat_ms);
+        if is_broken || !is_renewed {
+            self.grant_time();
+        }
         let gap_ms = if is_renewed { gap_ms } else { 0 };
         let me = self.me;
         for member in known.into_iter().filter(|member| *member != me) {
             self.look_at(member, rows.get(&member).copied(), gap_ms);
+        }
+    }
+
+    fn grant_time(&mut self) {
+        let most_ms = self.timing.lease_ms - 2 * self.timing.beat_ms;
+        for sight in self.sights.values_mut() {
+            sight.silent_ms = sight.silent_ms.min(most_ms);
         }
     }
 
@@ -174,10 +187,15 @@ mod tests {
     fn an_outage_or_a_stall_of_ones_own_makes_nobody_dead() {
         let mut watch = Watch::new();
         watch.read(0, Some(1));
-        for _ in 0..19 {
+        for _ in 0..100 {
             assert_eq!(watch.read(60_000, Some(1)), Standing::Live);
         }
-        assert_eq!(watch.read(60_000, Some(1)), Standing::Dead, "each counts as one poll");
+        // It has two beats more.
+        for _ in 0..6 {
+            assert_eq!(watch.read(POLL_MS, Some(1)), Standing::Live);
+        }
+        assert_eq!(watch.read(POLL_MS, Some(1)), Standing::Dead);
+        assert_eq!(watch.read(3_000, Some(1)), Standing::Live, "nobody is dead for good");
     }
 
     #[test]

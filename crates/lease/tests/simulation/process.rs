@@ -160,7 +160,9 @@ impl Service {
         loop {
             let assigned = self.ownership.assigned();
             self.world.is_told(self.id, &assigned);
-            for partition in assigned.iter().filter(|partition| !self.working.contains(partition)).copied().collect::<Vec<_>>() {
+            for partition in
+                assigned.iter().filter(|partition| !self.working.contains(partition)).copied().collect::<Vec<_>>()
+            {
                 self.world.begins(partition, self.id);
                 self.working.insert(partition);
             }
@@ -187,7 +189,8 @@ impl Service {
 
     fn let_go(&mut self) {
         let now = Instant::now();
-        let over: Vec<u32> = self.ending.iter().filter(|(_, at)| **at <= now).map(|(partition, _)| *partition).collect();
+        let over: Vec<u32> =
+            self.ending.iter().filter(|(_, at)| **at <= now).map(|(partition, _)| *partition).collect();
         for partition in over {
             self.ending.remove(&partition);
             self.working.remove(&partition);

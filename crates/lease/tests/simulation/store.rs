@@ -81,10 +81,11 @@ impl Disk {
         Arc::new(Self { rows: Mutex::default(), faults: Mutex::new(faults), way: Mutex::new(Way::Open) })
     }
 
-    /// From now on nothing fails.
+    /// From now on nothing fails or is slow.
     pub(crate) fn heal(&self) {
         *self.way.lock() = Way::Open;
-        self.faults.lock().one_in = 0;
+        let mut faults = self.faults.lock();
+        *faults = Faults { one_in: 0, delay_ms: 4.min(faults.delay_ms), ..*faults };
     }
 
     pub(crate) fn table(&self) -> LeaseTable {
