@@ -46,8 +46,9 @@ impl<T> Store for T where
 
 /// One commit of a partition: all of it becomes durable, or none of it can be seen after a crash.
 ///
-/// A store without transactions over rows writes `rows`, `occurrences`, `runs` and `errors` first and then moves `partition` on condition
-/// of its epoch; rows ahead of the cursor are harmless (see the design's section 5).
+/// A store without transactions over rows writes `occurrences`, `runs` and `errors` first; once all of them are there, `rows` and what is
+/// `removed`; and then it moves `partition` on condition of its epoch. Rows ahead of the cursor are harmless: the next owner passes over what
+/// they hold, and so never writes again what followed from it, which has to be there before them.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// The partition's row as it shall be; its `epoch` must still be the stored one.

@@ -295,6 +295,13 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     async fn commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
+        self.try_commit(commit).await?;
+        self.shared.vitals.committed(self.partition);
+        Ok(())
+    }
+
+    /// Commits, however often it has to be tried.
+    async fn try_commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
         let watch = Stopwatch::start();
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         while let Err(error) = self.shared.store.commit(Arc::clone(commit)).await {
@@ -310,7 +317,6 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             }
         }
         telemetry::committed(watch.seconds());
-        self.shared.vitals.committed(self.partition);
         Ok(())
     }
 

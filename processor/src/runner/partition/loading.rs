@@ -10,7 +10,7 @@ use ronda_store::port::{KeyStore, PartitionStore, Retention};
 use tokio::task::JoinHandle;
 
 use super::{MAX_REDELIVERED, Owner, SPARING_CLOCK_MS, Shared};
-use crate::core::{MAX_HELD, PartitionCore};
+use crate::core::{MAX_HELD, PartitionCore, Step};
 use crate::runner::pause::Stopwatch;
 use crate::runner::{AbortOnDrop, ProcessorError, telemetry};
 
@@ -96,8 +96,21 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         let loaded = watch.elapsed();
         let recovered = core.recover();
         self.send_recovered(&mut core, recovered).await?;
+        self.confirm(&mut core).await?;
         telemetry::state(partition, &core);
         tracing::debug!(partition, schedulers = core.schedulers(), ?acquired, ?loaded, all = ?watch.elapsed(), "taken up");
         Ok((core, cursor))
+    }
+
+    /// Commits before anything is taken in. Had somebody acquired the partition since, rows that were loaded late might be that owner's, or
+    /// gone with it, and what is derived from them, wrong; only a commit tells. It writes the rows that were found ahead of the cursor
+    /// under this owner's epoch, too, and that what was recovered is published.
+    async fn confirm(&mut self, core: &mut PartitionCore) -> Result<(), ProcessorError> {
+        let Step { commit, publish, .. } = core.close();
+        let commit = Arc::new(commit);
+        // It comes no further by it: a partition that fails again and again is taken up ever more seldom all the same.
+        self.try_commit(&commit).await?;
+        core.committed();
+        self.send(core, publish, &commit).await
     }
 }
