@@ -6,6 +6,7 @@
 mod call;
 mod engine;
 mod holding;
+mod late;
 mod load;
 mod nights;
 mod source;

@@ -94,7 +94,6 @@ impl Shared {
         self.publish(partition, job, "opened", EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 }).await;
     }
 
-    #[allow(dead_code)]
     /// It fails once more, for the so-many-eth time: an edit.
     pub(crate) async fn fails_again(&self, partition: u32, job: &str, streak: u32) {
         let cause = change(streak, OccurrenceStatus::Failed);
@@ -201,6 +200,12 @@ impl Replica {
     /// Why it is well, or not.
     pub(crate) fn reason(&self) -> String {
         self.health.readiness().components[0].reason.clone()
+    }
+
+    /// Ends it as SIGKILL does, except that a call that it has begun still reaches the channel.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
     }
 
     pub(crate) async fn stop(self) {
