@@ -21,7 +21,7 @@ use crate::render;
 use crate::shard::surface_row;
 use crate::surface::{Outcome, Phase, Surface};
 
-/// How long after a call without an answer it is looked for first: most that arrive at all have arrived by then.
+/// How long after a call without an answer something is done about it: most that arrive at all have arrived by then.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// Attempts at one call that is told to wait.
 const ATTEMPTS: u32 = 5;
@@ -75,7 +75,10 @@ impl Amends {
                 self.remove(call, stray).await;
             }
             (Request::Update(update), Ok(Outcome::Edited)) => self.bring_up_to_date(call, update).await,
-            (Request::Update(update), Err(error)) if is_unknown(error) => self.bring_up_to_date(call, update).await,
+            (Request::Update(update), Err(error)) if is_unknown(error) => {
+                tokio::time::sleep(FIRST_LOOK).await;
+                self.bring_up_to_date(call, update).await;
+            }
             // It changed nothing, or what anybody would have changed.
             _ => {}
         }

@@ -171,14 +171,14 @@ impl Engine {
     fn set_back(&mut self, id: u32, setback: Setback) -> Result<(), NotifierError> {
         match setback {
             Setback::Fenced => {
-                metrics::counter!("ronda_notifier_shards_lost_total", "why" => "fenced").increment(1);
+                metrics::counter!("ronda_notifier_partitions_lost_total", "why" => "fenced").increment(1);
                 tracing::warn!(shard = id, "another notifier has taken over a partition of the event queue");
                 self.returned.push(Returned::Fenced(id));
                 self.holdings.set_back(id, None);
             }
             Setback::Failed(error) if error.ends_all() => return Err(error),
             Setback::Failed(error) => {
-                metrics::counter!("ronda_notifier_shards_lost_total", "why" => "failed").increment(1);
+                metrics::counter!("ronda_notifier_partitions_lost_total", "why" => "failed").increment(1);
                 tracing::error!(shard = id, error = %error, "a partition of the event queue can't be worked on; it is tried again after a while");
                 self.holdings.set_back(id, Some(format!("partition {id} of the event queue: {error}")));
             }

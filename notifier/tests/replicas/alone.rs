@@ -133,3 +133,19 @@ async fn a_partition_that_can_not_be_read_ends_no_other_is_told_and_tried_again(
     replica.works_on(2).await;
     replica.stop().await;
 }
+
+#[tokio::test]
+async fn a_partition_whose_rows_the_store_refuses_ends_no_other_and_is_told() {
+    let shared = Shared::new().await;
+    let mut replica = Replica::start(&shared, shared.slack(), &[0, 1]);
+    replica.works_on(2).await;
+    shared.fails_with_too_much(1).await;
+    until("health says why", || replica.reason().contains("partition 1 of the event queue")).await;
+    assert!(replica.reason().contains("a row of "), "{}", replica.reason());
+    shared.fails(0, "billing").await;
+    until("the other partition's alert", || shared.alerts("billing").len() == 1).await;
+    replica.assign(&[0]);
+    assert_eq!(replica.returns().await, Returned::LetGo(1));
+    until("nothing is in the way of what is left", || replica.reason().is_empty()).await;
+    replica.stop().await;
+}

@@ -25,6 +25,8 @@ use tokio::task::JoinHandle;
 
 pub(crate) const CHANNEL: &str = "C1";
 pub(crate) const PARTITIONS: u32 = 2;
+/// More than a row of the store may have, so that one can be tried.
+const MAX_MESSAGE_BYTES: usize = 20 << 20;
 
 /// Waits until that is so.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -52,7 +54,11 @@ impl Shared {
     /// With something around the queue.
     pub(crate) async fn with_queue(around: impl FnOnce(Arc<dyn Queue>) -> Arc<dyn Queue>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions { partitions: PARTITIONS, ..EmbeddedOptions::default() };
+        let options = EmbeddedOptions {
+            partitions: PARTITIONS,
+            max_message_bytes: MAX_MESSAGE_BYTES,
+            ..EmbeddedOptions::default()
+        };
         let queue = around(Arc::new(EmbeddedQueue::open(dir.path().join("events"), options).unwrap()));
         let options = ronda_store::embedded::EmbeddedOptions::default();
         let store = Arc::new(EmbeddedStore::open(dir.path().join("store"), options).unwrap());
@@ -71,9 +77,13 @@ impl Shared {
     }
 
     async fn publish(&self, partition: u32, job: &str, event: &str, kind: EventKind) {
+        self.publish_named(partition, (job, job), event, kind).await;
+    }
+
+    async fn publish_named(&self, partition: u32, (job, name): (&str, &str), event: &str, kind: EventKind) {
         let key = SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new(job).unwrap() };
         let summary = SchedulerSummary {
-            name: job.into(),
+            name: name.into(),
             team: "payments".into(),
             environment: "production".into(),
             tags: Box::new([]),
@@ -92,6 +102,13 @@ impl Shared {
     pub(crate) async fn fails(&self, partition: u32, job: &str) {
         let cause = change(0, OccurrenceStatus::Failed);
         self.publish(partition, job, "opened", EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 }).await;
+    }
+
+    /// A job fails whose alert the store can never take.
+    pub(crate) async fn fails_with_too_much(&self, partition: u32) {
+        let (name, cause) = ("x".repeat(17 << 20), change(0, OccurrenceStatus::Failed));
+        let event = EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 };
+        self.publish_named(partition, ("huge", &name), "opened", event).await;
     }
 
     /// It fails once more, for the so-many-eth time: an edit.
