@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ronda_lease::Returned;
+use ronda_lease::{Ownership, Returned};
 use ronda_queue::{Capabilities, Depth, Position, Published, Queue, QueueError, QueueErrorKind, Receiver};
 
 use crate::rig::{Gate, Replica, Shared, until};
@@ -25,6 +25,11 @@ async fn without_partitions_it_is_ready_and_says_of_each_that_it_is_let_go() {
     replica.works_on(0).await;
     assert!(replica.health.readiness().ok);
     assert_eq!(replica.status.borrow().backlog, 0);
+    replica.assign(&[0]);
+    replica.works_on(1).await;
+    replica.owner = Ownership::new().0;
+    replica.works_on(0).await;
+    assert!(replica.health.readiness().ok, "nobody decides any more, so nothing is its own");
     replica.stop().await;
 }
 

@@ -68,9 +68,14 @@ impl Shared {
 
     /// The stand-in as a channel.
     pub(crate) fn slack(&self) -> Arc<dyn Channel> {
+        self.impatient_slack(10_000)
+    }
+
+    /// The same with another time-out, in milliseconds.
+    pub(crate) fn impatient_slack(&self, timeout_ms: u64) -> Arc<dyn Channel> {
         let mut config = SlackConfig::new(Secret::new(TOKEN));
         config.api_url = self.stand_in.api_url();
-        config.timeout_ms = 2_000;
+        config.timeout_ms = timeout_ms;
         config.post_interval_ms = 20;
         config.edit_interval_ms = 20;
         Arc::new(SlackChannel::new(config).unwrap())
@@ -181,10 +186,15 @@ pub(crate) struct Replica {
 impl Replica {
     /// Starts one that works on these partitions.
     pub(crate) fn start(shared: &Shared, channel: Arc<dyn Channel>, assigned: &[u32]) -> Self {
+        Self::looking(1, shared, channel, assigned)
+    }
+
+    /// The same that looks messages up at this interval, in seconds: the longer, the more time a test has to be faster than a look.
+    pub(crate) fn looking(interval_seconds: u64, shared: &Shared, channel: Arc<dyn Channel>, assigned: &[u32]) -> Self {
         let config = Config {
             channel: CHANNEL.to_owned(),
             grouping_wait_ms: 20,
-            reconcile_interval_seconds: 1,
+            reconcile_interval_seconds: interval_seconds,
             drain_ms: 1_000,
             storm_threshold: 1_000,
             ..Config::default()

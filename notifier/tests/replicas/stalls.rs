@@ -4,15 +4,24 @@
 use std::sync::Arc;
 
 use ronda_lease::Returned;
-use ronda_slack_standin::SeenKind;
+use ronda_notifier::Channel;
+use ronda_slack_standin::{Fault, SeenKind};
 
 use crate::rig::{CHANNEL, Gate, Replica, Shared, until};
 
+/// How often messages are looked up where a call has to come before a look, in seconds.
+const SELDOM: u64 = 3;
+
 /// Two notifiers, of which the first works on everything, behind a gate.
 async fn two(shared: &Shared) -> (Replica, Arc<Gate>, Replica) {
-    let gate = Gate::new(shared.slack());
-    let mut first = Replica::start(shared, Arc::clone(&gate) as _, &[0, 1]);
-    let second = Replica::start(shared, shared.slack(), &[]);
+    two_looking(1, shared, shared.slack()).await
+}
+
+/// The same with this time between two looks, in seconds, and this channel behind the gate.
+async fn two_looking(seconds: u64, shared: &Shared, channel: Arc<dyn Channel>) -> (Replica, Arc<Gate>, Replica) {
+    let gate = Gate::new(channel);
+    let mut first = Replica::looking(seconds, shared, Arc::clone(&gate) as _, &[0, 1]);
+    let second = Replica::looking(seconds, shared, shared.slack(), &[]);
     first.works_on(2).await;
     (first, gate, second)
 }
@@ -63,9 +72,30 @@ async fn a_post_that_comes_after_everything_else_is_removed_by_its_sender() {
 }
 
 #[tokio::test]
+async fn a_post_that_comes_after_everything_else_is_removed_by_its_sender_also_without_an_answer() {
+    let shared = Shared::new().await;
+    let (mut first, gate, mut second) = two_looking(1, &shared, shared.impatient_slack(1_000)).await;
+    gate.shut();
+    shared.fails(0, "billing").await;
+    gate.holds_one().await;
+    takes_over(&mut second).await;
+    until("the alert, posted by the new owner", || shared.alerts("billing").len() == 1).await;
+    is_done(&mut second).await;
+    let kept = shared.alerts("billing")[0].ts.clone();
+    shared.stand_in.slack().fail_next("chat.postMessage", Fault::Slow { hold_ms: 20_000 });
+    gate.open();
+    until("the late twin", || shared.alerts("billing").len() == 2).await;
+    loses(&mut first).await;
+    until("one alert", || shared.alerts("billing").len() == 1).await;
+    assert_eq!(shared.alerts("billing")[0].ts, kept, "the earliest stayed");
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
 async fn a_post_that_comes_before_it_is_given_up_is_adopted_and_not_removed() {
     let shared = Shared::new().await;
-    let (mut first, gate, mut second) = two(&shared).await;
+    let (mut first, gate, mut second) = two_looking(SELDOM, &shared, shared.slack()).await;
     gate.shut();
     shared.fails(0, "billing").await;
     gate.holds_one().await;
@@ -85,7 +115,7 @@ async fn a_post_that_comes_before_it_is_given_up_is_adopted_and_not_removed() {
 #[tokio::test]
 async fn a_post_of_a_sender_that_died_is_removed_by_the_new_owner_s_later_look() {
     let shared = Shared::new().await;
-    let (first, gate, mut second) = two(&shared).await;
+    let (first, gate, mut second) = two_looking(SELDOM, &shared, shared.slack()).await;
     gate.shut();
     shared.fails(0, "billing").await;
     gate.holds_one().await;
@@ -125,7 +155,7 @@ async fn an_edit_that_comes_after_everything_else_is_put_right_by_its_sender() {
 #[tokio::test]
 async fn an_edit_of_a_sender_that_died_is_put_right_by_the_new_owner_s_later_look() {
     let shared = Shared::new().await;
-    let (first, gate, mut second) = two(&shared).await;
+    let (first, gate, mut second) = two_looking(SELDOM, &shared, shared.slack()).await;
     shared.fails(0, "billing").await;
     until("the alert", || shared.alerts("billing").len() == 1).await;
     gate.shut();
