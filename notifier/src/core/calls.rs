@@ -26,6 +26,15 @@ pub(crate) struct Call {
     pub(crate) channel: String,
     pub(crate) work: Work,
     pub(crate) request: Request,
+    /// Wall time of the claim.
+    pub(crate) claimed_wall_ms: i64,
+}
+
+impl Call {
+    /// Since which wall time a message is looked for that it may have posted.
+    pub(crate) fn looked_for_from_ms(&self) -> i64 {
+        self.claimed_wall_ms - CLOCK_MARGIN_MS
+    }
 }
 
 /// What is asked of the channel.
@@ -130,7 +139,7 @@ impl Core {
         if work == Work::Find {
             self.looked_up.insert((id, key.clone()));
         }
-        Some(Call { shard: id, epoch, key, channel, work, request })
+        Some(Call { shard: id, epoch, key, channel, work, request, claimed_wall_ms: now.wall_ms })
     }
 
     /// Takes in how a call ended. `false`: its shard is not ours any more, or was acquired anew since; then this says only how the

@@ -113,6 +113,11 @@ impl Core {
         self.installation = Some(installation);
     }
 
+    /// The zone in which times are written.
+    pub(crate) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// Takes up a shard that was acquired and loaded: makes sense of what another process, or an earlier one, left.
     pub(crate) fn take_up(&mut self, mut shard: Shard, now: Now) {
         if let Some(name) = &shard.installation {

@@ -140,7 +140,7 @@ mod tests {
         let (channel, ts) = ("C".to_owned(), "1".to_owned());
         let work = Work::Delete { channel: channel.clone(), ts: ts.clone() };
         let request = Request::Delete { channel: channel.clone(), ts };
-        Call { shard: 0, epoch, key: "k".to_owned(), channel, work, request }
+        Call { shard: 0, epoch, key: "k".to_owned(), channel, work, request, claimed_wall_ms: 0 }
     }
 
     #[tokio::test]

@@ -1,14 +1,17 @@
 //! The core with store and channel: commits what it claims before it calls, and what it learns after.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ronda_lease::{Partitions, Returned};
 use ronda_runtime::CancellationToken;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::DropGuard;
 
 use super::call::{Attempt, Caller};
 use super::holding::Holdings;
+use super::late::{Amends, Late};
 use super::load::{self, Patience, Setback};
 use super::nights::Nights;
 use super::source::{Of, Read};
@@ -50,8 +53,11 @@ pub(super) struct Engine {
     pub(super) returned: Vec<Returned>,
     wanted: Partitions,
     caller: Caller,
+    /// What is being put right.
+    amends: JoinSet<()>,
     is_naming: bool,
-    is_ending: bool,
+    /// Once we are to end: until when what is being put right is waited for.
+    ends_by_ms: Option<u64>,
     /// When the store is not waited for any more, once we are to end.
     give_up_ms: Option<u64>,
     next_meta_ms: u64,
@@ -93,8 +99,9 @@ impl Engine {
             returned: Vec::new(),
             wanted: Partitions::default(),
             caller,
+            amends: JoinSet::new(),
             is_naming: false,
-            is_ending: false,
+            ends_by_ms: None,
             give_up_ms: None,
             next_meta_ms: 0,
             next_check_ms: Some(0),
@@ -112,16 +119,18 @@ impl Engine {
 
     /// Lets go of everything.
     pub(super) fn end(&mut self) {
-        self.is_ending = true;
+        let now_ms = self.around.clock.mono_millis();
+        self.ends_by_ms = Some(now_ms.saturating_add(self.around.config.drain_ms));
         self.wanted = Partitions::default();
     }
 
     pub(super) fn is_ending(&self) -> bool {
-        self.is_ending
+        self.ends_by_ms.is_some()
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.is_ending && self.holdings.is_empty()
+        let is_right = |by_ms| self.amends.is_empty() || self.around.clock.mono_millis() >= by_ms;
+        self.holdings.is_empty() && self.ends_by_ms.is_some_and(is_right)
     }
 
     /// Whether what is ours has been taken up, or could not be.
@@ -178,7 +187,7 @@ impl Engine {
     /// Takes in what a task came back with.
     pub(super) fn finish(&mut self, done: Done, now: Now) -> Result<(), NotifierError> {
         match done {
-            Done::Call(call, attempt) => return self.called(&call, attempt),
+            Done::Call(call, attempt) => return self.called(*call, attempt),
             Done::Check(Ok(identity)) => {
                 self.connected = Some(true);
                 self.identity = Some(identity);
@@ -202,20 +211,39 @@ impl Engine {
         Ok(())
     }
 
-    fn called(&mut self, call: &Call, attempt: Attempt) -> Result<(), NotifierError> {
+    fn called(&mut self, call: Call, attempt: Attempt) -> Result<(), NotifierError> {
         let of = Of { shard: call.shard, epoch: call.epoch };
         let outcome = match attempt {
             Attempt::Made(outcome) => outcome,
             Attempt::Fenced => {
-                self.core.abandon(call);
+                self.core.abandon(&call);
                 return self.drop_at_once(of, Setback::Fenced);
             }
         };
-        let is_ours = self.core.settle(call, &outcome, self.around.now());
-        if let Some(tenure) = self.holdings.tenure(of).filter(|_| is_ours) {
-            tenure.in_flight = tenure.in_flight.saturating_sub(1);
+        let is_ours = self.core.settle(&call, &outcome, self.around.now());
+        let late = Late { call, outcome };
+        match self.holdings.tenure(of).filter(|_| is_ours) {
+            Some(tenure) => {
+                tenure.in_flight = tenure.in_flight.saturating_sub(1);
+                tenure.uncommitted.push(late);
+            }
+            None => self.make_amends(late),
         }
         Ok(())
+    }
+
+    /// Puts right, beside everything else, what a call may have done that came late.
+    pub(super) fn make_amends(&mut self, late: Late) {
+        let Surroundings { config, store, channel, clock, .. } = &self.around;
+        let amends = Amends {
+            store: Arc::clone(store),
+            channel: Arc::clone(channel),
+            clock: Arc::clone(clock),
+            zone: self.core.zone().clone(),
+            installation: self.core.installation().unwrap_or_default().to_owned(),
+            history_lag: Duration::from_secs(config.reconcile_interval_seconds),
+        };
+        self.amends.spawn(amends.make(late));
     }
 
     /// One round: shards come and go, nights are opened, time is told, claims are committed and called.
@@ -235,6 +263,7 @@ impl Engine {
             self.send(call);
         }
         self.close_what_is_ready().await?;
+        while self.amends.try_join_next().is_some() {}
         self.check(now);
         self.ask_for_the_name();
         Ok(())
@@ -323,6 +352,7 @@ impl Engine {
     fn committed(&mut self, of: Of, asked_ms: u64) {
         let Some(tenure) = self.holdings.tenure(of) else { return };
         tenure.asked_ms = asked_ms;
+        tenure.uncommitted.clear();
         if let Some(token) = tenure.taken_in.take() {
             tenure.reading.settle(token);
         }

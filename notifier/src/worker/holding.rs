@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ronda_queue::Token;
 use ronda_runtime::CancellationToken;
 
+use super::late::Late;
 use super::source::{Of, Reading};
 
 /// Shards that are taken up at once: each reads its rows into memory.
@@ -47,6 +48,8 @@ pub(super) struct Tenure {
     pub(super) taken_in: Option<Token>,
     /// Calls under way.
     pub(super) in_flight: usize,
+    /// Calls that ended since the last commit: should that show that the shard was lost before, they came late.
+    pub(super) uncommitted: Vec<Late>,
     /// When the store was asked to make the last commit that it confirmed, in monotonic milliseconds.
     pub(super) asked_ms: u64,
     /// Since when it is worked on.

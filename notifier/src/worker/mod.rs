@@ -6,6 +6,7 @@
 mod call;
 mod engine;
 mod holding;
+mod late;
 mod load;
 mod nights;
 mod source;
@@ -164,6 +165,7 @@ impl Notifier {
     /// nothing: it is told in the health, and the partition taken up again after a while.
     pub async fn run(self, ownership: Ownership, cancel: CancellationToken) -> Result<(), NotifierError> {
         let health = self.health.clone().beating_within(BEAT_WITHIN);
+        metrics::gauge!("ronda_notifier_partitions").set(0.0);
         let answer = self.run_inner(ownership, &cancel, &health).await;
         let last = self.status.borrow().clone();
         self.publish_status(NotifierStatus { shards: 0, backlog: 0, ..last });

@@ -66,7 +66,7 @@ impl Engine {
         let reading = Reading::start(&self.around.events, of, shard.meta.cursor, self.reads.clone());
         self.core.take_up(*shard, now);
         let (since_ms, asked_ms) = (now.mono_ms, 0);
-        let tenure = Tenure { of, reading, taken_in: None, in_flight: 0, asked_ms, since_ms };
+        let tenure = Tenure { of, reading, taken_in: None, in_flight: 0, uncommitted: Vec::new(), asked_ms, since_ms };
         self.holdings.put(id, Holding::Open(tenure));
         tracing::info!(shard = id, epoch = of.epoch, "working on a partition of the event queue");
         Ok(())
@@ -133,12 +133,16 @@ impl Engine {
         if self.holdings.tenure(of).is_none() {
             return Ok(());
         }
-        let (tenure, then) = match self.holdings.take(id) {
+        let (mut tenure, then) = match self.holdings.take(id) {
             Some(Holding::Open(tenure)) => (tenure, Then::Rest),
             Some(Holding::Leaving { tenure, then, .. }) => (tenure, then),
             _ => return Ok(()),
         };
+        let was_lost = matches!(setback, Setback::Fenced);
         self.set_back(id, setback)?;
+        for late in std::mem::take(&mut tenure.uncommitted).into_iter().filter(|_| was_lost) {
+            self.make_amends(late);
+        }
         self.forget(id);
         self.holdings.put(id, Holding::Closing { then });
         let done = self.done.clone();
@@ -167,14 +171,14 @@ impl Engine {
     fn set_back(&mut self, id: u32, setback: Setback) -> Result<(), NotifierError> {
         match setback {
             Setback::Fenced => {
-                metrics::counter!("ronda_notifier_shards_lost_total", "why" => "fenced").increment(1);
+                metrics::counter!("ronda_notifier_partitions_lost_total", "why" => "fenced").increment(1);
                 tracing::warn!(shard = id, "another notifier has taken over a partition of the event queue");
                 self.returned.push(Returned::Fenced(id));
                 self.holdings.set_back(id, None);
             }
             Setback::Failed(error) if error.ends_all() => return Err(error),
             Setback::Failed(error) => {
-                metrics::counter!("ronda_notifier_shards_lost_total", "why" => "failed").increment(1);
+                metrics::counter!("ronda_notifier_partitions_lost_total", "why" => "failed").increment(1);
                 tracing::error!(shard = id, error = %error, "a partition of the event queue can't be worked on; it is tried again after a while");
                 self.holdings.set_back(id, Some(format!("partition {id} of the event queue: {error}")));
             }

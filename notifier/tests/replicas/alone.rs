@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ronda_lease::Returned;
+use ronda_lease::{Ownership, Returned};
 use ronda_queue::{Capabilities, Depth, Position, Published, Queue, QueueError, QueueErrorKind, Receiver};
 
 use crate::rig::{Gate, Replica, Shared, until};
@@ -25,6 +25,11 @@ async fn without_partitions_it_is_ready_and_says_of_each_that_it_is_let_go() {
     replica.works_on(0).await;
     assert!(replica.health.readiness().ok);
     assert_eq!(replica.status.borrow().backlog, 0);
+    replica.assign(&[0]);
+    replica.works_on(1).await;
+    replica.owner = Ownership::new().0;
+    replica.works_on(0).await;
+    assert!(replica.health.readiness().ok, "nobody decides any more, so nothing is its own");
     replica.stop().await;
 }
 
@@ -131,5 +136,21 @@ async fn a_partition_that_can_not_be_read_ends_no_other_is_told_and_tried_again(
     is_broken.store(false, Ordering::SeqCst);
     until("the other one", || shared.alerts("other").len() == 1).await;
     replica.works_on(2).await;
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_partition_whose_rows_the_store_refuses_ends_no_other_and_is_told() {
+    let shared = Shared::new().await;
+    let mut replica = Replica::start(&shared, shared.slack(), &[0, 1]);
+    replica.works_on(2).await;
+    shared.fails_with_too_much(1).await;
+    until("health says why", || replica.reason().contains("partition 1 of the event queue")).await;
+    assert!(replica.reason().contains("a row of "), "{}", replica.reason());
+    shared.fails(0, "billing").await;
+    until("the other partition's alert", || shared.alerts("billing").len() == 1).await;
+    replica.assign(&[0]);
+    assert_eq!(replica.returns().await, Returned::LetGo(1));
+    until("nothing is in the way of what is left", || replica.reason().is_empty()).await;
     replica.stop().await;
 }

@@ -1,8 +1,12 @@
 //! Partitions that go from one notifier to another.
 
-use ronda_lease::Returned;
+use std::sync::Arc;
 
-use crate::rig::{Replica, Shared, until};
+use ronda_lease::Returned;
+use ronda_queue::Queue;
+use ronda_queue::conformance::CountedQueue;
+
+use crate::rig::{CHANNEL, PARTITIONS, Replica, Shared, until};
 
 #[tokio::test]
 async fn nothing_is_posted_before_the_owner_of_the_first_partition_has_named_the_installation() {
@@ -24,14 +28,24 @@ async fn nothing_is_posted_before_the_owner_of_the_first_partition_has_named_the
 
 #[tokio::test]
 async fn a_partition_handed_over_in_the_middle_of_a_burst_loses_and_repeats_nothing() {
-    let shared = Shared::new().await;
+    hand_over_in_a_burst(Shared::new().await).await;
+}
+
+#[tokio::test]
+async fn so_does_one_of_a_queue_without_positions_and_all_of_it_is_settled() {
+    let queue: Arc<dyn Queue> = Arc::new(CountedQueue::new(PARTITIONS, 8));
+    hand_over_in_a_burst(Shared::with_queue(|_| Arc::clone(&queue)).await).await;
+    assert_eq!(queue.depth(1).await.unwrap().messages, 0);
+}
+
+async fn hand_over_in_a_burst(shared: Shared) {
     let mut first = Replica::start(&shared, shared.slack(), &[0, 1]);
     let mut second = Replica::start(&shared, shared.slack(), &[]);
     first.works_on(2).await;
     for number in 0..60 {
         shared.fails(1, &format!("job-{number}")).await;
         if number == 20 {
-            until("some of the burst", || shared.stand_in.slack().messages(super::rig::CHANNEL).len() > 2).await;
+            until("some of the burst", || shared.stand_in.slack().messages(CHANNEL).len() > 2).await;
             first.assign(&[0]);
             assert_eq!(first.returns().await, Returned::LetGo(1));
             second.assign(&[1]);

@@ -4,3 +4,4 @@
 mod alone;
 mod handover;
 mod rig;
+mod stalls;

@@ -25,6 +25,8 @@ use tokio::task::JoinHandle;
 
 pub(crate) const CHANNEL: &str = "C1";
 pub(crate) const PARTITIONS: u32 = 2;
+/// More than a row of the store may have, so that one can be tried.
+const MAX_MESSAGE_BYTES: usize = 20 << 20;
 
 /// Waits until that is so.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -52,7 +54,11 @@ impl Shared {
     /// With something around the queue.
     pub(crate) async fn with_queue(around: impl FnOnce(Arc<dyn Queue>) -> Arc<dyn Queue>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions { partitions: PARTITIONS, ..EmbeddedOptions::default() };
+        let options = EmbeddedOptions {
+            partitions: PARTITIONS,
+            max_message_bytes: MAX_MESSAGE_BYTES,
+            ..EmbeddedOptions::default()
+        };
         let queue = around(Arc::new(EmbeddedQueue::open(dir.path().join("events"), options).unwrap()));
         let options = ronda_store::embedded::EmbeddedOptions::default();
         let store = Arc::new(EmbeddedStore::open(dir.path().join("store"), options).unwrap());
@@ -62,18 +68,27 @@ impl Shared {
 
     /// The stand-in as a channel.
     pub(crate) fn slack(&self) -> Arc<dyn Channel> {
+        self.impatient_slack(10_000)
+    }
+
+    /// The same with another time-out, in milliseconds.
+    pub(crate) fn impatient_slack(&self, timeout_ms: u64) -> Arc<dyn Channel> {
         let mut config = SlackConfig::new(Secret::new(TOKEN));
         config.api_url = self.stand_in.api_url();
-        config.timeout_ms = 2_000;
+        config.timeout_ms = timeout_ms;
         config.post_interval_ms = 20;
         config.edit_interval_ms = 20;
         Arc::new(SlackChannel::new(config).unwrap())
     }
 
     async fn publish(&self, partition: u32, job: &str, event: &str, kind: EventKind) {
+        self.publish_named(partition, (job, job), event, kind).await;
+    }
+
+    async fn publish_named(&self, partition: u32, (job, name): (&str, &str), event: &str, kind: EventKind) {
         let key = SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new(job).unwrap() };
         let summary = SchedulerSummary {
-            name: job.into(),
+            name: name.into(),
             team: "payments".into(),
             environment: "production".into(),
             tags: Box::new([]),
@@ -94,7 +109,13 @@ impl Shared {
         self.publish(partition, job, "opened", EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 }).await;
     }
 
-    #[allow(dead_code)]
+    /// A job fails whose alert the store can never take.
+    pub(crate) async fn fails_with_too_much(&self, partition: u32) {
+        let (name, cause) = ("x".repeat(17 << 20), change(0, OccurrenceStatus::Failed));
+        let event = EventKind::AlertOpened { alert: "a1".into(), cause, streak: 1 };
+        self.publish_named(partition, ("huge", &name), "opened", event).await;
+    }
+
     /// It fails once more, for the so-many-eth time: an edit.
     pub(crate) async fn fails_again(&self, partition: u32, job: &str, streak: u32) {
         let cause = change(streak, OccurrenceStatus::Failed);
@@ -165,10 +186,15 @@ pub(crate) struct Replica {
 impl Replica {
     /// Starts one that works on these partitions.
     pub(crate) fn start(shared: &Shared, channel: Arc<dyn Channel>, assigned: &[u32]) -> Self {
+        Self::looking(1, shared, channel, assigned)
+    }
+
+    /// The same that looks messages up at this interval, in seconds: the longer, the more time a test has to be faster than a look.
+    pub(crate) fn looking(interval_seconds: u64, shared: &Shared, channel: Arc<dyn Channel>, assigned: &[u32]) -> Self {
         let config = Config {
             channel: CHANNEL.to_owned(),
             grouping_wait_ms: 20,
-            reconcile_interval_seconds: 1,
+            reconcile_interval_seconds: interval_seconds,
             drain_ms: 1_000,
             storm_threshold: 1_000,
             ..Config::default()
@@ -201,6 +227,12 @@ impl Replica {
     /// Why it is well, or not.
     pub(crate) fn reason(&self) -> String {
         self.health.readiness().components[0].reason.clone()
+    }
+
+    /// Ends it as SIGKILL does, except that a call that it has begun still reaches the channel.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
     }
 
     pub(crate) async fn stop(self) {
