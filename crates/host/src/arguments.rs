@@ -58,7 +58,14 @@ impl ServiceArguments {
             text(self.queue.clone(), "queue", "url", "--queue"),
             text(self.partitions.map(|partitions| partitions.to_string()), "storage", "partitions", "--partitions"),
         ];
-        load(&self.place, flags.into_iter().flatten().collect())
+        let loaded = load(&self.place, flags.into_iter().flatten().collect())?;
+        // Commands that need only one of the two shall not be asked for the other.
+        if loaded.settings.queue.url.is_embedded() && !loaded.settings.store.url.is_embedded() {
+            let what = "store.url names a server, whose rows several processes share, while the queues are files of one process: name a broker, \
+                        too (queue.url, --queue)";
+            return Err(Failure::new(Code::Configuration, what));
+        }
+        Ok(loaded)
     }
 }
 

@@ -118,9 +118,6 @@ impl Loading {
         let mut found = match settings.store.url.expose().strip_prefix("embedded:") {
             Some("") => None,
             Some(_) => Some(String::from("names a place after embedded:, but that is storage.data (--data)")),
-            None if settings.queue.url.is_embedded() => Some(String::from(
-                "names a server, whose rows several processes share, while the queues are files of one process (queue.url); name a broker there",
-            )),
             None => ronda_store::backend::mistake(&store::options(settings)),
         }
         .map(|what| ("url", what));

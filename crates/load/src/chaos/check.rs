@@ -157,6 +157,15 @@ pub(crate) async fn false_judgements(
     Ok(found)
 }
 
+/// What Ronda says of a job, for people: its state and its history.
+///
+/// # Errors
+/// When it can't be read.
+pub(crate) async fn story(client: &mut Client, job: &str, since: jiff::Timestamp) -> Result<String> {
+    let detail = client.get(&format!("/api/v1/schedulers/{job}")).await?;
+    Ok(format!("{job}: {detail}; {:?}", history(client, job, since).await?))
+}
+
 /// The entries of the error feed. Whether a job was there to be deleted is none of them: who got no answer deletes it again.
 ///
 /// # Errors

@@ -187,8 +187,11 @@ async fn storm(settings: &Settings, stage: &mut Stage, reporters: &Reporters) ->
             let (fails, silent) = (name("fails"), name("falls-silent"));
             bad.push(tokio::spawn(jobs::fail(reporters.clone(), fails)));
             bad.push(tokio::spawn(jobs::fall_silent(reporters.clone(), silent)));
-            let never = format!("bad-{:03}-never-starts", bad.len());
-            bad.push(tokio::spawn(jobs::never_start(reporters.clone(), never)));
+            // What is due while nobody could have been heard ends as unknown, and nobody is told of it alone.
+            if !trouble.is_deaf_about(began.elapsed()) {
+                let never = format!("bad-{:03}-never-starts", bad.len());
+                bad.push(tokio::spawn(jobs::never_start(reporters.clone(), never)));
+            }
             next_bad += BAD_EVERY;
         }
         let what = trouble.next(stage, began.elapsed()).await?;
@@ -214,6 +217,9 @@ async fn judge(
     let slack = stage.slack.slack();
     if let Err(error) = check::alerts(slack, bad).await {
         outcome.wrong.push(error.to_string());
+    }
+    for job in bad.iter().filter(|job| check::posts(slack, job) == 0) {
+        outcome.wrong.push(check::story(client, job, since).await?);
     }
     for job in bad {
         let posts = check::posts(slack, job);

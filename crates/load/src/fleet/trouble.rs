@@ -13,11 +13,16 @@ const DOWN: Duration = Duration::from_secs(2);
 /// How long a stall lasts: shorter and longer than a lease.
 const STALLS_MS: std::ops::Range<u64> = 1_000..15_000;
 
+/// How long before the restart of the broker something may be due that is judged after it; and a third of how long it takes until all is well.
+const DEAF: Duration = Duration::from_secs(20);
+
 /// What is to come.
 pub(super) struct Trouble {
     random: Random,
     every_ms: u64,
-    /// When the broker is restarted, and when the database.
+    /// When the broker is restarted.
+    broker_at: Duration,
+    /// What is left of that, and of the database's restart.
     restarts: [Option<Duration>; 2],
 }
 
@@ -27,8 +32,14 @@ impl Trouble {
         Self {
             random: Random(settings.seed),
             every_ms,
+            broker_at: settings.duration / 3,
             restarts: [Some(settings.duration / 3), Some(settings.duration * 2 / 3)],
         }
+    }
+
+    /// Whether the broker is restarted about that time, so that what is due then may be due while it is away.
+    pub(super) fn is_deaf_about(&self, elapsed: Duration) -> bool {
+        (elapsed + DEAF).checked_sub(self.broker_at).is_some_and(|since| since < DEAF * 3)
     }
 
     /// Waits a while, and then does the next thing; answers what it was.
