@@ -216,4 +216,8 @@ pub trait Receiver: Send {
     /// # Errors
     /// `InvalidToken`, `Unavailable`, `Closed`.
     async fn settle(&mut self, through: Token) -> Result<(), QueueError>;
+
+    /// Ends the reader and waits, for a bounded time, until the broker knows: what it has in hand and did not settle can go to the next one then.
+    /// A reader that is dropped comes to the same end, some time later.
+    async fn close(self: Box<Self>) {}
 }

@@ -15,6 +15,9 @@ use tracing_subscriber::filter::Directive;
 const SECONDS_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// A gauge that is set to this is not told any more, until it is set to something else: what it measured is somebody else's to tell.
+pub const GONE: f64 = f64::NAN;
+
 /// How to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TelemetryConfig {
@@ -69,7 +72,7 @@ impl MetricsHandle {
     pub fn render(&self) -> String {
         // Folds what histograms have gathered since the last time; without it they would grow without bound.
         self.0.run_upkeep();
-        self.0.render()
+        without_gone(&self.0.render())
     }
 
     /// A handle to metrics that nobody records, for tests.
@@ -108,6 +111,12 @@ pub fn init(config: &TelemetryConfig) -> Result<MetricsHandle, TelemetryError> {
     installed.map_err(|_| TelemetryError::Twice)?;
     let handle = builder().install_recorder().map_err(|_| TelemetryError::Twice)?;
     Ok(MetricsHandle(handle))
+}
+
+/// Leaves out gauges that are [`GONE`]. Nothing else is no number: sums and counts are none.
+fn without_gone(text: &str) -> String {
+    let is_told = |line: &&str| line.starts_with('#') || !line.ends_with(" NaN");
+    text.split_inclusive('\n').filter(|line| is_told(&line.trim_end())).collect()
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
@@ -166,5 +175,23 @@ mod tests {
         let text = handle.render();
         assert!(text.contains("ronda_tests_total 2"), "{text}");
         assert!(text.contains("ronda_test_duration_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn a_gauge_that_is_gone_is_told_no_more_until_it_is_set_again() {
+        let recorder = builder().build_recorder();
+        let handle = MetricsHandle(recorder.handle());
+        let set = |partition: &'static str, value: f64| {
+            metrics::with_local_recorder(&recorder, || {
+                metrics::gauge!("ronda_test_lag", "partition" => partition).set(value);
+            });
+        };
+        set("1", 3.0);
+        set("2", 4.0);
+        set("1", GONE);
+        let text = handle.render();
+        assert!(!text.contains("partition=\"1\"") && text.contains("ronda_test_lag{partition=\"2\"} 4"), "{text}");
+        set("1", 5.0);
+        assert!(handle.render().contains("ronda_test_lag{partition=\"1\"} 5"));
     }
 }

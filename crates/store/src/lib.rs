@@ -1,5 +1,6 @@
 //! The store port, its conformance suite and its adapters.
 
+pub mod backend;
 #[cfg(feature = "cassandra")]
 pub mod cassandra;
 pub mod conformance;

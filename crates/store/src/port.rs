@@ -20,6 +20,7 @@ pub trait Store:
     + KeyStore
     + IdempotencyStore
     + SurfaceStore
+    + LabelStore
     + LeaseStore
     + Retention
     + Send
@@ -34,6 +35,7 @@ impl<T> Store for T where
         + KeyStore
         + IdempotencyStore
         + SurfaceStore
+        + LabelStore
         + LeaseStore
         + Retention
         + Send
@@ -44,8 +46,9 @@ impl<T> Store for T where
 
 /// One commit of a partition: all of it becomes durable, or none of it can be seen after a crash.
 ///
-/// A store without transactions over rows writes `rows`, `occurrences`, `runs` and `errors` first and then moves `partition` on condition
-/// of its epoch; rows ahead of the cursor are harmless (see the design's section 5).
+/// A store without transactions over rows writes `occurrences`, `runs` and `errors` first; once all of them are there, `rows` and what is
+/// `removed`; and then it moves `partition` on condition of its epoch. Rows ahead of the cursor are harmless: the next owner passes over what
+/// they hold, and so never writes again what followed from it, which has to be there before them.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// The partition's row as it shall be; its `epoch` must still be the stored one.
@@ -310,6 +313,35 @@ pub trait SurfaceStore: Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+}
+
+/// Short texts that a store keeps of what it belongs to, such as the queues that its cursors are of.
+#[async_trait]
+pub trait LabelStore: Send + Sync {
+    /// The text of this name; at most 64 small letters and `-`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn label(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Puts a text, atomically, if what is there is what was expected (`None`: nothing); `false`: it is not. A text has at most 1,024 bytes.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn put_label(&self, name: &str, expected: Option<&str>, text: &str) -> Result<bool, StoreError>;
+}
+
+/// Whether a label can be kept.
+pub(crate) fn check_label(name: &str, text: &str) -> Result<(), StoreError> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    if (1..=64).contains(&name.len()) && name.bytes().all(is_plain) && text.len() <= 1_024 {
+        return Ok(());
+    }
+    let what = format!(
+        "a label {name:?} of {} bytes: names have 1 to 64 of a to z and -, texts at most 1024 bytes",
+        text.len()
+    );
+    Err(StoreError::new(crate::error::StoreErrorKind::Invalid, what))
 }
 
 /// Where a purge stopped, opaque.

@@ -16,8 +16,9 @@ use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, 
 use ronda_store::embedded::EmbeddedStore;
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{
-    Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, LeaseStore,
-    LeaseTable, PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, Store, SurfaceStore, SurfaceWrite,
+    Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, LabelStore,
+    LeaseStore, LeaseTable, PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, Store, SurfaceStore,
+    SurfaceWrite,
 };
 
 const WORKS: u8 = 0;
@@ -261,6 +262,17 @@ impl SurfaceStore for FaultyStore {
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.up()?.surfaces(shard, prefix, after, limit).await
+    }
+}
+
+#[async_trait]
+impl LabelStore for FaultyStore {
+    async fn label(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.up()?.label(name).await
+    }
+
+    async fn put_label(&self, name: &str, expected: Option<&str>, text: &str) -> Result<bool, StoreError> {
+        self.up()?.put_label(name, expected, text).await
     }
 }
 

@@ -13,11 +13,12 @@ use super::{Shared, telemetry};
 /// How often a partition is looked at.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Looks at every partition until it is cancelled. One that can't be asked keeps what was last known of it.
+/// Looks at every partition that this process works on, until it is cancelled. One that can't be asked keeps what was last known of it. The
+/// others are their owners': each is told of once, so that sums over all processes are right.
 pub(super) async fn watch<S: ?Sized>(shared: Arc<Shared<S>>, cancel: CancellationToken) {
     let clock = SystemClock::new();
     loop {
-        for partition in 0..shared.commands.partitions() {
+        for partition in shared.vitals.ours() {
             let depth = tokio::select! {
                 () = cancel.cancelled() => return,
                 depth = shared.commands.depth(partition) => depth,
@@ -25,7 +26,8 @@ pub(super) async fn watch<S: ?Sized>(shared: Arc<Shared<S>>, cancel: Cancellatio
             match depth {
                 Ok(depth) => {
                     let watermark = shared.vitals.watermark(partition);
-                    telemetry::lag(partition, depth.messages, age_ms(&depth, watermark, clock.wall_millis()));
+                    let age_ms = age_ms(&depth, watermark, clock.wall_millis());
+                    shared.vitals.if_owned(partition, || telemetry::lag(partition, depth.messages, age_ms));
                 }
                 Err(error) => tracing::debug!(partition, error = %error, "the queue's depth can't be told"),
             }

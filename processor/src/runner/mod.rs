@@ -1,7 +1,8 @@
-//! The loop around the core: one supervised task a partition.
+//! The loop around the core: one supervised task for each partition that is assigned.
 
 mod admission;
 mod batch;
+mod crew;
 mod lag;
 mod partition;
 mod pause;
@@ -13,21 +14,20 @@ mod vitals;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ronda_lease::Ownership;
 use ronda_queue::{Queue, QueueError};
 use ronda_runtime::{CancellationToken, Health};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{KeyStore, PartitionStore, Retention};
 use thiserror::Error;
-use tokio::task::JoinSet;
 
 use crate::config::{Config, ConfigError};
 use admission::Admission;
-use partition::Owner;
-use pause::Backoff;
-use vitals::{Trouble, Vitals};
+use crew::Crew;
+use vitals::Vitals;
 
-/// First and longest wait before a partition is taken up again.
-const RESTART: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// How often it is shown that the loop is alive while no partition is there to show it.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// Why a processor, or one of its partitions, stopped.
 #[derive(Debug, Error)]
@@ -75,9 +75,14 @@ impl ProcessorError {
             Self::Config(_) | Self::Queue { .. } | Self::Stopped => false,
         }
     }
+
+    /// Whether somebody else has acquired the partition.
+    const fn is_fence(&self) -> bool {
+        matches!(self, Self::Store(error) if matches!(error.kind, StoreErrorKind::Fenced))
+    }
 }
 
-/// A processor of all partitions of a command queue. `S` is the store, usually `dyn Store`.
+/// A processor of some partitions of a command queue, as they are assigned. `S` is the store, usually `dyn Store`.
 pub struct Processor<S: ?Sized> {
     shared: Arc<Shared<S>>,
 }
@@ -113,47 +118,28 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Processor<S> {
         Ok(Self { shared: Arc::new(Shared { config, commands, events, dead_letters, store, vitals, admission }) })
     }
 
-    /// Runs until it is cancelled; then each partition finishes its step, commits, publishes and settles it.
+    /// Works on the partitions that are assigned, until it is cancelled or nobody assigns any more. Of one that is taken away, or of all at
+    /// the end, the step under way is finished, committed, published and settled; then that it was let go is told.
     ///
-    /// A partition that fails or panics is taken up again from its last commit, after a wait; the others go on meanwhile.
-    pub async fn run(&self, cancel: CancellationToken) {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(lag::watch(Arc::clone(&self.shared), cancel.clone()));
-        for partition in 0..self.shared.commands.partitions() {
-            tasks.spawn(supervise(Arc::clone(&self.shared), partition, cancel.clone()));
+    /// A partition that fails or panics is taken up again from its last commit, after a wait; the others go on meanwhile. One that somebody
+    /// else has acquired ends at once, which is told; it is taken up again if it is still assigned after a wait.
+    pub async fn run(&self, mut ownership: Ownership, cancel: CancellationToken) {
+        let vitals = &self.shared.vitals;
+        let mut crew = Crew::new(Arc::clone(&self.shared));
+        let watch = AbortOnDrop(tokio::spawn(lag::watch(Arc::clone(&self.shared), cancel.clone())));
+        loop {
+            crew.keep_to(&ownership.assigned());
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                changed = ownership.changed() => if changed.is_err() { break },
+                news = crew.news() => crew.hear(news, &mut ownership),
+                _ = pause::pause(BEAT, &cancel) => vitals.beat_if_idle(),
+            }
         }
-        while tasks.join_next().await.is_some() {}
-        self.shared.vitals.rest();
-    }
-}
-
-async fn supervise<S>(shared: Arc<Shared<S>>, partition: u32, cancel: CancellationToken)
-where
-    S: PartitionStore + Retention + KeyStore + ?Sized + 'static,
-{
-    let mut backoff = Backoff::new(RESTART.0, RESTART.1);
-    while !cancel.is_cancelled() {
-        let owner = Owner::new(Arc::clone(&shared), partition, cancel.clone());
-        let commits = shared.vitals.commits(partition);
-        // A task of its own: a panic ends only it, and comes out here.
-        let mut task = AbortOnDrop(tokio::spawn(Box::pin(owner.run())));
-        let error = match (&mut task.0).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(_) => ProcessorError::Panicked,
-        };
-        shared.vitals.set_ready(partition, false);
-        shared.vitals.set_trouble(partition, Trouble { text: error.to_string(), is_lasting: error.is_defect() });
-        telemetry::restarted(partition);
-        tracing::error!(partition, error = %error, "a partition stopped; it will be taken up again");
-        if shared.vitals.commits(partition) != commits {
-            backoff.reset();
-        }
-        // A restart of the process would do no better, and would stop the other partitions, too: readiness tells it.
-        shared.vitals.beat_of(partition);
-        if !backoff.wait(None, &cancel).await {
-            return;
-        }
+        crew.let_all_go(&ownership).await;
+        drop(watch);
+        vitals.rest();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The owner of one partition: acquires it, loads it, and then receives, steps, commits, publishes and settles.
 
 mod clockless;
+mod loading;
 mod sending;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::batch::Batch;
 use super::pause::{Backoff, Stopwatch, pause};
 use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
-use crate::core::{MAX_HELD, PartitionCore, Step};
+use crate::core::{PartitionCore, Step};
 use sending::Outgoing;
 
 /// First and longest wait before a commit is tried again.
@@ -82,57 +83,42 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
 
     /// Owns the partition until it is cancelled, fenced, or something fails that can't be retried.
     pub(super) async fn run(mut self) -> Result<(), ProcessorError> {
-        let (mut core, cursor) = self.take_up().await?;
+        let cancel = self.cancel.clone();
+        let (core, mut receiver) = tokio::select! {
+            biased;
+            // Nothing has been taken in, so there is nothing to finish.
+            () = cancel.cancelled() => return Ok(()),
+            opened = self.open() => opened?,
+        };
+        let worked = self.work(core, receiver.as_mut()).await;
+        // Before anybody is told that it was let go: the next owner would wait for what is in this one's hand.
+        receiver.close().await;
+        worked
+    }
+
+    /// Takes the partition up and opens its queue where the store's cursor is.
+    async fn open(&mut self) -> Result<(PartitionCore, Box<dyn Receiver>), ProcessorError> {
+        let (core, cursor) = self.take_up().await?;
         let has_positions = self.shared.commands.capabilities().positions;
         let after = (has_positions && cursor > 0).then_some(Position(cursor));
-        let mut receiver = self.shared.commands.open(self.partition, after).await.map_err(commands)?;
+        let receiver = self.shared.commands.open(self.partition, after).await.map_err(commands)?;
         // Some queues are asked nothing before the first receive: one that is away shall not be taken for one that is up.
         self.shared.commands.depth(self.partition).await.map_err(commands)?;
         self.start_retention();
         tracing::debug!(partition = self.partition, schedulers = core.schedulers(), cursor, "partition is up");
         if self.shared.vitals.set_ready(self.partition, true) {
-            tracing::info!(partitions = self.shared.commands.partitions(), "all partitions are up");
+            tracing::info!(partitions = self.shared.vitals.ours().len(), "all partitions are up");
         }
-        while let Some(deliveries) = self.receive(&mut core, receiver.as_mut()).await? {
-            let mut batch = Batch::default();
-            self.admit(&core, &mut batch, deliveries).await?;
-            core = self.process(core, receiver.as_mut(), batch).await?;
-        }
-        Ok(())
+        Ok((core, receiver))
     }
 
-    /// Takes the partition over and builds its core from the store; what may not have been published is published.
-    async fn take_up(&mut self) -> Result<(PartitionCore, u64), ProcessorError> {
-        let shared = &self.shared;
-        let partitions = shared.commands.partitions();
-        let row = shared.store.acquire(self.partition, partitions).await?;
-        let cursor = row.cursor;
-        let mut core = PartitionCore::new(&row, shared.events.partitions(), shared.config.clone());
-        if !shared.commands.capabilities().positions {
-            core = core.counting(self.max_unsettled.min(MAX_REDELIVERED));
+    async fn work(&mut self, mut core: PartitionCore, receiver: &mut dyn Receiver) -> Result<(), ProcessorError> {
+        while let Some(deliveries) = self.receive(&mut core, receiver).await? {
+            let mut batch = Batch::default();
+            self.admit(&core, &mut batch, deliveries).await?;
+            core = self.process(core, receiver, batch).await?;
         }
-        if shared.events.capabilities().linger.is_some() {
-            core = core.sparing(SPARING_CLOCK_MS);
-        }
-        let mut after = None;
-        loop {
-            let rows = shared.store.load(self.partition, partitions, after.as_ref(), shared.config.load_rows).await?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.key.clone());
-            for row in rows {
-                core.load(row);
-                // Never more in memory than that and one row's: a partition that is taken up again and again would not get further.
-                self.publish(core.recovered(MAX_HELD)).await?;
-            }
-            self.beat();
-            if self.cancel.is_cancelled() {
-                return Err(ProcessorError::Stopped);
-            }
-        }
-        let recovered = core.recover();
-        self.send_recovered(&mut core, recovered).await?;
-        telemetry::state(self.partition, &core);
-        Ok((core, cursor))
+        Ok(())
     }
 
     fn start_retention(&mut self) {
@@ -250,7 +236,8 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             if let Some(token) = batch.settled() {
                 self.settle(receiver, token).await;
             }
-            if batch.waiting.is_empty() {
+            // What else waits in hand has not been taken in: the next owner gets it.
+            if batch.waiting.is_empty() || self.cancel.is_cancelled() {
                 telemetry::unapplied(self.partition, None);
                 return Ok(core);
             }
@@ -308,6 +295,13 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     async fn commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
+        self.try_commit(commit).await?;
+        self.shared.vitals.committed(self.partition);
+        Ok(())
+    }
+
+    /// Commits, however often it has to be tried.
+    async fn try_commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
         let watch = Stopwatch::start();
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         while let Err(error) = self.shared.store.commit(Arc::clone(commit)).await {
@@ -323,7 +317,6 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             }
         }
         telemetry::committed(watch.seconds());
-        self.shared.vitals.committed(self.partition);
         Ok(())
     }
 

@@ -2,8 +2,22 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use ronda_domain::time::Timestamp;
+use ronda_runtime::telemetry::GONE;
 
 use crate::core::{Counts, PartitionCore};
+
+const WATERMARK: &str = "ronda_processor_watermark_timestamp_seconds";
+const CLOCK_HELD: &str = "ronda_processor_clock_held_seconds";
+const UNAPPLIED: &str = "ronda_processor_oldest_unapplied_timestamp_seconds";
+const LAG_MESSAGES: &str = "ronda_queue_lag_messages";
+const LAG_SECONDS: &str = "ronda_queue_lag_seconds";
+const UNPUBLISHED: &str = "ronda_processor_unpublished_events";
+const SCHEDULERS: &str = "ronda_processor_schedulers";
+const LIVE_GATEWAYS: &str = "ronda_processor_live_gateways";
+const SKEW: &str = "ronda_processor_gateway_skew_seconds";
+/// What is told of a partition as it is: by its owner alone.
+const OF_A_PARTITION: [&str; 9] =
+    [WATERMARK, CLOCK_HELD, UNAPPLIED, LAG_MESSAGES, LAG_SECONDS, UNPUBLISHED, SCHEDULERS, LIVE_GATEWAYS, SKEW];
 
 pub(super) fn describe() {
     let counters = [
@@ -32,35 +46,28 @@ pub(super) fn describe() {
         describe_counter!(name, text);
     }
     describe_histogram!("ronda_processor_commit_seconds", Unit::Seconds, "How long a commit took, retries included");
+    describe_gauge!(WATERMARK, Unit::Seconds, "The partition's clock, in Unix time");
     describe_gauge!(
-        "ronda_processor_watermark_timestamp_seconds",
-        Unit::Seconds,
-        "The partition's clock, in Unix time"
-    );
-    describe_gauge!(
-        "ronda_processor_clock_held_seconds",
+        CLOCK_HELD,
         Unit::Seconds,
         "How far the partition's clock is ahead of its slowest gateway's, once that is more than a gap: nothing is judged so long"
     );
     describe_gauge!(
-        "ronda_processor_oldest_unapplied_timestamp_seconds",
+        UNAPPLIED,
         Unit::Seconds,
         "When the oldest frame was closed that was received and is in no commit yet, in Unix time; 0: there is none"
     );
-    describe_gauge!("ronda_queue_lag_messages", "Messages of a command partition that are not settled");
+    describe_gauge!(LAG_MESSAGES, "Messages of a command partition that are not settled");
     describe_gauge!(
-        "ronda_queue_lag_seconds",
+        LAG_SECONDS,
         Unit::Seconds,
         "How old the oldest message of a command partition is that is not settled"
     );
+    describe_gauge!(UNPUBLISHED, "Derived events that the store keeps because the event queue takes none");
+    describe_gauge!(SCHEDULERS, "Schedulers held in memory");
+    describe_gauge!(LIVE_GATEWAYS, "Gateways that hold the partition's clock");
     describe_gauge!(
-        "ronda_processor_unpublished_events",
-        "Derived events that the store keeps because the event queue takes none"
-    );
-    describe_gauge!("ronda_processor_schedulers", "Schedulers held in memory");
-    describe_gauge!("ronda_processor_live_gateways", "Gateways that hold the partition's clock");
-    describe_gauge!(
-        "ronda_processor_gateway_skew_seconds",
+        SKEW,
         Unit::Seconds,
         "How far the fastest live gateway's clock is ahead of the slowest's at least; a pulse that comes late counts as well"
     );
@@ -89,7 +96,7 @@ pub(super) fn committed(seconds: f64) {
 
 /// When the oldest frame was closed that waits to be applied.
 pub(super) fn unapplied(partition: u32, oldest: Option<Timestamp>) {
-    gauge!("ronda_processor_oldest_unapplied_timestamp_seconds", "partition" => partition.to_string())
+    gauge!(UNAPPLIED, "partition" => partition.to_string())
         .set(oldest.map_or(0.0, |oldest| as_f64(oldest.as_millis()) / 1_000.0));
 }
 
@@ -97,27 +104,32 @@ pub(super) fn unapplied(partition: u32, oldest: Option<Timestamp>) {
 #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
 pub(super) fn lag(partition: u32, messages: u64, age_ms: Option<u64>) {
     let label = partition.to_string();
-    gauge!("ronda_queue_lag_messages", "partition" => label.clone()).set(messages as f64);
+    gauge!(LAG_MESSAGES, "partition" => label.clone()).set(messages as f64);
     if let Some(age_ms) = age_ms {
-        gauge!("ronda_queue_lag_seconds", "partition" => label).set(age_ms as f64 / 1_000.0);
+        gauge!(LAG_SECONDS, "partition" => label).set(age_ms as f64 / 1_000.0);
     }
 }
 
 pub(super) fn state(partition: u32, core: &PartitionCore) {
     let label = partition.to_string();
     if core.watermark() != Timestamp::MIN {
-        gauge!("ronda_processor_watermark_timestamp_seconds", "partition" => label.clone())
-            .set(as_f64(core.watermark().as_millis()) / 1_000.0);
+        gauge!(WATERMARK, "partition" => label.clone()).set(as_f64(core.watermark().as_millis()) / 1_000.0);
     }
-    gauge!("ronda_processor_clock_held_seconds", "partition" => label.clone())
+    gauge!(CLOCK_HELD, "partition" => label.clone())
         .set(core.held().map_or(0.0, |held| as_f64(held.millis()) / 1_000.0));
-    gauge!("ronda_processor_unpublished_events", "partition" => label.clone())
+    gauge!(UNPUBLISHED, "partition" => label.clone())
         .set(f64::from(u32::try_from(core.unpublished()).unwrap_or(u32::MAX)));
-    gauge!("ronda_processor_schedulers", "partition" => label.clone())
+    gauge!(SCHEDULERS, "partition" => label.clone())
         .set(f64::from(u32::try_from(core.schedulers()).unwrap_or(u32::MAX)));
-    gauge!("ronda_processor_gateway_skew_seconds", "partition" => label.clone()).set(as_f64(core.skew_ms()) / 1_000.0);
-    gauge!("ronda_processor_live_gateways", "partition" => label)
-        .set(f64::from(u32::try_from(core.live_gateways()).unwrap_or(u32::MAX)));
+    gauge!(SKEW, "partition" => label.clone()).set(as_f64(core.skew_ms()) / 1_000.0);
+    gauge!(LIVE_GATEWAYS, "partition" => label).set(f64::from(u32::try_from(core.live_gateways()).unwrap_or(u32::MAX)));
+}
+
+/// The partition is no longer this process's: what was told of it is no longer true.
+pub(super) fn clear(partition: u32) {
+    for name in OF_A_PARTITION {
+        gauge!(name, "partition" => partition.to_string()).set(GONE);
+    }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "milliseconds of this age are far below 2^53")]

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ronda_lease::Ownership;
 use ronda_processor::{Config, DirectAccess, Processor};
 use ronda_queue::embedded::EmbeddedOptions as QueueOptions;
 use ronda_queue::{EmbeddedQueue, Origin, Queue, ReceiveLimit};
@@ -67,12 +68,21 @@ impl Rig {
         store: Arc<S>,
         config: Config,
     ) -> Running {
+        self.start_with(store, config, Ownership::all(self.commands.partitions()))
+    }
+
+    pub fn start_with<S: PartitionStore + Retention + KeyStore + ?Sized + 'static>(
+        &self,
+        store: Arc<S>,
+        config: Config,
+        ownership: Ownership,
+    ) -> Running {
         let (commands, events) = (Arc::clone(&self.commands), Arc::clone(&self.events));
         let letters = Arc::clone(&self.dead_letters);
         let processor = Processor::build(config, commands, events, letters, store, &self.health).unwrap();
         let cancel = CancellationToken::new();
         let token = cancel.clone();
-        Running { task: tokio::spawn(async move { processor.run(token).await }), cancel }
+        Running { task: tokio::spawn(async move { processor.run(ownership, token).await }), cancel }
     }
 
     pub async fn publish(&self, message: bytes::Bytes) -> u64 {

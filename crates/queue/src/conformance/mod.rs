@@ -75,6 +75,7 @@ macro_rules! queue_conformance_tests {
             settled_messages_are_not_offered_again
             settling_never_takes_what_is_unsettled
             settling_backwards_changes_nothing
+            a_closed_reader_leaves_the_next_what_it_did_not_settle
             a_restart_keeps_everything_unsettled
             positions_go_on_after_a_restart
             positions_go_on_when_everything_was_settled_before_the_restart

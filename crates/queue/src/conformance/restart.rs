@@ -47,6 +47,25 @@ pub async fn settling_never_takes_what_is_unsettled<H: QueueHarness>() {
     assert_messages(&last, 0, [79]);
 }
 
+/// A reader that was closed has let everything go: the next one gets what it did not settle, and at once where the broker can be told so.
+pub async fn a_closed_reader_leaves_the_next_what_it_did_not_settle<H: QueueHarness>() {
+    let harness = H::start(Setup::default()).await;
+    let queue = harness.queue();
+    publish(&*queue, 0, 0..20).await;
+    let (mut settled, mut last) = (0, None);
+    for _ in 0..5 {
+        let mut receiver = open(&*queue, 0, last).await;
+        let got = receive(&mut *receiver, 4).await;
+        assert_messages(&got, 0, settled..settled + 4);
+        settle(&mut *receiver, got.get(..2).expect("four")).await;
+        last = got.get(1).and_then(|delivery| delivery.position);
+        settled += 2;
+        in_time("closing", receiver.close()).await;
+    }
+    let left = 20 - usize::try_from(settled).expect("few");
+    assert_messages(&receive(&mut *open(&*queue, 0, last).await, left).await, 0, settled..20);
+}
+
 /// Settling less than before, or the same again, is no error and takes nothing back.
 pub async fn settling_backwards_changes_nothing<H: QueueHarness>() {
     let harness = H::start(Setup::default()).await;

@@ -112,15 +112,16 @@ async fn take_in(consumer: Consumer, passing: mpsc::UnboundedSender<Arrived>, ha
     drop(ManuallyDrop::into_inner(consumer));
 }
 
+/// Ends the consumer. One that went before its channel would be cancelled.
+async fn end(channel: Channel) {
+    let _ = timeout(ANSWER_WITHIN, channel.close(200, "done".into())).await;
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
-        let channel = self.channel.clone();
         // Without a runtime the process ends, and the connection with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            // This ends the consumer. One that went before its channel would be cancelled.
-            let _ = timeout(ANSWER_WITHIN, channel.close(200, "done".into())).await;
-        });
+        runtime.spawn(end(self.channel.clone()));
     }
 }
 
@@ -272,6 +273,12 @@ impl Receiver for RabbitReceiver {
                 Ok(())
             }
             Err(_) => Err(unavailable(format!("RabbitMQ did not take a settle within {ANSWER_WITHIN:?}"))),
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        if let Some(session) = &self.session {
+            end(session.channel.clone()).await;
         }
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::{
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +28,8 @@ pub(super) const MAX_RECEIVE: usize = 10;
 const TOLD_AFTER: Duration = Duration::from_secs(6);
 /// How long a settle tries.
 const SETTLED_WITHIN: Duration = Duration::from_secs(6);
+/// How long a close waits for what is in hand to be given back.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 /// How long giving back tries; then the visibility time-out does it.
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(4);
 
@@ -109,28 +111,43 @@ impl Receiver for SqsReceiver {
         }
         self.shared.delete_settled().await
     }
+
+    async fn close(mut self: Box<Self>) {
+        if let Some(ending) = self.end() {
+            // While nothing comes, a receive at the server takes its time. What it still brings is given back at once.
+            let _ = timeout(CLOSED_WITHIN, ending).await;
+        }
+    }
+}
+
+impl SqsReceiver {
+    /// Gives back what is in hand, the newest first: the group stays locked until its oldest is free again, and then all are. `None`: that
+    /// has begun.
+    fn end(&mut self) -> Option<JoinHandle<()>> {
+        if self.shared.ended.is_cancelled() {
+            return None;
+        }
+        self.shared.ended.cancel();
+        let (shared, poll) = (Arc::clone(&self.shared), self.poll.take());
+        let ending = async move {
+            if let Some(poll) = poll {
+                let _ = poll.await;
+            }
+            let settled = shared.hand.lock().settled();
+            if !settled.is_empty() {
+                // A settle that was given up. What stays of it comes again, and its reader knows it.
+                let _ = shared.delete(&settled).await;
+            }
+            let in_hand = shared.hand.lock().let_go();
+            shared.give_back(in_hand).await;
+        };
+        Some(self.tasks.spawn_on(ending, &self.runtime))
+    }
 }
 
 impl Drop for SqsReceiver {
-    /// Gives back what is in hand, the newest first: the group stays locked until its oldest is free again, and then all are.
     fn drop(&mut self) {
-        self.shared.ended.cancel();
-        let (shared, poll) = (Arc::clone(&self.shared), self.poll.take());
-        self.tasks.spawn_on(
-            async move {
-                if let Some(poll) = poll {
-                    let _ = poll.await;
-                }
-                let settled = shared.hand.lock().settled();
-                if !settled.is_empty() {
-                    // A settle that was given up. What stays of it comes again, and its reader knows it.
-                    let _ = shared.delete(&settled).await;
-                }
-                let in_hand = shared.hand.lock().let_go();
-                shared.give_back(in_hand).await;
-            },
-            &self.runtime,
-        );
+        let _ = self.end();
     }
 }
 

@@ -1,4 +1,4 @@
-//! A partition's commit: everything plainly and side by side, then the partition's row on condition of its epoch.
+//! A partition's commit: history and errors, and then rows, plainly and side by side; then the partition's row on condition of its epoch.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,6 +24,13 @@ enum Change<'c> {
     Occurrence(&'c SchedulerKey, &'c OccurrenceRecord),
     Run(&'c SchedulerKey, &'c RunRecord),
     Error(&'c ErrorRow),
+}
+
+impl Change<'_> {
+    /// Whether it is a scheduler's row, or its removal.
+    const fn is_row(&self) -> bool {
+        matches!(self, Self::Row(_) | Self::Removed(_))
+    }
 }
 
 /// What a commit changes, each thing once: all of a commit has one timestamp, and of two writes with one timestamp the greater value stays.
@@ -54,9 +61,13 @@ impl CassandraStore {
         let own = &commit.partition;
         let stamp = self.ownership.stamp(own.partition, own.epoch)?;
         let row = encode(own)?;
-        let writes = changes(commit).into_iter().map(|change| self.write_change(own.partition, stamp, change).boxed());
-        let seen = side_by_side(writes.collect(), self.in_flight()).await?;
-        self.ownership.add(own.partition, own.epoch, seen.into_iter().flatten());
+        // Nobody writes again what follows from a row that is there.
+        let (rows, records): (Vec<_>, Vec<_>) = changes(commit).into_iter().partition(Change::is_row);
+        for changes in [records, rows] {
+            let writes = changes.into_iter().map(|change| self.write_change(own.partition, stamp, change).boxed());
+            let seen = side_by_side(writes.collect(), self.in_flight()).await?;
+            self.ownership.add(own.partition, own.epoch, seen.into_iter().flatten());
+        }
 
         let values = (row, stamp.generation, int(own.partition), stamp.epoch);
         let moved = self.client.conditional(DOING, &self.client.statements.move_partition, values).await?;

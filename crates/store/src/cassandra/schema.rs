@@ -79,6 +79,8 @@ pub(super) const META: Table = Table::plain(
 
 /// All others.
 pub(super) const TABLES: &[Table] = &[
+    // Conditional writes only.
+    Table::plain("labels", &[("name", "text", "p"), ("text", "text", "")]),
     // Conditional writes only. A generation is what one repartitioning made; owners of former ones write to rows that nobody reads.
     Table::plain(
         "partitions",

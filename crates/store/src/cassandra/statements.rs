@@ -52,6 +52,10 @@ statements! {
     Conditional end_move =
         "UPDATE ks.meta SET generation = ?, partitions = ?, moving_to = null WHERE what = ? IF generation = ? AND moving_to = ?";
 
+    Serial label = "SELECT text FROM ks.labels WHERE name = ?";
+    Conditional make_label = "INSERT INTO ks.labels (name, text) VALUES (?, ?) IF NOT EXISTS";
+    Conditional change_label = "UPDATE ks.labels SET text = ? WHERE name = ? IF text = ?";
+
     Serial partition = "SELECT epoch, row FROM ks.partitions WHERE generation = ? AND partition = ?";
     Read partition_as_confirmed = "SELECT epoch, row FROM ks.partitions WHERE generation = ? AND partition = ?";
     Conditional make_partition =

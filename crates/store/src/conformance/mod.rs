@@ -88,6 +88,7 @@ macro_rules! store_conformance_tests {
                 one_of_many_takes_a_claim_over,
                 surfaces_are_read_by_prefix_in_pages,
                 surfaces_are_fenced_by_epoch,
+                labels_are_put_by_who_knows_what_is_there,
             ],
             leases: [
                 members_are_put_read_and_removed,

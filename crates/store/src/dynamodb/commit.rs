@@ -1,4 +1,4 @@
-//! A commit: its rows one by one, each on condition that nothing later is there; then the partition's row.
+//! A commit: history and errors, then its rows, one by one, each on condition that nothing later is there; then the partition's row.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,6 +31,13 @@ struct Write {
     row: Option<Vec<u8>>,
     /// Where its parts are.
     owner: Vec<u8>,
+}
+
+impl Write {
+    /// Whether it is a scheduler's row, or what is left of one.
+    fn is_row(&self) -> bool {
+        self.table == Table::Schedulers
+    }
 }
 
 /// The writes of a commit, each item once: two writes of one item would have no order.
@@ -128,9 +135,16 @@ impl DynamoStore {
         // Before what they lead to, so that nothing is there that can't be found.
         self.note_tenants(&commit.rows).await?;
         self.note_days(&commit.errors).await?;
-        let writes = stream::iter(plan.writes.into_values()).map(|write| self.write(write, stamp));
-        writes.buffer_unordered(self.writes_in_flight).try_collect::<()>().await?;
+        // Nobody writes again what follows from a row that is there.
+        let (rows, records): (Vec<_>, Vec<_>) = plan.writes.into_values().partition(Write::is_row);
+        self.write_all(records, stamp).await?;
+        self.write_all(rows, stamp).await?;
         self.move_partition(&commit.partition, stamp).await
+    }
+
+    async fn write_all(&self, writes: Vec<Write>, stamp: Stamp) -> Result<(), StoreError> {
+        let writes = stream::iter(writes).map(|write| self.write(write, stamp));
+        writes.buffer_unordered(self.writes_in_flight).try_collect().await
     }
 
     async fn write(&self, write: Write, stamp: Stamp) -> Result<(), StoreError> {
