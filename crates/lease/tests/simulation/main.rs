@@ -61,14 +61,13 @@ struct Run {
 
 impl Run {
     fn new(seed: u64, setting: Setting) -> Self {
-        let started = Instant::now() + Duration::from_secs(2_000);
         let common = Common {
             disk: Disk::new(setting.faults),
             world: Arc::new(World::new(Instant::now(), EXCUSE_MS, NOTICES_WITHIN_MS)),
             config: LeaseConfig { lease_ms: setting.lease_ms, ..LeaseConfig::default() },
             partitions: setting.partitions,
             habits: setting.habits,
-            started: started - Duration::from_secs(2_000),
+            started: Instant::now(),
         };
         Self { common, random: Random::new(seed), processes: Vec::new(), troubled: BTreeMap::new() }
     }

@@ -16,8 +16,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::store::{Disk, Line, Random, Way};
 use crate::world::World;
 
-/// Monotonic time as the simulation has it; a wall clock that nobody should ask.
-pub(crate) struct VirtualClock(pub(crate) Instant);
+/// Monotonic time as the simulation has it, from a point of its own in each process; and a wall clock that nobody should ask.
+pub(crate) struct VirtualClock {
+    pub(crate) started: Instant,
+    pub(crate) offset_ms: u64,
+}
 
 impl Clock for VirtualClock {
     fn wall_millis(&self) -> i64 {
@@ -25,7 +28,7 @@ impl Clock for VirtualClock {
     }
 
     fn mono_millis(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).expect("a time")
+        self.offset_ms + u64::try_from(self.started.elapsed().as_millis()).expect("a time")
     }
 }
 
@@ -97,8 +100,7 @@ impl Process {
         let leases = leases.expect("a member").with_id(id);
         let (owner, ownership) = Ownership::new();
         let leave = CancellationToken::new();
-        // Each process counts from a point of its own.
-        let clock = Arc::new(VirtualClock(common.started - Duration::from_millis(random.below(1_000_000))));
+        let clock = Arc::new(VirtualClock { started: common.started, offset_ms: random.below(1_000_000) });
         let service = Service {
             id,
             world: Arc::clone(&common.world),

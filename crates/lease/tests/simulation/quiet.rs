@@ -1,12 +1,16 @@
 //! One thing at a time, with a store that works: nothing moves that need not, and what moves is quick.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use ronda_lease::{Group, LeaseConfig, Leases, MemberId, Ownership, Returned};
+use ronda_runtime::CancellationToken;
 use ronda_schemas::lease::Slot;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::process::Habits;
-use crate::store::{Faults, Way};
+use crate::process::{Habits, VirtualClock};
+use crate::store::{Disk, Faults, Line, Random, Way};
 use crate::{FINE, LEASE_MS, Run, Setting, seeds, virtually};
 
 /// From letting go of a partition to working on it elsewhere, when it was planned.
@@ -159,6 +163,34 @@ fn leaving_ends_in_time_and_so_does_that_of_the_last() {
         run.settle().await;
         run.check();
         run.end().await;
+    });
+}
+
+#[test]
+fn who_is_fenced_looks_at_once_and_keeps_what_is_still_its_own() {
+    virtually(async {
+        let disk = Disk::new(FINE.faults);
+        let way = Arc::new(Mutex::new(Way::Open));
+        let line = Line { disk: Arc::clone(&disk), way, random: Mutex::new(Random::new(1)) };
+        let config = LeaseConfig { lease_ms: LEASE_MS, ..LeaseConfig::default() };
+        let leases = Leases::new(&config, Group::Processor, 8, "replica", Arc::new(line)).expect("a member");
+        let (owner, mut ownership) = Ownership::new();
+        let clock = Arc::new(VirtualClock { started: Instant::now(), offset_ms: 0 });
+        let task = tokio::spawn(leases.run(owner, clock, CancellationToken::new()));
+        ownership.changed().await.expect("it is assigned all");
+        assert_eq!(ownership.assigned().len(), 8);
+        // At any moment between two looks, which are 500 ms apart.
+        for partition in 0..6_u32 {
+            sleep(Duration::from_millis(2_000 + 90 * u64::from(partition))).await;
+            disk.give(usize::try_from(partition).expect("an index"), MemberId(u64::MAX));
+            ownership.tell(Returned::Fenced(partition));
+            ownership.tell(Returned::Fenced(7));
+            let told = timeout(Duration::from_millis(100), ownership.changed()).await;
+            told.expect("soon").expect("it is told");
+            let assigned = ownership.assigned();
+            assert!(!assigned.contains(&partition) && assigned.contains(&7), "{assigned:?}");
+        }
+        task.abort();
     });
 }
 

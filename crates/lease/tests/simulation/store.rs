@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ronda_lease::{Group, MemberId};
-use ronda_schemas::lease::{AssignmentRow, MemberRow};
+use ronda_schemas::lease::{AssignmentRow, MemberRow, Slot};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::lease::{LeaseStore, LeaseTable};
 use tokio::sync::oneshot;
@@ -86,6 +86,13 @@ impl Disk {
         *self.way.lock() = Way::Open;
         let mut faults = self.faults.lock();
         *faults = Faults { one_in: 0, delay_ms: 4.min(faults.delay_ms), ..*faults };
+    }
+
+    /// Gives a partition to somebody, past all members.
+    pub(crate) fn give(&self, partition: usize, member: MemberId) {
+        let mut rows = self.rows.lock();
+        rows.assignment.version += 1;
+        rows.assignment.slots[partition] = Slot::Held(member);
     }
 
     pub(crate) fn table(&self) -> LeaseTable {

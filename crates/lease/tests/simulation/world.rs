@@ -38,7 +38,6 @@ struct State {
     /// When the last one stopped, and who.
     ended_ms: BTreeMap<u32, (u64, MemberId)>,
     troubles: BTreeMap<MemberId, Trouble>,
-    told: BTreeMap<MemberId, usize>,
     /// For how long partitions stood still between two that worked on them, in milliseconds.
     pauses_ms: Vec<u64>,
     /// How often a partition got another worker than the one before.
@@ -100,7 +99,6 @@ impl World {
             state.ended_ms.insert(partition, (now_ms, member));
         }
         state.troubles.remove(&member);
-        state.told.remove(&member);
     }
 
     /// A process stands still, or can't reach the store, from now on; or does no longer.
@@ -126,7 +124,6 @@ impl World {
     /// What a service reads of its assignment.
     pub(crate) fn is_told(&self, member: MemberId, assigned: &BTreeSet<u32>) {
         self.log(&format!("{member} is told {assigned:?}"));
-        self.state.lock().told.insert(member, assigned.len());
     }
 
     pub(crate) fn begins(&self, partition: u32, member: MemberId) {
@@ -141,11 +138,11 @@ impl World {
         if let Some(other) = wrong {
             state.wrongs.push(format!("at {now_ms} ms {member} begins with {partition}, on which {other} works"));
         }
-        if let Some((ended_ms, before)) =
-            state.ended_ms.get(&partition).copied().filter(|(_, before)| *before != member)
+        if let Some((ended_ms, before)) = state.ended_ms.get(&partition).copied()
+            && before != member
         {
             state.moves += 1;
-            if state.troubles.contains_key(&before) || others.is_empty() {
+            if others.is_empty() {
                 state.pauses_ms.push(now_ms - ended_ms);
             }
         }

@@ -1,0 +1,101 @@
+//! Members on a real store, in real time: what the simulation proves of the loops holds with a disk under them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ronda_lease::{Group, LeaseConfig, Leases, Ownership, Picture, Returned};
+use ronda_runtime::{CancellationToken, SystemClock};
+use ronda_store::embedded::{EmbeddedOptions, EmbeddedStore};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+const PARTITIONS: u32 = 8;
+const LEASE_MS: u64 = 1_000;
+/// The machine may have other things to do.
+const WITHIN: Duration = Duration::from_secs(60);
+
+struct Replica {
+    name: &'static str,
+    stop: CancellationToken,
+    leases: JoinHandle<()>,
+    service: JoinHandle<()>,
+    works_on: watch::Receiver<BTreeSet<u32>>,
+}
+
+impl Replica {
+    fn start(store: &Arc<EmbeddedStore>, name: &'static str) -> Self {
+        let config = LeaseConfig { lease_ms: LEASE_MS, ..LeaseConfig::default() };
+        let leases =
+            Leases::new(&config, Group::Processor, PARTITIONS, name, Arc::clone(store) as _).expect("a member");
+        let (owner, mut ownership) = Ownership::new();
+        let (stop, clock) = (CancellationToken::new(), Arc::new(SystemClock::new()));
+        let leases = tokio::spawn(leases.run(owner, clock, stop.clone()));
+        let (shown, works_on) = watch::channel(BTreeSet::new());
+        let service = tokio::spawn(async move {
+            let mut working = BTreeSet::new();
+            loop {
+                let assigned = ownership.assigned();
+                let over: Vec<u32> = working.difference(&assigned).copied().collect();
+                working.clone_from(&assigned);
+                shown.send_replace(working.clone());
+                over.into_iter().for_each(|partition| ownership.tell(Returned::LetGo(partition)));
+                if ownership.changed().await.is_err() {
+                    break;
+                }
+            }
+        });
+        Self { name, stop, leases, service, works_on }
+    }
+
+    /// Waits until it works on so many.
+    async fn has(&mut self, partitions: usize) {
+        let name = self.name;
+        let has = tokio::time::timeout(WITHIN, self.works_on.wait_for(|works_on| works_on.len() == partitions)).await;
+        has.unwrap_or_else(|_| panic!("{name} does not get {partitions} partitions")).expect("it is there");
+    }
+
+    async fn leave(self) {
+        self.stop.cancel();
+        self.leases.await.expect("it leaves");
+        self.service.await.expect("it ends");
+    }
+
+    fn kill(self) {
+        self.leases.abort();
+        self.service.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_join_leave_and_die() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = EmbeddedOptions { min_free_bytes: 16 * 1024 * 1024, ..EmbeddedOptions::default() };
+    let store = Arc::new(EmbeddedStore::open(dir.path(), options).expect("open"));
+    let mut one = Replica::start(&store, "one");
+    one.has(8).await;
+    let mut other = Replica::start(&store, "other");
+    other.has(4).await;
+    one.has(4).await;
+    let mut third = Replica::start(&store, "third");
+    third.has(2).await;
+
+    let picture = Picture::read(&*store, Group::Processor).await.expect("a picture");
+    let names: BTreeSet<String> = picture.shares().filter_map(|share| Some(share.holder?.name())).collect();
+    assert_eq!(names, ["one", "other", "third"].map(String::from).into());
+    assert_eq!(picture.members().count(), 3);
+
+    third.leave().await;
+    one.has(4).await;
+    other.has(4).await;
+    let killed = Instant::now();
+    one.kill();
+    other.has(8).await;
+    assert!(killed.elapsed() >= Duration::from_millis(LEASE_MS / 2), "it might have been alive");
+    other.leave().await;
+    let picture = Picture::read(&*store, Group::Processor).await.expect("a picture");
+    let held = picture.shares().filter(|share| share.holder.is_some()).count();
+    let left: Vec<&str> = picture.members().map(|row| &*row.name).collect();
+    assert_eq!((picture.shares().count(), held, left), (8, 0, vec![]));
+    assert_eq!(Picture::read(&*store, Group::Notifier).await.expect("a picture"), Picture::default());
+}
