@@ -1,7 +1,6 @@
 //! The notifier's settings.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
@@ -36,8 +35,11 @@ pub struct Config {
     pub retention_days: u32,
     /// Most surfaces kept per event partition; beyond it the oldest finished ones are forgotten first. Default 50,000.
     pub max_surfaces: usize,
-    /// How long a shutdown waits for calls in flight, in milliseconds. Default 5000.
+    /// How long a shutdown, or a partition that is let go, waits for calls in flight, in milliseconds. Default 5000.
     pub drain_ms: u64,
+    /// How long after its claim was committed a call may begin without the store being asked once more whether the partition is still ours,
+    /// in milliseconds: well below the time after which another notifier takes over from one that stands still. Default 5000.
+    pub claim_fresh_ms: u64,
     /// The status tables. Default: none.
     pub boards: Vec<Board>,
 }
@@ -57,6 +59,7 @@ impl Default for Config {
             retention_days: 7,
             max_surfaces: 50_000,
             drain_ms: 5_000,
+            claim_fresh_ms: 5_000,
             boards: Vec::new(),
         }
     }
@@ -149,6 +152,9 @@ impl Config {
         if self.max_surfaces < 100 {
             wrong("max_surfaces".into(), "must be at least 100".into());
         }
+        if self.claim_fresh_ms < 100 {
+            wrong("claim_fresh_ms".into(), "must be at least 100: the store takes that long to answer".into());
+        }
         for (index, board) in self.boards.iter().enumerate() {
             for (field, message) in board.faults() {
                 wrong(format!("boards[{index}].{field}"), message);
@@ -177,10 +183,6 @@ impl Config {
 
     pub(crate) fn reconcile_interval_ms(&self) -> u64 {
         self.reconcile_interval_seconds.saturating_mul(1_000)
-    }
-
-    pub(crate) fn drain(&self) -> Duration {
-        Duration::from_millis(self.drain_ms)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::surface::{Policy, Surface};
 const META_ROW: &str = "meta";
 /// Row that holds the installation's name.
 pub(crate) const INSTALLATION_ROW: &str = "installation";
+/// The shard that has this row: its owner makes the name, and everybody reads it there.
+pub(crate) const NAMING_SHARD: u32 = 0;
 /// Rows that hold the ids of events seen.
 const SEEN_PREFIX: &str = "seen/";
 /// Rows that hold surfaces.
@@ -65,10 +67,12 @@ pub(crate) struct Shard {
     removed: BTreeSet<String>,
     meta_dirty: bool,
     seen_dirty: bool,
-    /// Which installation this is; in the first shard only.
+    /// Which installation this is; in [`NAMING_SHARD`] only.
     pub(crate) installation: Option<String>,
     /// Rows that could not be read.
     pub(crate) unread_rows: u32,
+    /// It is being given up: no call is begun for it.
+    pub(crate) is_leaving: bool,
 }
 
 /// What tells several installations apart that share an app and a channel. Made once, at random.
@@ -122,7 +126,7 @@ impl Shard {
             let mut surface = before.clone();
             surface.recover(now_ms, target, home.as_deref(), policy);
             if surface != before {
-                self.dirty.insert(format!("{SURFACE_PREFIX}{key}"));
+                self.dirty.insert(surface_row(&key));
             }
             if !surface.is_settled() {
                 self.active.insert(key.clone());
@@ -220,7 +224,7 @@ impl Shard {
     }
 
     fn note(&mut self, key: &str) {
-        self.dirty.insert(format!("{SURFACE_PREFIX}{key}"));
+        self.dirty.insert(surface_row(key));
         match self.surfaces.get(key) {
             Some(surface) if !surface.is_settled() => {
                 self.active.insert(key.to_owned());
@@ -234,7 +238,7 @@ impl Shard {
     fn remove(&mut self, key: &str) {
         if self.surfaces.remove(key).is_some() {
             self.active.remove(key);
-            self.dirty.remove(&format!("{SURFACE_PREFIX}{key}"));
+            self.dirty.remove(&surface_row(key));
             self.removed.insert(key.to_owned());
         }
     }
@@ -280,7 +284,7 @@ impl Shard {
             writes.push(SurfaceWrite { key, row: row.transpose()? });
         }
         for key in std::mem::take(&mut self.removed) {
-            writes.push(SurfaceWrite { key: format!("{SURFACE_PREFIX}{key}"), row: None });
+            writes.push(SurfaceWrite { key: surface_row(&key), row: None });
         }
         if self.meta_dirty || !writes.is_empty() {
             writes.push(SurfaceWrite { key: META_ROW.to_owned(), row: Some(self.meta.encode()?) });
@@ -289,6 +293,11 @@ impl Shard {
         self.seen_dirty = false;
         Ok(writes)
     }
+}
+
+/// The row of a surface.
+pub(crate) fn surface_row(key: &str) -> String {
+    format!("{SURFACE_PREFIX}{key}")
 }
 
 /// A key that fits: a longer one keeps its beginning and ends with its hash.

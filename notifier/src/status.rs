@@ -17,4 +17,8 @@ pub struct NotifierStatus {
     pub edits: u64,
     /// Surfaces that are not yet as they should be.
     pub backlog: usize,
+    /// Partitions of the event queue that are worked on.
+    pub shards: usize,
+    /// What keeps us from working on some that are ours; `None`: nothing.
+    pub trouble: Option<String>,
 }

@@ -49,6 +49,11 @@ impl Storm {
         self.posted_ms.push(now_ms);
     }
 
+    /// A shard is not ours any more: its open digest is somebody else's.
+    pub(crate) fn forget(&mut self, shard: u32) {
+        self.open.retain(|open| open.shard != shard);
+    }
+
     /// Folds what waits into a digest when it is too much for single messages.
     pub(crate) fn fold(&mut self, shard: &mut Shard, config: &Config, now: Now) {
         let window_ms = config.storm_window_seconds.saturating_mul(1_000);

@@ -12,6 +12,7 @@ use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
+use ronda_lease::Ownership;
 use ronda_notifier::channel::{ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_queue::conformance::CountedQueue;
@@ -56,7 +57,8 @@ impl Running {
         let health = Health::new();
         let notifier = Notifier::build(config, events, Arc::new(store), clock, channel, &health).unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(notifier.run(stop.clone()));
+        let ownership = Ownership::all(queue.partitions());
+        let task = tokio::spawn(notifier.run(ownership, stop.clone()));
         Self { queue, health, stop, task }
     }
 

@@ -5,13 +5,12 @@
 pub mod admin;
 pub mod cli;
 pub mod client;
-pub mod config;
 pub mod dead_letters;
-pub mod exit;
 pub mod keys;
+pub mod partitions;
 pub mod queue;
 pub mod settings_command;
-pub mod split;
+pub mod store;
 pub mod text;
 pub mod up;
 
@@ -20,31 +19,28 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use cli::{Arguments, Command};
-use exit::Failure;
+use ronda_host::exit::Failure;
 
 /// Reads the command line, does what it says, and answers the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => match runtime.block_on(Box::pin(run(arguments.command))) {
-            Ok(text) => {
-                print(&text);
-                ExitCode::SUCCESS
-            }
-            Err(failure) => ended(&failure),
-        },
-        Err(error) => ended(&Failure::other(format!("the runtime could not be started: {error}"))),
-    }
+    ronda_host::main(async {
+        let text = run(arguments.command).await?;
+        print(&text);
+        Ok(())
+    })
 }
 
 async fn run(command: Command) -> Result<String, Failure> {
     match command {
-        Command::Up(arguments) => Box::pin(up::run(arguments)).await.map(|()| String::new()),
-        Command::IngestGateway => Err(split::refusal("ingest gateway")),
-        Command::Processor => Err(split::refusal("processor")),
-        Command::Notifier => Err(split::refusal("notifier")),
+        Command::Up(arguments) => nothing_to_say(up::run(arguments)).await,
+        Command::IngestGateway(arguments) => nothing_to_say(ronda_ingest_gateway_bin::run(arguments)).await,
+        Command::Processor(arguments) => nothing_to_say(ronda_processor_bin::run(arguments)).await,
+        Command::Notifier(arguments) => nothing_to_say(ronda_notifier_bin::run(arguments)).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Partitions { json, place } => Box::pin(partitions::run(&place, json)).await,
+        Command::Store(command) => Box::pin(store::run(command)).await,
         Command::Queue(command) => Box::pin(queue::run(command)).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,
         Command::Schedulers(command) => client::schedulers(command).await,
@@ -52,6 +48,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Status(arguments) => client::status(arguments).await,
         Command::Heartbeat(arguments) => client::heartbeat(arguments).await,
         Command::Errors(arguments) => client::errors(arguments).await,
+        Command::Health(arguments) => client::health(&arguments).await,
         Command::Config(command) => settings_command::run(command),
         Command::Version { json } => Ok(version(json)),
         Command::Completions { shell } => {
@@ -60,6 +57,11 @@ async fn run(command: Command) -> Result<String, Failure> {
             Ok(String::from_utf8_lossy(&script).into_owned())
         }
     }
+}
+
+/// What a service logs is all that it says.
+async fn nothing_to_say(work: impl Future<Output = Result<(), Failure>>) -> Result<String, Failure> {
+    Box::pin(work).await.map(|()| String::new())
 }
 
 fn version(json: bool) -> String {
@@ -71,9 +73,4 @@ fn version(json: bool) -> String {
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-fn ended(failure: &Failure) -> ExitCode {
-    let _ = writeln!(std::io::stderr().lock(), "ronda: {failure}");
-    ExitCode::from(failure.code.number())
 }

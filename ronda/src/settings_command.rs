@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
-use crate::cli::{ConfigCommand, Place};
-use crate::config::{self, Loaded, Sources};
-use crate::exit::{Code, Failure};
+use ronda_host::arguments::load;
+use ronda_host::config;
+use ronda_host::exit::Failure;
+
+use crate::cli::ConfigCommand;
 
 /// Writes, checks or shows the configuration.
 ///
@@ -37,18 +39,4 @@ pub fn run(command: ConfigCommand) -> Result<String, Failure> {
         ConfigCommand::Show { json, place } => Ok(config::shown(&load(&place, Vec::new())?, json)),
         ConfigCommand::Reference => Ok(config::documentation()),
     }
-}
-
-/// Loads the configuration for a command: file, environment, and the flags that it has.
-///
-/// # Errors
-/// Every mistake in it.
-pub fn load(place: &Place, flags: Vec<(&'static str, &'static str, &'static str, String)>) -> Result<Loaded, Failure> {
-    let mut sources = Sources::of_process(place.config.clone());
-    sources.flags = flags;
-    if let Some(data) = &place.data {
-        let data = data.to_str().ok_or_else(|| Failure::new(Code::Usage, "--data must be a path in UTF-8"))?;
-        sources.flags.push(("storage", "data", "--data", data.to_owned()));
-    }
-    Ok(config::load(&sources)?)
 }

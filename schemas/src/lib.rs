@@ -8,4 +8,5 @@ pub mod describe;
 pub mod direct;
 pub mod event;
 pub mod frame;
+pub mod lease;
 pub mod row;

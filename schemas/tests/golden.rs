@@ -18,6 +18,7 @@ use ronda_schemas::codec::Versioned;
 use ronda_schemas::command::Command;
 use ronda_schemas::event::EventBatch;
 use ronda_schemas::frame::{CommandBuffer, Frame, FrameHeader};
+use ronda_schemas::lease::{AssignmentRow, MemberRow};
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, PartitionRow, SchedulerRow};
 
 fn path(name: &str) -> PathBuf {
@@ -137,6 +138,16 @@ fn rows_keep_their_bytes() {
 }
 
 #[test]
+fn leases_keep_their_bytes() {
+    check("lease-member-row-v1", "lease member row, version 1", &samples::member_row());
+    check(
+        "lease-assignment-row-v1",
+        "lease assignment row, version 1: of each kind of slot",
+        &samples::assignment_row(),
+    );
+}
+
+#[test]
 fn scheduler_rows_keep_their_bytes() {
     check(
         "scheduler-row-v3-late",
@@ -192,6 +203,8 @@ fn a_newer_version_is_named() {
     for error in [
         SchedulerRow::decode(&newer).unwrap_err(),
         PartitionRow::decode(&newer).unwrap_err(),
+        MemberRow::decode(&newer).unwrap_err(),
+        AssignmentRow::decode(&newer).unwrap_err(),
         EventBatch::decode(&newer).unwrap_err(),
     ] {
         assert!(error.to_string().contains("upgrade"), "{error}");
@@ -205,6 +218,8 @@ fn decode_all(bytes: &[u8]) {
     let _ = ApiKeyRow::decode(bytes);
     let _ = IdempotencyRow::decode(bytes);
     let _ = EventBatch::decode(bytes);
+    let _ = MemberRow::decode(bytes);
+    let _ = AssignmentRow::decode(bytes);
     if let Ok(frame) = Frame::decode(bytes) {
         // A count is only a claim: what matters is that reading ends.
         assert!(frame.commands().take(1 << 20).filter(Result::is_err).count() <= bytes.len());
@@ -224,6 +239,8 @@ fn real_bytes() -> Vec<Vec<u8>> {
         samples::partition_row().encode().expect("encode"),
         samples::api_key_row().encode().expect("encode"),
         samples::error_row().encode().expect("encode"),
+        samples::member_row().encode().expect("encode"),
+        samples::assignment_row().encode().expect("encode"),
     ]
 }
 

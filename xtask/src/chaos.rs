@@ -50,10 +50,10 @@ pub(crate) fn quick(root: &Path) -> anyhow::Result<Outcome> {
 }
 
 /// Builds the binary, a gateway of its own and the load generator, with the adapters; answers the folder that they are in.
-fn build(root: &Path, release: bool) -> anyhow::Result<Option<PathBuf>> {
+pub(crate) fn build(root: &Path, release: bool) -> anyhow::Result<Option<PathBuf>> {
     let mut cargo = rust::cargo(root);
     cargo.args(["build", "--quiet", "-p", "ronda", "-p", "ronda-load", "-p", "ronda-gateway-harness"]);
-    cargo.args(["--features", "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers"]);
+    cargo.args(["--features", "ronda/brokers,ronda/stores,ronda-load/brokers,ronda-gateway-harness/brokers"]);
     cargo.args(release.then_some("--release"));
     let folder = rust::target_dir(root)?.join(if release { "release" } else { "debug" });
     Ok(cargo.status()?.success().then_some(folder))

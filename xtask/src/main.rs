@@ -6,6 +6,8 @@ mod bench;
 mod chaos;
 mod conformance;
 mod deny;
+mod deploy;
+mod fleet;
 mod night;
 mod packages;
 mod report;
@@ -69,6 +71,28 @@ enum Command {
         #[arg(long)]
         lose: bool,
     },
+    /// Breaks gateways, processors and notifiers at random, and broker and database once each, on a release build while load goes on; fails when
+    /// something confirmed was lost or applied twice, or people were told wrongly.
+    Fleet {
+        /// nats, sqs or rabbitmq.
+        #[arg(long)]
+        queue: String,
+        /// cassandra or dynamodb.
+        #[arg(long)]
+        store: String,
+        /// How long it goes on, in seconds.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// Reports a second over HTTP.
+        #[arg(long, default_value_t = 500)]
+        rate: u64,
+        /// Messages a second straight onto the queue.
+        #[arg(long, default_value_t = 50)]
+        direct_rate: u64,
+        /// What the order of troubles is made of.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Runs the queue port's conformance suite on every queue, and prints which case passes where.
     Conformance,
     /// A night in real time: shell scripts report with curl, Slack is a stand-in; writes down what was seen, and fails when that is not
@@ -123,6 +147,10 @@ fn run() -> anyhow::Result<bool> {
         Command::Chaos { queue, rounds, seconds, rate, direct_rate, lose } => {
             chaos::run(&root, &chaos::Storm { queue: &queue, rounds, seconds, rate, direct_rate, lose })
         }
+        Command::Fleet { queue, store, seconds, rate, direct_rate, seed } => {
+            let fleet = fleet::Fleet { queue: &queue, store: &store, seconds, rate, direct_rate, seed };
+            fleet::run(&root, &fleet)
+        }
         Command::Ci => Ok(std::process::Command::new(root.join(".ci/run")).current_dir(&root).status()?.success()),
     }
 }
@@ -135,9 +163,11 @@ fn test(root: &Path, only: Option<String>) -> bool {
     report.step("packages for the tests", || packages::install(root));
     report.step("tests", || rust::tests(root));
     report.step("brokers and processes killed under load", || chaos::quick(root));
+    report.step("replicas killed under load", || fleet::quick(root));
     report.step("licences, bans, sources", || deny::policy(root));
     report.step("advisories", || deny::advisories(root));
     report.step("AsyncAPI document", || api::asyncapi(root));
+    report.step("deployment files", || deploy::check(root));
     report.step("API against its description", || api::schemathesis(root));
     report.close()
 }

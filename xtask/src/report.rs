@@ -25,6 +25,13 @@ impl Outcome {
         Self { failures: vec![what.into()], ..Self::default() }
     }
 
+    /// What another check of the same step came to.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failures.extend(other.failures);
+        self.skipped.extend(other.skipped);
+    }
+
     /// One check that could not be made.
     pub(crate) fn skipped(reason: impl Into<String>) -> Self {
         Self { skipped: vec![reason.into()], ..Self::default() }

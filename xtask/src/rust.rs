@@ -35,14 +35,16 @@ pub(crate) fn format(root: &Path) -> anyhow::Result<Outcome> {
     Ok(if status.success() { Outcome::passed() } else { Outcome::failed("run 'cargo fmt --all'") })
 }
 
-/// What turns on the adapters to brokers, and the suite that their tests run.
-const BROKERS: [&str; 2] =
-    ["--features", "ronda/brokers,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance"];
+/// What turns on the adapters to brokers and databases, and the suite that the former's tests run.
+const ADAPTERS: [&str; 2] = [
+    "--features",
+    "ronda/brokers,ronda/stores,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance",
+];
 
-/// Clippy over everything, as it is built by default and with the adapters to brokers; warnings refused.
+/// Clippy over everything, as it is built by default and with all adapters; warnings refused.
 pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
-    for (built, features) in [("by default", [].as_slice()), ("with the brokers", BROKERS.as_slice())] {
+    for (built, features) in [("by default", [].as_slice()), ("with all adapters", ADAPTERS.as_slice())] {
         let mut clippy = cargo(root);
         clippy.args(["clippy", "--workspace", "--all-targets", "--quiet"]).args(features);
         if clippy.args(["--", "-D", "warnings"]).status()?.success() {
@@ -57,11 +59,11 @@ pub(crate) fn lints(root: &Path) -> anyhow::Result<Outcome> {
 /// What a test prints, past its harness, when it could not do what it is for.
 const SKIPPED: &str = "!! SKIPPED ";
 
-/// All tests of the workspace, those on real brokers among them, counted from what the harness and the tests print.
+/// All tests of the workspace, those on real servers among them, counted from what the harness and the tests print.
 pub(crate) fn tests(root: &Path) -> anyhow::Result<Outcome> {
     let mut child = cargo(root)
         .args(["test", "--workspace", "--no-fail-fast"])
-        .args(BROKERS)
+        .args(ADAPTERS)
         .env("CARGO_TERM_COLOR", "never")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::time::Timestamp;
+use ronda_schemas::lease::{AssignmentRow, Group, MemberRow};
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow, Scopes};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{
-    Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore,
-    PurgeCursor, Purged, Retention, SchedulerReads, SurfaceStore, SurfaceWrite,
+    Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, LabelStore,
+    LeaseStore, LeaseTable, PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, SurfaceStore, SurfaceWrite,
 };
 use sha2::{Digest, Sha256};
 
@@ -142,6 +143,36 @@ impl SurfaceStore for OneKey {
     }
 
     async fn surfaces(&self, _: u32, _: &str, _: Option<&str>, _: usize) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        nothing()
+    }
+}
+
+#[async_trait]
+impl LabelStore for OneKey {
+    async fn label(&self, _: &str) -> Result<Option<String>, StoreError> {
+        nothing()
+    }
+
+    async fn put_label(&self, _: &str, _: Option<&str>, _: &str) -> Result<bool, StoreError> {
+        nothing()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for OneKey {
+    async fn leases(&self, _: Group) -> Result<LeaseTable, StoreError> {
+        nothing()
+    }
+
+    async fn put_member(&self, _: Group, _: &MemberRow) -> Result<(), StoreError> {
+        nothing()
+    }
+
+    async fn remove_member(&self, _: Group, _: &MemberRow) -> Result<(), StoreError> {
+        nothing()
+    }
+
+    async fn swap_assignment(&self, _: Group, _: &AssignmentRow) -> Result<bool, StoreError> {
         nothing()
     }
 }

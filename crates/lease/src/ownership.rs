@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 /// A set of partitions that is handed around.
@@ -11,7 +12,9 @@ pub type Partitions = Arc<BTreeSet<u32>>;
 /// What a service says of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// Nothing of this process works on it any more, and what it did is committed or will be done again: somebody else may begin.
+    /// Nothing of this process works on it any more, and what it did is committed or will be done again: somebody else may begin. Said of
+    /// each partition that the service has seen assigned, once it is not assigned any more and all has ended, whatever happened in between; and
+    /// of all of them when the service ends.
     LetGo(u32),
     /// A commit was refused because somebody else has acquired it since. Whether it is still this member's has to be looked up.
     Fenced(u32),
@@ -25,6 +28,9 @@ pub struct Ended;
 #[derive(Debug)]
 pub struct Ownership {
     assigned: watch::Receiver<Partitions>,
+    /// What it was when it was asked for last.
+    seen: Partitions,
+    open: Arc<Mutex<BTreeSet<u32>>>,
     returned: mpsc::UnboundedSender<Returned>,
     /// Keeps the other side of one that never changes.
     _fixed: Option<Owner>,
@@ -34,6 +40,9 @@ pub struct Ownership {
 #[derive(Debug)]
 pub struct Owner {
     assigned: watch::Sender<Partitions>,
+    /// What the service has seen assigned and not let go of. Its lock is held while what is assigned is changed or looked at, so that
+    /// nothing is begun that was believed not to have been seen.
+    open: Arc<Mutex<BTreeSet<u32>>>,
     returned: mpsc::UnboundedReceiver<Returned>,
 }
 
@@ -42,9 +51,11 @@ impl Ownership {
     #[must_use]
     pub fn new() -> (Owner, Self) {
         let (assigned, seen) = watch::channel(Partitions::default());
+        let open = Arc::new(Mutex::new(BTreeSet::new()));
         // No more than a few words a partition are ever under way.
         let (sender, returned) = mpsc::unbounded_channel();
-        (Owner { assigned, returned }, Self { assigned: seen, returned: sender, _fixed: None })
+        let owner = Owner { assigned, open: Arc::clone(&open), returned };
+        (owner, Self { assigned: seen, seen: Partitions::default(), open, returned: sender, _fixed: None })
     }
 
     /// All of so many partitions, for ever: for a process that shares its store with no other.
@@ -59,7 +70,11 @@ impl Ownership {
     /// What it shall work on now.
     #[must_use]
     pub fn assigned(&mut self) -> Partitions {
-        Arc::clone(&self.assigned.borrow_and_update())
+        let mut open = self.open.lock();
+        let assigned = Arc::clone(&self.assigned.borrow_and_update());
+        open.extend(assigned.iter());
+        self.seen = Arc::clone(&assigned);
+        assigned
     }
 
     /// Waits until that has changed since it was asked for last. Cancel safe.
@@ -70,6 +85,19 @@ impl Ownership {
         self.assigned.changed().await.map_err(|_| Ended)
     }
 
+    /// Says what it has anything to do with at all: of all else that it saw assigned before, and not when it asked last, it lets go. For a service
+    /// that does not begin at once with all that it is assigned, and so has nothing to end when that changes.
+    pub fn works_on(&self, works_on: impl Fn(u32) -> bool) {
+        let mut open = self.open.lock();
+        open.retain(|partition| {
+            let stays = self.seen.contains(partition) || works_on(*partition);
+            if !stays {
+                self.tell(Returned::LetGo(*partition));
+            }
+            stays
+        });
+    }
+
     /// Says something of a partition. When nobody listens any more, it does not matter.
     pub fn tell(&self, returned: Returned) {
         let _ = self.returned.send(returned);
@@ -77,8 +105,10 @@ impl Ownership {
 }
 
 impl Owner {
-    /// Sets what the service shall work on.
-    pub fn assign(&self, partitions: BTreeSet<u32>) {
+    /// Sets what the service shall work on. Answers what it may still be working on: what it has seen of this and of before, and not let go
+    /// of.
+    pub fn assign(&self, partitions: BTreeSet<u32>) -> BTreeSet<u32> {
+        let open = self.open.lock();
         self.assigned.send_if_modified(|known| {
             let is_new = **known != partitions;
             if is_new {
@@ -86,11 +116,44 @@ impl Owner {
             }
             is_new
         });
+        open.clone()
     }
 
-    /// What the service says next; `None`: the service is gone. Cancel safe.
+    /// What the service shall work on.
+    #[must_use]
+    pub fn assigned(&self) -> Partitions {
+        Arc::clone(&self.assigned.borrow())
+    }
+
+    /// What the service may still be working on.
+    #[must_use]
+    pub fn open(&self) -> BTreeSet<u32> {
+        self.open.lock().clone()
+    }
+
+    /// What the service says next; `None`: the service is gone, and works on nothing. Cancel safe.
     pub async fn returned(&mut self) -> Option<Returned> {
-        self.returned.recv().await
+        let returned = self.returned.recv().await;
+        self.note(returned);
+        returned
+    }
+
+    /// The same of what it has said already; `None`: nothing more, for now.
+    pub fn returned_already(&mut self) -> Option<Returned> {
+        let returned = self.returned.try_recv().ok()?;
+        self.note(Some(returned));
+        Some(returned)
+    }
+
+    fn note(&self, returned: Option<Returned>) {
+        let mut open = self.open.lock();
+        match returned {
+            Some(Returned::LetGo(partition)) => {
+                open.remove(&partition);
+            }
+            Some(Returned::Fenced(_)) => {}
+            None => open.clear(),
+        }
     }
 }
 
@@ -109,6 +172,40 @@ mod tests {
         assert_eq!(owner.returned().await, Some(Returned::Fenced(3)));
         drop(owner);
         assert_eq!(ownership.changed().await, Err(Ended));
+    }
+
+    #[tokio::test]
+    async fn what_a_service_has_not_seen_it_does_not_have_to_let_go_of() {
+        let (mut owner, mut ownership) = Ownership::new();
+        assert_eq!(owner.assign([1, 2].into()), [].into());
+        assert_eq!(owner.assign([2, 3].into()), [].into(), "1 was never seen");
+        assert_eq!(*ownership.assigned(), [2, 3].into());
+        assert_eq!(owner.assign([3].into()), [2, 3].into());
+        ownership.tell(Returned::LetGo(2));
+        assert_eq!(owner.open(), [2, 3].into(), "not heard yet");
+        assert_eq!(owner.returned().await, Some(Returned::LetGo(2)));
+        assert_eq!(owner.open(), [3].into());
+        ownership.tell(Returned::Fenced(3));
+        assert_eq!(owner.returned_already(), Some(Returned::Fenced(3)));
+        assert_eq!((owner.returned_already(), owner.open()), (None, [3].into()));
+        drop(ownership);
+        assert_eq!((owner.returned().await, owner.open()), (None, [].into()));
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_and_never_begun_is_let_go_of_without_being_named() {
+        let (mut owner, mut ownership) = Ownership::new();
+        owner.assign([1, 2, 3].into());
+        let _ = ownership.assigned();
+        ownership.works_on(|partition| partition == 1);
+        assert_eq!(owner.returned_already(), None, "all is assigned");
+        assert_eq!(owner.assign([3].into()), [1, 2, 3].into());
+        ownership.works_on(|partition| partition == 1);
+        assert_eq!(owner.returned_already(), None, "it may be about to begin");
+        let _ = ownership.assigned();
+        ownership.works_on(|partition| partition == 1);
+        assert_eq!((owner.returned_already(), owner.returned_already()), (Some(Returned::LetGo(2)), None));
+        assert_eq!(owner.open(), [1, 3].into());
     }
 
     #[tokio::test]

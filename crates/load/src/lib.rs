@@ -4,7 +4,7 @@
 //! acknowledged heartbeat is counted by scheduler: the ledger that a checker compares with what Ronda says afterwards.
 //!
 //! [`chaos`] breaks the parts of a pipeline one after another while load comes over HTTP and straight onto the queue; there every
-//! report has a run of its own, so that each can be looked up ([`runs`]).
+//! report has a run of its own, so that each can be looked up ([`runs`]). [`fleet`] does the same to many replicas at random.
 
 pub mod account;
 pub mod bare;
@@ -12,6 +12,7 @@ mod broker;
 pub mod chaos;
 pub mod compare;
 pub mod connection;
+pub mod fleet;
 pub mod ledger;
 pub mod load;
 mod nats;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use ronda_load::chaos;
 use ronda_load::compare::{Settings, measure};
 use ronda_load::load::{Plan, register_all, run};
 use ronda_load::request::{Shape, Target};
+use ronda_load::{chaos, fleet};
 
 /// The same as Ronda's, so that the bare server is not at a disadvantage.
 #[global_allocator]
@@ -69,6 +69,8 @@ enum Command {
     /// Breaks one part after another of a Ronda that it starts itself while load goes on, and compares what was confirmed with what was
     /// applied and told; fails when something is lost, doubled, or told wrongly.
     Chaos(ChaosArguments),
+    /// Breaks one replica after another of a fleet on a broker and a database, at random, while load goes on, and compares in the same way.
+    Fleet(FleetArguments),
     /// Sends load and prints what came of it as one line of JSON.
     Run(RunArguments),
 }
@@ -153,6 +155,46 @@ struct ChaosArguments {
     report: Option<PathBuf>,
 }
 
+#[derive(clap::Args)]
+struct FleetArguments {
+    /// The binary, with all adapters.
+    #[arg(long)]
+    ronda: PathBuf,
+    /// nats, sqs or rabbitmq.
+    #[arg(long)]
+    queue: chaos::Kind,
+    /// cassandra or dynamodb.
+    #[arg(long)]
+    store: fleet::Database,
+    /// How long it goes on, in seconds.
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
+    /// How far apart troubles are at most, in seconds.
+    #[arg(long, default_value_t = 5)]
+    every_seconds: u64,
+    /// What the order of troubles is made of.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Reports a second over HTTP.
+    #[arg(long, default_value_t = 500)]
+    rate: u64,
+    /// Messages a second straight onto the queue.
+    #[arg(long, default_value_t = 50)]
+    direct_rate: u64,
+    /// How many gateways.
+    #[arg(long, default_value_t = 2)]
+    gateways: usize,
+    /// How many processors.
+    #[arg(long, default_value_t = 3)]
+    processors: usize,
+    /// How many notifiers.
+    #[arg(long, default_value_t = 2)]
+    notifiers: usize,
+    /// Where logs and ledgers go; by default they go with the run, when all was well.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
 fn shape(text: &str) -> Result<Shape> {
     match text.split_once(':') {
         Some(("events", count)) => Ok(Shape::Events(count.parse().context("events:N")?)),
@@ -208,6 +250,7 @@ async fn carry_out(command: Command) -> Result<()> {
             show(&ronda_load::queues::measure(&settings, programs).await?)
         }
         Command::Chaos(arguments) => chaos(arguments).await,
+        Command::Fleet(arguments) => fleet(arguments).await,
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
         Command::Run(arguments) => run_and_print(arguments).await,
     }
@@ -245,6 +288,33 @@ async fn chaos(arguments: ChaosArguments) -> Result<()> {
     }
     println!("{table}");
     for wrong in outcome.wrong() {
+        println!("!! {wrong}");
+    }
+    println!("{}", serde_json::to_string(&outcome)?);
+    anyhow::ensure!(outcome.holds(), "not everything was as it should be");
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the table is this program's output")]
+async fn fleet(arguments: FleetArguments) -> Result<()> {
+    let settings = fleet::Settings {
+        ronda: std::path::absolute(arguments.ronda)?,
+        kind: arguments.queue,
+        database: arguments.store,
+        duration: Duration::from_secs(arguments.seconds),
+        every: Duration::from_secs(arguments.every_seconds),
+        seed: arguments.seed,
+        rate: arguments.rate,
+        direct_rate: arguments.direct_rate,
+        replicas: [arguments.gateways, arguments.processors, arguments.notifiers],
+        folder: arguments.folder,
+    };
+    let outcome = fleet::run(&settings).await?;
+    println!("{}", outcome.markdown());
+    for trouble in &outcome.troubles {
+        println!("{trouble}");
+    }
+    for wrong in &outcome.wrong {
         println!("!! {wrong}");
     }
     println!("{}", serde_json::to_string(&outcome)?);

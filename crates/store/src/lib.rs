@@ -1,5 +1,6 @@
 //! The store port, its conformance suite and its adapters.
 
+pub mod backend;
 #[cfg(feature = "cassandra")]
 pub mod cassandra;
 pub mod conformance;
@@ -7,4 +8,5 @@ pub mod conformance;
 pub mod dynamodb;
 pub mod embedded;
 pub mod error;
+pub mod lease;
 pub mod port;

@@ -11,15 +11,36 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 
 use crate::error::StoreError;
+pub use crate::lease::{LeaseStore, LeaseTable};
 
 /// Everything at once: what an adapter implements.
 pub trait Store:
-    PartitionStore + SchedulerReads + KeyStore + IdempotencyStore + SurfaceStore + Retention + Send + Sync + 'static
+    PartitionStore
+    + SchedulerReads
+    + KeyStore
+    + IdempotencyStore
+    + SurfaceStore
+    + LabelStore
+    + LeaseStore
+    + Retention
+    + Send
+    + Sync
+    + 'static
 {
 }
 
 impl<T> Store for T where
-    T: PartitionStore + SchedulerReads + KeyStore + IdempotencyStore + SurfaceStore + Retention + Send + Sync + 'static
+    T: PartitionStore
+        + SchedulerReads
+        + KeyStore
+        + IdempotencyStore
+        + SurfaceStore
+        + LabelStore
+        + LeaseStore
+        + Retention
+        + Send
+        + Sync
+        + 'static
 {
 }
 
@@ -292,6 +313,35 @@ pub trait SurfaceStore: Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+}
+
+/// Short texts that a store keeps of what it belongs to, such as the queues that its cursors are of.
+#[async_trait]
+pub trait LabelStore: Send + Sync {
+    /// The text of this name; at most 64 small letters and `-`.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn label(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Puts a text, atomically, if what is there is what was expected (`None`: nothing); `false`: it is not. A text has at most 1,024 bytes.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn put_label(&self, name: &str, expected: Option<&str>, text: &str) -> Result<bool, StoreError>;
+}
+
+/// Whether a label can be kept.
+pub(crate) fn check_label(name: &str, text: &str) -> Result<(), StoreError> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    if (1..=64).contains(&name.len()) && name.bytes().all(is_plain) && text.len() <= 1_024 {
+        return Ok(());
+    }
+    let what = format!(
+        "a label {name:?} of {} bytes: names have 1 to 64 of a to z and -, texts at most 1024 bytes",
+        text.len()
+    );
+    Err(StoreError::new(crate::error::StoreErrorKind::Invalid, what))
 }
 
 /// Where a purge stopped, opaque.

@@ -33,7 +33,7 @@ impl DynamoDb {
         let jars = from_maven(COORDINATES)?;
         let mut attempt = 1;
         loop {
-            let directory = tempfile::Builder::new().prefix("ronda-dynamodb-").tempdir()?;
+            let directory = folder(durable)?;
             // Once: tests read it while others ask for it.
             std::fs::write(
                 directory.path().join(CREDENTIALS),
@@ -89,6 +89,15 @@ impl DynamoDb {
         self.guard = Some(Guard::over(pid, self.directory.path())?);
         Ok(())
     }
+}
+
+/// In memory, where there is such a file system: its tables lie in SQLite, which takes a disk's sync for each single write, one after another, and
+/// carries some tens a second. A kill of the server finds them there all the same; a crash of the machine is none of the tests' business.
+fn folder(durable: bool) -> std::io::Result<tempfile::TempDir> {
+    let memory = std::path::Path::new("/dev/shm");
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("ronda-dynamodb-");
+    if durable && memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() }
 }
 
 fn command(jars: &std::path::Path, port: u16, data: Option<&PathBuf>) -> Command {

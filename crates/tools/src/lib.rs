@@ -126,6 +126,19 @@ pub fn from_maven(coordinates: &str) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// Builds a program of a Go module, `example.org/module/command`, in a folder of its own, and answers that folder: the program is in `bin`.
+///
+/// # Errors
+/// What stood in the way.
+pub fn from_go(package: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let requirement = format!("{package}@{version}");
+    let name = package.replace('/', "-");
+    once(&format!("{name}-{version}"), |folder| {
+        quiet(Command::new("go").args(["install", &requirement]).env("GOBIN", folder.join("bin")))
+            .with_context(|| format!("{requirement} could not be built (it needs Go)"))
+    })
+}
+
 fn quiet(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {

@@ -11,12 +11,14 @@ use ronda_domain::time::Timestamp;
 use ronda_queue::{
     Capabilities, Depth, EmbeddedQueue, Partition, Position, Published, Queue, QueueError, QueueErrorKind, Receiver,
 };
+use ronda_schemas::lease::{AssignmentRow, Group, MemberRow};
 use ronda_schemas::row::{ApiKeyRow, ErrorRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 use ronda_store::embedded::EmbeddedStore;
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{
-    Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore,
-    PurgeCursor, Purged, Retention, SchedulerReads, Store, SurfaceStore, SurfaceWrite,
+    Commit, ErrorCursor, HistoryPage, HistoryQuery, IdempotencyClaim, IdempotencyStore, KeyStore, LabelStore,
+    LeaseStore, LeaseTable, PartitionStore, PurgeCursor, Purged, Retention, SchedulerReads, Store, SurfaceStore,
+    SurfaceWrite,
 };
 
 const WORKS: u8 = 0;
@@ -260,6 +262,36 @@ impl SurfaceStore for FaultyStore {
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         self.up()?.surfaces(shard, prefix, after, limit).await
+    }
+}
+
+#[async_trait]
+impl LabelStore for FaultyStore {
+    async fn label(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.up()?.label(name).await
+    }
+
+    async fn put_label(&self, name: &str, expected: Option<&str>, text: &str) -> Result<bool, StoreError> {
+        self.up()?.put_label(name, expected, text).await
+    }
+}
+
+#[async_trait]
+impl LeaseStore for FaultyStore {
+    async fn leases(&self, group: Group) -> Result<LeaseTable, StoreError> {
+        self.up()?.leases(group).await
+    }
+
+    async fn put_member(&self, group: Group, member: &MemberRow) -> Result<(), StoreError> {
+        self.up()?.put_member(group, member).await
+    }
+
+    async fn remove_member(&self, group: Group, member: &MemberRow) -> Result<(), StoreError> {
+        self.up()?.remove_member(group, member).await
+    }
+
+    async fn swap_assignment(&self, group: Group, assignment: &AssignmentRow) -> Result<bool, StoreError> {
+        self.up()?.swap_assignment(group, assignment).await
     }
 }
 

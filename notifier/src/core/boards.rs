@@ -33,11 +33,17 @@ impl Core {
         self.boards.get(index).map(|state| &state.board)
     }
 
-    /// Takes up the nights that an earlier process left: open ones, to go on with or to finalise; closed ones for what comes
+    /// Which shard a board's night is kept in.
+    pub(crate) fn shard_of_board(&self, index: usize) -> Option<u32> {
+        self.boards.get(index).map(|state| state.shard)
+    }
+
+    /// Takes up the nights of a shard that was just taken up: open ones, to go on with or to finalise; closed ones for what comes
     /// late. And, with rows lost, no night that is open now is sure to be known.
-    pub(crate) fn recover_nights(&mut self, now: Now) {
-        for state in &mut self.boards {
-            let Some(shard) = self.shards.get(state.shard) else { continue };
+    pub(super) fn wake_boards(&mut self, id: u32, now: Now) {
+        let Some(shard) = self.shards.get(id) else { return };
+        for state in self.boards.iter_mut().filter(|state| state.shard == id) {
+            state.fall_asleep();
             let prefix = board_prefix(&state.board);
             for surface in shard.beginning_with(&prefix) {
                 let Facts::Board(facts) = &surface.facts else { continue };
@@ -51,18 +57,18 @@ impl Core {
                 state.begin(night);
             }
         }
+        let unread_rows = shard.unread_rows;
         self.open_nights(now);
-        for state in &mut self.boards {
-            let unread_rows = self.shards.get(state.shard).map_or(0, |shard| shard.unread_rows);
+        for state in self.boards.iter_mut().filter(|state| state.shard == id) {
             for night in state.nights.iter_mut().filter(|night| night.closed.is_none()) {
                 night.doubts.rows = night.doubts.rows.max(unread_rows);
             }
         }
     }
 
-    /// Opens nights whose window is open now and that are not known yet.
+    /// Opens nights whose window is open now and that are not known yet. Of tenants whose shard is elsewhere somebody else does.
     pub(crate) fn open_nights(&mut self, now: Now) {
-        for state in &mut self.boards {
+        for state in self.boards.iter_mut().filter(|state| self.shards.get(state.shard).is_some()) {
             let Some(window) = window_at(&state.board, Timestamp::from_millis(now.wall_ms)) else { continue };
             if state.nights.iter().all(|night| night.window.start != window.start) {
                 state.begin(Night::new(window, None));
@@ -116,9 +122,9 @@ impl Core {
 
     /// Something of a shard's open nights was lost on the way: what became of their schedulers is read from the store, but they
     /// are not called clear any more.
-    pub(super) fn doubt_nights(&mut self, shard_index: usize, now: Now) {
-        for state in self.boards.iter_mut().filter(|state| state.shard == shard_index) {
-            let Some(shard) = self.shards.get_mut(shard_index) else { return };
+    pub(super) fn doubt_nights(&mut self, id: u32, now: Now) {
+        for state in self.boards.iter_mut().filter(|state| state.shard == id) {
+            let Some(shard) = self.shards.get_mut(id) else { return };
             for night in state.nights.iter_mut().filter(|night| night.closed.is_none()) {
                 night.doubts.batches += 1;
                 night.to_be_read += 1;
@@ -133,7 +139,7 @@ impl Core {
         }
     }
 
-    pub(super) fn event_for_boards(&mut self, shard_index: usize, event: &SchedulerEvent, now: Now) {
+    pub(super) fn event_for_boards(&mut self, id: u32, event: &SchedulerEvent, now: Now) {
         let at = event.event.at;
         let change = match &event.event.kind {
             EventKind::Changed(change)
@@ -144,18 +150,18 @@ impl Core {
                 ..
             } => change,
             EventKind::Lifecycle(lifecycle) => {
-                self.lifecycle(shard_index, event, *lifecycle);
+                self.lifecycle(id, event, *lifecycle);
                 return;
             }
             EventKind::AlertResolved { .. } => return,
         };
-        for state in self.boards.iter_mut().filter(|state| state.shard == shard_index) {
+        for state in self.boards.iter_mut().filter(|state| state.shard == id) {
             if state.board.tenant != event.key.tenant {
                 continue;
             }
             for night in &mut state.nights {
                 let late = night.apply(&state.board, &event.key.scheduler, &event.summary, change, at);
-                if let Some(shard) = self.shards.get_mut(shard_index)
+                if let Some(shard) = self.shards.get_mut(id)
                     && late
                 {
                     let what = ReplyWhat::AfterTheEnd { change: change.clone(), at };
@@ -166,8 +172,8 @@ impl Core {
         }
     }
 
-    fn lifecycle(&mut self, shard_index: usize, event: &SchedulerEvent, lifecycle: Lifecycle) {
-        for state in self.boards.iter_mut().filter(|state| state.shard == shard_index) {
+    fn lifecycle(&mut self, id: u32, event: &SchedulerEvent, lifecycle: Lifecycle) {
+        for state in self.boards.iter_mut().filter(|state| state.shard == id) {
             if state.board.tenant != event.key.tenant || state.nights.is_empty() {
                 continue;
             }

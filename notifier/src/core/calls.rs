@@ -18,12 +18,23 @@ const CLOCK_MARGIN_MS: i64 = 6 * 3_600_000;
 /// A claimed call. Its claim has to be committed before it is made.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) shard: usize,
+    pub(crate) shard: u32,
+    /// With which epoch the shard was acquired when this was claimed.
+    pub(crate) epoch: u64,
     pub(crate) key: String,
     /// The surface's channel, which is busy until the call is settled.
     pub(crate) channel: String,
     pub(crate) work: Work,
     pub(crate) request: Request,
+    /// Wall time of the claim.
+    pub(crate) claimed_wall_ms: i64,
+}
+
+impl Call {
+    /// Since which wall time a message is looked for that it may have posted.
+    pub(crate) fn looked_for_from_ms(&self) -> i64 {
+        self.claimed_wall_ms - CLOCK_MARGIN_MS
+    }
 }
 
 /// What is asked of the channel.
@@ -46,12 +57,14 @@ enum Parent {
 impl Core {
     /// Claims the most urgent call that may be made now.
     pub(crate) fn next_call(&mut self, now: Now) -> Option<Call> {
-        let mut best: Option<((u8, i64, &str), usize, Work)> = None;
+        let installation = self.installation.clone()?;
+        let mut best: Option<((u8, i64, &str), u32, Work)> = None;
         let mut orphans = Vec::new();
-        for (index, shard) in self.shards.iter().enumerate() {
+        for shard in self.shards.iter().filter(|shard| !shard.is_leaving) {
+            let id = shard.id;
             for surface in shard.active() {
                 let Some(work) = surface.work(now.mono_ms) else { continue };
-                if !self.looked_up.is_empty() && self.looked_up.contains(&(index, surface.key.clone())) {
+                if !self.looked_up.is_empty() && self.looked_up.contains(&(id, surface.key.clone())) {
                     continue;
                 }
                 match parent_of(shard, surface) {
@@ -60,7 +73,7 @@ impl Core {
                     Parent::Ready(_) => {}
                     Parent::Wait => continue,
                     Parent::Gone => {
-                        orphans.push((index, surface.key.clone()));
+                        orphans.push((id, surface.key.clone()));
                         continue;
                     }
                 }
@@ -68,25 +81,25 @@ impl Core {
                 if best.as_ref().is_none_or(|(least, _, _)| order < *least)
                     && self.pace.allows(&surface.channel, &work, now.mono_ms)
                 {
-                    best = Some((order, index, work));
+                    best = Some((order, id, work));
                 }
             }
         }
-        let best = best.map(|((_, _, key), index, work)| (key.to_owned(), index, work));
-        for (index, key) in orphans {
-            if let Some(shard) = self.shards.get_mut(index) {
+        let best = best.map(|((_, _, key), id, work)| (key.to_owned(), id, work));
+        for (id, key) in orphans {
+            if let Some(shard) = self.shards.get_mut(id) {
                 shard.change(&key, |surface| surface.phase = Phase::Gone);
             }
         }
-        let (key, index, work) = best?;
-        self.claim(index, key, work, now)
+        let (key, id, work) = best?;
+        self.claim(id, key, work, installation, now)
     }
 
-    fn claim(&mut self, index: usize, key: String, work: Work, now: Now) -> Option<Call> {
-        let shard = self.shards.get_mut(index)?;
-        let fence = shard.epoch;
+    fn claim(&mut self, id: u32, key: String, work: Work, installation: String, now: Now) -> Option<Call> {
+        let shard = self.shards.get_mut(id)?;
+        let epoch = shard.epoch;
         let target = self.target;
-        shard.change(&key, |surface| surface.claim(&work, fence, target, now.wall_ms))?;
+        shard.change(&key, |surface| surface.claim(&work, epoch, target, now.wall_ms))?;
         let surface = shard.get(&key)?;
         let thread_ts = match parent_of(shard, surface) {
             Parent::Ready(thread_ts) => thread_ts,
@@ -94,7 +107,7 @@ impl Core {
         };
         let channel = surface.channel.clone();
         let metadata = Metadata {
-            installation: self.installation.clone(),
+            installation: installation.clone(),
             k: surface.key.clone(),
             generation: surface.generation,
             revision: surface.desired,
@@ -115,7 +128,7 @@ impl Core {
             Work::Find => Request::Find(FindRequest {
                 channel: surface.applied.as_ref().map_or(&channel, |applied| &applied.channel).clone(),
                 thread_ts,
-                installation: self.installation.clone(),
+                installation,
                 k: surface.key.clone(),
                 oldest_ms: surface.first_claim_wall_ms - CLOCK_MARGIN_MS,
                 claimed_ms: (surface.first_claim_wall_ms, surface.last_claim_wall_ms),
@@ -124,30 +137,39 @@ impl Core {
         };
         self.pace.begin(&channel, &work, now.mono_ms);
         if work == Work::Find {
-            self.looked_up.insert((index, key.clone()));
+            self.looked_up.insert((id, key.clone()));
         }
-        Some(Call { shard: index, key, channel, work, request })
+        Some(Call { shard: id, epoch, key, channel, work, request, claimed_wall_ms: now.wall_ms })
     }
 
-    /// Takes in how a call ended.
-    pub(crate) fn settle(&mut self, call: &Call, outcome: Result<Outcome, ChannelError>, now: Now) {
-        self.pace.end(&call.channel, &call.work);
-        self.looked_up.remove(&(call.shard, call.key.clone()));
-        match &outcome {
+    /// Takes in how a call ended. `false`: its shard is not ours any more, or was acquired anew since; then this says only how the
+    /// channel is.
+    pub(crate) fn settle(&mut self, call: &Call, outcome: &Result<Outcome, ChannelError>, now: Now) -> bool {
+        self.abandon(call);
+        match outcome {
             Ok(outcome) => self.went_well(call, outcome, now),
             Err(error) => self.went_wrong(call, error, now),
         }
-        let outcome = outcome.unwrap_or_else(|error| Outcome::Failed(error.kind));
+        let outcome = outcome.clone().unwrap_or_else(|error| Outcome::Failed(error.kind));
         let gone = matches!(
             (&call.work, &outcome),
             (Work::Post, Outcome::Failed(ChannelErrorKind::Missing { .. } | ChannelErrorKind::Orphaned { .. }))
         );
-        let Some(shard) = self.shards.get_mut(call.shard) else { return };
+        let Some(shard) = self.shards.acquired_with(call.shard, call.epoch) else { return false };
         let policy = policy(&self.config, shard.get(&call.key));
         shard.change(&call.key, |surface| surface.settle(&call.work, outcome, now.mono_ms, &policy));
         if gone && let Some(parent) = shard.get(&call.key).and_then(|surface| surface.parent.clone()) {
             // Somebody deleted what was to be replied to: it stays deleted.
             shard.change(&parent, |surface| surface.phase = Phase::Gone);
+        }
+        true
+    }
+
+    /// A claimed call is over, or is not made: its channel is free.
+    pub(crate) fn abandon(&mut self, call: &Call) {
+        self.pace.end(&call.channel, &call.work);
+        if self.shards.acquired_with(call.shard, call.epoch).is_some() {
+            self.looked_up.remove(&(call.shard, call.key.clone()));
         }
     }
 
@@ -233,7 +255,7 @@ impl Core {
     }
 
     /// At most one notice of a kind and day, however often it comes and goes.
-    pub(super) fn tell_admin(&mut self, shard: usize, what: &str, facts: AdminFacts, now: Now) {
+    pub(super) fn tell_admin(&mut self, shard: u32, what: &str, facts: AdminFacts, now: Now) {
         let key = format!("admin/{what}/{}", now.wall_ms.div_euclid(86_400_000));
         let facts = Facts::Admin(Box::new(facts));
         let surface = Surface::new(key, self.config.channel_for_admin().to_owned(), facts, now.wall_ms, now.mono_ms);

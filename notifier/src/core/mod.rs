@@ -2,6 +2,7 @@
 
 mod boards;
 mod calls;
+mod shards;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use crate::surface::{AdminFacts, Facts, Policy, Surface};
 
 pub(crate) use boards::NightToRead;
 pub(crate) use calls::{Call, Request};
+pub(crate) use shards::Shards;
 
 /// How often finished surfaces are looked through for those past their time.
 const FORGET_INTERVAL_MS: u64 = 60_000;
@@ -32,7 +34,8 @@ const FORGET_INTERVAL_MS: u64 = 60_000;
 #[derive(Debug)]
 struct BoardState {
     board: Board,
-    shard: usize,
+    /// Where its tenant's events come. While that is not one of ours the board is asleep: it has no nights.
+    shard: u32,
     nights: Vec<Night>,
     /// Schedulers to be read anew from the store.
     reloads: Vec<SchedulerKey>,
@@ -46,6 +49,12 @@ impl BoardState {
         self.to_read.push(night.window.clone());
         self.nights.push(night);
     }
+
+    fn fall_asleep(&mut self) {
+        self.nights.clear();
+        self.reloads.clear();
+        self.to_read.clear();
+    }
 }
 
 /// The notifier without its surroundings.
@@ -54,13 +63,13 @@ pub(crate) struct Core {
     config: Arc<Config>,
     zone: TimeZone,
     target: &'static str,
-    /// Rides along with every message.
-    installation: String,
-    pub(crate) shards: Vec<Shard>,
+    /// Rides along with every message: until it is known nothing is sent.
+    installation: Option<String>,
+    pub(crate) shards: Shards,
     boards: Vec<BoardState>,
     pace: Pace,
     /// Surfaces that are being looked up: nothing else is done about them meanwhile.
-    looked_up: BTreeSet<(usize, String)>,
+    looked_up: BTreeSet<(u32, String)>,
     storm: Storm,
     next_forget_ms: u64,
     pub(crate) posts: u64,
@@ -69,18 +78,10 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// From loaded shards, in the order of their numbers.
-    pub(crate) fn new(
-        config: Arc<Config>,
-        target: &'static str,
-        installation: String,
-        pacing: Pacing,
-        shards: Vec<Shard>,
-    ) -> Self {
-        let partitions = u32::try_from(shards.len()).unwrap_or(u32::MAX);
+    /// Without shards yet, of an event queue with so many partitions.
+    pub(crate) fn new(config: Arc<Config>, target: &'static str, pacing: Pacing, partitions: u32) -> Self {
         let state = |board: &Board| {
             let shard = ronda_domain::id::partition_of(board.tenant.as_str(), "", partitions);
-            let shard = usize::try_from(shard).unwrap_or(0);
             BoardState { board: board.clone(), shard, nights: Vec::new(), reloads: Vec::new(), to_read: Vec::new() }
         };
         let boards = config.boards.iter().map(state).collect();
@@ -89,8 +90,8 @@ impl Core {
             config,
             zone,
             target,
-            installation,
-            shards,
+            installation: None,
+            shards: Shards::default(),
             boards,
             pace: Pace::new(pacing),
             looked_up: BTreeSet::new(),
@@ -102,28 +103,60 @@ impl Core {
         }
     }
 
-    /// Makes sense of what an earlier process left.
-    pub(crate) fn recover(&mut self, now: Now) {
+    /// The installation's name, once it is known.
+    pub(crate) fn installation(&self) -> Option<&str> {
+        self.installation.as_deref()
+    }
+
+    /// Takes in which installation this is.
+    pub(crate) fn name(&mut self, installation: String) {
+        self.installation = Some(installation);
+    }
+
+    /// The zone in which times are written.
+    pub(crate) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Takes up a shard that was acquired and loaded: makes sense of what another process, or an earlier one, left.
+    pub(crate) fn take_up(&mut self, mut shard: Shard, now: Now) {
+        if let Some(name) = &shard.installation {
+            self.installation = Some(name.clone());
+        }
         let policy = policy(&self.config, None);
-        for shard in &mut self.shards {
-            shard.recover(now.mono_ms, self.target, &policy, |surface| home(&self.config, surface).map(str::to_owned));
+        shard.recover(now.mono_ms, self.target, &policy, |surface| home(&self.config, surface).map(str::to_owned));
+        let id = shard.id;
+        self.shards.insert(shard);
+        self.own_up_to_unread_rows(id, now);
+        self.wake_boards(id, now);
+    }
+
+    /// Begins no call for a shard any more; those under way may still be settled.
+    pub(crate) fn begin_nothing_for(&mut self, id: u32) {
+        if let Some(shard) = self.shards.get_mut(id) {
+            shard.is_leaving = true;
         }
-        for index in 0..self.shards.len() {
-            self.own_up_to_unread_rows(index, now);
-        }
+    }
+
+    /// Forgets a shard and everything that is kept because of it.
+    pub(crate) fn let_go(&mut self, id: u32) {
+        self.shards.remove(id);
+        self.boards.iter_mut().filter(|state| state.shard == id).for_each(BoardState::fall_asleep);
+        self.looked_up.retain(|(shard, _)| *shard != id);
+        self.storm.forget(id);
     }
 
     /// Rows that can't be read are passed over, and that is not kept quiet.
-    fn own_up_to_unread_rows(&mut self, index: usize, now: Now) {
-        let Some(rows) = self.shards.get(index).map(|shard| shard.unread_rows).filter(|rows| *rows > 0) else { return };
+    fn own_up_to_unread_rows(&mut self, id: u32, now: Now) {
+        let Some(rows) = self.shards.get(id).map(|shard| shard.unread_rows).filter(|rows| *rows > 0) else { return };
         let at = Timestamp::from_millis(now.wall_ms);
-        self.tell_admin(index, &format!("rows/{index}"), AdminFacts::UnreadableRows { rows, at }, now);
+        self.tell_admin(id, &format!("rows/{id}"), AdminFacts::UnreadableRows { rows, at }, now);
     }
 
     /// Takes in one event batch of a shard.
-    pub(crate) fn ingest(&mut self, shard_index: usize, position: Option<u64>, batch: &EventBatch, now: Now) {
+    pub(crate) fn ingest(&mut self, id: u32, position: Option<u64>, batch: &EventBatch, now: Now) {
         for envelope in &batch.events {
-            let Some(shard) = self.shards.get_mut(shard_index) else { return };
+            let Some(shard) = self.shards.get_mut(id) else { return };
             if !shard.first_sight(&envelope.id()) {
                 metrics::counter!("ronda_notifier_repeated_events_total").increment(1);
                 continue;
@@ -134,36 +167,35 @@ impl Core {
                 if let Some(key) = intake::alert_of(event) {
                     storm::follow(shard, &key, now);
                 }
-                self.event_for_boards(shard_index, event, now);
+                self.event_for_boards(id, event, now);
             }
         }
-        if let Some(shard) = self.shards.get_mut(shard_index) {
+        if let Some(shard) = self.shards.get_mut(id) {
             shard.advance(position, batch.source_partition, batch.source_partitions, batch.watermark);
         }
     }
 
     /// Takes in that a message could not be read: it is passed over. What it may have said of the open nights is read from the
     /// store, and what it may have said of alerts is lost, which the operator gets to know.
-    pub(crate) fn skip(&mut self, shard_index: usize, position: Option<u64>, now: Now) {
-        if let Some(shard) = self.shards.get_mut(shard_index) {
+    pub(crate) fn skip(&mut self, id: u32, position: Option<u64>, now: Now) {
+        if let Some(shard) = self.shards.get_mut(id) {
             shard.pass(position);
         }
-        self.doubt_nights(shard_index, now);
-        let partition = u32::try_from(shard_index).unwrap_or(u32::MAX);
-        let facts = AdminFacts::UnreadableEvents { partition, at: Timestamp::from_millis(now.wall_ms) };
-        self.tell_admin(shard_index, &format!("events/{partition}"), facts, now);
+        self.doubt_nights(id, now);
+        let facts = AdminFacts::UnreadableEvents { partition: id, at: Timestamp::from_millis(now.wall_ms) };
+        self.tell_admin(id, &format!("events/{id}"), facts, now);
     }
 
     /// Does what time asks for: boards open, are refreshed and close; storms fold; the finished is forgotten.
     pub(crate) fn tick(&mut self, now: Now) {
         self.tick_boards(now);
-        for shard in &mut self.shards {
+        for shard in self.shards.iter_mut() {
             self.storm.fold(shard, &self.config, now);
         }
         if now.mono_ms >= self.next_forget_ms {
             self.next_forget_ms = now.mono_ms + FORGET_INTERVAL_MS;
             let before = now.wall_ms - i64::from(self.config.retention_days) * 86_400_000;
-            for shard in &mut self.shards {
+            for shard in self.shards.iter_mut() {
                 let forgotten = shard.forget(before, self.config.max_surfaces);
                 metrics::counter!("ronda_notifier_forgotten_surfaces_total")
                     .increment(u64::try_from(forgotten).unwrap_or(u64::MAX));

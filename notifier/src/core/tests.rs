@@ -1,6 +1,7 @@
 //! What people see, with driven time: the core against a channel double.
 
 mod rig;
+mod shards;
 mod storms;
 
 use ronda_domain::event::Lifecycle;

@@ -162,8 +162,12 @@ impl Surface {
         self.applied = Some(Applied { revision, channel: posted.channel, ts: posted.ts });
         self.fixed = false;
         self.live(now_ms, policy);
+        self.look_for_earlier_ones(now_ms, policy);
+    }
+
+    /// Of a message that was posted again an earlier attempt may still turn up.
+    fn look_for_earlier_ones(&mut self, now_ms: u64, policy: &Policy) {
         if self.generation > 0 {
-            // An earlier attempt may still turn up.
             self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
         }
     }
@@ -279,6 +283,7 @@ impl Surface {
                 self.twins = found.map(|twin| twin.ts).collect();
                 self.live(now_ms, policy);
                 self.not_before_ms = now_ms;
+                self.look_for_earlier_ones(now_ms, policy);
             }
             (Phase::Unknown { since_ms, reads }, None) => {
                 let (since_ms, reads) = (*since_ms, *reads);

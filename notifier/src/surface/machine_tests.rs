@@ -68,25 +68,80 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A call that reaches the channel after the process that made it was taken for dead.
+#[derive(Clone, Debug)]
+enum Late {
+    Post(Found),
+    Edit { ts: String, revision: u64 },
+}
+
 /// A channel with one surface's messages, which appear in its history a while after they were posted.
 #[derive(Default)]
 struct World {
     now_ms: u64,
     messages: Vec<(u64, Found)>,
     most: usize,
+    posted: usize,
+    /// Calls on their way, and when they arrive.
+    late: Vec<(u64, Late)>,
 }
 
 const HISTORY_LAG_MS: u64 = 20_000;
+/// Posted again after two intervals at the earliest, and looked for two more later.
+const LATEST_POST_MS: u64 = 4 * 30_000 - HISTORY_LAG_MS;
+/// Looked for after two intervals.
+const LATEST_EDIT_MS: u64 = 2 * 30_000 - 1;
 
 impl World {
+    fn post(&mut self, generation: u32, revision: u64) -> String {
+        let ts = format!("{:010}", self.posted);
+        self.posted += 1;
+        self.messages.push((self.now_ms, Found { ts: ts.clone(), generation, revision }));
+        self.most = self.most.max(self.messages.len());
+        ts
+    }
+
+    /// Time passes, and what was on its way arrives.
+    fn pass(&mut self, millis: u64) {
+        let until_ms = self.now_ms + millis;
+        self.late.sort_by_key(|(at_ms, _)| *at_ms);
+        while let Some((at_ms, _)) = self.late.first().filter(|(at_ms, _)| *at_ms <= until_ms) {
+            self.now_ms = self.now_ms.max(*at_ms);
+            match self.late.remove(0).1 {
+                Late::Post(found) => drop(self.post(found.generation, found.revision)),
+                Late::Edit { ts, revision } => {
+                    let message = self.messages.iter_mut().find(|(_, message)| message.ts == ts);
+                    message.into_iter().for_each(|(_, message)| message.revision = revision);
+                }
+            }
+        }
+        self.now_ms = until_ms;
+    }
+
+    /// The process stands still with a claimed call in its hands; another one takes over, and the call is made all the same.
+    fn stall(&mut self, surface: &mut Surface, post_ms: u64, edit_ms: u64) {
+        if let Some(work) = surface.work(self.now_ms) {
+            surface.claim(&work, 1, "slack", 0);
+            let late = match (&work, &surface.phase) {
+                (Work::Post, Phase::Posting { revision, .. }) => {
+                    let (generation, revision) = (surface.generation, *revision);
+                    Some((post_ms, Late::Post(Found { ts: String::new(), generation, revision })))
+                }
+                (Work::Edit { ts, .. }, Phase::Editing { revision, .. }) => {
+                    Some((edit_ms, Late::Edit { ts: ts.clone(), revision: *revision }))
+                }
+                _ => None,
+            };
+            self.late.extend(late.map(|(after_ms, late)| (self.now_ms + after_ms, late)));
+        }
+        surface.recover(self.now_ms, "slack", Some("C"), &POLICY);
+    }
+
     fn carry_out(&mut self, surface: &Surface, work: &Work) -> Outcome {
         match work {
             Work::Post => {
                 let Phase::Posting { revision, .. } = surface.phase else { panic!("a post without a claim") };
-                let ts = format!("{:010}", self.messages.len());
-                let found = Found { ts: ts.clone(), generation: surface.generation, revision };
-                self.messages.push((self.now_ms, found));
-                self.most = self.most.max(self.messages.len());
+                let ts = self.post(surface.generation, revision);
                 Outcome::Posted(Posted { channel: "C".into(), ts })
             }
             Work::Edit { ts, .. } => {
@@ -158,12 +213,12 @@ proptest! {
                     number += 1;
                     surface.desire(facts(number), 0);
                 }
-                Step::Wait(millis) => world.now_ms += millis,
+                Step::Wait(millis) => world.pass(millis),
                 other => world.take(&mut surface, other),
             }
         }
         for _ in 0..200 {
-            world.now_ms += 10_000;
+            world.pass(10_000);
             world.take(&mut surface, Step::Answered);
         }
         prop_assert!(surface.is_settled(), "{surface:?}");
@@ -172,6 +227,59 @@ proptest! {
         prop_assert_eq!(world.messages[0].1.revision, surface.desired);
         prop_assert_eq!(surface.desired, number + 1);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// Senders stand still and their calls arrive late, but each before the look that is made because of it: whatever else is lost, in the
+    /// end there is one message, with what was desired last, though nobody but the newest owner does anything about it.
+    #[test]
+    fn what_stalled_senders_do_late_is_put_right(
+        steps in proptest::collection::vec((step(), proptest::option::weighted(0.3, 0_u64..LATEST_POST_MS)), 0..30),
+    ) {
+        let mut world = World::default();
+        let mut surface = surface();
+        let mut number = 0;
+        for (step, stall) in steps {
+            match step {
+                Step::Desire => {
+                    number += 1;
+                    surface.desire(facts(number), 0);
+                }
+                Step::Wait(millis) => world.pass(millis),
+                other => world.take(&mut surface, other),
+            }
+            if let Some(after_ms) = stall {
+                world.stall(&mut surface, after_ms, after_ms.min(LATEST_EDIT_MS));
+            }
+        }
+        for _ in 0..300 {
+            world.pass(10_000);
+            world.take(&mut surface, Step::Answered);
+        }
+        prop_assert!(surface.is_settled(), "{surface:?}");
+        prop_assert_eq!(world.messages.len(), 1);
+        prop_assert_eq!(world.messages[0].1.revision, surface.desired);
+    }
+}
+
+#[test]
+fn what_comes_late_is_removed_also_when_the_answer_to_the_second_post_was_lost() {
+    let (mut world, mut surface) = (World::default(), surface());
+    world.stall(&mut surface, LATEST_POST_MS - 1, 0);
+    while surface.generation == 0 {
+        world.pass(1_000);
+        world.take(&mut surface, Step::Answered);
+    }
+    world.take(&mut surface, Step::AnswerLost);
+    assert!(matches!(surface.phase, Phase::Unknown { .. }), "{surface:?}");
+    for _ in 0..300 {
+        world.pass(1_000);
+        world.take(&mut surface, Step::Answered);
+    }
+    assert!(surface.is_settled() && world.most == 2, "it did come late");
+    assert_eq!(world.messages.len(), 1);
 }
 
 #[test]

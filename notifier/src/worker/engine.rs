@@ -1,40 +1,27 @@
 //! The core with store and channel: commits what it claims before it calls, and what it learns after.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ronda_domain::id::{SchedulerId, SchedulerKey};
-use ronda_queue::Token;
-use ronda_runtime::{CancellationToken, Component};
-use ronda_schemas::codec::{DecodeError, Versioned};
-use ronda_schemas::row::SchedulerRow;
-use ronda_store::error::{StoreError, StoreErrorKind};
-use ronda_store::port::{HistoryEntry, HistoryQuery, Store, SurfaceWrite};
-use tokio::sync::{mpsc, watch};
+use ronda_lease::{Partitions, Returned};
+use ronda_runtime::CancellationToken;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::DropGuard;
 
-use super::source::Batches;
-use super::{NotifierError, is_newer};
-use crate::board::{Night, Window};
-use crate::channel::{Channel, ChannelError};
-use crate::config::Config;
-use crate::core::{Call, Core, NightToRead, Request};
+use super::call::{Attempt, Caller};
+use super::holding::Holdings;
+use super::late::{Amends, Late};
+use super::load::{self, Patience, Setback};
+use super::nights::Nights;
+use super::source::{Of, Read};
+use super::{NotifierError, Surroundings};
+use crate::channel::ChannelError;
+use crate::core::{Call, Core};
 use crate::intake::Now;
-use crate::shard::{INSTALLATION_ROW, Installation, Shard};
+use crate::shard::Shard;
 use crate::status::NotifierStatus;
-use crate::surface::Outcome;
 
-/// Rows read at once.
-const PAGE: usize = 500;
-/// Schedulers read between two turns, each with its history: alerts don't wait for a night to be read, nor for the schedulers of a
-/// deployment.
-const SCHEDULERS_A_TURN: usize = 100;
-/// Most history entries of one scheduler read for one night.
-const MAX_HISTORY: usize = 10_000;
-/// Most entries and runs that the store looks at for one page of them.
-const HISTORY_ROWS: usize = 5_000;
-/// Pause after a failed store call that may succeed later.
-const PAUSE: Duration = Duration::from_millis(500);
 /// How long cursor and clocks alone may stay uncommitted, in milliseconds.
 const META_INTERVAL_MS: u64 = 2_000;
 /// Pause between two questions whether our credentials are good, until they are, in milliseconds.
@@ -43,146 +30,164 @@ const CHECK_INTERVAL_MS: u64 = 60_000;
 /// What a task of ours came back with.
 #[derive(Debug)]
 pub(super) enum Done {
-    Call(Box<Call>, Result<Outcome, ChannelError>),
+    Call(Box<Call>, Attempt),
     Check(Result<String, ChannelError>),
-}
-
-/// A night that is being read.
-struct Reading {
-    night: NightToRead,
-    what: ToRead,
-}
-
-/// Which schedulers are still to be read.
-enum ToRead {
-    /// All of the tenant's, after this one.
-    All { after: Option<SchedulerId> },
-    /// Those that changed.
-    These(VecDeque<SchedulerKey>),
-}
-
-struct Progress {
-    /// Settles what was taken in since the last commit.
-    taken_in: Option<Token>,
-    committed: watch::Sender<Option<Token>>,
+    /// A shard was taken up; `None`: that was not wanted any more.
+    Loaded(u32, Result<Option<Box<Shard>>, Setback>),
+    /// A shard's receiver is gone.
+    Closed(u32),
+    /// The installation's name; `None`: it was not wanted any more.
+    Named(Result<Option<String>, NotifierError>),
 }
 
 /// See the module.
 pub(super) struct Engine {
-    core: Core,
-    config: Arc<Config>,
-    store: Arc<dyn Store>,
-    patience: Patience,
-    reading: VecDeque<Reading>,
-    channel: Arc<dyn Channel>,
-    progress: Vec<Progress>,
-    done: mpsc::Sender<Done>,
-    in_flight: usize,
+    pub(super) core: Core,
+    pub(super) around: Surroundings,
+    pub(super) holdings: Holdings,
+    pub(super) nights: Nights,
+    pub(super) patience: Patience,
+    pub(super) done: mpsc::Sender<Done>,
+    pub(super) reads: mpsc::Sender<Read>,
+    /// What is to be told of the shards.
+    pub(super) returned: Vec<Returned>,
+    wanted: Partitions,
+    caller: Caller,
+    /// What is being put right.
+    amends: JoinSet<()>,
+    is_naming: bool,
+    /// Once we are to end: until when what is being put right is waited for.
+    ends_by_ms: Option<u64>,
+    /// When the store is not waited for any more, once we are to end.
+    give_up_ms: Option<u64>,
     next_meta_ms: u64,
     next_check_ms: Option<u64>,
     connected: Option<bool>,
     identity: Option<String>,
     check_error: Option<String>,
+    /// Whatever was begun ends with the engine.
+    _ends: DropGuard,
 }
 
 impl Engine {
-    /// Becomes the owner of all shards and reads what is kept of them; `None` when cancelled meanwhile.
-    pub(super) async fn load(
-        config: Arc<Config>,
-        store: Arc<dyn Store>,
-        channel: Arc<dyn Channel>,
-        shards: u32,
-        now: Now,
+    /// Without shards yet.
+    pub(super) fn new(
+        around: Surroundings,
         done: mpsc::Sender<Done>,
-        patience: Patience,
-    ) -> Result<Option<Self>, NotifierError> {
-        let mut loaded = Vec::new();
-        for id in 0..shards {
-            let load = || load_shard(store.as_ref(), id);
-            let Some(shard) = patience.wait_for(load).await? else { return Ok(None) };
-            loaded.push(shard?);
-        }
-        let first = loaded.first().map(|shard| (shard.epoch, shard.installation.clone()));
-        let installation = match first {
-            Some((epoch, None)) => {
-                let made = new_installation()?;
-                let row = made.encode()?;
-                let save = || {
-                    let write = SurfaceWrite { key: INSTALLATION_ROW.to_owned(), row: Some(row.clone()) };
-                    store.commit_surfaces(0, epoch, vec![write])
-                };
-                if patience.wait_for(save).await?.is_none() {
-                    return Ok(None);
-                }
-                made.0
-            }
-            Some((_, Some(known))) => known,
-            None => String::new(),
+        reads: mpsc::Sender<Read>,
+        mut patience: Patience,
+    ) -> Self {
+        let stop: CancellationToken = patience.stop.child_token();
+        patience.stop = stop.clone();
+        let Surroundings { config, events, store, channel, clock } = &around;
+        let core = Core::new(Arc::clone(config), channel.kind(), channel.pacing(), events.partitions());
+        let caller = Caller {
+            channel: Arc::clone(channel),
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+            fresh_ms: config.claim_fresh_ms,
         };
-        let progress = (0..shards).map(|_| Progress { taken_in: None, committed: watch::Sender::new(None) }).collect();
-        let mut core = Core::new(Arc::clone(&config), channel.kind(), installation, channel.pacing(), loaded);
-        core.recover(now);
-        core.recover_nights(now);
-        Ok(Some(Self {
+        let nights = Nights::new(Arc::clone(store), patience.clone());
+        Self {
             core,
-            config,
-            store,
+            around,
+            holdings: Holdings::default(),
+            nights,
             patience,
-            reading: VecDeque::new(),
-            channel,
-            progress,
             done,
-            in_flight: 0,
+            reads,
+            returned: Vec::new(),
+            wanted: Partitions::default(),
+            caller,
+            amends: JoinSet::new(),
+            is_naming: false,
+            ends_by_ms: None,
+            give_up_ms: None,
             next_meta_ms: 0,
             next_check_ms: Some(0),
             connected: None,
             identity: None,
             check_error: None,
-        }))
+            _ends: stop.drop_guard(),
+        }
     }
 
-    /// What each shard's reader needs: its number, where it goes on, and what it may settle.
-    pub(super) fn readers(&mut self) -> Vec<(usize, u64, watch::Receiver<Option<Token>>)> {
-        let shards = self.core.shards.iter().zip(&self.progress).enumerate();
-        shards.map(|(index, (shard, progress))| (index, shard.meta.cursor, progress.committed.subscribe())).collect()
+    /// Takes in which shards are ours to work on.
+    pub(super) fn want(&mut self, wanted: Partitions) {
+        self.wanted = wanted;
     }
 
-    pub(super) const fn in_flight(&self) -> usize {
-        self.in_flight
+    /// Lets go of everything.
+    pub(super) fn end(&mut self) {
+        let now_ms = self.around.clock.mono_millis();
+        self.ends_by_ms = Some(now_ms.saturating_add(self.around.config.drain_ms));
+        self.wanted = Partitions::default();
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ends_by_ms.is_some()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        let is_right = |by_ms| self.amends.is_empty() || self.around.clock.mono_millis() >= by_ms;
+        self.holdings.is_empty() && self.ends_by_ms.is_some_and(is_right)
+    }
+
+    /// Whether what is ours has been taken up, or could not be.
+    pub(super) fn has_begun(&self) -> bool {
+        self.holdings.have_been_tried(&self.wanted)
+    }
+
+    /// Whether there is something to do, so that the next turn need not wait.
+    pub(super) fn is_reading(&self) -> bool {
+        self.nights.is_reading()
+    }
+
+    /// What is to be told of the shards.
+    pub(super) fn take_returned(&mut self) -> Vec<Returned> {
+        std::mem::take(&mut self.returned)
     }
 
     pub(super) fn status(&self) -> NotifierStatus {
         NotifierStatus {
-            channel: self.channel.kind(),
+            channel: self.around.channel.kind(),
             connected: self.connected,
             identity: self.identity.clone(),
             last_error: self.core.last_error.clone().or_else(|| self.check_error.clone()),
             posts: self.core.posts,
             edits: self.core.edits,
             backlog: self.core.backlog(),
+            shards: self.holdings.open(),
+            trouble: self.holdings.trouble(),
         }
     }
 
     /// Takes in what a partition delivered.
-    pub(super) fn take_in(&mut self, delivered: &Batches, now: Now) {
+    pub(super) fn take_in(&mut self, read: Read, now: Now) -> Result<(), NotifierError> {
+        // What an earlier reader had on the way comes to whoever reads next.
+        if !self.holdings.is_open(read.of) {
+            return Ok(());
+        }
+        let delivered = match read.what {
+            Ok(delivered) => delivered,
+            Err(error) => return self.fail_in_order(read.of.shard, error, now),
+        };
         for (position, batch) in &delivered.batches {
             match batch {
-                Some(batch) => self.core.ingest(delivered.shard, *position, batch, now),
-                None => self.core.skip(delivered.shard, *position, now),
+                Some(batch) => self.core.ingest(read.of.shard, *position, batch, now),
+                None => self.core.skip(read.of.shard, *position, now),
             }
         }
-        if let Some(progress) = self.progress.get_mut(delivered.shard) {
-            progress.taken_in = Some(delivered.token);
+        if let Some(tenure) = self.holdings.tenure(read.of) {
+            tenure.taken_in = Some(delivered.token);
         }
+        Ok(())
     }
 
     /// Takes in what a task came back with.
-    pub(super) fn finish(&mut self, done: Done, now: Now) {
+    pub(super) fn finish(&mut self, done: Done, now: Now) -> Result<(), NotifierError> {
         match done {
-            Done::Call(call, outcome) => {
-                self.in_flight = self.in_flight.saturating_sub(1);
-                self.core.settle(&call, outcome, now);
-            }
+            Done::Call(call, attempt) => return self.called(*call, attempt),
             Done::Check(Ok(identity)) => {
                 self.connected = Some(true);
                 self.identity = Some(identity);
@@ -194,45 +199,96 @@ impl Engine {
                 self.check_error = Some(error.to_string());
                 self.next_check_ms = Some(now.mono_ms + CHECK_INTERVAL_MS);
             }
+            Done::Loaded(id, loaded) => return self.loaded(id, loaded, now),
+            Done::Closed(id) => self.closed(id, now),
+            Done::Named(named) => {
+                self.is_naming = false;
+                if let Some(name) = named? {
+                    self.core.name(name);
+                }
+            }
         }
+        Ok(())
     }
 
-    /// One round: nights are opened, time is told, claims are committed and called.
+    fn called(&mut self, call: Call, attempt: Attempt) -> Result<(), NotifierError> {
+        let of = Of { shard: call.shard, epoch: call.epoch };
+        let outcome = match attempt {
+            Attempt::Made(outcome) => outcome,
+            Attempt::Fenced => {
+                self.core.abandon(&call);
+                return self.drop_at_once(of, Setback::Fenced);
+            }
+        };
+        let is_ours = self.core.settle(&call, &outcome, self.around.now());
+        let late = Late { call, outcome };
+        match self.holdings.tenure(of).filter(|_| is_ours) {
+            Some(tenure) => {
+                tenure.in_flight = tenure.in_flight.saturating_sub(1);
+                tenure.uncommitted.push(late);
+            }
+            None => self.make_amends(late),
+        }
+        Ok(())
+    }
+
+    /// Puts right, beside everything else, what a call may have done that came late.
+    pub(super) fn make_amends(&mut self, late: Late) {
+        let Surroundings { config, store, channel, clock, .. } = &self.around;
+        let amends = Amends {
+            store: Arc::clone(store),
+            channel: Arc::clone(channel),
+            clock: Arc::clone(clock),
+            zone: self.core.zone().clone(),
+            installation: self.core.installation().unwrap_or_default().to_owned(),
+            history_lag: Duration::from_secs(config.reconcile_interval_seconds),
+        };
+        self.amends.spawn(amends.make(late));
+    }
+
+    /// One round: shards come and go, nights are opened, time is told, claims are committed and called.
     pub(super) async fn turn(&mut self, now: Now) -> Result<(), NotifierError> {
+        self.hold(&Arc::clone(&self.wanted), now);
         self.core.open_nights(now);
-        let nights = self.core.take_nights_to_read();
-        self.reading.extend(nights.into_iter().map(|night| Reading { night, what: ToRead::All { after: None } }));
-        let reloads = self.core.take_reloads().into_iter();
-        self.reading.extend(reloads.map(|(night, keys)| Reading { night, what: ToRead::These(keys.into()) }));
-        self.read_on().await?;
+        if let Err((shard, error)) = self.nights.read_on(&mut self.core).await {
+            self.fail_in_order(shard, NotifierError::Store(error), now)?;
+        }
         self.core.tick(now);
         let mut calls = Vec::new();
         while let Some(call) = self.core.next_call(now) {
             calls.push(call);
         }
-        self.commit(now, false).await?;
-        if self.patience.cancel.is_cancelled() && !calls.is_empty() {
-            // The claims may not be committed, so nothing is sent; the next start sorts it out.
-            return Ok(());
-        }
+        self.commit(now).await?;
         for call in calls {
-            self.in_flight += 1;
-            let (channel, done) = (Arc::clone(&self.channel), self.done.clone());
-            tokio::spawn(async move {
-                let outcome = carry_out(channel.as_ref(), call.request.clone()).await;
-                // Nobody listens any more: the process is ending, and the claim is committed.
-                let _ = done.send(Done::Call(Box::new(call), outcome)).await;
-            });
+            self.send(call);
         }
+        self.close_what_is_ready().await?;
+        while self.amends.try_join_next().is_some() {}
         self.check(now);
+        self.ask_for_the_name();
         Ok(())
+    }
+
+    /// Makes a claimed call, if its claim is committed.
+    fn send(&mut self, call: Call) {
+        let Some(tenure) = self.holdings.tenure(Of { shard: call.shard, epoch: call.epoch }) else {
+            self.core.abandon(&call);
+            return;
+        };
+        tenure.in_flight += 1;
+        let (asked_ms, caller, done) = (tenure.asked_ms, self.caller.clone(), self.done.clone());
+        tokio::spawn(async move {
+            let attempt = caller.make(&call, asked_ms).await;
+            // Nobody listens any more: the process is ending, and the claim is committed.
+            let _ = done.send(Done::Call(Box::new(call), attempt)).await;
+        });
     }
 
     fn check(&mut self, now: Now) {
         if self.next_check_ms.is_some_and(|at| now.mono_ms >= at) {
             self.next_check_ms = None;
-            let (channel, done) = (Arc::clone(&self.channel), self.done.clone());
-            let channels = self.config.channels();
+            let (channel, done) = (Arc::clone(&self.around.channel), self.done.clone());
+            let channels = self.around.config.channels();
             tokio::spawn(async move {
                 let answer = channel.check(&channels).await;
                 let _ = done.send(Done::Check(answer)).await;
@@ -240,201 +296,74 @@ impl Engine {
         }
     }
 
-    /// Makes everything durable that changed; cursor and clocks alone only now and then, unless `all`.
-    pub(super) async fn commit(&mut self, now: Now, all: bool) -> Result<(), NotifierError> {
-        let meta_due = all || now.mono_ms >= self.next_meta_ms;
+    /// Without the name of the installation nothing may be sent; whoever owns another shard than the one that has it reads it there.
+    fn ask_for_the_name(&mut self) {
+        if self.is_naming || self.core.installation().is_some() || self.holdings.open() == 0 {
+            return;
+        }
+        self.is_naming = true;
+        let (store, patience, done) = (Arc::clone(&self.around.store), self.patience.clone(), self.done.clone());
+        tokio::spawn(async move {
+            let named = load::installation(store, patience).await;
+            let _ = done.send(Done::Named(named)).await;
+        });
+    }
+
+    /// Makes everything durable that changed; cursor and clocks alone only now and then.
+    async fn commit(&mut self, now: Now) -> Result<(), NotifierError> {
+        let meta_due = now.mono_ms >= self.next_meta_ms;
         if meta_due {
             self.next_meta_ms = now.mono_ms + META_INTERVAL_MS;
         }
-        for (shard, progress) in self.core.shards.iter_mut().zip(&mut self.progress) {
-            if !(shard.has_changes() || (meta_due && shard.has_news())) {
-                continue;
-            }
-            let (id, epoch) = (shard.id, shard.epoch);
-            let writes = shard.take_writes()?;
-            loop {
-                match self.store.commit_surfaces(id, epoch, writes.clone()).await {
-                    Ok(()) => break,
-                    Err(error) if error.retryable && !self.patience.cancel.is_cancelled() => {
-                        tracing::warn!(shard = id, error = %error, "the notifier's rows could not be committed; trying again");
-                        self.patience.health.beat();
-                        tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)).await;
-                    }
-                    Err(error) => return Err(NotifierError::store(id, error)),
-                }
-            }
-            if let Some(token) = progress.taken_in.take() {
-                progress.committed.send_replace(Some(token));
-            }
+        for id in self.holdings.with_rows() {
+            self.commit_shard(id, meta_due).await?;
         }
         Ok(())
     }
 
-    /// Whether there is something to read, so that the next turn need not wait.
-    pub(super) fn is_reading(&self) -> bool {
-        !self.reading.is_empty()
-    }
-
-    /// Reads the next schedulers of the nights.
-    async fn read_on(&mut self) -> Result<(), NotifierError> {
-        let mut left = SCHEDULERS_A_TURN;
-        while left > 0
-            && let Some(mut reading) = self.reading.pop_front()
-        {
-            let Some((rows, is_last)) = self.next_rows(&mut reading, &mut left).await? else { return Ok(()) };
-            let (board, window) = (reading.night.board, &reading.night.window);
-            for row in rows {
-                let Some(history) = self.history(&row, window).await? else { return Ok(()) };
-                self.core.read(board, window, &row, history.as_deref());
-                self.patience.health.beat();
-            }
-            if is_last {
-                self.core.all_read(&reading.night);
-            } else {
-                self.reading.push_front(reading);
-            }
+    /// Commits what changed of a shard, or drops the shard. Whether it is still there.
+    pub(super) async fn commit_shard(&mut self, id: u32, all: bool) -> Result<bool, NotifierError> {
+        let Some(shard) = self.core.shards.get_mut(id) else { return Ok(false) };
+        if !(shard.has_changes() || (all && shard.has_news())) {
+            return Ok(true);
         }
-        Ok(())
-    }
-
-    /// The next schedulers of a night, at most so many, and whether these are the last; `None`: cancelled.
-    async fn next_rows(
-        &self,
-        reading: &mut Reading,
-        left: &mut usize,
-    ) -> Result<Option<(Vec<SchedulerRow>, bool)>, NotifierError> {
-        match &mut reading.what {
-            ToRead::All { after } => {
-                let Some(board) = self.core.board(reading.night.board) else { return Ok(Some((Vec::new(), true))) };
-                let next = || self.store.schedulers(&board.tenant, after.as_ref(), *left);
-                let Some(page) = self.patience.wait_for(next).await? else { return Ok(None) };
-                let is_last = page.len() < *left;
-                *left -= page.len().min(*left);
-                *after = page.last().map(|row| row.key.scheduler.clone());
-                Ok(Some((page, is_last)))
-            }
-            ToRead::These(keys) => {
-                let mut rows = Vec::new();
-                while *left > 0
-                    && let Some(key) = keys.pop_front()
-                {
-                    *left -= 1;
-                    let read = || self.store.scheduler(key.tenant.as_str(), key.scheduler.as_str());
-                    let Some(row) = self.patience.wait_for(read).await? else { return Ok(None) };
-                    rows.extend(row);
-                }
-                Ok(Some((rows, keys.is_empty())))
-            }
-        }
-    }
-
-    /// A scheduler's history of a night; `Some(None)`: it can't be read.
-    async fn history(
-        &self,
-        row: &SchedulerRow,
-        window: &Window,
-    ) -> Result<Option<Option<Vec<HistoryEntry>>>, NotifierError> {
-        // A table shows the last run of each entry.
-        let mut query = HistoryQuery {
-            from: Night::history_from(window, row),
-            until: window.end,
-            after: None,
-            limit: MAX_HISTORY,
-            runs_each: 1,
-            max_rows: HISTORY_ROWS,
+        let of = Of { shard: id, epoch: shard.epoch };
+        let writes = match shard.take_writes() {
+            Ok(writes) => writes,
+            Err(error) => return self.drop_at_once(of, Setback::Failed(error.into())).map(|()| false),
         };
-        let mut entries = Vec::new();
         loop {
-            match self.patience.wait_for(|| self.store.history(&row.key, &query)).await {
-                Ok(None) => return Ok(None),
-                Ok(Some(page)) => {
-                    query.limit = query.limit.saturating_sub(page.entries.len());
-                    entries.extend(page.entries);
-                    query.after = page.next;
+            let asked_ms = self.around.clock.mono_millis();
+            match self.around.store.commit_surfaces(id, of.epoch, writes.clone()).await {
+                Ok(()) => {
+                    self.committed(of, asked_ms);
+                    return Ok(true);
                 }
-                Err(NotifierError::Store(error)) if error.kind == StoreErrorKind::Unreadable && !is_newer(&error) => {
-                    metrics::counter!("ronda_notifier_unreadable_rows_total").increment(1);
-                    tracing::error!(scheduler = %row.key.scheduler, error = %error, "a history can't be read; its night will not be called clear");
-                    return Ok(Some(None));
+                Err(error) if error.retryable && !self.is_out_of_patience() => {
+                    tracing::warn!(shard = id, error = %error, "the notifier's rows could not be committed; trying again");
+                    self.patience.health.beat();
+                    tokio::time::sleep(error.retry_after.unwrap_or(load::PAUSE)).await;
                 }
-                Err(error) => return Err(error),
-            }
-            if query.after.is_none() || query.limit == 0 {
-                return Ok(Some(Some(entries)));
-            }
-            self.patience.health.beat();
-        }
-    }
-}
-
-fn new_installation() -> Result<Installation, NotifierError> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| NotifierError::Random { message: error.to_string() })?;
-    Ok(Installation(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
-}
-
-async fn load_shard(store: &dyn Store, id: u32) -> Result<Result<Shard, NotifierError>, StoreError> {
-    let epoch = store.acquire_shard(id).await?;
-    let mut shard = Shard::new(id, epoch);
-    let mut after: Option<String> = None;
-    loop {
-        let page = store.surfaces(id, "", after.as_deref(), PAGE).await?;
-        let full = page.len() >= PAGE;
-        for (key, row) in &page {
-            match shard.load_row(key, row) {
-                Ok(()) => {}
-                Err(error @ DecodeError::NewerVersion { .. }) => return Ok(Err(error.into())),
-                Err(error) => {
-                    metrics::counter!("ronda_notifier_unreadable_rows_total").increment(1);
-                    tracing::error!(shard = id, row = %key, error = %error, "a row can't be read and is passed over");
-                    shard.unread_rows += 1;
-                }
-            }
-        }
-        after = page.into_iter().next_back().map(|(key, _)| key);
-        if !full {
-            return Ok(Ok(shard));
-        }
-    }
-}
-
-/// How the store is waited for: until it answers, fails for good, or we are cancelled.
-#[derive(Clone)]
-pub(super) struct Patience {
-    pub(super) cancel: CancellationToken,
-    /// Told that we make progress also while the store makes us wait: a restart would not cure that.
-    pub(super) health: Component,
-}
-
-impl Patience {
-    /// `None`: cancelled.
-    async fn wait_for<T, F, Fut>(&self, mut attempt: F) -> Result<Option<T>, NotifierError>
-    where
-        F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, StoreError>>,
-    {
-        loop {
-            match attempt().await {
-                Ok(value) => return Ok(Some(value)),
-                Err(error) if error.retryable => {
-                    tracing::warn!(error = %error, "the store can't be asked; trying again");
-                    self.health.beat();
-                    tokio::select! {
-                        () = self.cancel.cancelled() => return Ok(None),
-                        () = tokio::time::sleep(error.retry_after.unwrap_or(PAUSE)) => {}
-                    }
-                }
-                Err(error) => return Err(NotifierError::Store(error)),
+                Err(error) => return self.drop_at_once(of, error.into()).map(|()| false),
             }
         }
     }
-}
 
-async fn carry_out(channel: &dyn Channel, request: Request) -> Result<Outcome, ChannelError> {
-    match request {
-        Request::Post(request) => channel.post(request).await.map(Outcome::Posted),
-        Request::Update(request) => channel.update(request).await.map(|()| Outcome::Edited),
-        Request::Find(request) => channel.find(request).await.map(Outcome::Found),
-        Request::Delete { channel: place, ts } => channel.delete(&place, &ts).await.map(|()| Outcome::Deleted),
+    fn committed(&mut self, of: Of, asked_ms: u64) {
+        let Some(tenure) = self.holdings.tenure(of) else { return };
+        tenure.asked_ms = asked_ms;
+        tenure.uncommitted.clear();
+        if let Some(token) = tenure.taken_in.take() {
+            tenure.reading.settle(token);
+        }
+    }
+
+    /// While we are to end, a store that does not answer is waited for only so long.
+    fn is_out_of_patience(&mut self) -> bool {
+        if !self.patience.stop.is_cancelled() {
+            return false;
+        }
+        let now_ms = self.around.clock.mono_millis();
+        now_ms >= *self.give_up_ms.get_or_insert(now_ms + self.around.config.drain_ms)
     }
 }

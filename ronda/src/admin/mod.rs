@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::exit::{Code, Failure};
-use crate::up::parts::NotOpened;
+use ronda_host::exit::{Code, Failure};
+use ronda_host::parts::NotOpened;
 
 pub mod named;
 mod not_done;
@@ -42,7 +42,7 @@ pub async fn reach<A: DeserializeOwned, P>(
     request: &impl Serialize,
     open: impl Fn() -> Result<P, NotOpened>,
 ) -> Result<Reached<A, P>, Failure> {
-    let deadline = Instant::now() + crate::up::parts::LOCK_WAIT;
+    let deadline = Instant::now() + ronda_host::parts::LOCK_WAIT;
     loop {
         if let Some(answer) = socket::ask(data, operation, named, request).await? {
             return Ok(Reached::Running(answer));
@@ -65,6 +65,13 @@ pub fn as_json(answer: &impl Serialize) -> Result<String, Failure> {
         object.remove("answer");
     }
     Ok(format!("{value:#}\n"))
+}
+
+/// The refusal where only a running process could answer.
+#[must_use]
+pub fn not_running(data: &Path) -> NotOpened {
+    let what = format!("'ronda up' does not run on {} (--data), so nobody works on any partition", data.display());
+    NotOpened { failure: Failure::new(Code::Refused, what), is_locked: false }
 }
 
 /// The refusal of a directory in which nothing of Ronda's is.

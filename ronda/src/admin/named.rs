@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use crate::config::{Loaded, Settings};
-use crate::exit::{Code, Failure};
+use ronda_host::config::{Loaded, Settings};
+use ronda_host::exit::{Code, Failure};
 
 /// What was named by a flag, the environment or a file; what was not is whatever the running process has. It goes along as a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

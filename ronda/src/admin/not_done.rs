@@ -5,9 +5,9 @@ use std::time::Duration;
 use ronda_queue::{QueueError, QueueErrorKind};
 use ronda_store::error::StoreError;
 
-use crate::config::Settings;
-use crate::exit::{Code, Failure, chain};
-use crate::up::parts;
+use ronda_host::config::Settings;
+use ronda_host::exit::{Code, Failure, chain};
+use ronda_host::{parts, store};
 
 /// Why an operation was not carried out.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl NotDone {
             Self::Refused(what) => Failure::new(Code::Refused, what.clone()),
             Self::Queue(error) if is_of_the_message(error.kind) => Failure::new(Code::Refused, chain(error)),
             Self::Queue(error) => parts::queue_failure(settings, error),
-            Self::Store(error) => Failure::new(Code::Data, chain(error)),
+            Self::Store(error) => store::failure(settings, error),
             Self::Late(within) => {
                 let (what, queue) = (format!("took longer than {} s", within.as_secs()), &settings.queue.url);
                 match queue.is_embedded() {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use ronda_domain::time::Timestamp;
+pub use ronda_host::socket::{is_alive, path};
 use ronda_queue::{Queue, Role};
 use ronda_runtime::{CancellationToken, Clock};
 use ronda_store::port::Store;
@@ -20,12 +21,13 @@ use tokio::net::UnixListener;
 
 use super::{Named, NotDone};
 use crate::client::{Client, Method};
-use crate::config::Settings;
 use crate::dead_letters::{self, Queues};
-use crate::exit::{Code, Failure};
 use crate::keys;
+use crate::partitions::{self, Owners};
 use crate::queue::lag;
-use crate::up::broker::{self, Away};
+use ronda_host::broker::{self, Away};
+use ronda_host::config::Settings;
+use ronda_host::exit::{Code, Failure};
 
 /// What can be asked: the path of its operation.
 pub const KEYS: &str = "keys";
@@ -34,11 +36,8 @@ pub const DEAD_LETTERS: &str = "dead-letters";
 /// See [`KEYS`].
 pub const QUEUE_LAG: &str = "queue-lag";
 
-/// Where the socket of a data directory is.
-#[must_use]
-pub fn path(data: &Path) -> PathBuf {
-    data.join("admin.sock")
-}
+/// See [`KEYS`].
+pub const PARTITIONS: &str = "partitions";
 
 /// Makes the socket. Only the owner of the data directory may call this: what an earlier process left is replaced.
 ///
@@ -112,6 +111,7 @@ pub async fn serve(
         .route(&format!("/{KEYS}"), post(manage_keys))
         .route(&format!("/{DEAD_LETTERS}"), post(handle_dead_letters))
         .route(&format!("/{QUEUE_LAG}"), post(tell_lag))
+        .route(&format!("/{PARTITIONS}"), post(tell_partitions))
         .with_state(owned);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     let _ = std::fs::remove_file(path(&data));
@@ -145,6 +145,11 @@ async fn tell_lag(State(owned): State<Owned>, Query(named): Query<Named>) -> Res
     answered(owned.on_queues(&named, lag::look(&queues, Some((&*owned.store, now)))).await)
 }
 
+async fn tell_partitions(State(owned): State<Owned>, Query(named): Query<Named>) -> Response {
+    let looked = partitions::look(&*owned.store, &*owned.commands, &*owned.events, &Owners::This);
+    answered(owned.on_queues(&named, looked).await)
+}
+
 fn answered(done: Result<impl Serialize, Failure>) -> Response {
     match done {
         Ok(answer) => Json(answer).into_response(),
@@ -153,16 +158,6 @@ fn answered(done: Result<impl Serialize, Failure>) -> Response {
             (StatusCode::BAD_REQUEST, Json(refusal)).into_response()
         }
     }
-}
-
-/// Whether a process owns the data directory and listens.
-pub async fn is_alive(data: &Path) -> bool {
-    tokio::net::UnixStream::connect(path(data)).await.is_ok()
-}
-
-/// The process that owns the data directory and listens, by its id.
-pub async fn owner(data: &Path) -> Option<i32> {
-    tokio::net::UnixStream::connect(path(data)).await.ok()?.peer_cred().ok()?.pid()
 }
 
 /// Asks the process that owns a data directory; none when there is none.

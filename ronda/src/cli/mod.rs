@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-
-use crate::exit::CODES_HELP;
+use ronda_host::arguments::{Place, ServiceArguments};
+use ronda_host::exit::CODES_HELP;
 
 mod queue;
 
@@ -28,19 +28,34 @@ pub struct Arguments {
 pub enum Command {
     /// Run all of Ronda in this process, on embedded parts or with its queues on a broker
     #[command(after_help = UP_HELP)]
-    Up(UpArguments),
-    /// Run the ingest gateway alone (needs a store that can be shared)
-    IngestGateway,
-    /// Run the processor alone (needs a store that can be shared)
-    Processor,
-    /// Run the notifier alone (needs a store that can be shared)
-    Notifier,
+    Up(ServiceArguments),
+    /// Run an ingest gateway alone; as many as wanted, on a broker and a database that all share
+    #[command(after_help = ALONE_HELP)]
+    IngestGateway(ServiceArguments),
+    /// Run a processor alone; as many as wanted, on a broker and a database that all share
+    #[command(after_help = ALONE_HELP)]
+    Processor(ServiceArguments),
+    /// Run a notifier alone; as many as wanted, on a broker and a database that all share
+    #[command(after_help = ALONE_HELP)]
+    Notifier(ServiceArguments),
     /// Make, list and revoke API keys; works while 'up' is running, and when nothing is
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Make, check and look at the queues, and change their number of partitions
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// Show who works on which partition, how far it is, and what waits
+    Partitions {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where queues and store are.
+        #[command(flatten)]
+        place: QueuePlace,
+    },
+    /// Make and check the tables of a store on a server
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Look at messages that could not be read, give them another try, or throw them away; works while 'up' is running, and when nothing is
     #[command(subcommand, after_help = DEAD_LETTERS_HELP)]
     DeadLetters(DeadLettersCommand),
@@ -56,6 +71,8 @@ pub enum Command {
     Heartbeat(HeartbeatArguments),
     /// Show what was refused after it had been accepted, newest first, such as a run id that is used again
     Errors(ErrorsArguments),
+    /// Ask the process that runs with this configuration how its parts are: for health checks of containers
+    Health(HealthArguments),
     /// Write, check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -77,40 +94,36 @@ Every setting can also stand in ronda.toml or in the environment (RONDA_<SECTION
 a commented file. Slack is on when SLACK_BOT_TOKEN and SLACK_CHANNEL are set. The first SIGTERM or SIGINT drains in \
 order (gateway, processor, notifier); a second one ends at once.";
 
+const ALONE_HELP: &str = "\
+Every setting can also stand in ronda.toml or in the environment (RONDA_<SECTION>_<KEY>). The tables have to be there: 'ronda store migrate' \
+makes them. The first SIGTERM or SIGINT ends it in order, and hands over what it worked on; a second one ends at once.";
+
 const REGISTER_HELP: &str = "\
 To the API a registration is the whole description: what it leaves out gets its default, a schedule too. This command \
 first reads what is registered and keeps what is not named; --clear takes something away, --replace and --file send \
 a whole description. It says what has changed.";
 
-/// Flags of `up`.
-#[derive(Debug, Args)]
-pub struct UpArguments {
-    /// Address of the HTTP API [default: 127.0.0.1:3000]
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
-    /// Address of health and metrics [default: 127.0.0.1:3001]
-    #[arg(long, value_name = "ADDRESS")]
-    pub admin_listen: Option<SocketAddr>,
-    /// Where the queues are: embedded:, nats://…, sqs://…, amqp://…; others can see a command line, so give a password by RONDA_QUEUE_URL [default: embedded:]
-    #[arg(long, value_name = "URL")]
-    pub queue: Option<String>,
-    /// Partitions of the command queue, a power of two; fixed when the queue is made [default: 4]
-    #[arg(long)]
-    pub partitions: Option<u32>,
-    /// Where the data is, and the configuration.
-    #[command(flatten)]
-    pub place: Place,
-}
-
-/// Where the data directory and the configuration are.
-#[derive(Clone, Debug, Args)]
-pub struct Place {
-    /// Data directory [default: ./ronda-data]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Configuration file [default: ronda.toml, if it is there]
-    #[arg(long, value_name = "FILE", env = "RONDA_CONFIG")]
-    pub config: Option<PathBuf>,
+/// `store …`
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Make the tables that are missing; takes nothing away, may be run again, and twice at once
+    Migrate {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the store is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Tell what is missing or not as it shall be; ends with code 10 if anything is
+    Check {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        /// Where the store is.
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// `keys …`
@@ -439,6 +452,23 @@ pub struct Report {
     pub server: Server,
 }
 
+/// Flags of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArguments {
+    /// Ask only whether it makes progress, not whether it is ready.
+    #[arg(long)]
+    pub live: bool,
+    /// Address of health and metrics [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration file [default: ronda.toml, if it is there]
+    #[arg(long, value_name = "FILE", env = "RONDA_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
 fn time(text: &str) -> Result<jiff::Timestamp, String> {
     text.parse().map_err(|_| String::from("write it as 2027-01-31T00:00:00Z"))
 }
@@ -454,7 +484,7 @@ pub enum ConfigCommand {
     /// Write a commented file with every setting and its default
     Init {
         /// Which file.
-        #[arg(long, default_value = crate::config::DEFAULT_FILE)]
+        #[arg(long, default_value = ronda_host::config::DEFAULT_FILE)]
         file: PathBuf,
         /// Replace a file that is there.
         #[arg(long)]

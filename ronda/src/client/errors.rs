@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::schedulers::{head, pages, shown, text, time};
 use crate::cli::ErrorsArguments;
-use crate::exit::Failure;
 use crate::text::columns;
+use ronda_host::exit::Failure;
 
 /// Lists the error feed, newest first.
 ///

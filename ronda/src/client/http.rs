@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::refusal::{self, Asked, Refused};
 use crate::cli::Server;
-use crate::exit::{Code, Failure, chain};
+use ronda_host::exit::{Code, Failure, chain};
 
 /// Longer than the longest wait that a server grants.
 const TIMEOUT: Duration = Duration::from_secs(330);
@@ -301,7 +301,8 @@ fn fresh_key() -> Result<String, Failure> {
     Ok(format!("ronda-cli-{:016x}{:016x}", random()?, random()?))
 }
 
-fn builder(tls: bool) -> reqwest::ClientBuilder {
+/// A client with this program's name and patience; without TLS it needs no certificates on the machine.
+pub(super) fn builder(tls: bool) -> reqwest::ClientBuilder {
     ronda_notifier::slack::install_tls_provider();
     let builder = reqwest::Client::builder()
         .user_agent(concat!("ronda/", env!("CARGO_PKG_VERSION")))

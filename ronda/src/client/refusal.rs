@@ -3,8 +3,8 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::exit::Code;
 use crate::text::printable;
+use ronda_host::exit::Code;
 
 /// An answer that is no success.
 pub(super) struct Refused {

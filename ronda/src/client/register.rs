@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use super::http::{Client, Lookup, Request, Sent};
 use super::schedulers::{schedule, time};
 use crate::cli::RegisterArguments;
-use crate::exit::{Code, Failure};
 use crate::text::printable;
+use ronda_host::exit::{Code, Failure};
 
 /// The fields of a description, in the order in which changes are told: all of a registration but its id.
 fn fields() -> impl Iterator<Item = &'static str> {

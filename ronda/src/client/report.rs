@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::http::{Client, Request};
 use crate::cli::{HeartbeatArguments, Report, StatusArguments};
-use crate::exit::{Code, Failure};
 use crate::text::printable;
+use ronda_host::exit::{Code, Failure};
 
 /// Reports how a run is doing or ended.
 ///

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::http::{Client, Request, Sent};
 use crate::cli::{One, SchedulersCommand, Server};
-use crate::exit::Failure;
 use crate::text::{columns, printable};
+use ronda_host::exit::Failure;
 
 /// Most entries asked for at once.
 const PAGE: usize = 100;

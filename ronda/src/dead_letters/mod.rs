@@ -16,10 +16,10 @@ use ronda_queue::{Broker, Role};
 
 use crate::admin::{self, Named, NotDone, Reached, socket};
 use crate::cli::{DeadLettersCommand, QueuePlace};
-use crate::config::{DirectAccess, Settings};
-use crate::exit::{Code, Failure};
 use crate::queue::place;
 use crate::text::{columns, printable};
+use ronda_host::config::{DirectAccess, Settings};
+use ronda_host::exit::{Code, Failure};
 
 /// Does one.
 ///

@@ -5,11 +5,12 @@ use ronda_runtime::{Clock, SystemClock};
 
 use super::operation::{Answer, Operation, perform};
 use crate::admin::{self, Named, Reached, socket};
-use crate::cli::{KeysCommand, Place, Scope};
-use crate::exit::{Code, Failure};
-use crate::settings_command::load;
+use crate::cli::{KeysCommand, Scope};
 use crate::text::{columns, printable};
-use crate::up::parts;
+use ronda_host::arguments::Place;
+use ronda_host::arguments::load;
+use ronda_host::exit::{Code, Failure};
+use ronda_host::{parts, store};
 
 /// Makes, lists or revokes.
 ///
@@ -42,6 +43,11 @@ fn operation(command: KeysCommand) -> (Operation, Place, bool) {
 
 async fn carry_out(place: &Place, operation: Operation) -> Result<Answer, Failure> {
     let settings = load(place, Vec::new())?.settings;
+    if !settings.store.url.is_embedded() {
+        let rows = store::reach(&settings).await?;
+        let now = Timestamp::from_millis(SystemClock::new().wall_millis());
+        return perform(&*rows, operation, now).await.map_err(|what| Failure::new(Code::Refused, what));
+    }
     let data = &settings.storage.data;
     let open = || {
         // Only a new key makes a store: a mistyped directory must not look like one without keys.

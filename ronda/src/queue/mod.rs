@@ -4,15 +4,19 @@ pub mod lag;
 pub mod place;
 mod repartition;
 
+use ronda_domain::time::Timestamp;
+use ronda_host::config::Settings;
+use ronda_host::store;
 use ronda_queue::{Broker, Checked, Finding, QueueError, Role};
+use ronda_runtime::{Clock as _, SystemClock};
 use serde_json::json;
 
 use crate::admin::{self, Named, NotDone, Reached, socket};
 use crate::cli::{QueueCommand, QueuePlace};
-use crate::exit::{Code, Failure};
 use crate::text::whole_columns;
-use crate::up::parts;
 use lag::Lag;
+use ronda_host::exit::{Code, Failure};
+use ronda_host::parts;
 
 /// Does one.
 ///
@@ -137,20 +141,25 @@ async fn look(place: &QueuePlace) -> Result<Lag, Failure> {
         Reached::Running(lag) => Ok(lag),
         Reached::Opened(opened) => {
             let broker = opened.broker().await?;
-            let looked = look_at(&*broker).await;
+            let looked = look_at(settings, &*broker).await;
             broker.close().await;
             looked.map_err(|why| why.failure(settings))
         }
     }
 }
 
-async fn look_at(broker: &dyn Broker) -> Result<Lag, NotDone> {
+async fn look_at(settings: &Settings, broker: &dyn Broker) -> Result<Lag, NotDone> {
     let mut queues = Vec::new();
     for role in Role::ALL {
         queues.push((role, broker.queue(role).await?));
     }
     let queues: Vec<_> = queues.iter().map(|(role, queue)| (*role, &**queue)).collect();
-    lag::look(&queues, None).await
+    if settings.store.url.is_embedded() {
+        return lag::look(&queues, None).await;
+    }
+    let store = ronda_store::backend::connect(&store::options(settings)).await?;
+    let now = Timestamp::from_millis(SystemClock::new().wall_millis());
+    lag::look(&queues, Some((&*store, now))).await
 }
 
 #[cfg(test)]

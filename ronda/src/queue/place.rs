@@ -6,11 +6,11 @@ use ronda_queue::{Broker, EmbeddedBroker, Role};
 
 use crate::admin;
 use crate::cli::QueuePlace;
-use crate::config::{Loaded, Settings};
-use crate::exit::{Code, Failure};
-use crate::settings_command;
-use crate::up::parts::{self, NotOpened};
-use crate::up::{broker, identity};
+use ronda_host::arguments;
+use ronda_host::config::{Loaded, Settings};
+use ronda_host::exit::{Code, Failure};
+use ronda_host::parts::{self, NotOpened};
+use ronda_host::{broker, identity};
 
 /// The settings that a command's flags, the environment and the file give.
 ///
@@ -18,7 +18,7 @@ use crate::up::{broker, identity};
 /// Every mistake in them.
 pub fn load(place: &QueuePlace) -> Result<Loaded, Failure> {
     let queue = place.queue.iter().map(|url| ("queue", "url", "--queue", url.clone()));
-    settings_command::load(&place.place, queue.collect())
+    arguments::load(&place.place, queue.collect())
 }
 
 /// Queues of which the embedded ones are open.

@@ -10,17 +10,17 @@ use ronda_lease::Ownership;
 use ronda_processor::Processor;
 use ronda_queue::{Broker, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Role};
 use ronda_runtime::{CancellationToken, Health};
-use ronda_store::embedded::EmbeddedStore;
-use ronda_store::port::{PartitionStore, SchedulerReads, Store};
+use ronda_store::port::Store;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use super::place;
 use crate::admin::{self, socket};
-use crate::config::{Loaded, Origin, Settings};
-use crate::exit::{Code, Failure, chain};
-use crate::up::parts::{self, LOCK_WAIT};
-use crate::up::wiring;
+use ronda_host::config::{Loaded, Origin, Settings};
+use ronda_host::exit::{Code, Failure, chain};
+use ronda_host::parts::{self, LOCK_WAIT};
+use ronda_host::store;
+use ronda_store::error::StoreError;
 
 /// Most partitions.
 const MAX_PARTITIONS: u32 = 1_024;
@@ -49,23 +49,15 @@ pub(super) async fn run(settings: &Settings, partitions: u32, drain_seconds: u64
         let what = format!("--partitions is {partitions}, but must be a power of two: 1, 2, 4, … {MAX_PARTITIONS}");
         return Err(Failure::new(Code::Usage, what));
     }
-    let data = &settings.storage.data;
-    if socket::is_alive(data).await {
-        let what = format!("'ronda up' runs on {}: stop it first, and start it with the new number", data.display());
-        return Err(Failure::new(Code::Refused, what));
-    }
-    place::is_embedded(settings)?;
-    if !data.join("store").is_dir() {
-        return Err(admin::no_data(data).failure);
-    }
-    let store = Arc::new(open_store(settings).await?);
-    let row = store.partition(0).await.map_err(|error| of_store(&error))?;
+    let store = open_store(settings).await?;
+    let of_store = |error: StoreError| store::failure(settings, &error);
+    let row = store.partition(0).await.map_err(of_store)?;
     let from = row.map_or(settings.storage.partitions, |row| row.partitions);
     let processed = match from == partitions {
         true => 0,
         false => change_queue(settings, &store, from, partitions, Duration::from_secs(drain_seconds)).await?,
     };
-    store.repartition(partitions).await.map_err(|error| of_store(&error))?;
+    store.repartition(partitions).await.map_err(of_store)?;
     // Also when the store had the number already: then this is a look.
     let broker = place::reach(&with(settings, partitions)).await?;
     let made = broker.init().await;
@@ -100,16 +92,24 @@ fn with(settings: &Settings, partitions: u32) -> Settings {
     settings
 }
 
-fn of_store(error: &ronda_store::error::StoreError) -> Failure {
-    Failure::new(Code::Data, chain(error))
-}
-
-/// The store: whoever has it, nobody else can use the directory meanwhile.
-async fn open_store(settings: &Settings) -> Result<EmbeddedStore, Failure> {
+/// The store. Whoever has the embedded one, nobody else can use the directory meanwhile.
+async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
+    if !settings.store.url.is_embedded() {
+        return store::reach(settings).await;
+    }
+    let data = &settings.storage.data;
+    if socket::is_alive(data).await {
+        let what = format!("'ronda up' runs on {}: stop it first, and start it with the new number", data.display());
+        return Err(Failure::new(Code::Refused, what));
+    }
+    place::is_embedded(settings)?;
+    if !data.join("store").is_dir() {
+        return Err(admin::no_data(data).failure);
+    }
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
         match parts::open_store(settings) {
-            Ok(store) => return Ok(store),
+            Ok(store) => return Ok(Arc::new(store)),
             Err(refusal) if refusal.is_locked && Instant::now() < deadline => sleep(AGAIN).await,
             Err(refusal) => return Err(refusal.failure),
         }
@@ -119,7 +119,7 @@ async fn open_store(settings: &Settings) -> Result<EmbeddedStore, Failure> {
 /// Gives the queue of commands the new number, unless it has it. Answers how many messages were processed before.
 async fn change_queue(
     settings: &Settings,
-    store: &Arc<EmbeddedStore>,
+    store: &Arc<dyn Store>,
     from: u32,
     to: u32,
     within: Duration,
@@ -164,7 +164,7 @@ async fn made_with(settings: &Settings) -> Result<Result<(), QueueError>, Failur
 async fn drain(
     settings: &Settings,
     broker: &dyn Broker,
-    store: &Arc<EmbeddedStore>,
+    store: &Arc<dyn Store>,
     within: Duration,
 ) -> Result<u64, Failure> {
     let failed = |error: QueueError| parts::queue_failure(settings, &error);
@@ -176,14 +176,15 @@ async fn drain(
     let mut waiting = 0;
     for partition in 0..commands.partitions() {
         let depth = commands.depth(partition).await.map_err(failed)?;
-        let cursor = store.partition(partition).await.map_err(|error| of_store(&error))?.map_or(0, |row| row.cursor);
+        let row = store.partition(partition).await.map_err(|error| store::failure(settings, &error))?;
+        let cursor = row.map_or(0, |row| row.cursor);
         let is_passed = depth.newest.is_none_or(|newest| newest.0 <= cursor) && commands.capabilities().positions;
         waiting += if is_passed { 0 } else { depth.messages };
         passed.push(is_passed.then_some(depth.newest).flatten());
     }
     let (health, stop) = (Health::new(), CancellationToken::new());
-    let rows = Arc::clone(store) as Arc<dyn Store>;
-    let config = wiring::processor(settings);
+    let rows = Arc::clone(store);
+    let config = ronda_processor_bin::config(settings);
     let processor = Processor::build(config, commands.clone(), events, dead_letters, rows, &health);
     let processor = processor.map_err(|error| Failure::other(chain(&error)))?;
     let run = tokio::spawn({

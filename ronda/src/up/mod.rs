@@ -1,145 +1,127 @@
-//! `up`: all three services in one process, on embedded parts or with their queues on a broker.
+//! `up`: all three services in one process, on embedded parts or with their queues and store on servers.
 
-pub mod broker;
-pub mod identity;
-mod life;
-mod others;
-pub mod parts;
-mod running;
 mod screen;
-mod signals;
-mod slack;
-mod watch;
-pub mod wiring;
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ronda_domain::id::TenantId;
 use ronda_domain::time::Timestamp;
+use ronda_host::alone;
+use ronda_host::arguments::ServiceArguments;
+use ronda_host::config::{Loaded, Settings};
+use ronda_host::exit::{Failure, chain};
+use ronda_host::parts::{Backend, Rows};
+use ronda_host::process::{self, GATEWAY, Process, Service};
+use ronda_host::signals;
 use ronda_ingest_gateway::keys::{self, DEFAULT_RATE_LIMIT_PER_MINUTE, NewKey};
 use ronda_notifier::NotifierStatus;
-use ronda_runtime::telemetry::{self, TelemetryConfig};
-use ronda_runtime::{Clock, Health, Secret, SystemClock};
+use ronda_notifier_bin::slack::{self, Slack};
+use ronda_runtime::{Clock, Health, Secret};
 use ronda_schemas::row::Scopes;
 use ronda_store::port::KeyStore;
-use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
-use crate::admin::socket;
-use crate::cli::UpArguments;
-use crate::config::{Loaded, Settings};
-use crate::exit::{Code, Failure, chain};
+use crate::admin::socket::{self, Owned};
 use crate::keys::DEFAULT_TENANT;
-use crate::settings_command::load;
-use parts::Parts;
-use running::Running;
 use screen::Screen;
+
+/// How often it is looked whether the gateway takes requests, and after how long the screen is shown all the same: it holds the key.
+const GREETING_POLL: Duration = Duration::from_millis(20);
+const GREETING_WITHIN: Duration = Duration::from_secs(10);
+/// How long the screen waits for what Slack says to the token.
+const SLACK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs until a signal ends it, or a part of it fails.
 ///
 /// # Errors
 /// Why it could not start, or what failed.
-pub async fn run(arguments: UpArguments) -> Result<(), Failure> {
-    let Loaded { settings, file, .. } = loaded(&arguments)?;
-    let notifier = wiring::notifier(&settings)?;
-    let telemetry = TelemetryConfig {
-        log_filter: settings.telemetry.log_filter.clone(),
-        log_format: settings.telemetry.log_format,
-    };
-    let metrics = telemetry::init(&telemetry).map_err(|error| Failure::other(chain(&error)))?;
+pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
+    let Loaded { settings, file, .. } = arguments.load()?;
+    let notifier = ronda_notifier_bin::config(&settings)?;
+    let metrics = process::telemetry(&settings)?;
     // From here on a signal ends it in order, also in the middle of reading what a killed process left.
     let stop = signals::watch()?;
-    let parts = if settings.queue.url.is_embedded() {
-        Parts::open(&settings).await?
-    } else {
-        tokio::select! {
-            parts = Parts::open(&settings) => parts?,
-            // It may be waiting for a broker that is away.
-            () = stop.cancelled() => return Ok(()),
-        }
+    let Some(mut process) = Process::open(&settings, metrics, &stop).await? else { return Ok(()) };
+    let (api, admin) = process::both(ronda_ingest_gateway_bin::listen(&settings).await, alone::admin(&settings).await)?;
+    let key = first_key(&*process.parts.store, &*process.clock).await?;
+    let addresses = (process::address(&api)?, process::address(&admin)?);
+    let destinations = ronda_notifier_bin::slack_is_on(&settings).then(|| ronda_notifier_bin::destinations(&notifier));
+    ronda_processor_bin::start(&mut process, &settings)?;
+    let status = ronda_notifier_bin::start(&mut process, notifier, &settings)?;
+    ronda_ingest_gateway_bin::start(&mut process, &settings, api)?;
+    process.start_admin(admin);
+    start_admin_socket(&mut process, &settings);
+    let (data, queue, store) = places(&process, &settings);
+    let (partitions, program) = (settings.storage.partitions, program());
+    let greeting = move |slack: Option<NotifierStatus>| {
+        let slack = destinations.as_deref().map(|channels| Slack { channels, status: slack.unwrap_or_default() });
+        let (api, admin) = addresses;
+        let (data, queue, store) = (data.as_deref(), queue.as_deref(), store.as_deref());
+        let (file, program) = (file.as_deref(), program.as_deref());
+        Screen { api, admin, data, partitions, queue, store, file, key: key.as_ref(), slack, program }.text()
     };
-    identity::check(&parts, &settings.storage.data).await?;
-    let (api, admin) = listeners(&settings).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let key = first_key(&*parts.store, &*clock).await?;
-    let addresses = (address(&api)?, address(&admin)?);
-    let admin_socket = match socket::bind(&settings.storage.data) {
-        Ok(listener) => Some(listener),
+    let greet = greet(process.health.clone(), status, greeting);
+    process.until(stop, greet).await
+}
+
+/// Serves the commands of whoever owns the data directory. A store on a server has none: commands go there themselves.
+fn start_admin_socket(process: &mut Process, settings: &Settings) {
+    if matches!(process.parts.rows, Rows::Server(_)) {
+        return;
+    }
+    let data = settings.storage.data.clone();
+    let listener = match socket::bind(&data) {
+        Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(%error, "the admin socket can't be made: 'ronda keys', 'ronda queue lag' and 'ronda dead-letters' will not work while this runs");
-            None
+            return;
         }
     };
-    let health = Health::new();
-    let mut running = Running::new(parts, clock, health, metrics, settings.storage.data.clone());
-    let destinations = wiring::slack_is_on(&settings).then(|| wiring::destinations(&notifier));
-    running.start_processor(wiring::processor(&settings))?;
-    running.start_notifier(notifier, &settings)?;
-    running.start_gateway(wiring::gateway(&settings), api)?;
-    running.start_admin(admin, admin_socket, &settings);
-    let data = std::fs::canonicalize(&settings.storage.data).unwrap_or_else(|_| settings.storage.data.clone());
-    let (partitions, program) = (settings.storage.partitions, program());
-    let queue = (!settings.queue.url.is_embedded()).then(|| broker::Name::of(&settings).to_string());
-    let greeting = |slack: Option<NotifierStatus>| {
-        let slack =
-            destinations.as_deref().map(|channels| slack::Slack { channels, status: slack.unwrap_or_default() });
-        let (api, admin) = addresses;
-        let (file, program, queue) = (file.as_deref(), program.as_deref(), queue.as_deref());
-        Screen { api, admin, data: &data, partitions, queue, file, key: key.as_ref(), slack, program }.text()
+    let parts = &process.parts;
+    let (commands, events, dead_letters) = (parts.commands.clone(), parts.events.clone(), parts.dead_letters.clone());
+    let (clock, settings, away) = (process.clock.clone(), Arc::new(settings.clone()), process.away.clone());
+    let owned = Owned::new(process.store(), commands, events, dead_letters, clock, settings, away);
+    process.start(Service::AdminSocket, Duration::ZERO, |stop| async move {
+        socket::serve(listener, data, owned, stop).await.map_err(|error| Failure::other(chain(&error)))
+    });
+}
+
+/// For people: the data directory, the queues' place and the store's, each where there is one.
+fn places(process: &Process, settings: &Settings) -> (Option<PathBuf>, Option<String>, Option<String>) {
+    let data = &settings.storage.data;
+    let queue = match &process.parts.backend {
+        Backend::Embedded(_) => None,
+        Backend::Broker(_, name) => Some(name.to_string()),
     };
-    running.until(stop, greeting).await
-}
-
-fn loaded(arguments: &UpArguments) -> Result<Loaded, Failure> {
-    let mut flags = Vec::new();
-    if let Some(listen) = arguments.listen {
-        flags.push(("server", "listen", "--listen", listen.to_string()));
-    }
-    if let Some(listen) = arguments.admin_listen {
-        flags.push(("server", "admin_listen", "--admin-listen", listen.to_string()));
-    }
-    if let Some(queue) = &arguments.queue {
-        flags.push(("queue", "url", "--queue", queue.clone()));
-    }
-    if let Some(partitions) = arguments.partitions {
-        flags.push(("storage", "partitions", "--partitions", partitions.to_string()));
-    }
-    load(&arguments.place, flags)
-}
-
-/// Both addresses; what is wrong with either is told at once.
-async fn listeners(settings: &Settings) -> Result<(TcpListener, TcpListener), Failure> {
-    let server = &settings.server;
-    let api = bind(server.listen, "--listen", "server.listen").await;
-    let admin = bind(server.admin_listen, "--admin-listen", "server.admin_listen").await;
-    match (api, admin) {
-        (Ok(api), Ok(admin)) => Ok((api, admin)),
-        (Err(one), Err(other)) => Err(Failure::new(Code::Address, format!("{one}\n  {other}"))),
-        (Err(one), _) | (_, Err(one)) => Err(one),
+    match &process.parts.rows {
+        Rows::Embedded(_) => (Some(std::fs::canonicalize(data).unwrap_or_else(|_| data.clone())), queue, None),
+        Rows::Server(place) => (None, queue, Some(place.clone())),
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str, setting: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let another = SocketAddr::new(address.ip(), address.port().saturating_add(10));
-        let what = match error.kind() {
-            ErrorKind::AddrInUse => {
-                format!("another program listens there. Stop that one, or choose another, such as {flag} {another}")
-            }
-            ErrorKind::PermissionDenied => {
-                format!("this user may not (ports below 1024 need a privilege). Choose another with {flag}")
-            }
-            ErrorKind::AddrNotAvailable => format!("this machine has no such address. Choose another with {flag}"),
-            _ => format!("{error}. Choose another with {flag}"),
-        };
-        Failure::new(Code::Address, format!("{address} can't be listened on: {what} ({setting})"))
-    })
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
-    listener.local_addr().map_err(|error| Failure::new(Code::Address, error.to_string()))
+/// Prints the greeting as soon as the gateway takes requests, and logs what Slack has against us from then on.
+async fn greet(
+    health: Health,
+    mut slack: Option<watch::Receiver<NotifierStatus>>,
+    greeting: impl FnOnce(Option<NotifierStatus>) -> String,
+) {
+    let takes_requests = async {
+        while !health.readiness().components.iter().any(|part| part.name == GATEWAY && part.ok) {
+            sleep(GREETING_POLL).await;
+        }
+    };
+    // Late or not, it is shown: nobody will see the key otherwise.
+    let _ = timeout(GREETING_WITHIN, takes_requests).await;
+    if let Some(status) = &mut slack {
+        let _ = timeout(SLACK_WITHIN, status.wait_for(|status| status.connected.is_some())).await;
+    }
+    crate::print(&greeting(slack.as_ref().map(|status| status.borrow().clone())));
+    if let Some(status) = slack {
+        slack::log_refusals(status).await;
+    }
 }
 
 /// The key of the first start: none when there is, or ever was, any key.

@@ -7,7 +7,7 @@ use std::path::Path;
 use ronda_ingest_gateway::keys::DEFAULT_RATE_LIMIT_PER_MINUTE;
 use ronda_runtime::Secret;
 
-use super::slack::Slack;
+use ronda_notifier_bin::slack::Slack;
 
 /// What there is to say.
 pub(super) struct Screen<'a> {
@@ -15,12 +15,14 @@ pub(super) struct Screen<'a> {
     pub(super) api: SocketAddr,
     /// Address of health and metrics, as bound.
     pub(super) admin: SocketAddr,
-    /// The data directory.
-    pub(super) data: &'a Path,
+    /// The data directory, if anything lies there.
+    pub(super) data: Option<&'a Path>,
     /// Partitions of the command queue.
     pub(super) partitions: u32,
     /// The queues' address and prefix, when they are on a broker.
     pub(super) queue: Option<&'a str>,
+    /// The store's address, when it is on a server.
+    pub(super) store: Option<&'a str>,
     /// The configuration file that was read.
     pub(super) file: Option<&'a Path>,
     /// The key that was made on this first start; none on later ones.
@@ -48,7 +50,11 @@ impl Screen<'_> {
         line("API", format!("http://{api}/api/v1"));
         line("Docs", format!("http://{api}/api/docs"));
         line("Health", format!("http://{admin}/health/ready and /metrics"));
-        line("Data", format!("{} ({} partitions)", self.data.display(), self.partitions));
+        match (self.data, self.store) {
+            (Some(data), _) => line("Data", format!("{} ({} partitions)", data.display(), self.partitions)),
+            (None, Some(store)) => line("Store", format!("{store} ({} partitions)", self.partitions)),
+            (None, None) => {}
+        }
         if let Some(queue) = self.queue {
             line("Queue", queue.to_owned());
         }
@@ -70,7 +76,8 @@ impl Screen<'_> {
             Some(key) => self.tour(key, &api, &mut out),
             None => {
                 line("Key", String::from("made on the first start; another one, also while this runs:"));
-                line("", format!("{} keys create --name laptop --data {}", self.command(), quoted(self.data)));
+                let data = self.data.map(|data| format!(" --data {}", quoted(data))).unwrap_or_default();
+                line("", format!("{} keys create --name laptop{data}", self.command()));
             }
         }
         out.push_str("\nCtrl-C stops it in order; nothing that was answered 2xx is lost.\n");
@@ -130,8 +137,8 @@ mod tests {
 
     fn screen<'a>(key: Option<&'a Secret>, slack: Option<Slack<'a>>) -> Screen<'a> {
         let address = |port| SocketAddr::from(([0, 0, 0, 0], port));
-        let (api, admin, data) = (address(3000), address(3001), Path::new("/d/my data"));
-        Screen { api, admin, data, partitions: 8, queue: None, file: None, key, slack, program: None }
+        let (api, admin, data) = (address(3000), address(3001), Some(Path::new("/d/my data")));
+        Screen { api, admin, data, partitions: 8, queue: None, store: None, file: None, key, slack, program: None }
     }
 
     #[test]

@@ -120,6 +120,14 @@ impl Site {
         said(&output)
     }
 
+    /// The same of one that may first say something else with the same code: a server that has just come back can be slow to answer.
+    pub fn refused_in_the_end(&self, arguments: &[&str], code: i32, wanted: &str) -> String {
+        until(&format!("{arguments:?} says {wanted:?}"), || {
+            let output = self.refused(arguments, code, "");
+            output.contains(wanted).then_some(output)
+        })
+    }
+
     /// Starts `ronda up`. What it logs is shown when it does not start.
     pub fn up(&self, more: &[&str]) -> Server {
         let port = self.port;

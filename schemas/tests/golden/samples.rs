@@ -12,6 +12,7 @@ use ronda_schemas::event::{
     BlindNotice, BlindReason, ClockHeld, EventBatch, EventEnvelope, LostFrames, SchedulerEvent, SchedulerSummary,
 };
 use ronda_schemas::frame::{FrameHeader, FrameKind, Refused};
+use ronda_schemas::lease::{AssignmentRow, MemberId, MemberRow, Slot};
 use ronda_schemas::row::{
     ApiKeyRow, ClockAhead, DirectRow, ErrorRow, GatewayRow, IdempotencyRow, IdempotentAnswer, LateRow, PartitionRow,
     SchedulerRow, Scopes, ToldRow,
@@ -356,4 +357,20 @@ pub(crate) fn put_off_row() -> SchedulerRow {
     }
     assert!(state.as_ref().is_some_and(Scheduler::is_put_off));
     SchedulerRow { key: key(), state, epoch: 5, position: 77, outbox: Vec::new() }
+}
+
+pub(crate) fn member_row() -> MemberRow {
+    MemberRow {
+        id: MemberId(0xFEDC_BA98_7654_3210),
+        name: "processor-0/1".into(),
+        renewals: 42,
+        leaving: true,
+        partitions: 64,
+    }
+}
+
+pub(crate) fn assignment_row() -> AssignmentRow {
+    let (one, other) = (MemberId(0xFEDC_BA98_7654_3210), MemberId(7));
+    let slots = vec![Slot::Held(one), Slot::Moving { from: one, to: other }, Slot::Free, Slot::Held(other)];
+    AssignmentRow { version: 9, slots }
 }

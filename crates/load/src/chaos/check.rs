@@ -22,7 +22,7 @@ const READERS: usize = 4;
 ///
 /// # Errors
 /// When nothing can be read.
-pub(super) async fn settle(
+pub(crate) async fn settle(
     ledger: &RunLedger,
     tag: &str,
     since: jiff::Timestamp,
@@ -139,7 +139,7 @@ async fn history(client: &mut Client, scheduler: &str, since: jiff::Timestamp) -
 ///
 /// # Errors
 /// When a history can't be read.
-pub(super) async fn false_judgements(
+pub(crate) async fn false_judgements(
     client: &mut Client,
     names: impl Iterator<Item = String>,
     since: jiff::Timestamp,
@@ -161,7 +161,7 @@ pub(super) async fn false_judgements(
 ///
 /// # Errors
 /// When it can't be read.
-pub(super) async fn refused(client: &mut Client) -> Result<Vec<Value>> {
+pub(crate) async fn refused(client: &mut Client) -> Result<Vec<Value>> {
     let mut page = client.get("/api/v1/errors?limit=500").await?;
     let mut entries = page["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
     entries.retain(|entry| !is_second_delete(entry));
@@ -176,7 +176,7 @@ fn is_second_delete(entry: &Value) -> bool {
 ///
 /// # Errors
 /// When one has none in time.
-pub(super) async fn alerts(slack: &Slack, jobs: &[String]) -> Result<()> {
+pub(crate) async fn alerts(slack: &Slack, jobs: &[String]) -> Result<()> {
     let began = Instant::now();
     loop {
         let missing: Vec<_> = jobs.iter().filter(|job| posts(slack, job) == 0).collect();
@@ -191,6 +191,6 @@ pub(super) async fn alerts(slack: &Slack, jobs: &[String]) -> Result<()> {
 }
 
 /// How many posts are an alert of this job.
-pub(super) fn posts(slack: &Slack, job: &str) -> usize {
+pub(crate) fn posts(slack: &Slack, job: &str) -> usize {
     slack.seen().iter().filter(|seen| seen.kind == SeenKind::Posted && seen.is_alert_of(job)).count()
 }

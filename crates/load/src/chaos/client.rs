@@ -18,7 +18,7 @@ const INSIST: Duration = Duration::from_secs(60);
 
 /// What came of one exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(crate) enum Sent {
     /// It was confirmed.
     Confirmed,
     /// It was sent, and may or may not have arrived.
@@ -29,14 +29,14 @@ pub(super) enum Sent {
 
 /// Requests sent and answered 2xx, counted over all clients: what the pipeline's own counts are compared with.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) sent: AtomicU64,
-    pub(super) confirmed: AtomicU64,
+pub(crate) struct Tally {
+    pub(crate) sent: AtomicU64,
+    pub(crate) confirmed: AtomicU64,
 }
 
 /// One client of several gateways.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     gateways: Vec<Target>,
     at: usize,
     connection: Option<Connection>,
@@ -46,7 +46,7 @@ pub(super) struct Client {
 
 impl Client {
     /// One that begins with the gateway of this number.
-    pub(super) fn new(gateways: Vec<Target>, first: usize, tally: Arc<Tally>) -> Self {
+    pub(crate) fn new(gateways: Vec<Target>, first: usize, tally: Arc<Tally>) -> Self {
         Self { gateways, at: first, connection: None, request: Vec::new(), tally }
     }
 
@@ -54,7 +54,7 @@ impl Client {
     ///
     /// # Errors
     /// When it is refused: 4xx, other than 429.
-    pub(super) async fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Sent> {
+    pub(crate) async fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Sent> {
         let index = self.at % self.gateways.len().max(1);
         let target = self.gateways.get(index).context("no gateway")?;
         if self.connection.is_none() {
@@ -89,7 +89,7 @@ impl Client {
     ///
     /// # Errors
     /// When it is refused, or nobody confirms it within a minute.
-    pub(super) async fn insist(&mut self, method: &str, path: &str, body: &str) -> Result<()> {
+    pub(crate) async fn insist(&mut self, method: &str, path: &str, body: &str) -> Result<()> {
         let began = Instant::now();
         while self.send(method, path, body.as_bytes()).await? != Sent::Confirmed {
             if began.elapsed() > INSIST {
@@ -104,7 +104,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`insist`](Self::insist).
-    pub(super) async fn register(&mut self, body: &str) -> Result<()> {
+    pub(crate) async fn register(&mut self, body: &str) -> Result<()> {
         self.insist("POST", "/api/v1/schedulers/register", body).await
     }
 
@@ -112,7 +112,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`insist`](Self::insist).
-    pub(super) async fn status(&mut self, id: &str, body: &str) -> Result<()> {
+    pub(crate) async fn status(&mut self, id: &str, body: &str) -> Result<()> {
         self.insist("PUT", &format!("/api/v1/schedulers/{id}/status"), body).await
     }
 
@@ -120,7 +120,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`insist`](Self::insist).
-    pub(super) async fn heartbeat(&mut self, id: &str, body: &str) -> Result<()> {
+    pub(crate) async fn heartbeat(&mut self, id: &str, body: &str) -> Result<()> {
         self.insist("POST", &format!("/api/v1/schedulers/{id}/heartbeat"), body).await
     }
 
@@ -128,7 +128,7 @@ impl Client {
     ///
     /// # Errors
     /// When the answer isn't 200 with JSON.
-    pub(super) async fn get(&mut self, path: &str) -> Result<serde_json::Value> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<serde_json::Value> {
         let target = self.gateways.first().context("no gateway")?;
         if self.connection.is_none() {
             self.connection = Some(Connection::open(&target.address).await?);

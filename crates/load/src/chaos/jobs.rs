@@ -22,32 +22,32 @@ const PERIOD_SECONDS: i64 = 10;
 const GRACE_SECONDS: u64 = 8;
 
 /// The names of all good ones.
-pub(super) fn good_names() -> impl Iterator<Item = String> {
+pub(crate) fn good_names() -> impl Iterator<Item = String> {
     let workers = (0..WORKERS).map(|number| format!("good-worker-{number:02}"));
     workers.chain((0..JOBS).map(|number| format!("good-job-{number:02}")))
 }
 
 /// What jobs need to report.
 #[derive(Clone)]
-pub(super) struct Reporters {
-    pub(super) gateways: Vec<Target>,
-    pub(super) tally: Arc<Tally>,
+pub(crate) struct Reporters {
+    pub(crate) gateways: Vec<Target>,
+    pub(crate) tally: Arc<Tally>,
 }
 
 impl Reporters {
-    pub(super) fn client(&self, first: usize) -> Client {
+    pub(crate) fn client(&self, first: usize) -> Client {
         Client::new(self.gateways.clone(), first, Arc::clone(&self.tally))
     }
 }
 
 /// The good ones, at work.
-pub(super) struct Good {
+pub(crate) struct Good {
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<Result<()>>>,
 }
 
 impl Good {
-    pub(super) fn start(reporters: &Reporters) -> Self {
+    pub(crate) fn start(reporters: &Reporters) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let task = |(number, name): (usize, String)| {
             let (client, stop) = (reporters.client(number), Arc::clone(&stop));
@@ -65,7 +65,7 @@ impl Good {
     ///
     /// # Errors
     /// When one of them was refused, or could not report for a minute.
-    pub(super) async fn end(self) -> Result<()> {
+    pub(crate) async fn end(self) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.context("a good job panicked")??;
@@ -114,7 +114,7 @@ fn next_due_ms(last_ms: i64, now_ms: i64) -> i64 {
     if due_ms >= earliest_ms { due_ms } else { (earliest_ms.div_euclid(period_ms) + 1) * period_ms }
 }
 
-pub(super) async fn delete(client: &mut Client, name: &str) -> Result<()> {
+pub(crate) async fn delete(client: &mut Client, name: &str) -> Result<()> {
     client.insist("DELETE", &format!("/api/v1/schedulers/{name}"), "").await
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn delete(client: &mut Client, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// When that could not be reported.
-pub(super) async fn fail(reporters: Reporters, name: String) -> Result<String> {
+pub(crate) async fn fail(reporters: Reporters, name: String) -> Result<String> {
     let mut client = reporters.client(0);
     client.register(&format!(r#"{{"id":"{name}"}}"#)).await?;
     // With a run id, so that reporting it again is safe.
@@ -134,7 +134,7 @@ pub(super) async fn fail(reporters: Reporters, name: String) -> Result<String> {
 ///
 /// # Errors
 /// When that could not be reported.
-pub(super) async fn fall_silent(reporters: Reporters, name: String) -> Result<String> {
+pub(crate) async fn fall_silent(reporters: Reporters, name: String) -> Result<String> {
     let mut client = reporters.client(0);
     client.register(&format!(r#"{{"id":"{name}","heartbeat_timeout_seconds":5}}"#)).await?;
     client.heartbeat(&name, r#"{"run_id":"1"}"#).await?;
@@ -145,7 +145,7 @@ pub(super) async fn fall_silent(reporters: Reporters, name: String) -> Result<St
 ///
 /// # Errors
 /// When it could not be registered.
-pub(super) async fn never_start(reporters: Reporters, name: String) -> Result<String> {
+pub(crate) async fn never_start(reporters: Reporters, name: String) -> Result<String> {
     let mut client = reporters.client(0);
     let anchor = Timestamp::from_second(Timestamp::now().as_second() + 4)?;
     client

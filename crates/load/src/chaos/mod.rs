@@ -1,13 +1,13 @@
 //! Rounds of trouble: one part of the pipeline is killed, or stands still for ten seconds, while load goes on and jobs report; then what
 //! Ronda says is compared with what was confirmed and with what people were told.
 
-mod check;
-mod client;
-mod jobs;
+pub(crate) mod check;
+pub(crate) mod client;
+pub(crate) mod jobs;
 mod lose;
-mod stage;
+pub(crate) mod stage;
 mod table;
-mod traffic;
+pub(crate) mod traffic;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const STALL: Duration = Duration::from_secs(10);
 /// How long nothing more may be applied before what is missing counts as lost: a consumer that was killed may hold messages for a while.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// How far a round's first message may lie before its beginning, by the partition's clock.
-const BEFORE: Duration = Duration::from_secs(60);
+pub(crate) const BEFORE: Duration = Duration::from_secs(60);
 
 /// How long it takes on a slow broker until what was sent is applied, when nothing is broken.
 const APPLIED_WITHIN: Duration = Duration::from_secs(3);
@@ -92,7 +92,7 @@ pub async fn run(settings: &Settings) -> Result<Outcome> {
 }
 
 /// Beside the program, on a real disk: a memory file system would make durability free.
-fn scratch() -> Result<tempfile::TempDir> {
+pub(crate) fn scratch() -> Result<tempfile::TempDir> {
     let program = std::env::current_exe()?;
     let beside = program.parent().unwrap_or_else(|| Path::new("."));
     tempfile::Builder::new().prefix("ronda-chaos-").tempdir_in(beside).context("a folder for the run")
@@ -136,9 +136,9 @@ impl Storm {
             broker = Some(connected);
         }
         let tally = Arc::new(Tally::default());
-        let load = Load { gateways: stage.gateways(), rate: settings.rate, direct };
+        let load = Load { gateways: stage.gateways(), rate: settings.rate, lanes: traffic::HTTP_LANES, direct };
         let reporters = Reporters { gateways: stage.gateways(), tally: Arc::clone(&tally) };
-        let mut schedulers = traffic::schedulers(load.direct.is_some());
+        let mut schedulers = traffic::schedulers(&load);
         schedulers.push(PROBE.to_owned());
         register(&reporters, schedulers).await?;
         let good = Good::start(&reporters);
@@ -362,7 +362,7 @@ impl Storm {
     }
 }
 
-async fn register(reporters: &Reporters, schedulers: Vec<String>) -> Result<()> {
+pub(crate) async fn register(reporters: &Reporters, schedulers: Vec<String>) -> Result<()> {
     let tasks: Vec<_> = schedulers
         .chunks(schedulers.len().div_ceil(32).max(1))
         .map(|part| {
@@ -381,7 +381,7 @@ async fn register(reporters: &Reporters, schedulers: Vec<String>) -> Result<()> 
     Ok(())
 }
 
-async fn joined(jobs: Vec<JoinHandle<Result<String>>>) -> Result<Vec<String>> {
+pub(crate) async fn joined(jobs: Vec<JoinHandle<Result<String>>>) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for job in jobs {
         names.push(job.await??);

@@ -165,7 +165,7 @@ impl Stage {
     }
 }
 
-async fn get(address: &str, path: &str) -> Result<(u16, String)> {
+pub(crate) async fn get(address: &str, path: &str) -> Result<(u16, String)> {
     let work = async {
         let mut connection = Connection::open(address).await?;
         let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
@@ -175,7 +175,7 @@ async fn get(address: &str, path: &str) -> Result<(u16, String)> {
     tokio::time::timeout(Duration::from_secs(5), work).await.context("no answer")?
 }
 
-async fn until_ready(admin: &str) -> Result<Duration> {
+pub(crate) async fn until_ready(admin: &str) -> Result<Duration> {
     let began = Instant::now();
     let mut last = String::from("nobody answered");
     while began.elapsed() < READY_WITHIN {
@@ -189,7 +189,7 @@ async fn until_ready(admin: &str) -> Result<Duration> {
     bail!("ronda was not ready within {READY_WITHIN:?}: {last}")
 }
 
-fn environment(slack: &StandIn, more: &[(String, String)]) -> Vec<(String, String)> {
+pub(crate) fn environment(slack: &StandIn, more: &[(String, String)]) -> Vec<(String, String)> {
     let mut all = vec![
         (String::from("SLACK_API_URL"), slack.api_url()),
         (String::from("SLACK_BOT_TOKEN"), TOKEN.to_owned()),

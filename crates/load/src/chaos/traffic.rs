@@ -18,8 +18,8 @@ use crate::runs::RunLedger;
 
 /// Schedulers of one lane.
 const SCHEDULERS: usize = 8;
-/// Lanes over HTTP: enough for the rate when an answer takes a tenth of a second.
-const HTTP_LANES: usize = 512;
+/// Lanes over HTTP: enough for five thousand reports a second when an answer takes a tenth of a second.
+pub(crate) const HTTP_LANES: usize = 512;
 /// Lanes straight onto the queue.
 const DIRECT_LANES: usize = 16;
 /// Heartbeats of a run.
@@ -31,27 +31,29 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 
 /// A queue that load goes onto directly.
 #[derive(Clone)]
-pub(super) struct Direct {
-    pub(super) queue: Arc<dyn Queue>,
+pub(crate) struct Direct {
+    pub(crate) queue: Arc<dyn Queue>,
     /// What the names on the broker begin with.
-    pub(super) prefix: String,
+    pub(crate) prefix: String,
     /// Messages a second.
-    pub(super) rate: u64,
+    pub(crate) rate: u64,
 }
 
 /// What load goes where.
 #[derive(Clone)]
-pub(super) struct Load {
-    pub(super) gateways: Vec<Target>,
+pub(crate) struct Load {
+    pub(crate) gateways: Vec<Target>,
     /// Reports a second over HTTP.
-    pub(super) rate: u64,
-    pub(super) direct: Option<Direct>,
+    pub(crate) rate: u64,
+    /// Over so many lanes.
+    pub(crate) lanes: usize,
+    pub(crate) direct: Option<Direct>,
 }
 
-/// How many schedulers there are for load, and their names.
-pub(super) fn schedulers(direct: bool) -> Vec<String> {
-    let http = (0..HTTP_LANES).flat_map(|lane| lane_schedulers("load", lane));
-    let lanes = if direct { DIRECT_LANES } else { 0 };
+/// The names of the schedulers of a load.
+pub(crate) fn schedulers(load: &Load) -> Vec<String> {
+    let http = (0..load.lanes).flat_map(|lane| lane_schedulers("load", lane));
+    let lanes = if load.direct.is_some() { DIRECT_LANES } else { 0 };
     http.chain((0..lanes).flat_map(|lane| lane_schedulers("direct", lane))).collect()
 }
 
@@ -60,7 +62,7 @@ fn lane_schedulers(kind: &str, lane: usize) -> Vec<String> {
 }
 
 /// Load that is under way.
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
     http: Vec<JoinHandle<Result<RunLedger>>>,
     direct: Vec<JoinHandle<Result<RunLedger>>>,
@@ -68,7 +70,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Begins; the runs' ids begin with the tag.
-    pub(super) fn start(load: &Load, tag: &str, tally: &Arc<Tally>) -> Self {
+    pub(crate) fn start(load: &Load, tag: &str, tally: &Arc<Tally>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let lane = |way: Way, kind: &str, lane: usize, lanes: usize, rate: u64| {
             let plan = Lane {
@@ -79,9 +81,9 @@ impl Traffic {
             };
             tokio::spawn(plan.drive(way, Arc::clone(&stop)))
         };
-        let http = (0..HTTP_LANES).map(|number| {
+        let http = (0..load.lanes).map(|number| {
             let client = Client::new(load.gateways.clone(), number, Arc::clone(tally));
-            lane(Way::Http(client), "load", number, HTTP_LANES, load.rate)
+            lane(Way::Http(client), "load", number, load.lanes, load.rate)
         });
         let http = http.collect();
         let direct = load.direct.iter().flat_map(|direct| {
@@ -98,7 +100,7 @@ impl Traffic {
     ///
     /// # Errors
     /// When something was refused.
-    pub(super) async fn end(self) -> Result<(RunLedger, RunLedger)> {
+    pub(crate) async fn end(self) -> Result<(RunLedger, RunLedger)> {
         self.stop.store(true, Ordering::Relaxed);
         Ok((joined(self.http).await?, joined(self.direct).await?))
     }

@@ -7,6 +7,7 @@
 //!   replaced covers and brings back nothing. A removal is covered for as long as the server keeps its tombstone (`gc_grace_seconds`).
 //! - A write without an answer may still take place. It is told as `Unavailable`; the same commit may be tried again.
 
+mod address;
 mod client;
 mod commit;
 mod errors;
@@ -15,6 +16,8 @@ mod history;
 mod history_walk;
 mod idempotency;
 mod keys;
+mod labels;
+mod leases;
 mod listing;
 mod migrate;
 mod options;
@@ -35,6 +38,7 @@ use async_trait::async_trait;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::codec::{DecodeError, Versioned};
 
+pub use address::options_of;
 pub use migrate::{check, migrate};
 pub use options::CassandraOptions;
 

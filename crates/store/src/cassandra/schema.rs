@@ -79,6 +79,8 @@ pub(super) const META: Table = Table::plain(
 
 /// All others.
 pub(super) const TABLES: &[Table] = &[
+    // Conditional writes only.
+    Table::plain("labels", &[("name", "text", "p"), ("text", "text", "")]),
     // Conditional writes only. A generation is what one repartitioning made; owners of former ones write to rows that nobody reads.
     // An epoch's commits are counted: of one owner's calls, too, one that is carried out late must not take the row back.
     Table::plain(
@@ -167,6 +169,15 @@ pub(super) const TABLES: &[Table] = &[
             ("row", "blob", ""),
         ],
     ),
+    // Conditional writes only. A pool is a group of replicas, which CQL has for a word of its own.
+    Table::plain("lease_assignments", &[("pool", "text", "p"), ("version", "bigint", ""), ("row", "blob", "")]),
+    // Written with timestamps made of each member's counter. Every restart of a replica leaves a tombstone, and all poll the others: a member
+    // that comes back because its tombstone went too early is only removed again.
+    Table {
+        name: "lease_members",
+        columns: &[("pool", "text", "p"), ("member", "bigint", "c"), ("row", "blob", "")],
+        with: "gc_grace_seconds = 3600",
+    },
 ];
 
 #[cfg(test)]

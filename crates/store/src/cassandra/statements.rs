@@ -52,6 +52,10 @@ statements! {
     Conditional end_move =
         "UPDATE ks.meta SET generation = ?, partitions = ?, moving_to = null WHERE what = ? IF generation = ? AND moving_to = ?";
 
+    Serial label = "SELECT text FROM ks.labels WHERE name = ?";
+    Conditional make_label = "INSERT INTO ks.labels (name, text) VALUES (?, ?) IF NOT EXISTS";
+    Conditional change_label = "UPDATE ks.labels SET text = ? WHERE name = ? IF text = ?";
+
     Serial partition = "SELECT epoch, row FROM ks.partitions WHERE generation = ? AND partition = ?";
     Read partition_as_confirmed = "SELECT epoch, row FROM ks.partitions WHERE generation = ? AND partition = ?";
     Conditional make_partition =
@@ -133,6 +137,13 @@ statements! {
     Read journal_items = "SELECT key, row FROM ks.surface_journal WHERE shard = ? AND epoch = ? AND journal = ?";
     Write remove_journal = "DELETE FROM ks.surface_journal WHERE shard = ? AND epoch = ? AND journal = ?";
     Write remove_old_journals = "DELETE FROM ks.surface_journal WHERE shard = ? AND epoch < ?";
+
+    Serial assignment = "SELECT row FROM ks.lease_assignments WHERE pool = ?";
+    Conditional make_assignment = "INSERT INTO ks.lease_assignments (pool, version, row) VALUES (?, ?, ?) IF NOT EXISTS";
+    Conditional swap_assignment = "UPDATE ks.lease_assignments SET version = ?, row = ? WHERE pool = ? IF version = ?";
+    Read members = "SELECT row FROM ks.lease_members WHERE pool = ?";
+    Write put_member = "INSERT INTO ks.lease_members (pool, member, row) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    Write remove_member = "DELETE FROM ks.lease_members USING TIMESTAMP ? WHERE pool = ? AND member = ?";
 }
 
 struct Preparing<'a> {

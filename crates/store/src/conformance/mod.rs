@@ -9,6 +9,7 @@
 pub mod commits;
 pub mod fixture;
 pub mod histories;
+pub mod leases;
 pub mod lists;
 pub mod notes;
 pub mod retention;
@@ -87,6 +88,15 @@ macro_rules! store_conformance_tests {
                 one_of_many_takes_a_claim_over,
                 surfaces_are_read_by_prefix_in_pages,
                 surfaces_are_fenced_by_epoch,
+                labels_are_put_by_who_knows_what_is_there,
+            ],
+            leases: [
+                members_are_put_read_and_removed,
+                a_member_that_was_renewed_is_not_removed,
+                an_assignment_follows_only_the_version_before,
+                of_swaps_at_once_one_wins,
+                groups_are_apart,
+                the_largest_assignment_fits,
             ],
             retention: [
                 a_purge_removes_the_old_and_spares_the_new,

@@ -179,3 +179,30 @@ pub async fn surfaces_are_fenced_by_epoch(harness: &dyn StoreHarness) {
     store.commit_surfaces(0, second, writes.clone()).await.expect("commit");
     store.commit_surfaces(1, elsewhere, writes).await.expect("commit");
 }
+
+/// A label is put only by who knows what is there; of many at once one is.
+pub async fn labels_are_put_by_who_knows_what_is_there(harness: &dyn StoreHarness) {
+    let store = harness.open().await;
+    assert_eq!(store.label("queues").await.expect("label"), None);
+    assert!(!store.put_label("queues", Some("other"), "one").await.expect("put"), "there is nothing yet");
+    let puts = (0..8).map(|number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.put_label("queues", None, &format!("of {number}")).await.expect("put") })
+    });
+    let mut winners = Vec::new();
+    for (number, put) in (0..8).zip(puts.collect::<Vec<_>>()) {
+        if put.await.expect("a put") {
+            winners.push(format!("of {number}"));
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    drop(store);
+    let store = harness.open().await;
+    assert_eq!(store.label("queues").await.expect("label").as_ref(), winners.first());
+    assert!(!store.put_label("queues", None, "again").await.expect("put"));
+    assert!(store.put_label("queues", Some(winners[0].as_str()), "new").await.expect("put"));
+    assert_eq!(store.label("queues").await.expect("label").as_deref(), Some("new"));
+    assert_eq!(store.label("queue-life").await.expect("label"), None);
+    assert_eq!(refusal(store.put_label("Queues", None, "x").await), StoreErrorKind::Invalid);
+    assert_eq!(refusal(store.put_label("queues", Some("new"), &"x".repeat(1_025)).await), StoreErrorKind::Invalid);
+}

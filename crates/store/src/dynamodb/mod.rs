@@ -7,6 +7,7 @@
 //! - History, error feeds and idempotency keys have a time to live. DynamoDB takes days to remove what is over; reads hide it at once.
 //! - Lists of a tenant's schedulers come from an index that lags behind the rows, mostly by less than a second.
 
+mod address;
 mod batch;
 mod client;
 mod commit;
@@ -17,6 +18,8 @@ mod history;
 mod item;
 mod journal;
 mod key;
+mod labels;
+mod leases;
 mod migrate;
 mod notes;
 mod options;
@@ -36,6 +39,7 @@ use parking_lot::Mutex;
 use ronda_domain::id::TenantId;
 use ronda_domain::time::Timestamp;
 
+pub use address::options_of;
 pub use migrate::{check, migrate};
 pub use options::{Billing, DynamoOptions};
 pub use usage::Usage;

@@ -22,7 +22,7 @@ pub(super) enum Table {
     Errors,
     /// API keys by hash.
     Keys,
-    /// Tenants that have, or had, schedulers or keys.
+    /// Lists: of tenants that have, or had, schedulers or keys; and each group's members and assignment.
     Tenants,
     /// Idempotency keys.
     Idempotency,

@@ -18,6 +18,7 @@
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::record::Subject;
 use ronda_domain::time::Timestamp;
+use ronda_schemas::lease::{Group, MemberId};
 
 use crate::port::ErrorCursor;
 
@@ -182,6 +183,21 @@ pub(super) fn partition_epoch(partition: u32) -> Vec<u8> {
 /// The epoch of a shard's owner, in `meta`.
 pub(super) fn shard_epoch(shard: u32) -> Vec<u8> {
     [b"epoch/shard/".as_slice(), &shard.to_be_bytes()].concat()
+}
+
+/// Who has which partition of a group, in `meta`.
+pub(super) fn assignment(group: Group) -> Vec<u8> {
+    format!("lease/{group}/assignment").into_bytes()
+}
+
+/// What the keys of a group's members begin with, in `meta`.
+pub(super) fn members(group: Group) -> Vec<u8> {
+    format!("lease/{group}/member/").into_bytes()
+}
+
+/// A member of a group, in `meta`.
+pub(super) fn member(group: Group, member: MemberId) -> Vec<u8> {
+    format!("lease/{group}/member/{member}").into_bytes()
 }
 
 #[cfg(test)]

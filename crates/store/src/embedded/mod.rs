@@ -21,6 +21,8 @@ mod engine;
 mod fault;
 mod history;
 mod key;
+mod labels;
+mod leases;
 mod options;
 mod purge;
 mod reads;

@@ -28,7 +28,7 @@ impl<'a> View<'a> {
         Self { tables, snapshot: tables.db.snapshot() }
     }
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, StoreError> {
         self.snapshot.get(self.tables.keyspace(table), key).map_err(|error| self.tables.failed(table, error))
     }
 
@@ -44,7 +44,7 @@ impl<'a> View<'a> {
     }
 
     /// A table's entries whose key begins so and comes after another.
-    fn prefix_after<'s>(
+    pub(super) fn prefix_after<'s>(
         &'s self,
         table: Table,
         prefix: &[u8],

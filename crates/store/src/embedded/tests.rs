@@ -11,7 +11,7 @@ use ronda_schemas::row::SchedulerRow;
 
 use super::*;
 use crate::conformance::fixture::{Owner, everything, key, refusal, row};
-use crate::port::{PartitionStore as _, SchedulerReads as _};
+use crate::port::{LeaseStore as _, PartitionStore as _, SchedulerReads as _};
 
 fn options() -> EmbeddedOptions {
     EmbeddedOptions { min_free_bytes: 16 * 1024 * 1024, ..EmbeddedOptions::default() }
@@ -344,4 +344,23 @@ async fn a_committer_that_panicked_shows_in_the_check() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
     assert!(error.to_string().contains("restart the process"), "{error}");
+}
+
+#[tokio::test]
+async fn leases_of_a_newer_release_are_refused() {
+    use ronda_schemas::lease::{AssignmentRow, Group, MemberId};
+    // `[99, nil]` in MessagePack.
+    const NEWER: [u8; 3] = [0x92, 99, 0xc0];
+    let dir = tempfile::tempdir().unwrap();
+    let places = [key::assignment(Group::Processor), key::member(Group::Notifier, MemberId(7))];
+    let store = open(dir.path()).unwrap();
+    for place in places {
+        store.engine.tables().unwrap().keyspace(tables::Table::Meta).insert(place, NEWER).unwrap();
+    }
+    for group in Group::ALL {
+        let error = store.leases(group).await.expect_err("a newer release's");
+        assert!(error.kind == StoreErrorKind::Unreadable && error.message.contains("version 99"), "{error}");
+    }
+    let next = AssignmentRow { version: 100, slots: Vec::new() };
+    assert_eq!(refusal(store.swap_assignment(Group::Processor, &next).await), StoreErrorKind::Unreadable);
 }

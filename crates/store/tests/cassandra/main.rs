@@ -1,6 +1,7 @@
 //! The adapter to Cassandra and ScyllaDB on Apache Cassandra: the port's suite, and what only this store can do wrong.
 
 mod bed;
+mod members;
 mod owners;
 mod schema;
 mod surfaces;

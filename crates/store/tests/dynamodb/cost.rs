@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use ronda_schemas::lease::{AssignmentRow, Group, MemberId, MemberRow, Slot};
 use ronda_store::conformance::fixture::{Owner, due, everything, key, occurrence, row, tenant};
 use ronda_store::dynamodb::Usage;
-use ronda_store::port::{Commit, PartitionStore, SchedulerReads, SurfaceStore, SurfaceWrite};
+use ronda_store::port::{Commit, LeaseStore, PartitionStore, SchedulerReads, SurfaceStore, SurfaceWrite};
 
 use super::{made, open};
 
@@ -75,4 +76,39 @@ async fn the_other_calls_are_as_few_as_the_documentation_says() {
     }
     store.load(0, 1, None, 1_000).await.expect("load");
     assert_eq!(calls_of("loading 100 schedulers out of 1,024 slots"), 1_024);
+}
+
+/// What replicas do all the time must be cheap: a look at a thousand partitions and twelve members is one unit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_at_the_leases_is_one_unit() {
+    let store = open(made().await).await;
+    let id = |number| MemberId(u64::MAX - number);
+    let member = |number| MemberRow {
+        id: id(number),
+        name: format!("ronda-processor-7d9f8b6c5-{number:05}/1").into(),
+        renewals: 1_000_000,
+        leaving: false,
+        partitions: 1_024,
+    };
+    let slots = (0..1_024).map(|slot| Slot::Held(id(slot % 12))).collect();
+    let spent = async |what: &str, before: Usage| {
+        let spent = store.usage().since(before);
+        eprintln!("{what}: {spent:?}");
+        spent
+    };
+    let before = store.usage();
+    store.put_member(Group::Processor, &member(0)).await.expect("put");
+    let put = spent("a sign of life", before).await;
+    assert_eq!(put, Usage { calls: 1, read_units: 0.0, write_units: 1.0 });
+    let before = store.usage();
+    store.swap_assignment(Group::Processor, &AssignmentRow { version: 1, slots }).await.expect("swap");
+    let swap = spent("a swap of 1,024 partitions", before).await;
+    assert_eq!(swap, Usage { calls: 1, read_units: 0.0, write_units: 3.0 });
+    for number in 1..12 {
+        store.put_member(Group::Processor, &member(number)).await.expect("put");
+    }
+    let before = store.usage();
+    assert_eq!(store.leases(Group::Processor).await.expect("leases").members.len(), 12);
+    let look = spent("a look at 1,024 partitions and 12 members", before).await;
+    assert_eq!(look, Usage { calls: 1, read_units: 1.0, write_units: 0.0 });
 }

@@ -8,7 +8,7 @@ use ronda_store::conformance::fixture::{
 };
 use ronda_store::dynamodb::{Billing, DynamoOptions, DynamoStore, check, migrate};
 use ronda_store::error::StoreErrorKind;
-use ronda_store::port::{Commit, PartitionStore, SchedulerReads, SurfaceStore, SurfaceWrite};
+use ronda_store::port::{Commit, LeaseStore, PartitionStore, SchedulerReads, SurfaceStore, SurfaceWrite};
 use ronda_testbed::DynamoDb;
 use serde_json::{Value, json};
 
@@ -108,6 +108,33 @@ async fn a_layout_of_a_newer_release_is_refused() {
     ask("UpdateItem", &options, "partitions", raise).await;
     let refused = DynamoStore::connect(options).await.expect_err("a newer layout");
     assert!(refused.kind == StoreErrorKind::Unreadable && refused.message.contains("99"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_of_a_newer_release_are_refused() {
+    use ronda_schemas::lease::{AssignmentRow, Group, MemberId, MemberRow};
+    let options = made().await;
+    let store = open(options.clone()).await;
+    let assignment = AssignmentRow { version: 1, slots: Vec::new() };
+    assert!(store.swap_assignment(Group::Processor, &assignment).await.expect("swap"));
+    let member = MemberRow { id: MemberId(7), name: "host/1".into(), renewals: 1, leaving: false, partitions: 4 };
+    store.put_member(Group::Notifier, &member).await.expect("put");
+    for place in ["leases/processor|assignment", "leases/notifier|member/0000000000000007"] {
+        let (list, tenant) = place.split_once('|').expect("two parts");
+        let newer = json!({
+            "Key": {"list": {"S": list}, "tenant": {"S": tenant}},
+            "UpdateExpression": "SET #row = :row",
+            "ConditionExpression": "attribute_exists(#row)",
+            "ExpressionAttributeNames": {"#row": "row"},
+            // `[99, nil]` in MessagePack.
+            "ExpressionAttributeValues": {":row": {"B": "kmPA"}},
+        });
+        ask("UpdateItem", &options, "tenants", newer).await;
+    }
+    for group in Group::ALL {
+        let refused = store.leases(group).await.expect_err("a newer release's");
+        assert!(refused.kind == StoreErrorKind::Unreadable && refused.message.contains("version 99"), "{refused}");
+    }
 }
 
 /// What is kept for a time says until when, by its own time; a removed scheduler leaves what keeps older owners out.

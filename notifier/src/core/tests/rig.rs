@@ -17,7 +17,7 @@ use ronda_store::port::HistoryEntry;
 use crate::board::{Night, Window};
 use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
 use crate::config::{Board, Config};
-use crate::core::{Core, NightToRead, Request};
+use crate::core::{Call, Core, NightToRead, Request};
 use crate::intake::Now;
 use crate::shard::Shard;
 use crate::surface::Outcome;
@@ -155,8 +155,8 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new(config: Config) -> Self {
         let config = Arc::new(config);
-        let core = core(&config, Shard::new(0, 1));
         let now = Now { wall_ms: EVENING, mono_ms: 0 };
+        let core = core(&config, Shard::new(0, 1), now);
         Self {
             config,
             core,
@@ -281,7 +281,7 @@ impl Rig {
         while let Some(call) = self.core.next_call(self.now) {
             self.commit();
             let outcome = self.slack.call(call.request.clone(), self.now.wall_ms);
-            self.core.settle(&call, outcome, self.now);
+            self.core.settle(&call, &outcome, self.now);
         }
         self.commit();
     }
@@ -298,10 +298,8 @@ impl Rig {
     }
 
     fn commit(&mut self) {
-        if !self.core.shards[0].has_news() {
-            return;
-        }
-        for write in self.core.shards[0].take_writes().unwrap() {
+        let Some(shard) = self.core.shards.get_mut(0).filter(|shard| shard.has_news()) else { return };
+        for write in shard.take_writes().unwrap() {
             self.stored.retain(|(key, _)| *key != write.key);
             self.stored.extend(write.row.map(|row| (write.key, row)));
         }
@@ -315,13 +313,45 @@ impl Rig {
 
     /// Kills the notifier and starts it again from what it committed.
     pub(super) fn restart(&mut self) {
+        self.core = core(&self.config, self.stored_shard(), self.now);
+    }
+
+    /// The same, and the installation's name is not known yet.
+    pub(super) fn restart_nameless(&mut self) {
+        self.core = nameless(&self.config);
+        self.core.take_up(self.stored_shard(), self.now);
+    }
+
+    fn stored_shard(&self) -> Shard {
         let mut shard = Shard::new(0, 2);
         for (key, row) in &self.stored {
             shard.load_row(key, row).unwrap();
         }
-        self.core = core(&self.config, shard);
-        self.core.recover(self.now);
-        self.core.recover_nights(self.now);
+        shard
+    }
+
+    /// The shard is somebody else's.
+    pub(super) fn loses_shard(&mut self) {
+        self.core.let_go(0);
+    }
+
+    /// The shard is about to be let go.
+    pub(super) fn gives_up(&mut self) {
+        self.core.begin_nothing_for(0);
+    }
+
+    /// Lets time pass and claims a call, whose outcome does not come yet.
+    pub(super) fn claims(&mut self, millis: u64) -> Call {
+        self.now.mono_ms += millis;
+        let call = self.core.next_call(self.now).unwrap();
+        self.commit();
+        call
+    }
+
+    /// A call that was made ends well; whether that is of any concern to its surface.
+    pub(super) fn is_settled(&mut self, call: &Call) -> bool {
+        let posted = Posted { channel: call.channel.clone(), ts: "9".to_owned() };
+        self.core.settle(call, &Ok(Outcome::Posted(posted)), self.now)
     }
 
     /// Stands still for so long, then starts again.
@@ -488,9 +518,16 @@ impl Rig {
     }
 }
 
-fn core(config: &Arc<Config>, shard: Shard) -> Core {
+fn core(config: &Arc<Config>, shard: Shard, now: Now) -> Core {
+    let mut core = nameless(config);
+    core.name("here".to_owned());
+    core.take_up(shard, now);
+    core
+}
+
+fn nameless(config: &Arc<Config>) -> Core {
     let pacing = Pacing { post_interval: Duration::from_secs(1), edit_interval: Duration::from_millis(1_250) };
-    Core::new(Arc::clone(config), "slack", "here".to_owned(), pacing, vec![shard])
+    Core::new(Arc::clone(config), "slack", pacing, 1)
 }
 
 fn key(id: &str) -> SchedulerKey {

@@ -1,0 +1,141 @@
+//! Mistakes that only show when all values are known.
+
+use super::boards::{self, Board};
+use super::load::Loading;
+use super::mistake::Origin;
+use crate::{parts, store};
+
+impl Loading {
+    /// What only shows when all values are known.
+    pub(super) fn check_whole(&mut self) {
+        let origin = |loading: &Self, name: &str| loading.origins.get(name).cloned().unwrap_or(Origin::Default);
+        if !self.settings.storage.partitions.is_power_of_two() {
+            let partitions = self.settings.storage.partitions;
+            let from = origin(self, "storage.partitions");
+            self.add(
+                &from,
+                "storage.partitions",
+                format!("is {partitions}, but must be a power of two: 1, 2, 4, 8, …"),
+            );
+        }
+        let server = &self.settings.server;
+        if server.listen == server.admin_listen && server.listen.port() != 0 {
+            let (address, from) = (server.listen, origin(self, "server.admin_listen"));
+            let what = format!("is {address}, the same as server.listen; give each a port of its own");
+            self.add(&from, "server.admin_listen", what);
+        }
+        if let Err(error) = ronda_runtime::telemetry::check_filter(&self.settings.telemetry.log_filter) {
+            let from = origin(self, "telemetry.log_filter");
+            self.add(&from, "telemetry.log_filter", error.to_string());
+        }
+        if let Err(what) = boards::check_zone(&self.settings.notifier.timezone) {
+            let from = origin(self, "notifier.timezone");
+            self.add(&from, "notifier.timezone", what);
+        }
+        let slack = &self.settings.slack;
+        if url::Url::parse(&slack.api_url).ok().is_none_or(|url| !matches!(url.scheme(), "http" | "https")) {
+            let (what, from) = (
+                format!("is {:?}, but must be an http or https address", slack.api_url),
+                origin(self, "slack.api_url"),
+            );
+            self.add(&from, "slack.api_url", what);
+        }
+        self.check_queue();
+        self.check_store();
+        self.check_channels();
+        if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
+            self.settings.boards.push(Board::default());
+        }
+    }
+
+    /// A token without a channel, and a channel without a token: in both cases nobody would be told anything in Slack.
+    fn check_channels(&mut self) {
+        let (slack, boards) = (&self.settings.slack, &self.settings.boards);
+        let mut channels = vec![(String::from("slack.channel"), "slack.channel", slack.channel.as_str())];
+        channels.extend(
+            (0..).zip(boards).map(|(at, board): (usize, &Board)| {
+                (format!("boards[{at}].channel"), "boards", board.channel.as_str())
+            }),
+        );
+        let has_token = !slack.bot_token.is_empty();
+        if has_token {
+            if channels.iter().all(|(_, _, channel)| channel.is_empty()) {
+                let from = self.origins.get("slack.bot_token").cloned().unwrap_or(Origin::Default);
+                let what = "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)";
+                self.add(&from, "slack.channel", what);
+            }
+            return;
+        }
+        let admin = self.settings.notifier.admin_channel.as_str();
+        channels.push((String::from("notifier.admin_channel"), "notifier.admin_channel", admin));
+        if let Some((key, origin, _)) = channels.iter().find(|(_, _, channel)| !channel.is_empty()) {
+            let from = self.origins.get(*origin).cloned().unwrap_or(Origin::Default);
+            let what =
+                format!("is missing while {key} is set, so nothing would go to Slack; give it (SLACK_BOT_TOKEN)");
+            self.add(&from, "slack.bot_token", what);
+        }
+    }
+
+    fn check_queue(&mut self) {
+        let settings = &self.settings;
+        let mut found = match settings.queue.url.expose().strip_prefix("embedded:") {
+            Some("") => Vec::new(),
+            Some(_) => vec![("url", String::from("names a place after embedded:, but that is storage.data (--data)"))],
+            None => ronda_queue::mistakes(&parts::broker_options(settings)),
+        };
+        for (key, path) in [
+            ("credentials_file", &settings.queue.credentials_file),
+            ("ca_file", &settings.queue.ca_file),
+            ("client_certificate_file", &settings.queue.client_certificate_file),
+            ("client_key_file", &settings.queue.client_key_file),
+        ] {
+            let readable = path.as_ref().map(|path| (path, std::fs::File::open(path)));
+            if let Some((path, Err(error))) = readable {
+                found.push((key, format!("is {}, which can't be read: {error}", path.display())));
+            }
+        }
+        let queue = &settings.queue;
+        if queue.client_certificate_file.is_some() != queue.client_key_file.is_some() {
+            found.push((
+                "client_key_file",
+                String::from("goes with queue.client_certificate_file: give both or neither"),
+            ));
+        }
+        if !queue.direct_tenant.is_empty()
+            && let Err(error) = ronda_domain::id::TenantId::new(&queue.direct_tenant)
+        {
+            found.push(("direct_tenant", format!("is {:?}: {error}", queue.direct_tenant)));
+        }
+        for (key, what) in found {
+            let name = if key == "partitions" { String::from("storage.partitions") } else { format!("queue.{key}") };
+            let from = self.origins.get(&name).cloned().unwrap_or(Origin::Default);
+            self.add(&from, name, what);
+        }
+    }
+
+    fn check_store(&mut self) {
+        let settings = &self.settings;
+        let mut found = match settings.store.url.expose().strip_prefix("embedded:") {
+            Some("") => None,
+            Some(_) => Some(String::from("names a place after embedded:, but that is storage.data (--data)")),
+            None if settings.queue.url.is_embedded() => Some(String::from(
+                "names a server, whose rows several processes share, while the queues are files of one process (queue.url); name a broker there",
+            )),
+            None => ronda_store::backend::mistake(&store::options(settings)),
+        }
+        .map(|what| ("url", what));
+        for (key, path) in
+            [("credentials_file", &settings.store.credentials_file), ("ca_file", &settings.store.ca_file)]
+        {
+            if let Some((path, Err(error))) = path.as_ref().map(|path| (path, std::fs::File::open(path))) {
+                // The address could only say the same.
+                found = Some((key, format!("is {}, which can't be read: {error}", path.display())));
+            }
+        }
+        if let Some((key, what)) = found {
+            let name = format!("store.{key}");
+            let from = self.origins.get(&name).cloned().unwrap_or(Origin::Default);
+            self.add(&from, name, what);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Configuration: defaults, then `ronda.toml`, then the environment, then flags; every mistake told at once, before a
+//! port is bound.
+
+pub mod boards;
+mod check;
+mod load;
+mod mistake;
+mod render;
+mod table;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use boards::Board;
+pub use load::{Loaded, Sources, load};
+pub use mistake::{Mistake, Mistakes, Origin, nearest};
+pub use render::{documentation, example_file, shown};
+pub use table::{SECTIONS, SETTINGS, Setting, Settings};
+pub use value::{DirectAccess, QueueUrl, StoreUrl};
+
+/// File that is read when none is named and it is there.
+pub const DEFAULT_FILE: &str = "ronda.toml";

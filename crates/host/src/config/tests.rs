@@ -1,0 +1,229 @@
+use std::path::PathBuf;
+
+use super::*;
+
+fn file(text: &str) -> (tempfile::TempDir, Sources) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ronda.toml");
+    std::fs::write(&path, text).unwrap();
+    (dir, Sources { file: Some(path), ..Sources::default() })
+}
+
+fn mistakes(sources: &Sources) -> Vec<String> {
+    load(sources).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn nothing_given_means_the_defaults_and_one_night_board() {
+    let loaded = load(&Sources::default()).unwrap();
+    assert_eq!(loaded.settings.server.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(loaded.settings.boards, [Board::default()]);
+    assert!(loaded.origins.is_empty());
+}
+
+#[test]
+fn flags_win_over_the_environment_which_wins_over_the_file() {
+    let (_dir, mut sources) =
+        file("[server]\nlisten = \"127.0.0.1:1\"\nadmin_listen = \"127.0.0.1:2\"\nlinger_ms = 3\n");
+    sources.environment = vec![
+        (String::from("RONDA_SERVER_LISTEN"), String::from("127.0.0.1:10")),
+        (String::from("RONDA_SERVER_ADMIN_LISTEN"), String::from("127.0.0.1:20")),
+    ];
+    sources.flags = vec![("server", "listen", "--listen", String::from("127.0.0.1:100"))];
+    let loaded = load(&sources).unwrap();
+    let server = &loaded.settings.server;
+    assert_eq!((server.listen.port(), server.admin_listen.port(), server.linger_ms), (100, 20, 3));
+    assert_eq!(loaded.origins["server.listen"], Origin::Flag("--listen"));
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_a_suggestion() {
+    let (_dir, mut sources) = file(
+        "[server]\nlisen = \"127.0.0.1:1\"\nlinger_ms = \"soon\"\n[storge]\ndata = \"x\"\n\
+         [[boards]]\ntimezone = \"Asia/Jakata\"\nend = \"24:00\"\n",
+    );
+    sources.environment = vec![
+        (String::from("RONDA_STORAGE_PARTITIONS"), String::from("12")),
+        (String::from("RONDA_STORAGE_PARTITION"), String::from("8")),
+    ];
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "server.lisen is not a setting; did you mean server.listen?",
+        "server.linger_ms is a string \"soon\", but must be a whole number",
+        "storge is not a section; did you mean [storage]?",
+        "boards[0].timezone is \"Asia/Jakata\", which is not an IANA time zone; did you mean \"Asia/Jakarta\"?",
+        "boards[0].end is \"24:00\", but must be a time of day",
+        "environment variable RONDA_STORAGE_PARTITIONS: storage.partitions is 12, but must be a power of two",
+        "environment variable RONDA_STORAGE_PARTITION: is not a setting; did you mean RONDA_STORAGE_PARTITIONS?",
+    ] {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
+}
+
+#[test]
+fn numbers_outside_their_bounds_are_refused_with_the_bounds() {
+    let (_dir, sources) = file("[retention]\nhistory_days = 4000\n");
+    assert!(mistakes(&sources)[0].ends_with("retention.history_days is 4000, but must be from 0 to 3650"));
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_with_its_line_and_a_missing_one_by_name() {
+    let (_dir, sources) = file("[server\n");
+    assert!(mistakes(&sources)[0].contains("is not TOML") && mistakes(&sources)[0].contains("line 1"));
+    let sources = Sources { file: Some(PathBuf::from("no-such.toml")), ..Sources::default() };
+    assert!(mistakes(&sources)[0].starts_with("no-such.toml: can't be read"));
+}
+
+#[test]
+fn what_kubernetes_puts_into_pods_is_no_mistake() {
+    let names = ["RONDA_PROCESSOR_SERVICE_HOST", "RONDA_PROCESSOR_PORT_3000_TCP_ADDR", "RONDA_GATEWAY_PORT"];
+    let environment = names.iter().map(|name| ((*name).to_owned(), String::from("tcp://10.0.0.1:3000")));
+    load(&Sources { environment: environment.collect(), ..Sources::default() }).unwrap();
+}
+
+#[test]
+fn a_setting_that_only_looks_like_what_kubernetes_makes_is_a_mistake() {
+    let environment = vec![(String::from("RONDA_SERVER_PORT"), String::from("8080"))];
+    let told = mistakes(&Sources { environment, ..Sources::default() }).join("\n");
+    assert!(told.contains("environment variable RONDA_SERVER_PORT: is not a setting"), "{told}");
+    let names = ["RONDA_SERVER_PORT", "RONDA_SERVER_SERVICE_HOST", "RONDA_SERVER_SERVICE_PORT"];
+    let environment = names.iter().map(|name| ((*name).to_owned(), String::from("10.0.0.1"))).collect();
+    load(&Sources { environment, ..Sources::default() }).unwrap();
+}
+
+#[test]
+fn a_slack_channel_without_a_token_is_a_mistake_wherever_it_is_given() {
+    let environment = vec![(String::from("SLACK_CHANNEL"), String::from("C1"))];
+    let told = mistakes(&Sources { environment, ..Sources::default() });
+    let wanted = "environment variable SLACK_CHANNEL: slack.bot_token is missing while slack.channel is set, so nothing \
+                  would go to Slack; give it (SLACK_BOT_TOKEN)";
+    assert_eq!(told, [wanted]);
+    for (text, key) in [
+        ("[notifier]\nadmin_channel = \"C1\"\n", "notifier.admin_channel"),
+        ("[[boards]]\nname = \"a\"\n[[boards]]\nname = \"b\"\nchannel = \"C1\"\n", "boards[1].channel"),
+    ] {
+        let (_dir, sources) = file(text);
+        let told = mistakes(&sources).join("\n");
+        assert!(told.contains(&format!("slack.bot_token is missing while {key} is set")), "{told}");
+    }
+}
+
+#[test]
+fn a_slack_token_without_a_channel_is_a_mistake_and_never_shown() {
+    let environment = vec![(String::from("SLACK_BOT_TOKEN"), String::from("xoxb-very-secret"))];
+    let told = mistakes(&Sources { environment: environment.clone(), ..Sources::default() }).join("\n");
+    assert!(told.contains("slack.channel is missing") && !told.contains("very-secret"), "{told}");
+    let channel = (String::from("SLACK_CHANNEL"), String::from("C1"));
+    let loaded =
+        load(&Sources { environment: environment.into_iter().chain([channel]).collect(), ..Sources::default() })
+            .unwrap();
+    for text in [shown(&loaded, false), shown(&loaded, true), format!("{loaded:?}")] {
+        assert!(text.contains("***") && !text.contains("very-secret"), "{text}");
+    }
+}
+
+#[test]
+fn a_token_from_a_file_may_end_with_a_line_break_and_nothing_else_that_fits_into_no_header() {
+    let with = |token: &str| Sources {
+        environment: vec![
+            (String::from("SLACK_BOT_TOKEN"), token.to_owned()),
+            (String::from("SLACK_CHANNEL"), String::from("C1")),
+        ],
+        ..Sources::default()
+    };
+    assert_eq!(load(&with("xoxb-secret\n")).unwrap().settings.slack.bot_token.expose(), "xoxb-secret");
+    for token in ["xoxb-se\ncret", "xoxb-sécret"] {
+        let told = mistakes(&with(token)).join("\n");
+        assert!(told.contains("bot_token") && told.contains("visible ASCII") && !told.contains("xoxb"), "{told}");
+    }
+}
+
+#[test]
+fn the_address_of_the_queues_is_shown_without_its_password() {
+    let environment = vec![(String::from("RONDA_QUEUE_URL"), String::from("amqp://ronda:s3cret@broker:5672/vhost"))];
+    let sources = Sources { environment, ..Sources::default() };
+    match load(&sources) {
+        Ok(loaded) => {
+            assert!(loaded.settings.queue.url.expose().contains("s3cret"));
+            for text in [shown(&loaded, false), shown(&loaded, true), format!("{loaded:?}")] {
+                assert!(!text.contains("s3cret"), "{text}");
+            }
+            assert!(shown(&loaded, false).contains("url = \"amqp://broker:5672/vhost\""));
+        }
+        Err(mistakes) => {
+            let told = mistakes.to_string();
+            assert!(told.contains("--features brokers") && !told.contains("s3cret"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn every_mistake_of_the_queues_is_told_at_once() {
+    let (_dir, mut sources) = file(
+        "[queue]\nprefix = \"a.b\"\ncredentials_file = \"no-such.creds\"\nclient_key_file = \"no-such.pem\"\n\
+         direct_access = \"anybody\"\ndirect_tenant = \"a b\"\n",
+    );
+    sources.flags = vec![("queue", "url", "--queue", String::from("kafka://user:s3cret@broker"))];
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "--queue: queue.url must begin with nats://",
+        "queue.prefix is \"a.b\", but must be",
+        "queue.credentials_file is no-such.creds, which can't be read",
+        "queue.client_key_file goes with queue.client_certificate_file",
+        "queue.direct_access is \"anybody\", but must be",
+        "queue.direct_tenant is \"a b\"",
+    ] {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
+    assert!(!told.contains("s3cret"), "{told}");
+    let elsewhere = vec![("queue", "url", "--queue", String::from("embedded:/var/lib/ronda"))];
+    let told = mistakes(&Sources { flags: elsewhere, ..Sources::default() }).join("\n");
+    assert!(told.contains("that is storage.data (--data)"), "{told}");
+}
+
+#[test]
+fn a_setting_is_understood_by_its_former_name_unless_it_has_both() {
+    let (_dir, sources) = file("[storage]\nqueue_max_bytes = 100_000_000\n");
+    assert_eq!(load(&sources).unwrap().settings.queue.max_bytes, 100_000_000);
+    let environment = vec![(String::from("RONDA_STORAGE_QUEUE_MAX_BYTES"), String::from("200_000_000"))];
+    let loaded = load(&Sources { environment, ..Sources::default() }).unwrap();
+    assert_eq!(loaded.settings.queue.max_bytes, 200_000_000);
+    let (_dir, sources) = file("[queue]\nmax_bytes = 100_000_000\n[storage]\nqueue_max_bytes = 100_000_001\n");
+    let told = mistakes(&sources).join("\n");
+    assert!(told.contains("storage.queue_max_bytes is the former name of queue.max_bytes"), "{told}");
+}
+
+#[test]
+fn the_file_that_config_init_writes_is_the_defaults_also_when_every_line_is_taken() {
+    let example = example_file();
+    let (_dir, sources) = file(&example);
+    let taken = shown(&load(&sources).unwrap(), true);
+    let uncommented: String = example
+        .lines()
+        .filter_map(|line| {
+            let bare = line.strip_prefix("# ").unwrap_or(line);
+            (bare.starts_with('[') || bare.contains(" = ") && !bare.contains('\'')).then(|| format!("{bare}\n"))
+        })
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    let (_dir, sources) = file(&uncommented);
+    let loaded = load(&sources).unwrap_or_else(|error| panic!("{error}\n{uncommented}"));
+    assert_eq!(loaded.origins.len(), SETTINGS.len() + 1, "{uncommented}");
+    let values = |text: &str| {
+        let json: serde_json::Value = serde_json::from_str(text).unwrap();
+        let list = json["settings"].as_array().unwrap().clone();
+        list.into_iter().map(|row| row["value"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&shown(&loaded, true)), values(&taken));
+    assert_eq!(loaded.settings.boards, [Board::default()]);
+}
+
+#[test]
+fn the_documentation_says_what_the_code_does() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).unwrap();
+    assert!(
+        page.contains(&documentation()),
+        "docs/configuration.md differs from the table of settings; replace everything from '## [server]' on by:\n\n{}",
+        documentation()
+    );
+}

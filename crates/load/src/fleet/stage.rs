@@ -1,0 +1,216 @@
+//! Broker, database, a stand-in for Slack, and the replicas, each a process that can be broken.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ronda_slack_standin::{Slack, StandIn};
+use ronda_testbed::{Cassandra, DynamoDb, Server, free_port};
+
+use super::Settings;
+use crate::broker::{self, PARTITIONS, Running};
+use crate::chaos::stage::{environment, until_ready};
+use crate::request::Target;
+
+/// A lease's period: short, so that there are many take-overs.
+const LEASE_MS: &str = "4000";
+/// The names of services, as `ronda` takes them.
+const SERVICES: [&str; 3] = ["ingest-gateway", "processor", "notifier"];
+const ABSENT: &str = "the database can't be had";
+
+/// Which database is under Ronda.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// Apache Cassandra.
+    Cassandra,
+    /// Amazon DynamoDB, as DynamoDB Local plays it.
+    DynamoDb,
+}
+
+impl std::str::FromStr for Database {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "cassandra" => Ok(Self::Cassandra),
+            "dynamodb" => Ok(Self::DynamoDb),
+            other => bail!("unknown store {other:?}: cassandra or dynamodb"),
+        }
+    }
+}
+
+impl Database {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cassandra => "cassandra",
+            Self::DynamoDb => "dynamodb",
+        }
+    }
+}
+
+/// A database that runs.
+enum Rows {
+    Cassandra(Cassandra),
+    DynamoDb(DynamoDb),
+}
+
+impl Rows {
+    fn start(database: Database) -> Result<Self> {
+        Ok(match database {
+            Database::Cassandra => Self::Cassandra(Cassandra::start(true).context(ABSENT)?),
+            Database::DynamoDb => Self::DynamoDb(DynamoDb::start(true).context(ABSENT)?),
+        })
+    }
+
+    /// What a process needs in its environment to be let in.
+    fn environment(&self) -> Vec<(String, String)> {
+        let url = |url: String| (String::from("RONDA_STORE_URL"), url);
+        match self {
+            Self::Cassandra(server) => vec![url(format!("cassandra://{}/ronda", server.address()))],
+            Self::DynamoDb(server) => vec![
+                url(format!("dynamodb://eu-central-1?endpoint=http://{}", server.address())),
+                (String::from("RONDA_STORE_CREDENTIALS_FILE"), server.credentials_file().display().to_string()),
+            ],
+        }
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        match self {
+            Self::Cassandra(server) => server.restart(),
+            Self::DynamoDb(server) => server.restart(),
+        }
+    }
+
+    fn kill(&mut self) {
+        match self {
+            Self::Cassandra(server) => server.kill(),
+            Self::DynamoDb(server) => server.kill(),
+        }
+    }
+}
+
+/// One process of a service.
+pub(super) struct Replica {
+    /// For people.
+    pub(super) name: String,
+    /// Whether it is one of the gateways.
+    is_gateway: bool,
+    pub(super) server: Server,
+    admin: String,
+}
+
+/// Everything that runs.
+pub(super) struct Stage {
+    // Processes first: what they lean on goes last.
+    pub(super) replicas: Vec<Replica>,
+    pub(super) slack: StandIn,
+    pub(super) broker: Running,
+    rows: Rows,
+    ronda: PathBuf,
+    environment: Vec<(String, String)>,
+    key: String,
+}
+
+impl Stage {
+    /// Starts all of it, with its files in the folder.
+    pub(super) async fn start(settings: &Settings, folder: &Path) -> Result<Self> {
+        let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
+        let broker = broker::start(settings.kind, true)?.context("a fleet needs a broker")?;
+        let rows = Rows::start(settings.database)?;
+        let mut all = environment(&slack, &broker.environment());
+        all.extend(rows.environment());
+        all.push((String::from("RONDA_STORAGE_PARTITIONS"), PARTITIONS.to_string()));
+        all.push((String::from("RONDA_REPLICAS_LEASE_MS"), String::from(LEASE_MS)));
+        // A client of the load has less patience than a registration has by default.
+        all.push((String::from("RONDA_SERVER_APPLY_WAIT_MS"), String::from("500")));
+        let ronda = settings.ronda.clone();
+        done(&ronda, &["store", "migrate"], &all)?;
+        done(&ronda, &["queue", "init"], &all)?;
+        let made =
+            done(&ronda, &["keys", "create", "--name", "fleet", "--rate-limit-per-minute", "0", "--json"], &all)?;
+        let made: serde_json::Value = serde_json::from_str(&made).context("keys create --json")?;
+        let key = made["key"].as_str().map(str::to_owned).context("keys create --json has no key")?;
+        let mut replicas = Vec::new();
+        for (service, count) in SERVICES.into_iter().zip(settings.replicas) {
+            for number in 1..=count {
+                replicas.push(Replica::start(&ronda, service, number, &all, folder)?);
+            }
+        }
+        let stage = Self { replicas, slack, broker, rows, ronda, environment: all, key };
+        stage.until_ready().await?;
+        Ok(stage)
+    }
+
+    /// Where reports may go.
+    pub(super) fn gateways(&self) -> Vec<Target> {
+        let gateways = self.replicas.iter().filter(|replica| replica.is_gateway);
+        gateways.map(|it| Target { address: it.server.address().to_string(), key: self.key.clone() }).collect()
+    }
+
+    /// Waits until every replica says that it is ready.
+    pub(super) async fn until_ready(&self) -> Result<()> {
+        for replica in &self.replicas {
+            until_ready(&replica.admin).await.with_context(|| replica.name.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Kills the database and starts it again.
+    pub(super) async fn restart_database(&mut self, down: Duration) -> Result<()> {
+        self.rows.kill();
+        tokio::time::sleep(down).await;
+        self.rows.restart()
+    }
+
+    /// Kills the broker and starts it again.
+    pub(super) async fn restart_broker(&mut self, down: Duration) -> Result<()> {
+        self.broker.kill();
+        tokio::time::sleep(down).await;
+        self.broker.restart()
+    }
+
+    /// The partitions that nobody works on, as `ronda partitions` says.
+    pub(super) fn unowned(&self) -> Result<Vec<String>> {
+        let told = done(&self.ronda, &["partitions", "--json"], &self.environment)?;
+        let told: serde_json::Value = serde_json::from_str(&told).context("partitions --json")?;
+        let partitions = told["partitions"].as_array().context("partitions --json lists partitions")?;
+        let unowned = partitions.iter().filter(|partition| !partition["owner"].is_string());
+        Ok(unowned.map(|partition| format!("nobody works on it: {partition}")).collect())
+    }
+}
+
+impl Replica {
+    fn start(
+        ronda: &Path,
+        service: &'static str,
+        number: usize,
+        environment: &[(String, String)],
+        folder: &Path,
+    ) -> Result<Self> {
+        let (ronda, environment) = (ronda.to_owned(), environment.to_vec());
+        let (port, admin_port) = (free_port()?, free_port()?);
+        let is_gateway = service == "ingest-gateway";
+        let listens = if is_gateway { port } else { admin_port };
+        let log = folder.join(format!("{service}-{number}.log"));
+        let empty = folder.to_owned();
+        let server = Server::start(service, listens, log, move || {
+            let mut command = Command::new(&ronda);
+            command.current_dir(&empty).args([service, "--listen", &format!("127.0.0.1:{port}")]);
+            command.args(["--admin-listen", &format!("127.0.0.1:{admin_port}")]).envs(environment.clone());
+            command
+        })?;
+        Ok(Self { name: format!("{service} {number}"), is_gateway, server, admin: format!("127.0.0.1:{admin_port}") })
+    }
+}
+
+/// What a command of `ronda` says.
+fn done(ronda: &Path, arguments: &[&str], environment: &[(String, String)]) -> Result<String> {
+    let output = Command::new(ronda).args(arguments).envs(environment.iter().cloned()).output()?;
+    if !output.status.success() {
+        bail!("ronda {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
