@@ -26,8 +26,8 @@ pub struct Config {
     pub history_retention_seconds: u32,
     /// Most entries that one step of the clean-up looks at.
     pub purge_entries: usize,
-    /// Scheduler rows read at once when a partition is loaded. Few: what a page took is given back piece by piece, and seldom to the
-    /// system.
+    /// Scheduler rows read at once when a partition is loaded; more, the longer the way to the store is. Few: what a page took is given back
+    /// piece by piece, and seldom to the system.
     pub load_rows: usize,
     /// Who may publish onto the command queue directly.
     pub direct_access: DirectAccess,

@@ -32,6 +32,8 @@ pub enum Slip {
     NoRewrite,
     /// A new owner takes messages in without knowing that it was still the owner when it had loaded the rows.
     NoOpeningCommit,
+    /// An owner's own earlier attempt at moving the partition's row moves it back when it is carried out late.
+    LateMoves,
     /// History and errors are written together with the rows that they follow from, and not before them.
     RecordsAmongRows,
 }
@@ -97,7 +99,7 @@ pub fn play(seed: u64, slip: Option<Slip>) -> Vec<String> {
     let mut last = Owner::new(config);
     while !last.is_through(&world) && !last.has_ended() {
         last.advance(&mut world);
-        if world.chance.once_in(3) {
+        if world.chance.once_in(12) {
             world.drift();
         }
     }
@@ -153,8 +155,8 @@ fn compare(world: &World) -> Vec<String> {
         let mut rows = world.store.schedulers().into_iter().map(|(_, row)| row);
         states(&mut rows) == states(&mut calm.shadow.rows.values().cloned())
     });
-    check("occurrences", world.store.occurrences().keys().eq(calm.shadow.occurrences.keys()));
-    check("runs", world.store.runs().keys().eq(calm.shadow.runs.keys()));
+    check("occurrences", world.store.occurrences() == calm.shadow.occurrences);
+    check("runs", world.store.runs() == calm.shadow.runs);
     check("errors", world.store.errors == calm.shadow.errors);
     check("events", world.published == calm.ids());
     check("clocks", (now.cursor, now.watermark, &now.gateways) == (then.cursor, then.watermark, &then.gateways));

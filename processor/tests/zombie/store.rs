@@ -133,7 +133,8 @@ impl Store {
             return Err(Fenced);
         }
         // An earlier attempt of the same owner, carried out late.
-        if row.epoch == self.partition.stamp.0 && stamp < self.partition.stamp {
+        let is_late = row.epoch == self.partition.stamp.0 && stamp < self.partition.stamp;
+        if is_late && self.slip != Some(Slip::LateMoves) {
             return Ok(());
         }
         self.partition = Item { stamp, value: Some(row) };

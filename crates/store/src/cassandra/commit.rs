@@ -11,7 +11,7 @@ use super::client::side_by_side;
 use super::ownership::Stamp;
 use super::schema::LIST_BUCKETS;
 use super::{CassandraStore, encode, fenced, int};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::port::Commit;
 
 const DOING: &str = "committing";
@@ -69,10 +69,15 @@ impl CassandraStore {
             self.ownership.add(own.partition, own.epoch, seen.into_iter().flatten());
         }
 
-        let values = (row, stamp.generation, int(own.partition), stamp.epoch);
-        let moved = self.client.conditional(DOING, &self.client.statements.move_partition, values).await?;
-        if moved {
+        let statements = &self.client.statements;
+        let values = (stamp.commit, row, stamp.generation, int(own.partition), stamp.epoch, stamp.commit);
+        if self.client.conditional(DOING, &statements.move_partition, values).await? {
             return Ok(());
+        }
+        let place = self.place(&statements.partition, stamp.generation, own.partition).await?;
+        if place.is_some_and(|place| place.epoch == own.epoch) {
+            let message = format!("partition {} was moved by another call of the same owner meanwhile", own.partition);
+            return Err(StoreError::new(StoreErrorKind::Unavailable, message));
         }
         self.ownership.end(own.partition, own.epoch);
         Err(fenced(format!("partition {} belongs to another owner than that of epoch {}", own.partition, own.epoch)))

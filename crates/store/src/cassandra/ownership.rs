@@ -28,6 +28,8 @@ pub(super) struct Stamp {
     pub(super) generation: i64,
     /// Timestamp of the commit's rows.
     pub(super) timestamp: i64,
+    /// Which of the owner's commits it is, attempts included.
+    pub(super) commit: i64,
     /// The owner's epoch.
     pub(super) epoch: i64,
 }
@@ -72,7 +74,8 @@ impl Ownership {
         let epoch = i64::try_from(epoch).ok().filter(|_| epoch <= MAX_EPOCH).ok_or_else(|| {
             StoreError::new(StoreErrorKind::Invalid, format!("partition {partition}: {epoch} is no epoch"))
         })?;
-        Ok(Stamp { generation: owned.generation, timestamp: (epoch << COMMIT_BITS) | owned.commits, epoch })
+        let (generation, commit) = (owned.generation, owned.commits);
+        Ok(Stamp { generation, timestamp: (epoch << COMMIT_BITS) | commit, commit, epoch })
     }
 
     /// The partition is somebody else's.

@@ -82,9 +82,16 @@ pub(super) const TABLES: &[Table] = &[
     // Conditional writes only.
     Table::plain("labels", &[("name", "text", "p"), ("text", "text", "")]),
     // Conditional writes only. A generation is what one repartitioning made; owners of former ones write to rows that nobody reads.
+    // An epoch's commits are counted: of one owner's calls, too, one that is carried out late must not take the row back.
     Table::plain(
         "partitions",
-        &[("generation", "bigint", "p"), ("partition", "int", "p"), ("epoch", "bigint", ""), ("row", "blob", "")],
+        &[
+            ("generation", "bigint", "p"),
+            ("partition", "int", "p"),
+            ("epoch", "bigint", ""),
+            ("commits", "bigint", ""),
+            ("row", "blob", ""),
+        ],
     ),
     // Written with timestamps made of epochs.
     Table::plain(

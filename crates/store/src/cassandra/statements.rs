@@ -59,9 +59,11 @@ statements! {
     Serial partition = "SELECT epoch, row FROM ks.partitions WHERE generation = ? AND partition = ?";
     Read partition_as_confirmed = "SELECT epoch, row FROM ks.partitions WHERE generation = ? AND partition = ?";
     Conditional make_partition =
-        "INSERT INTO ks.partitions (generation, partition, epoch, row) VALUES (?, ?, ?, ?) IF NOT EXISTS";
-    Conditional raise_partition = "UPDATE ks.partitions SET epoch = ? WHERE generation = ? AND partition = ? IF epoch = ?";
-    Conditional move_partition = "UPDATE ks.partitions SET row = ? WHERE generation = ? AND partition = ? IF epoch = ?";
+        "INSERT INTO ks.partitions (generation, partition, epoch, commits, row) VALUES (?, ?, ?, 0, ?) IF NOT EXISTS";
+    Conditional raise_partition =
+        "UPDATE ks.partitions SET epoch = ?, commits = 0 WHERE generation = ? AND partition = ? IF epoch = ?";
+    Conditional move_partition =
+        "UPDATE ks.partitions SET commits = ?, row = ? WHERE generation = ? AND partition = ? IF epoch = ? AND commits < ?";
 
     Write put_row =
         "UPDATE ks.schedulers USING TIMESTAMP ? SET shown = ?, row = ? WHERE slot = ? AND tenant = ? AND scheduler = ?";
