@@ -16,6 +16,7 @@ impl Engine {
     /// Begins what it takes to work on these shards, and on no others.
     pub(super) fn hold(&mut self, wanted: &Partitions, now: Now) {
         self.holdings.forget_setbacks(now.mono_ms);
+        self.holdings.see(wanted);
         for deed in self.holdings.deeds(wanted, self.around.events.partitions(), now.mono_ms) {
             match deed {
                 Deed::TakeUp(id) => self.take_up(id),
