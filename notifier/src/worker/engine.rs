@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ronda_lease::{Partitions, Returned};
 use ronda_runtime::CancellationToken;
+use ronda_store::port::SchedulerReads;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::DropGuard;
@@ -85,7 +86,7 @@ impl Engine {
             clock: Arc::clone(clock),
             fresh_ms: config.claim_fresh_ms,
         };
-        let nights = Nights::new(Arc::clone(store), patience.clone());
+        let nights = Nights::new(Arc::clone(store) as Arc<dyn SchedulerReads>, patience.health.clone());
         Self {
             core,
             around,
