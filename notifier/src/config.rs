@@ -38,7 +38,8 @@ pub struct Config {
     /// How long a shutdown, or a partition that is let go, waits for calls in flight, in milliseconds. Default 5000.
     pub drain_ms: u64,
     /// How long after its claim was committed a call may begin without the store being asked once more whether the partition is still ours,
-    /// in milliseconds: well below the time after which another notifier takes over from one that stands still. Default 5000.
+    /// in milliseconds: half of the time after which another notifier takes over from one that stands still, and, with the time that a call may
+    /// take, well below twice `reconcile_interval_seconds`, after which who took over posts again. Default 5000.
     pub claim_fresh_ms: u64,
     /// The status tables. Default: none.
     pub boards: Vec<Board>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ronda_lease::{Partitions, Returned};
 use ronda_runtime::CancellationToken;
+use ronda_store::port::SchedulerReads;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::DropGuard;
@@ -58,8 +59,6 @@ pub(super) struct Engine {
     is_naming: bool,
     /// Once we are to end: until when what is being put right is waited for.
     ends_by_ms: Option<u64>,
-    /// When the store is not waited for any more, once we are to end.
-    give_up_ms: Option<u64>,
     next_meta_ms: u64,
     next_check_ms: Option<u64>,
     connected: Option<bool>,
@@ -87,7 +86,7 @@ impl Engine {
             clock: Arc::clone(clock),
             fresh_ms: config.claim_fresh_ms,
         };
-        let nights = Nights::new(Arc::clone(store), patience.clone());
+        let nights = Nights::new(Arc::clone(store) as Arc<dyn SchedulerReads>, patience.health.clone());
         Self {
             core,
             around,
@@ -102,7 +101,6 @@ impl Engine {
             amends: JoinSet::new(),
             is_naming: false,
             ends_by_ms: None,
-            give_up_ms: None,
             next_meta_ms: 0,
             next_check_ms: Some(0),
             connected: None,
@@ -258,7 +256,11 @@ impl Engine {
         while let Some(call) = self.core.next_call(now) {
             calls.push(call);
         }
-        self.commit(now).await?;
+        let is_meta_due = now.mono_ms >= self.next_meta_ms;
+        if is_meta_due {
+            self.next_meta_ms = now.mono_ms + META_INTERVAL_MS;
+        }
+        self.commit(&self.holdings.with_rows(), is_meta_due).await?;
         for call in calls {
             self.send(call);
         }
@@ -307,63 +309,5 @@ impl Engine {
             let named = load::installation(store, patience).await;
             let _ = done.send(Done::Named(named)).await;
         });
-    }
-
-    /// Makes everything durable that changed; cursor and clocks alone only now and then.
-    async fn commit(&mut self, now: Now) -> Result<(), NotifierError> {
-        let meta_due = now.mono_ms >= self.next_meta_ms;
-        if meta_due {
-            self.next_meta_ms = now.mono_ms + META_INTERVAL_MS;
-        }
-        for id in self.holdings.with_rows() {
-            self.commit_shard(id, meta_due).await?;
-        }
-        Ok(())
-    }
-
-    /// Commits what changed of a shard, or drops the shard. Whether it is still there.
-    pub(super) async fn commit_shard(&mut self, id: u32, all: bool) -> Result<bool, NotifierError> {
-        let Some(shard) = self.core.shards.get_mut(id) else { return Ok(false) };
-        if !(shard.has_changes() || (all && shard.has_news())) {
-            return Ok(true);
-        }
-        let of = Of { shard: id, epoch: shard.epoch };
-        let writes = match shard.take_writes() {
-            Ok(writes) => writes,
-            Err(error) => return self.drop_at_once(of, Setback::Failed(error.into())).map(|()| false),
-        };
-        loop {
-            let asked_ms = self.around.clock.mono_millis();
-            match self.around.store.commit_surfaces(id, of.epoch, writes.clone()).await {
-                Ok(()) => {
-                    self.committed(of, asked_ms);
-                    return Ok(true);
-                }
-                Err(error) if error.retryable && !self.is_out_of_patience() => {
-                    tracing::warn!(shard = id, error = %error, "the notifier's rows could not be committed; trying again");
-                    self.patience.health.beat();
-                    tokio::time::sleep(error.retry_after.unwrap_or(load::PAUSE)).await;
-                }
-                Err(error) => return self.drop_at_once(of, error.into()).map(|()| false),
-            }
-        }
-    }
-
-    fn committed(&mut self, of: Of, asked_ms: u64) {
-        let Some(tenure) = self.holdings.tenure(of) else { return };
-        tenure.asked_ms = asked_ms;
-        tenure.uncommitted.clear();
-        if let Some(token) = tenure.taken_in.take() {
-            tenure.reading.settle(token);
-        }
-    }
-
-    /// While we are to end, a store that does not answer is waited for only so long.
-    fn is_out_of_patience(&mut self) -> bool {
-        if !self.patience.stop.is_cancelled() {
-            return false;
-        }
-        let now_ms = self.around.clock.mono_millis();
-        now_ms >= *self.give_up_ms.get_or_insert(now_ms + self.around.config.drain_ms)
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Holding {
     Leaving { tenure: Tenure, until_ms: u64, then: Then },
     /// Nothing is kept of it any more; its receiver is being closed.
     Closing { then: Then },
-    /// It is left alone until then.
+    /// It is left alone until then; 0: it has only not been begun.
     Resting { until_ms: u64 },
 }
 
@@ -84,6 +84,13 @@ pub(super) struct Holdings {
 }
 
 impl Holdings {
+    /// Takes in which shards are ours to work on. Whatever was ours once is said to be let go in the end, also what was never begun.
+    pub(super) fn see(&mut self, wanted: &BTreeSet<u32>) {
+        for id in wanted {
+            self.held.entry(*id).or_insert(Holding::Resting { until_ms: 0 });
+        }
+    }
+
     /// What is to be done, when these are ours to work on, of so many partitions.
     pub(super) fn deeds(&self, wanted: &BTreeSet<u32>, partitions: u32, now_ms: u64) -> Vec<Deed> {
         let unwanted = self.held.iter().filter(|(id, _)| !wanted.contains(id)).filter_map(|(id, held)| match held {
@@ -94,9 +101,8 @@ impl Holdings {
         });
         let coming = self.held.values().filter(|held| matches!(held, Holding::Coming { .. })).count();
         let is_due = |id: &u32| match self.held.get(id) {
-            None => true,
             Some(Holding::Resting { until_ms }) => now_ms >= *until_ms,
-            Some(_) => false,
+            _ => false,
         };
         let due = wanted.range(..partitions).filter(|id| is_due(id)).take(COMING_AT_ONCE.saturating_sub(coming));
         unwanted.chain(due.map(|id| Deed::TakeUp(*id))).collect()
@@ -200,11 +206,25 @@ mod tests {
         let mut holdings = Holdings::default();
         holdings.put(0, resting(500));
         holdings.put(1, Holding::Coming { stop: CancellationToken::new() });
-        let deeds = holdings.deeds(&(0..100).collect(), 12, 499);
+        holdings.see(&(0..12).collect());
+        let deeds = holdings.deeds(&(0..12).collect(), 12, 499);
         let taken_up: Vec<Deed> = (2..9).map(Deed::TakeUp).collect();
         assert_eq!(deeds, taken_up, "seven beside the one that is coming");
-        assert_eq!(holdings.deeds(&[0].into(), 12, 500), [Deed::BreakOff(1), Deed::TakeUp(0)]);
-        assert_eq!(holdings.deeds(&[50].into(), 12, 0), [Deed::SayLetGo(0), Deed::BreakOff(1)], "there is no 50");
+    }
+
+    #[test]
+    fn what_is_not_ours_any_more_is_let_go_wherever_it_is_and_what_is_not_there_is_not_taken_up() {
+        let mut holdings = Holdings::default();
+        holdings.put(0, resting(500));
+        holdings.put(1, Holding::Coming { stop: CancellationToken::new() });
+        holdings.see(&[0, 2, 50].into());
+        assert_eq!(holdings.deeds(&[0, 2, 50].into(), 12, 0), [Deed::BreakOff(1), Deed::TakeUp(2)], "there is no 50");
+        let deeds = holdings.deeds(&BTreeSet::new(), 12, 0);
+        assert_eq!(
+            deeds,
+            [Deed::SayLetGo(0), Deed::BreakOff(1), Deed::SayLetGo(2), Deed::SayLetGo(50)],
+            "begun or not"
+        );
     }
 
     #[test]

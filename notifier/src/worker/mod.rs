@@ -4,6 +4,7 @@
 //! Taking shards up, reading the queue and calling the channel happen in tasks of their own, which only send what they got.
 
 mod call;
+mod commit;
 mod engine;
 mod holding;
 mod late;

@@ -16,6 +16,7 @@ impl Engine {
     /// Begins what it takes to work on these shards, and on no others.
     pub(super) fn hold(&mut self, wanted: &Partitions, now: Now) {
         self.holdings.forget_setbacks(now.mono_ms);
+        self.holdings.see(wanted);
         for deed in self.holdings.deeds(wanted, self.around.events.partitions(), now.mono_ms) {
             match deed {
                 Deed::TakeUp(id) => self.take_up(id),
@@ -89,19 +90,23 @@ impl Engine {
 
     /// Commits and closes shards that are given up and wait for nothing any more.
     pub(super) async fn close_what_is_ready(&mut self) -> Result<(), NotifierError> {
-        for id in self.holdings.ready_to_close(self.around.now().mono_ms) {
-            // What is still in flight is claimed: whoever owns the shard next looks it up.
-            if !self.commit_shard(id, true).await? {
-                continue;
-            }
-            if let Some(Holding::Leaving { tenure, then, .. }) = self.holdings.take(id) {
-                self.forget(id);
-                self.holdings.put(id, Holding::Closing { then });
-                let done = self.done.clone();
-                tokio::spawn(async move {
-                    tenure.reading.end().await;
-                    let _ = done.send(Done::Closed(id)).await;
-                });
+        let ready = self.holdings.ready_to_close(self.around.now().mono_ms);
+        // What is still in flight is claimed: whoever owns the shard next looks it up.
+        self.commit(&ready, true).await?;
+        for id in ready {
+            match self.holdings.take(id) {
+                Some(Holding::Leaving { tenure, then, .. }) => {
+                    self.forget(id);
+                    self.holdings.put(id, Holding::Closing { then });
+                    let done = self.done.clone();
+                    tokio::spawn(async move {
+                        tenure.reading.end().await;
+                        let _ = done.send(Done::Closed(id)).await;
+                    });
+                }
+                // The commit was refused.
+                Some(other) => self.holdings.put(id, other),
+                None => {}
             }
         }
         Ok(())
