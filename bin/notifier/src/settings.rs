@@ -38,6 +38,8 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         storm_threshold: notifier.storm_threshold,
         storm_window_seconds: notifier.storm_window_seconds,
         retention_days: notifier.retention_days,
+        // A claim that is older may be another's by now.
+        claim_fresh_ms: settings.replicas.lease_ms / 2,
         boards: settings.boards.iter().map(board).collect::<Result<_, _>>()?,
         ..Config::default()
     };
