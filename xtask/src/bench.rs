@@ -43,6 +43,8 @@ const PROGRAMS: [Program; 8] = [
 const HTTP: &str = "ronda-load/http";
 /// The same on brokers.
 const QUEUE: &str = "queue/brokers";
+/// Commits on databases beside their bare clients.
+const STORE: &str = "store/databases";
 
 /// Runs all measurements, or those whose name contains a text. True when each ran, and kept its limit if it has one.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
@@ -81,6 +83,14 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
             kept += 1;
         } else {
             failed.push(QUEUE.to_owned());
+        }
+    }
+    if only.is_none_or(|only| STORE.contains(only)) {
+        println!("── {STORE}");
+        if databases(root)? {
+            kept += 1;
+        } else {
+            failed.push(STORE.to_owned());
         }
     }
     for name in &missing {
@@ -150,6 +160,12 @@ fn queues(root: &Path) -> anyhow::Result<bool> {
         .arg(release.join("ronda-gateway-harness"))
         .status()?;
     Ok(status.success())
+}
+
+/// Commits of a thousand heartbeats on Cassandra and DynamoDB Local beside what their bare clients write.
+fn databases(root: &Path) -> anyhow::Result<bool> {
+    let arguments = ["run", "--release", "--quiet", "-p", "ronda-store", "--features", "cassandra,dynamodb"];
+    Ok(rust::cargo(root).args(arguments).args(["--example", "commit_rate"]).status()?.success())
 }
 
 fn examples(root: &Path) -> anyhow::Result<Vec<String>> {
