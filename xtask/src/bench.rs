@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::rust;
+use crate::{chaos, rust};
 
 /// An example program that measures.
 struct Program {
@@ -43,6 +43,8 @@ const PROGRAMS: [Program; 8] = [
 const HTTP: &str = "ronda-load/http";
 /// The same on brokers.
 const QUEUE: &str = "queue/brokers";
+/// Processors that come, go and are killed.
+const REPLICAS: &str = "replicas/processors";
 /// Commits on databases beside their bare clients.
 const STORE: &str = "store/databases";
 
@@ -91,6 +93,14 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
             kept += 1;
         } else {
             failed.push(STORE.to_owned());
+        }
+    }
+    if only.is_none_or(|only| REPLICAS.contains(only)) {
+        println!("── {REPLICAS}");
+        if replicas(root)? {
+            kept += 1;
+        } else {
+            failed.push(REPLICAS.to_owned());
         }
     }
     for name in &missing {
@@ -166,6 +176,14 @@ fn queues(root: &Path) -> anyhow::Result<bool> {
 fn databases(root: &Path) -> anyhow::Result<bool> {
     let arguments = ["run", "--release", "--quiet", "-p", "ronda-store", "--features", "cassandra,dynamodb"];
     Ok(rust::cargo(root).args(arguments).args(["--example", "commit_rate"]).status()?.success())
+}
+
+/// How long partitions stand still on NATS and Cassandra.
+fn replicas(root: &Path) -> anyhow::Result<bool> {
+    let Some(folder) = chaos::build(root, true)? else { return Ok(false) };
+    let mut command = std::process::Command::new(folder.join("ronda-load"));
+    command.args(["replicas", "--queue", "nats", "--store", "cassandra", "--ronda"]).arg(folder.join("ronda"));
+    Ok(command.current_dir(root).status()?.success())
 }
 
 fn examples(root: &Path) -> anyhow::Result<Vec<String>> {

@@ -71,6 +71,8 @@ enum Command {
     Chaos(ChaosArguments),
     /// Breaks one replica after another of a fleet on a broker and a database, at random, while load goes on, and compares in the same way.
     Fleet(FleetArguments),
+    /// Measures how long partitions stand still when processors come, go, or are killed; fails when a limit is not kept.
+    Replicas(FleetArguments),
     /// Sends load and prints what came of it as one line of JSON.
     Run(RunArguments),
 }
@@ -251,6 +253,7 @@ async fn carry_out(command: Command) -> Result<()> {
         }
         Command::Chaos(arguments) => chaos(arguments).await,
         Command::Fleet(arguments) => fleet(arguments).await,
+        Command::Replicas(arguments) => show(&fleet::measure(&fleet_settings(arguments)?).await?),
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
         Command::Run(arguments) => run_and_print(arguments).await,
     }
@@ -297,19 +300,7 @@ async fn chaos(arguments: ChaosArguments) -> Result<()> {
 
 #[allow(clippy::print_stdout, reason = "the table is this program's output")]
 async fn fleet(arguments: FleetArguments) -> Result<()> {
-    let settings = fleet::Settings {
-        ronda: std::path::absolute(arguments.ronda)?,
-        kind: arguments.queue,
-        database: arguments.store,
-        duration: Duration::from_secs(arguments.seconds),
-        every: Duration::from_secs(arguments.every_seconds),
-        seed: arguments.seed,
-        rate: arguments.rate,
-        direct_rate: arguments.direct_rate,
-        replicas: [arguments.gateways, arguments.processors, arguments.notifiers],
-        folder: arguments.folder,
-    };
-    let outcome = fleet::run(&settings).await?;
+    let outcome = fleet::run(&fleet_settings(arguments)?).await?;
     println!("{}", outcome.markdown());
     for trouble in &outcome.troubles {
         println!("{trouble}");
@@ -320,6 +311,21 @@ async fn fleet(arguments: FleetArguments) -> Result<()> {
     println!("{}", serde_json::to_string(&outcome)?);
     anyhow::ensure!(outcome.holds(), "not everything was as it should be");
     Ok(())
+}
+
+fn fleet_settings(arguments: FleetArguments) -> Result<fleet::Settings> {
+    Ok(fleet::Settings {
+        ronda: std::path::absolute(arguments.ronda)?,
+        kind: arguments.queue,
+        database: arguments.store,
+        duration: Duration::from_secs(arguments.seconds),
+        every: Duration::from_secs(arguments.every_seconds),
+        seed: arguments.seed,
+        rate: arguments.rate,
+        direct_rate: arguments.direct_rate,
+        replicas: [arguments.gateways, arguments.processors, arguments.notifiers],
+        folder: arguments.folder,
+    })
 }
 
 #[allow(clippy::print_stdout, reason = "the figures are this program's output")]

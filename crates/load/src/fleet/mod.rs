@@ -2,6 +2,7 @@
 //! go on for minutes while one replica after another is killed or stands still at random, and broker and database are restarted once each.
 //! Then every report is looked up, and what people were told is compared with what happened.
 
+mod scale;
 mod stage;
 mod trouble;
 
@@ -15,12 +16,13 @@ use serde::Serialize;
 
 pub use stage::Database;
 
-use crate::broker::{self, Kind};
+use crate::broker::{self, Kind, PARTITIONS};
 use crate::chaos::check;
 use crate::chaos::client::{Client, Tally};
 use crate::chaos::jobs::{self, Good, Reporters};
 use crate::chaos::traffic::{self, Direct, Load, Traffic};
 use crate::chaos::{BEFORE, joined, register, scratch};
+use crate::compare::Figure;
 use crate::runs::Account;
 use stage::Stage;
 use trouble::Trouble;
@@ -129,8 +131,18 @@ pub async fn run(settings: &Settings) -> Result<Outcome> {
     outcome
 }
 
+/// Measures how long partitions stand still when processors come, go, or are killed.
+///
+/// # Errors
+/// When something can't be started, or does not come to rest.
+pub async fn measure(settings: &Settings) -> Result<Vec<Figure>> {
+    let scratch = scratch()?;
+    let folder = settings.folder.as_deref().unwrap_or_else(|| scratch.path());
+    scale::measure(settings, folder).await
+}
+
 async fn go(settings: &Settings, folder: &Path) -> Result<Outcome> {
-    let mut stage = Stage::start(settings, folder).await?;
+    let mut stage = Stage::start(settings, PARTITIONS, folder).await?;
     let since = Timestamp::now();
     let (connected, queue) = broker::commands(stage.broker.options()).await?;
     let has_direct = queue.capabilities().direct && settings.direct_rate > 0;

@@ -1,5 +1,6 @@
 //! Broker, database, a stand-in for Slack, and the replicas, each a process that can be broken.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,14 +10,15 @@ use ronda_slack_standin::{Slack, StandIn};
 use ronda_testbed::{Cassandra, DynamoDb, Server, free_port};
 
 use super::Settings;
-use crate::broker::{self, PARTITIONS, Running};
+use crate::broker::{self, Running};
 use crate::chaos::stage::{environment, until_ready};
 use crate::request::Target;
 
 /// A lease's period: short, so that there are many take-overs.
-const LEASE_MS: &str = "4000";
+pub(super) const LEASE: Duration = Duration::from_secs(4);
 /// The names of services, as `ronda` takes them.
-const SERVICES: [&str; 3] = ["ingest-gateway", "processor", "notifier"];
+const SERVICES: [&str; 3] = [GATEWAY, "processor", "notifier"];
+const GATEWAY: &str = "ingest-gateway";
 const ABSENT: &str = "the database can't be had";
 
 /// Which database is under Ronda.
@@ -96,8 +98,7 @@ impl Rows {
 pub(super) struct Replica {
     /// For people.
     pub(super) name: String,
-    /// Whether it is one of the gateways.
-    is_gateway: bool,
+    service: &'static str,
     pub(super) server: Server,
     admin: String,
 }
@@ -111,19 +112,20 @@ pub(super) struct Stage {
     rows: Rows,
     ronda: PathBuf,
     environment: Vec<(String, String)>,
+    folder: PathBuf,
     key: String,
 }
 
 impl Stage {
     /// Starts all of it, with its files in the folder.
-    pub(super) async fn start(settings: &Settings, folder: &Path) -> Result<Self> {
+    pub(super) async fn start(settings: &Settings, partitions: u32, folder: &Path) -> Result<Self> {
         let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
         let broker = broker::start(settings.kind, true)?.context("a fleet needs a broker")?;
         let rows = Rows::start(settings.database)?;
         let mut all = environment(&slack, &broker.environment());
         all.extend(rows.environment());
-        all.push((String::from("RONDA_STORAGE_PARTITIONS"), PARTITIONS.to_string()));
-        all.push((String::from("RONDA_REPLICAS_LEASE_MS"), String::from(LEASE_MS)));
+        all.push((String::from("RONDA_STORAGE_PARTITIONS"), partitions.to_string()));
+        all.push((String::from("RONDA_REPLICAS_LEASE_MS"), LEASE.as_millis().to_string()));
         // A client of the load has less patience than a registration has by default.
         all.push((String::from("RONDA_SERVER_APPLY_WAIT_MS"), String::from("500")));
         let ronda = settings.ronda.clone();
@@ -139,14 +141,15 @@ impl Stage {
                 replicas.push(Replica::start(&ronda, service, number, &all, folder)?);
             }
         }
-        let stage = Self { replicas, slack, broker, rows, ronda, environment: all, key };
+        let folder = folder.to_owned();
+        let stage = Self { replicas, slack, broker, rows, ronda, environment: all, folder, key };
         stage.until_ready().await?;
         Ok(stage)
     }
 
     /// Where reports may go.
     pub(super) fn gateways(&self) -> Vec<Target> {
-        let gateways = self.replicas.iter().filter(|replica| replica.is_gateway);
+        let gateways = self.replicas.iter().filter(|replica| replica.service == GATEWAY);
         gateways.map(|it| Target { address: it.server.address().to_string(), key: self.key.clone() }).collect()
     }
 
@@ -172,11 +175,52 @@ impl Stage {
         self.broker.restart()
     }
 
+    /// Starts processors, or ends them in order, all at once, until there are so many.
+    pub(super) async fn scale_processors(&mut self, wanted: usize) -> Result<()> {
+        let is_processor = |replica: &Replica| replica.service == "processor";
+        let mut going = Vec::new();
+        while self.replicas.iter().filter(|it| is_processor(it)).count() > wanted {
+            let last = self.replicas.iter().rposition(is_processor).context("there is one")?;
+            let mut replica = self.replicas.remove(last);
+            going.push(tokio::task::spawn_blocking(move || replica.server.stop_in_order()));
+        }
+        for ended in going {
+            ended.await??;
+        }
+        let there = self.replicas.iter().filter(|it| is_processor(it)).count();
+        for number in there + 1..=wanted {
+            let started = Replica::start(&self.ronda, "processor", number, &self.environment, &self.folder)?;
+            self.replicas.push(started);
+        }
+        Ok(())
+    }
+
+    /// Those who work on partitions of the command queue, each once; fewer than there are while a partition is nobody's or on its way.
+    pub(super) fn owners(&self) -> Result<BTreeSet<String>> {
+        let partitions = self.partitions()?;
+        let settled = partitions.iter().filter(|partition| partition["next_owner"].is_null());
+        Ok(settled.filter_map(|partition| partition["owner"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// Kills the processor that works on the first partition.
+    pub(super) fn kill_owner(&mut self) -> Result<()> {
+        let partitions = self.partitions()?;
+        let owner = partitions.first().and_then(|partition| partition["owner"].as_str()).context("it is somebody's")?;
+        let pid: u32 = owner.rsplit(':').next().unwrap_or_default().parse()?;
+        let replica = self.replicas.iter_mut().find(|replica| replica.server.pid() == Some(pid));
+        replica.context("it is one of ours")?.server.kill();
+        Ok(())
+    }
+
+    fn partitions(&self) -> Result<Vec<serde_json::Value>> {
+        let told = done(&self.ronda, &["partitions", "--json"], &self.environment)?;
+        let mut told: serde_json::Value = serde_json::from_str(&told).context("partitions --json")?;
+        told["partitions"].as_array_mut().map(std::mem::take).context("partitions --json lists partitions")
+    }
+
     /// The partitions that nobody works on, as `ronda partitions` says.
     pub(super) fn unowned(&self) -> Result<Vec<String>> {
-        let told = done(&self.ronda, &["partitions", "--json"], &self.environment)?;
-        let told: serde_json::Value = serde_json::from_str(&told).context("partitions --json")?;
-        let partitions = told["partitions"].as_array().context("partitions --json lists partitions")?;
+        let partitions = self.partitions()?;
         let unowned = partitions.iter().filter(|partition| !partition["owner"].is_string());
         Ok(unowned.map(|partition| format!("nobody works on it: {partition}")).collect())
     }
@@ -192,8 +236,7 @@ impl Replica {
     ) -> Result<Self> {
         let (ronda, environment) = (ronda.to_owned(), environment.to_vec());
         let (port, admin_port) = (free_port()?, free_port()?);
-        let is_gateway = service == "ingest-gateway";
-        let listens = if is_gateway { port } else { admin_port };
+        let listens = if service == GATEWAY { port } else { admin_port };
         let log = folder.join(format!("{service}-{number}.log"));
         let empty = folder.to_owned();
         let server = Server::start(service, listens, log, move || {
@@ -202,7 +245,7 @@ impl Replica {
             command.args(["--admin-listen", &format!("127.0.0.1:{admin_port}")]).envs(environment.clone());
             command
         })?;
-        Ok(Self { name: format!("{service} {number}"), is_gateway, server, admin: format!("127.0.0.1:{admin_port}") })
+        Ok(Self { name: format!("{service} {number}"), service, server, admin: format!("127.0.0.1:{admin_port}") })
     }
 }
 
