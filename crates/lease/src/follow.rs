@@ -118,7 +118,6 @@ impl Follow {
 
     /// When to look again, after having done all there is to do.
     fn pace(&mut self, then: Then) {
-        self.act_at_ms = None;
         let pause_ms = match then {
             Then::Look | Then::End => 0,
             Then::Soon => self.timing.hurry_ms,
@@ -159,10 +158,14 @@ impl Follow {
 
     /// Tells the service what to work on, and does in the store what is to be done.
     async fn act(&mut self) -> Then {
+        let mut gives = self.is_to_give(self.now_ms());
+        if gives {
+            self.act_at_ms = None;
+        }
         loop {
             let now_ms = self.now_ms();
             let open = self.tell_service(now_ms);
-            let next = self.member.next(now_ms, &open);
+            let next = self.member.next(now_ms, &open, gives);
             if next.renew {
                 self.renew(now_ms);
             }
@@ -182,12 +185,22 @@ impl Follow {
                 };
             };
             match self.swap(swap).await {
-                Some(true) => {}
-                Some(false) => return Then::Look,
+                // What is let go of meanwhile comes with the next ones.
+                Some(true) => gives = self.is_gone,
+                Some(false) => {
+                    self.act_at_ms = gives.then(|| self.now_ms());
+                    return Then::Look;
+                }
                 // It may or may not be there: the next look tells.
                 None => return Then::Later,
             }
         }
+    }
+
+    /// Whether what the service has let go of is given on now: not for each of a thousand.
+    fn is_to_give(&self, now_ms: u64) -> bool {
+        let is_due = self.act_at_ms.is_some_and(|act_at| act_at <= now_ms);
+        is_due || self.is_gone || now_ms.saturating_sub(self.swapped_ms) >= self.timing.hurry_ms
     }
 
     /// Answers what the service may still be working on.

@@ -210,14 +210,15 @@ impl Member {
         has_heirs && self.leaving_since_ms.is_some_and(|since| now_ms.saturating_sub(since) < 2 * self.timing.poll_ms)
     }
 
-    /// What to do in the store. `open`: what the service may still be working on, after it was told what to work on.
-    pub(crate) fn next(&mut self, now_ms: u64, open: &BTreeSet<u32>) -> Next {
+    /// What to do in the store. `open`: what the service may still be working on, after it was told what to work on. `gives`: whether what it has
+    /// let go of is to be given on already, or more of it awaited.
+    pub(crate) fn next(&mut self, now_ms: u64, open: &BTreeSet<u32>, gives: bool) -> Next {
         if !self.has_read {
             return Next { hurry: true, done: self.leaving_since_ms.is_some(), ..Next::default() };
         }
         let standings = self.standings();
         let mut slots = self.table.assignment.slots.clone();
-        let given = self.let_go_of(&mut slots, open);
+        let given = if gives { self.let_go_of(&mut slots, open) } else { 0 };
         let mut swap =
             (given > 0).then(|| Swap { row: self.following(&slots), given, moves: 0, taken: 0, handed_out: 0 });
         match self.planned(&slots, &standings) {

@@ -52,7 +52,7 @@ impl Case {
 
     /// What is done, while the service may be working on this.
     fn next(&mut self, open: &[u32]) -> Next {
-        self.member.next(self.now_ms, &open.iter().copied().collect())
+        self.member.next(self.now_ms, &open.iter().copied().collect(), true)
     }
 
     fn swap(&mut self, open: &[u32]) -> Option<Vec<Slot>> {
@@ -246,7 +246,7 @@ proptest! {
             let (assigned, _) = case.member.assign(case.now_ms, &open);
             prop_assert!(assigned.iter().all(|partition| slots[*partition as usize].holder() == Some(ME)));
             let open: BTreeSet<u32> = open.union(&assigned).copied().collect();
-            let next = case.member.next(case.now_ms, &open);
+            let next = case.member.next(case.now_ms, &open, true);
             let Some(swap) = next.swap else { continue };
             prop_assert_eq!(swap.row.version, case.version + 1);
             for (partition, (before, after)) in (0_u32..).zip(slots.iter().zip(&swap.row.slots)) {

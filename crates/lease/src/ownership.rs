@@ -88,18 +88,18 @@ impl Ownership {
     /// Says what it has anything to do with at all: of all else that it saw assigned before, and not when it asked last, it lets go. For a service
     /// that does not begin at once with all that it is assigned, and so has nothing to end when that changes.
     pub fn works_on(&self, works_on: impl Fn(u32) -> bool) {
-        let mut open = self.open.lock();
-        open.retain(|partition| {
-            let stays = self.seen.contains(partition) || works_on(*partition);
-            if !stays {
-                self.tell(Returned::LetGo(*partition));
-            }
-            stays
-        });
+        let open = self.open.lock().clone();
+        for partition in open.into_iter().filter(|partition| !self.seen.contains(partition) && !works_on(*partition)) {
+            self.tell(Returned::LetGo(partition));
+        }
     }
 
     /// Says something of a partition. When nobody listens any more, it does not matter.
     pub fn tell(&self, returned: Returned) {
+        if let Returned::LetGo(partition) = returned {
+            // Here and not where it is heard: by then it may have been assigned and seen again.
+            self.open.lock().remove(&partition);
+        }
         let _ = self.returned.send(returned);
     }
 }
@@ -134,26 +134,15 @@ impl Owner {
     /// What the service says next; `None`: the service is gone, and works on nothing. Cancel safe.
     pub async fn returned(&mut self) -> Option<Returned> {
         let returned = self.returned.recv().await;
-        self.note(returned);
+        if returned.is_none() {
+            self.open.lock().clear();
+        }
         returned
     }
 
     /// The same of what it has said already; `None`: nothing more, for now.
     pub fn returned_already(&mut self) -> Option<Returned> {
-        let returned = self.returned.try_recv().ok()?;
-        self.note(Some(returned));
-        Some(returned)
-    }
-
-    fn note(&self, returned: Option<Returned>) {
-        let mut open = self.open.lock();
-        match returned {
-            Some(Returned::LetGo(partition)) => {
-                open.remove(&partition);
-            }
-            Some(Returned::Fenced(_)) => {}
-            None => open.clear(),
-        }
+        self.returned.try_recv().ok()
     }
 }
 
@@ -182,12 +171,17 @@ mod tests {
         assert_eq!(*ownership.assigned(), [2, 3].into());
         assert_eq!(owner.assign([3].into()), [2, 3].into());
         ownership.tell(Returned::LetGo(2));
-        assert_eq!(owner.open(), [2, 3].into(), "not heard yet");
-        assert_eq!(owner.returned().await, Some(Returned::LetGo(2)));
         assert_eq!(owner.open(), [3].into());
+        owner.assign([2, 3].into());
+        assert_eq!(*ownership.assigned(), [2, 3].into());
+        assert_eq!(
+            (owner.returned().await, owner.open()),
+            (Some(Returned::LetGo(2)), [2, 3].into()),
+            "an earlier time"
+        );
         ownership.tell(Returned::Fenced(3));
         assert_eq!(owner.returned_already(), Some(Returned::Fenced(3)));
-        assert_eq!((owner.returned_already(), owner.open()), (None, [3].into()));
+        assert_eq!((owner.returned_already(), owner.open()), (None, [2, 3].into()));
         drop(ownership);
         assert_eq!((owner.returned().await, owner.open()), (None, [].into()));
     }
@@ -203,7 +197,9 @@ mod tests {
         ownership.works_on(|partition| partition == 1);
         assert_eq!(owner.returned_already(), None, "it may be about to begin");
         let _ = ownership.assigned();
-        ownership.works_on(|partition| partition == 1);
+        for _ in 0..2 {
+            ownership.works_on(|partition| partition == 1);
+        }
         assert_eq!((owner.returned_already(), owner.returned_already()), (Some(Returned::LetGo(2)), None));
         assert_eq!(owner.open(), [1, 3].into());
     }

@@ -43,6 +43,8 @@ struct State {
     /// How often a partition got another worker than the one before.
     moves: usize,
     is_out: bool,
+    /// When the store came back last, in milliseconds.
+    back_ms: Option<u64>,
     wrongs: Vec<String>,
     /// What happened, for whoever has to find out why.
     log: Vec<String>,
@@ -115,6 +117,9 @@ impl World {
         self.log(&format!("the store is away: {is_out}"));
         let (now_ms, mut state) = (self.now_ms(), self.state.lock());
         state.is_out = is_out;
+        if !is_out {
+            state.back_ms = Some(now_ms);
+        }
         for trouble in state.troubles.values_mut() {
             let is_troubled = trouble.since_ms.is_some();
             trouble.changes(now_ms, self.notices_within_ms, is_troubled, is_out);
@@ -130,9 +135,12 @@ impl World {
         let now_ms = self.now_ms();
         let mut state = self.state.lock();
         let others = state.workers.entry(partition).or_default().clone();
+        // After an outage there are two beats for a sign of life, however long the silence was before.
+        let is_just_back = state.back_ms.is_some_and(|back| now_ms - back < 2 * self.excuse_ms);
+        let excuse_ms = if is_just_back { self.excuse_ms / 2 } else { self.excuse_ms };
         let is_excused = |member: MemberId| {
             let trouble = state.troubles.get(&member);
-            trouble.is_some_and(|trouble| trouble.lasts_ms(now_ms, self.notices_within_ms) >= self.excuse_ms)
+            trouble.is_some_and(|trouble| trouble.lasts_ms(now_ms, self.notices_within_ms) >= excuse_ms)
         };
         let wrong = others.iter().find(|other| !is_excused(member) && !is_excused(**other)).copied();
         if let Some(other) = wrong {
