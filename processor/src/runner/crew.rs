@@ -68,6 +68,11 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Crew<S> {
         }
     }
 
+    /// Whether something of a partition is under way, or has yet to end.
+    pub(super) fn works_on(&self, partition: u32) -> bool {
+        self.working.contains_key(&partition)
+    }
+
     /// What a supervisor tells next; for ever, while there is nothing. Cancel safe.
     pub(super) async fn news(&mut self) -> News {
         tokio::select! {

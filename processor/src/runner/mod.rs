@@ -129,6 +129,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Processor<S> {
         let watch = AbortOnDrop(tokio::spawn(lag::watch(Arc::clone(&self.shared), cancel.clone())));
         loop {
             crew.keep_to(&ownership.assigned());
+            ownership.works_on(|partition| crew.works_on(partition));
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
