@@ -9,18 +9,15 @@ use ronda_queue::{Broker, Queue, QueueError, QueueErrorKind, Role};
 use ronda_runtime::{Clock, Health, SystemClock};
 use ronda_store::port::Store;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
 use crate::others::{Found, Others};
 use crate::parts::broker_options;
+use crate::patience::{PAUSE, START_WITHIN, patiently};
 use crate::process::GATEWAY;
 
-/// How long a broker that is away is waited for at a start.
-const START_WITHIN: Duration = Duration::from_secs(30);
-/// Longest pause between two attempts.
-const PAUSE: Duration = Duration::from_secs(1);
 /// How often it is asked whether it is there, while it is, and …
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// … while it is not.
@@ -95,7 +92,10 @@ pub async fn start(settings: &Settings) -> Result<(Arc<dyn Broker>, Queues), Fai
         let queues = [queue(Role::Commands).await?, queue(Role::Events).await?, queue(Role::DeadLetters).await?];
         Ok((broker, queues))
     };
-    patiently(settings, attempt).await
+    let is_away = |error: &QueueError| error.kind == QueueErrorKind::Unavailable;
+    let pause = |error: &QueueError| is_away(error).then(|| error.retry_after.unwrap_or(PAUSE));
+    let started = patiently(&settings.queue.url.place(), attempt, pause, no_answer).await;
+    started.map_err(|error| failure(settings, &error))
 }
 
 /// Reaches the broker; nothing is made on it.
@@ -105,31 +105,6 @@ pub async fn start(settings: &Settings) -> Result<(Arc<dyn Broker>, Queues), Fai
 pub async fn reach(settings: &Settings) -> Result<Arc<dyn Broker>, Failure> {
     let connected = timeout(START_WITHIN, ronda_queue::connect(broker_options(settings))).await;
     connected.unwrap_or_else(|_| Err(no_answer())).map_err(|error| failure(settings, &error))
-}
-
-/// Tries for a bounded time, for as long as the broker is only away.
-async fn patiently<T>(settings: &Settings, attempt: impl AsyncFn() -> Result<T, QueueError>) -> Result<T, Failure> {
-    let deadline = Instant::now() + START_WITHIN;
-    let mut was_told = false;
-    loop {
-        let error = match timeout_at(deadline, attempt()).await {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => error,
-            Err(_) => no_answer(),
-        };
-        if error.kind != QueueErrorKind::Unavailable || Instant::now() + PAUSE > deadline {
-            return Err(failure(settings, &error));
-        }
-        if !was_told {
-            let (place, within) = (settings.queue.url.place(), START_WITHIN.as_secs());
-            tracing::warn!(
-                reason = chain(&error),
-                "{place} can't be reached yet; it is tried again for up to {within} s"
-            );
-            was_told = true;
-        }
-        sleep(error.retry_after.unwrap_or(PAUSE).min(PAUSE)).await;
-    }
 }
 
 fn no_answer() -> QueueError {

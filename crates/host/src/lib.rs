@@ -14,6 +14,7 @@ mod life;
 mod memory;
 mod others;
 pub mod parts;
+mod patience;
 pub mod process;
 pub mod replica;
 pub mod signals;

@@ -1,20 +1,15 @@
 //! A store on a server in the place of the embedded one: how a process or command comes to it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ronda_store::backend::{self, StoreOptions};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::Store;
-use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::Settings;
 use crate::exit::{Code, Failure, chain};
+use crate::patience::{self, PAUSE};
 
-/// How long a server that is away is waited for.
-const START_WITHIN: Duration = Duration::from_secs(30);
-/// Longest pause between two attempts.
-const PAUSE: Duration = Duration::from_secs(1);
 const DAY_SECONDS: u64 = 86_400;
 /// "For ever", as far as a server with times to live can: the ten years that are the most of `retention.history_days`.
 const EVER_DAYS: u32 = 3_650;
@@ -51,28 +46,11 @@ pub async fn patiently<T, F>(settings: &Settings, attempt: impl Fn() -> F) -> Re
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let deadline = Instant::now() + START_WITHIN;
-    let mut was_told = false;
-    loop {
-        let error = match timeout_at(deadline, attempt()).await {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => error,
-            Err(_) => StoreError::new(StoreErrorKind::Unavailable, "it gives no answer"),
-        };
-        let may_come = error.kind == StoreErrorKind::Unavailable && error.retryable;
-        if !may_come || Instant::now() + PAUSE > deadline {
-            return Err(failure(settings, &error));
-        }
-        if !was_told {
-            let (place, within) = (settings.store.url.place(), START_WITHIN.as_secs());
-            tracing::warn!(
-                reason = chain(&error),
-                "{place} can't be reached yet; it is tried again for up to {within} s"
-            );
-            was_told = true;
-        }
-        sleep(error.retry_after.unwrap_or(PAUSE).min(PAUSE)).await;
-    }
+    let is_away = |error: &StoreError| error.kind == StoreErrorKind::Unavailable && error.retryable;
+    let pause = |error: &StoreError| is_away(error).then(|| error.retry_after.unwrap_or(PAUSE));
+    let no_answer = || StoreError::new(StoreErrorKind::Unavailable, "it gives no answer");
+    let done = patience::patiently(&settings.store.url.place(), attempt, pause, no_answer).await;
+    done.map_err(|error| failure(settings, &error))
 }
 
 /// What an error of the store means for a command.
