@@ -15,8 +15,6 @@ mod batches;
 #[path = "sqs/direct.rs"]
 mod direct;
 mod link;
-#[path = "sqs/proxy.rs"]
-mod proxy;
 #[path = "sqs/topology.rs"]
 mod topology;
 

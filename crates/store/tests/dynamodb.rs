@@ -16,8 +16,6 @@ mod cost;
 mod crowds;
 #[path = "dynamodb/faults.rs"]
 mod faults;
-#[path = "dynamodb/proxy.rs"]
-mod proxy;
 #[path = "dynamodb/steps.rs"]
 mod steps;
 #[path = "dynamodb/tables.rs"]

@@ -5,6 +5,7 @@
 //! prints `!! SKIPPED <what>: <why>` to standard error, which `cargo xtask test` counts.
 #![allow(clippy::print_stderr, reason = "what is skipped is told past the test harness")]
 
+mod aws;
 mod cassandra;
 mod dynamodb;
 mod elasticmq;
@@ -14,6 +15,7 @@ mod nats;
 mod process;
 mod rabbitmq;
 
+pub use aws::{AwsProxy, Fate, Rewrite, call_dynamodb};
 pub use cassandra::Cassandra;
 pub use dynamodb::DynamoDb;
 pub use elasticmq::ElasticMq;

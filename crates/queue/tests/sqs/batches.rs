@@ -10,8 +10,8 @@ use bytes::Bytes;
 use ronda_queue::{Queue, QueueError, ReceiveLimit, Receiver};
 use serde_json::{Value, json};
 
-use super::proxy::{Fate, Proxy};
 use super::{commands, made, options, server};
+use ronda_testbed::{AwsProxy, Fate};
 
 fn text(number: usize) -> Bytes {
     Bytes::from(format!("number {number}"))
@@ -78,7 +78,7 @@ async fn of_a_batch_that_is_half_accepted_each_publish_ends_by_its_own_result() 
     // Of the first full batch every second message fails, once; its first message's number is noted.
     let first_of_batch = Arc::new(OnceLock::new());
     let noted = Arc::clone(&first_of_batch);
-    let proxy = Proxy::to(server.address(), move |action, body| {
+    let proxy = AwsProxy::to(server.address(), move |action, body| {
         let entries = entries(body);
         if action != "SendMessageBatch" || entries.len() < 10 || noted.set(number_of(&entries[0])).is_err() {
             return Fate::Pass;
@@ -87,8 +87,8 @@ async fn of_a_batch_that_is_half_accepted_each_publish_ends_by_its_own_result() 
             |entry: &Value| entry["Id"].as_str().and_then(|id| id.parse().ok()).is_some_and(|id: u32| id % 2 == 1);
         fail_entries(body, "InternalError", false, odd)
     });
-    let proxy = proxy.await;
-    let broker = made(options(server, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let broker = made(options(server, proxy.address())).await;
     let queue = commands(&*broker).await;
     let outcomes = at_once(&queue, 0..24).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
@@ -105,7 +105,7 @@ async fn of_a_batch_that_is_half_accepted_each_publish_ends_by_its_own_result() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_message_that_is_refused_takes_no_other_with_it() {
     let server = server();
-    let proxy = Proxy::to(server.address(), |action, body| {
+    let proxy = AwsProxy::to(server.address(), |action, body| {
         let bad = |entry: &Value| entry["MessageAttributes"]["bad"].is_object();
         match action {
             // Whole batches too: some servers refuse all for one.
@@ -117,8 +117,8 @@ async fn one_message_that_is_refused_takes_no_other_with_it() {
             _ => Fate::Pass,
         }
     });
-    let proxy = proxy.await;
-    let broker = made(options(server, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let broker = made(options(server, proxy.address())).await;
     let queue = commands(&*broker).await;
     let origin = ronda_queue::Origin { headers: vec![(String::from("bad"), String::from("1"))], ..Default::default() };
     let (good, bad, more) = tokio::join!(
@@ -139,16 +139,16 @@ async fn throttling_is_waited_out_and_told_when_it_lasts() {
     let server = server();
     let left = Arc::new(AtomicUsize::new(2));
     let throttled = Arc::clone(&left);
-    let proxy = Proxy::to(server.address(), move |action, _| {
+    let proxy = AwsProxy::to(server.address(), move |action, _| {
         let throttle = throttled.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
         if action == "SendMessageBatch" && throttle {
             return Fate::Answer(400, json!({"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"}));
         }
         Fate::Pass
     });
-    let proxy = proxy.await;
+    let proxy = proxy.await.expect("a proxy");
     left.store(0, Ordering::Relaxed);
-    let broker = made(options(server, proxy.address)).await;
+    let broker = made(options(server, proxy.address())).await;
     let queue = commands(&*broker).await;
     left.store(2, Ordering::Relaxed);
     queue.publish(0, text(0)).await.expect("it waits");
@@ -161,14 +161,14 @@ async fn throttling_is_waited_out_and_told_when_it_lasts() {
 async fn a_settle_that_is_half_done_is_finished() {
     let server = server();
     let failed = AtomicUsize::new(0);
-    let proxy = Proxy::to(server.address(), move |action, body| {
+    let proxy = AwsProxy::to(server.address(), move |action, body| {
         if action == "DeleteMessageBatch" && failed.fetch_add(1, Ordering::Relaxed) < 2 {
             return fail_entries(body, "InternalError", false, |entry| entry["Id"] != "1");
         }
         Fate::Pass
     });
-    let proxy = proxy.await;
-    let broker = made(options(server, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let broker = made(options(server, proxy.address())).await;
     let queue = commands(&*broker).await;
     for number in 0..5 {
         queue.publish(0, text(number)).await.expect("publish");
@@ -185,8 +185,8 @@ async fn a_settle_that_is_half_done_is_finished() {
 async fn calls_are_as_few_as_the_documentation_says() {
     const FRAMES: usize = 200;
     let server = server();
-    let proxy = Proxy::to(server.address(), |_, _| Fate::Pass).await;
-    let broker = made(options(server, proxy.address)).await;
+    let proxy = AwsProxy::to(server.address(), |_, _| Fate::Pass).await.expect("a proxy");
+    let broker = made(options(server, proxy.address())).await;
     let queue = commands(&*broker).await;
     let actions = ["SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"];
     let count = || actions.map(|action| proxy.calls().get(action).copied().unwrap_or_default());

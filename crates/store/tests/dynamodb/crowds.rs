@@ -9,8 +9,8 @@ use ronda_store::error::StoreErrorKind;
 use ronda_store::port::{Commit, PartitionStore, SchedulerReads};
 use serde_json::{Value, json};
 
-use super::proxy::{Fate, Proxy};
 use super::{by, made, open, server};
+use ronda_testbed::{AwsProxy, Fate};
 
 /// However many acquire a partition at the same time, each has an epoch of its own; and a store is made for one number of partitions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +70,7 @@ fn of_one_slot(count: usize) -> Vec<SchedulerKey> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_is_loaded_whole_wherever_answers_end() {
     let options = made().await;
-    let proxy = Proxy::to(server().address(), |action, body| {
+    let proxy = AwsProxy::to(server().address(), |action, body| {
         if action != "Query" {
             return Fate::Pass;
         }
@@ -78,8 +78,8 @@ async fn a_slot_is_loaded_whole_wherever_answers_end() {
         request["Limit"] = json!(body["Limit"].as_u64().unwrap_or(2).min(2));
         Fate::Change { request, answer: Box::new(|answer| answer) }
     });
-    let proxy = proxy.await;
-    let store = open(by(&options, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let store = open(by(&options, proxy.address())).await;
     let mut owner = Owner::acquire(&store, 0, 1_024).await;
     let keys = of_one_slot(20);
     owner.put(&store, keys.iter().map(|key| row(key, 1)).collect()).await;
@@ -107,7 +107,7 @@ async fn a_slot_is_loaded_whole_wherever_answers_end() {
 async fn an_index_that_lags_behind_shows_nothing_that_is_deleted() {
     let options = made().await;
     let ghosts = ["job-1", "job-3", "job-5"];
-    let proxy = Proxy::to(server().address(), move |action, body| {
+    let proxy = AwsProxy::to(server().address(), move |action, body| {
         if action != "Query" || body["IndexName"].is_null() {
             return Fate::Pass;
         }
@@ -129,8 +129,8 @@ async fn an_index_that_lags_behind_shows_nothing_that_is_deleted() {
         };
         Fate::Change { request: body.clone(), answer: Box::new(answer) }
     });
-    let proxy = proxy.await;
-    let store = open(by(&options, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let store = open(by(&options, proxy.address())).await;
     let mut owner = Owner::acquire(&store, 0, 1).await;
     owner.put(&store, (0..8).map(|number| row(&key("acme", &format!("job-{number}")), 1)).collect()).await;
     // One is deleted and two are removed.

@@ -12,8 +12,8 @@ use ronda_store::error::StoreErrorKind;
 use ronda_store::port::{Commit, PartitionStore, SchedulerReads, Store, SurfaceStore, SurfaceWrite};
 use serde_json::{Value, json};
 
-use super::proxy::{Fate, Proxy};
 use super::{KEEP_SECONDS, OnDynamoDb, by, made, open, server};
+use ronda_testbed::{AwsProxy, Fate, call_dynamodb};
 
 fn is_for(body: &Value, table: &str) -> bool {
     body["TableName"].as_str().is_some_and(|name| name.ends_with(table))
@@ -34,7 +34,7 @@ async fn throttling_is_waited_out_and_told_when_it_lasts() {
     let options = made().await;
     let left = Arc::new(AtomicUsize::new(0));
     let throttled = Arc::clone(&left);
-    let proxy = Proxy::to(server().address(), move |action, body| {
+    let proxy = AwsProxy::to(server().address(), move |action, body| {
         let take = |left: usize| left.checked_sub(1);
         if action == "PutItem"
             && is_for(body, "schedulers")
@@ -44,8 +44,8 @@ async fn throttling_is_waited_out_and_told_when_it_lasts() {
         }
         Fate::Pass
     });
-    let proxy = proxy.await;
-    let store = open(by(&options, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let store = open(by(&options, proxy.address())).await;
     let mut owner = Owner::acquire(&store, 0, 1).await;
     left.store(2, Ordering::Relaxed);
     owner.put(&store, vec![row(&key("acme", "job"), 1)]).await;
@@ -66,7 +66,7 @@ async fn throttling_is_waited_out_and_told_when_it_lasts() {
 async fn conflicts_with_transactions_are_tried_again() {
     let options = made().await;
     let (mut on_put, mut on_transaction) = (times(2), times(2));
-    let proxy = Proxy::to(server().address(), move |action, body| match action {
+    let proxy = AwsProxy::to(server().address(), move |action, body| match action {
         "PutItem" if is_for(body, "schedulers") && on_put() => Fate::refuse("TransactionConflictException"),
         "TransactWriteItems" if on_transaction() => Fate::Answer(
             400,
@@ -78,8 +78,8 @@ async fn conflicts_with_transactions_are_tried_again() {
         ),
         _ => Fate::Pass,
     });
-    let proxy = proxy.await;
-    let store = open(by(&options, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let store = open(by(&options, proxy.address())).await;
     let mut owner = Owner::acquire(&store, 0, 1).await;
     owner.put(&store, vec![row(&key("acme", "job"), 1)]).await;
     let epoch = store.acquire_shard(0).await.expect("acquire shard");
@@ -91,7 +91,7 @@ async fn conflicts_with_transactions_are_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_is_throttled_says_so() {
     let options = made().await;
-    let proxy = Proxy::to(server().address(), move |action, _| match action {
+    let proxy = AwsProxy::to(server().address(), move |action, _| match action {
         "TransactWriteItems" => Fate::Answer(
             400,
             json!({
@@ -102,8 +102,8 @@ async fn a_transaction_that_is_throttled_says_so() {
         ),
         _ => Fate::Pass,
     });
-    let proxy = proxy.await;
-    let store = open(by(&options, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let store = open(by(&options, proxy.address())).await;
     let epoch = store.acquire_shard(0).await.expect("acquire shard");
     let error = store.commit_surfaces(0, epoch, vec![write("alert/1", "one")]).await.expect_err("throttled");
     assert!(error.retryable && error.retry_after >= Some(Duration::from_secs(1)), "{error}");
@@ -149,8 +149,8 @@ fn half_undone(action: &str, body: &Value) -> Fate {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_of_which_half_is_left_undone_is_finished() {
     let options = made().await;
-    let proxy = Proxy::to(server().address(), half_undone).await;
-    let store = open(by(&options, proxy.address)).await;
+    let proxy = AwsProxy::to(server().address(), half_undone).await.expect("a proxy");
+    let store = open(by(&options, proxy.address())).await;
     let mut owner = Owner::acquire(&store, 0, 1).await;
     let mut names: Vec<String> = (0..150).map(|number| format!("job-{number}")).collect();
     owner.put(&store, names.iter().map(|name| row(&key("acme", name), 1)).collect()).await;
@@ -168,14 +168,14 @@ async fn a_batch_of_which_half_is_left_undone_is_finished() {
 /// The suite's cases by way of a proxy.
 struct Through {
     direct: OnDynamoDb,
-    proxy: Proxy,
+    proxy: AwsProxy,
     max_attempts: u32,
 }
 
 #[async_trait]
 impl StoreHarness for Through {
     async fn open(&self) -> Arc<dyn Store> {
-        let options = by(&self.direct.options, self.proxy.address);
+        let options = by(&self.direct.options, self.proxy.address());
         let options = DynamoOptions { max_attempts: self.max_attempts, history_keep_seconds: KEEP_SECONDS, ..options };
         Arc::new(open(options).await)
     }
@@ -202,7 +202,7 @@ async fn answers_may_end_anywhere() {
     };
     let through = async || {
         let direct = OnDynamoDb::new().await;
-        Through { direct, proxy: Proxy::to(server().address(), short).await, max_attempts: 3 }
+        Through { direct, proxy: AwsProxy::to(server().address(), short).await.expect("a proxy"), max_attempts: 3 }
     };
     histories::pages_of_a_history_lose_and_repeat_nothing(&through().await).await;
     histories::an_entry_comes_with_its_newest_runs(&through().await).await;
@@ -231,7 +231,7 @@ async fn lost_calls_and_lost_answers_change_nothing() {
             }
         };
         let direct = OnDynamoDb::new().await;
-        Through { direct, proxy: Proxy::to(server().address(), flaky).await, max_attempts: 6 }
+        Through { direct, proxy: AwsProxy::to(server().address(), flaky).await.expect("a proxy"), max_attempts: 6 }
     };
     commits::a_commit_is_seen_and_survives_reopening(&through().await).await;
     commits::an_older_epoch_is_fenced_out_whole(&through().await).await;
@@ -253,14 +253,14 @@ async fn a_lost_answer_fences_no_owner_of_a_shard() {
     let options = made().await;
     for count in [0, 1, 150] {
         let mut lose = times(1);
-        let proxy = Proxy::to(server().address(), move |action, body| {
+        let proxy = AwsProxy::to(server().address(), move |action, body| {
             // The first change of the head is the acquisition's.
             let is_commit =
                 body.to_string().contains("SET #stamp") && matches!(action, "UpdateItem" | "TransactWriteItems");
             if is_commit && lose() { Fate::LoseAnswer } else { Fate::Pass }
         });
-        let proxy = proxy.await;
-        let store = open(by(&options, proxy.address)).await;
+        let proxy = proxy.await.expect("a proxy");
+        let store = open(by(&options, proxy.address())).await;
         let epoch = store.acquire_shard(count).await.expect("acquire shard");
         let writes: Vec<_> = (0..count).map(|number| write(&format!("alert/{number}"), "row")).collect();
         store.commit_surfaces(count, epoch, writes.clone()).await.expect("commit");
@@ -277,11 +277,12 @@ async fn a_lost_answer_fences_no_owner_of_a_shard() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_silent_is_unavailable_in_time() {
     let options = made().await;
-    let proxy = Proxy::to(server().address(), |action, _| if action == "PutItem" { Fate::Silence } else { Fate::Pass });
-    let proxy = proxy.await;
+    let proxy =
+        AwsProxy::to(server().address(), |action, _| if action == "PutItem" { Fate::Silence } else { Fate::Pass });
+    let proxy = proxy.await.expect("a proxy");
     let direct = open(options.clone()).await;
     let mut owner = Owner::acquire(&direct, 0, 1).await;
-    let hasty = DynamoOptions { attempt_timeout_ms: 2_000, max_attempts: 1, ..by(&options, proxy.address) };
+    let hasty = DynamoOptions { attempt_timeout_ms: 2_000, max_attempts: 1, ..by(&options, proxy.address()) };
     let silent = open(hasty).await;
     let commit = Arc::new(Commit { rows: vec![row(&key("acme", "job"), 1)], ..owner.next_commit() });
     let waited = tokio::time::timeout(Duration::from_secs(20), silent.commit(Arc::clone(&commit))).await;
@@ -297,7 +298,7 @@ async fn what_is_carried_out_late_covers_nothing() {
     let (mut rows, mut partitions, mut surfaces) = (times(1), times(1), times(1));
     let is_on = Arc::new(AtomicUsize::new(0));
     let keeps = Arc::clone(&is_on);
-    let proxy = Proxy::to(server().address(), move |action, body| {
+    let proxy = AwsProxy::to(server().address(), move |action, body| {
         if keeps.load(Ordering::Relaxed) == 0 {
             return Fate::Pass;
         }
@@ -309,9 +310,9 @@ async fn what_is_carried_out_late_covers_nothing() {
         };
         if is_kept { Fate::Keep } else { Fate::Pass }
     });
-    let proxy = proxy.await;
+    let proxy = proxy.await.expect("a proxy");
     // Each attempt is the caller's own, so that the second is another commit to the store.
-    let store = open(DynamoOptions { max_attempts: 1, ..by(&options, proxy.address) }).await;
+    let store = open(DynamoOptions { max_attempts: 1, ..by(&options, proxy.address()) }).await;
     let mut owner = Owner::acquire(&store, 0, 1).await;
     let epoch = store.acquire_shard(0).await.expect("acquire shard");
     is_on.store(1, Ordering::Relaxed);
@@ -327,7 +328,7 @@ async fn what_is_carried_out_late_covers_nothing() {
             assert!(error.retryable, "{error}");
         }
     }
-    let answers = proxy.carry_out_kept().await;
+    let answers = proxy.carry_out_kept().await.expect("answers");
     assert_eq!(answers.len(), 3);
     for answer in &answers {
         let why = answer["__type"].as_str().unwrap_or_default();
@@ -345,7 +346,7 @@ async fn a_table_that_is_gone_is_named() {
     let options = made().await;
     let store = open(options.clone()).await;
     let name = format!("{}-partitions", options.prefix);
-    super::proxy::call(server().address(), "DeleteTable", json!({ "TableName": name })).await;
+    call_dynamodb(server().address(), "DeleteTable", &json!({ "TableName": name })).await.expect("an answer");
     let error = store.acquire(0, 1).await.expect_err("it is gone");
     assert!(error.kind == StoreErrorKind::Conflict && error.message.contains("migration"), "{error}");
     assert!(error.message.contains(&name), "{error}");

@@ -10,12 +10,12 @@ use ronda_store::port::{Commit, PartitionStore, SchedulerReads, SurfaceStore, Su
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::proxy::{Fate, Proxy, call};
 use super::{by, made, open, server};
+use ronda_testbed::{AwsProxy, Fate, call_dynamodb};
 
 /// Lets so many writes through and then none, as a process that ends there.
 struct Ending {
-    proxy: Proxy,
+    proxy: AwsProxy,
     left: Arc<AtomicUsize>,
 }
 
@@ -23,7 +23,7 @@ impl Ending {
     async fn new() -> Self {
         let left = Arc::new(AtomicUsize::new(usize::MAX));
         let shared = Arc::clone(&left);
-        let proxy = Proxy::to(server().address(), move |action, _| {
+        let proxy = AwsProxy::to(server().address(), move |action, _| {
             let is_write = matches!(action, "PutItem" | "UpdateItem" | "TransactWriteItems" | "BatchWriteItem");
             let take = |left: usize| left.checked_sub(1);
             if is_write && shared.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
@@ -31,7 +31,7 @@ impl Ending {
             }
             Fate::Pass
         });
-        Self { proxy: proxy.await, left }
+        Self { proxy: proxy.await.expect("a proxy"), left }
     }
 
     fn after(&self, writes: usize) {
@@ -48,7 +48,8 @@ pub(crate) async fn journal_items(options: &DynamoOptions, shard: u32) -> u64 {
         "ExpressionAttributeValues": {":shard": {"N": shard.to_string()}, ":journal": {"S": "j"}},
         "ConsistentRead": true,
     });
-    call(server().address(), "Query", query).await["Count"].as_u64().expect("a count")
+    let answer = call_dynamodb(server().address(), "Query", &query).await.expect("an answer");
+    answer["Count"].as_u64().expect("a count")
 }
 
 const SURFACES: usize = 250;
@@ -73,7 +74,7 @@ async fn a_large_commit_of_surfaces_is_whole_wherever_it_ends() {
     let options = made().await;
     let ending = Ending::new().await;
     let direct = open(options.clone()).await;
-    let dying = open(by(&options, ending.proxy.address)).await;
+    let dying = open(by(&options, ending.proxy.address())).await;
     let (mut shard, mut outcomes) = (0, Vec::new());
     for writes in 0.. {
         let mut is_done = false;
@@ -111,7 +112,7 @@ async fn a_large_commit_of_surfaces_is_whole_wherever_it_ends() {
 async fn an_owner_finishes_its_own_journal_before_it_writes_more() {
     let options = made().await;
     let ending = Ending::new().await;
-    let store = open(by(&options, ending.proxy.address)).await;
+    let store = open(by(&options, ending.proxy.address())).await;
     let epoch = store.acquire_shard(0).await.expect("acquire shard");
     store.commit_surfaces(0, epoch, surfaces("old")).await.expect("commit");
     // Three parts and the head; then nothing of it can be applied.
@@ -133,7 +134,7 @@ async fn a_stalled_owner_applies_no_journal_over_later_rows() {
     let (go, held) = oneshot::channel();
     let (reached, is_reached) = oneshot::channel();
     let mut held = Some((held, reached));
-    let proxy = Proxy::to(server().address(), move |action, body: &Value| {
+    let proxy = AwsProxy::to(server().address(), move |action, body: &Value| {
         let is_check = body["TransactItems"][0]["ConditionCheck"].is_object();
         if action == "TransactWriteItems"
             && is_check
@@ -144,8 +145,8 @@ async fn a_stalled_owner_applies_no_journal_over_later_rows() {
         }
         Fate::Pass
     });
-    let proxy = proxy.await;
-    let stalled = open(by(&options, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let stalled = open(by(&options, proxy.address())).await;
     let epoch = stalled.acquire_shard(0).await.expect("acquire shard");
     let commit = tokio::spawn(async move { stalled.commit_surfaces(0, epoch, surfaces("stalled")).await });
     is_reached.await.expect("it applies");
@@ -167,7 +168,7 @@ async fn a_change_of_partitions_is_finished_wherever_it_ended() {
     let direct = open(options.clone()).await;
     let mut cursor = 0;
     for writes in 0.. {
-        let dying = open(by(&options, ending.proxy.address)).await;
+        let dying = open(by(&options, ending.proxy.address())).await;
         ending.after(usize::MAX);
         let mut owners = Vec::new();
         for partition in 0..2 {
@@ -219,7 +220,7 @@ async fn an_acquisition_that_met_the_old_number_owns_nothing() {
     let (go, held) = oneshot::channel();
     let (reached, is_reached) = oneshot::channel();
     let mut held = Some((held, reached));
-    let proxy = Proxy::to(server().address(), move |action, _| {
+    let proxy = AwsProxy::to(server().address(), move |action, _| {
         if action == "UpdateItem"
             && let Some((held, reached)) = held.take()
         {
@@ -228,8 +229,8 @@ async fn an_acquisition_that_met_the_old_number_owns_nothing() {
         }
         Fate::Pass
     });
-    let proxy = proxy.await;
-    let late = open(by(&options, proxy.address)).await;
+    let proxy = proxy.await.expect("a proxy");
+    let late = open(by(&options, proxy.address())).await;
     let acquiring = tokio::spawn(async move { late.acquire(0, 2).await });
     is_reached.await.expect("it met the old number");
     direct.repartition(1).await.expect("repartition");
@@ -245,7 +246,7 @@ async fn an_acquisition_that_met_the_old_number_owns_nothing() {
 async fn a_commit_that_ended_halfway_is_tried_again() {
     let options = made().await;
     let ending = Ending::new().await;
-    let store = open(by(&options, ending.proxy.address)).await;
+    let store = open(by(&options, ending.proxy.address())).await;
     let mut owner = Owner::acquire(&store, 0, 1).await;
     owner.put(&store, vec![row(&key("acme", "job-0"), 1)]).await;
     let rows = (0..5).map(|number| row(&key("acme", &format!("job-{number}")), 2)).collect();

@@ -12,13 +12,13 @@ use ronda_store::port::{Commit, LeaseStore, PartitionStore, SchedulerReads, Surf
 use ronda_testbed::DynamoDb;
 use serde_json::{Value, json};
 
-use super::proxy::call;
 use super::{KEEP_SECONDS, made, open, options, server};
+use ronda_testbed::call_dynamodb;
 
 async fn ask(action: &str, options: &DynamoOptions, table: &str, more: Value) -> Value {
     let mut body = more;
     body["TableName"] = json!(format!("{}-{table}", options.prefix));
-    call(server().address(), action, body).await
+    call_dynamodb(server().address(), action, &body).await.expect("an answer")
 }
 
 async fn items(options: &DynamoOptions, table: &str) -> Vec<Value> {

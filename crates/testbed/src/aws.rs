@@ -1,9 +1,11 @@
-//! A proxy that understands just enough HTTP to count calls by their action, to answer for the server, and to lose or hold back calls.
+//! A proxy before a server that speaks AWS's JSON protocols, as DynamoDB and SQS do: it understands just enough HTTP to count calls by their
+//! action, to answer for the server, to change calls, and to lose or hold them back.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -12,14 +14,19 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Makes another answer of an answer.
-type Rewrite = Box<dyn FnOnce(Value) -> Value + Send>;
+pub type Rewrite = Box<dyn FnOnce(Value) -> Value + Send>;
 
 /// What becomes of a call.
-pub(crate) enum Fate {
+pub enum Fate {
     /// The server gets it.
     Pass,
     /// The server gets it with another body, and the caller another answer.
-    Change { request: Value, answer: Rewrite },
+    Change {
+        /// The other body.
+        request: Value,
+        /// Makes the other answer of the server's.
+        answer: Rewrite,
+    },
     /// The server gets nothing.
     Answer(u16, Value),
     /// The connection breaks before the server has it.
@@ -35,12 +42,15 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    pub(crate) fn refuse(code: &str) -> Self {
+    /// A refusal with this code, such as `ThrottlingException`.
+    #[must_use]
+    pub fn refuse(code: &str) -> Self {
         Self::Answer(400, json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "told so"}))
     }
 
     /// What a process that is dead gets done.
-    pub(crate) fn dead() -> Self {
+    #[must_use]
+    pub fn dead() -> Self {
         Self::refuse("AccessDeniedException")
     }
 }
@@ -56,17 +66,24 @@ struct State {
     kept: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
-/// A proxy before one server. It ends with its value.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+/// A proxy before one server, with an address of its own. It ends with its value.
+pub struct AwsProxy {
+    address: SocketAddr,
     state: State,
     task: JoinHandle<()>,
 }
 
-impl Proxy {
-    pub(crate) async fn to(server: SocketAddr, judge: impl FnMut(&str, &Value) -> Fate + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
+impl AwsProxy {
+    /// Makes a proxy to a server. The judge decides on each call by its action, such as `PutItem`, and its body.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub async fn to(
+        server: SocketAddr,
+        judge: impl FnMut(&str, &Value) -> Fate + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
         let judge: Judge = Box::new(judge);
         let (calls, kept) = (Arc::default(), Arc::default());
         let state = State { server, judge: Arc::new(Mutex::new(judge)), calls, kept };
@@ -76,36 +93,46 @@ impl Proxy {
                 tokio::spawn(connection(client, shared.clone()));
             }
         });
-        Self { address, state, task }
+        Ok(Self { address, state, task })
+    }
+
+    /// What the client connects to.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How often each action was called.
-    pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
+    #[must_use]
+    pub fn calls(&self) -> BTreeMap<String, u64> {
         self.state.calls.lock().clone()
     }
 
     /// Carries out what was kept back, and answers what the server said to each.
-    pub(crate) async fn carry_out_kept(&self) -> Vec<Value> {
+    ///
+    /// # Errors
+    /// When the server can't be asked.
+    pub async fn carry_out_kept(&self) -> anyhow::Result<Vec<Value>> {
         let kept = std::mem::take(&mut *self.state.kept.lock());
         let mut answers = Vec::new();
         for request in kept {
-            let mut server = BufReader::new(TcpStream::connect(self.state.server).await.expect("the server"));
-            server.write_all(&request).await.expect("a request");
-            let answer = Http::read(&mut server).await.expect("an answer");
-            answers.push(serde_json::from_slice(&answer.body).expect("JSON"));
+            answers.push(exchange(self.state.server, &request).await?);
         }
-        answers
+        Ok(answers)
     }
 }
 
-impl Drop for Proxy {
+impl Drop for AwsProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// A call without the adapter.
-pub(crate) async fn call(server: SocketAddr, action: &str, body: Value) -> Value {
+/// Calls DynamoDB without an SDK, by a client that signs nothing; DynamoDB Local lets it in.
+///
+/// # Errors
+/// When the server can't be asked. A refusal is an answer.
+pub async fn call_dynamodb(server: SocketAddr, action: &str, body: &Value) -> anyhow::Result<Value> {
     let headers = [
         ("host", server.to_string()),
         ("x-amz-target", format!("DynamoDB_20120810.{action}")),
@@ -119,10 +146,15 @@ pub(crate) async fn call(server: SocketAddr, action: &str, body: Value) -> Value
     ];
     let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
     let request = Http { first: String::from("POST / HTTP/1.1"), headers, body: body.to_string().into_bytes() };
-    let mut stream = BufReader::new(TcpStream::connect(server).await.expect("the server"));
-    stream.write_all(&request.bytes()).await.expect("a request");
-    let answer = Http::read(&mut stream).await.expect("an answer");
-    serde_json::from_slice(&answer.body).expect("JSON")
+    exchange(server, &request.bytes()).await
+}
+
+/// One request on a connection of its own.
+async fn exchange(server: SocketAddr, request: &[u8]) -> anyhow::Result<Value> {
+    let mut stream = BufReader::new(TcpStream::connect(server).await?);
+    stream.write_all(request).await?;
+    let answer = Http::read(&mut stream).await.context("the server hung up")?;
+    Ok(serde_json::from_slice(&answer.body)?)
 }
 
 /// First line, headers and body of a request or an answer.
@@ -151,7 +183,8 @@ impl Http {
         };
         let headers: Vec<_> = lines.iter().skip(1).filter_map(header).collect();
         let length = headers.iter().find(|(name, _)| name == "content-length");
-        let mut body = vec![0; length.map_or(0, |(_, value)| value.parse().expect("a length"))];
+        let length = length.map_or(Ok(0), |(_, value)| value.parse());
+        let mut body = vec![0; length.ok()?];
         stream.read_exact(&mut body).await.ok()?;
         Some(Self { first: lines.first()?.clone(), headers, body })
     }
@@ -220,7 +253,8 @@ async fn connection(client: TcpStream, state: State) {
             return;
         }
         if let Some(change) = change {
-            answer.body = change(serde_json::from_slice(&answer.body).expect("JSON")).to_string().into_bytes();
+            let Ok(body) = serde_json::from_slice(&answer.body) else { return };
+            answer.body = change(body).to_string().into_bytes();
         }
         if client.write_all(&answer.bytes()).await.is_err() {
             return;
