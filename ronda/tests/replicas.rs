@@ -36,7 +36,7 @@ struct Site {
 
 impl Site {
     /// None, and why, where there are no servers.
-    fn start() -> Result<Self, String> {
+    fn start(lease_ms: u64) -> Result<Self, String> {
         let missing = |error| format!("{error:#}");
         let nats = Nats::start(&NatsOptions::default()).map_err(missing)?;
         let dynamodb = DynamoDb::start(false).map_err(missing)?;
@@ -45,9 +45,18 @@ impl Site {
             ("RONDA_QUEUE_MAX_BYTES", String::from("67108864")),
             ("RONDA_STORE_URL", format!("dynamodb://eu-central-1?endpoint=http://{}", dynamodb.address())),
             ("RONDA_STORE_CREDENTIALS_FILE", dynamodb.credentials_file().display().to_string()),
-            ("RONDA_REPLICAS_LEASE_MS", LEASE_MS.to_string()),
+            ("RONDA_REPLICAS_LEASE_MS", lease_ms.to_string()),
         ];
         Ok(Self { _nats: nats, _dynamodb: dynamodb, dir: tempfile::tempdir().unwrap(), settings })
+    }
+
+    /// The same, and tells why where there are none.
+    fn with_leases_of(lease_ms: u64) -> Option<Self> {
+        // Past the harness, which keeps to itself what a passing test says.
+        let skipped = |missing| {
+            let _ = writeln!(std::io::stderr(), "!! SKIPPED replicas on NATS and DynamoDB Local: {missing}");
+        };
+        Self::start(lease_ms).map_err(skipped).ok()
     }
 
     /// The binary without any setting of whoever runs the tests.
@@ -122,14 +131,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn replicas_share_the_work_and_hand_it_over_at_once() {
-    let site = match Site::start() {
-        Ok(site) => site,
-        // Past the harness, which keeps to itself what a passing test says.
-        Err(missing) => {
-            let _ = writeln!(std::io::stderr(), "!! SKIPPED replicas on NATS and DynamoDB Local: {missing}");
-            return;
-        }
-    };
+    let Some(site) = Site::with_leases_of(LEASE_MS) else { return };
     tables_are_made_by_a_migration_alone(&site);
     let key = site.done(&["keys", "create", "--name", "one", "--json"]);
     let key: Value = serde_json::from_str(&key).unwrap();
@@ -192,4 +194,21 @@ fn tables_are_made_by_a_migration_alone(site: &Site) {
     let output = other_queues.args(other).env("RONDA_QUEUE_PREFIX", "other").output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(said(&output).contains("belongs to the queues on"), "{}", said(&output));
+}
+
+/// A running replica would take its partitions back from a repartitioning, and go on by the old number.
+#[test]
+fn a_repartitioning_waits_for_no_replica_and_goes_past_no_living_one() {
+    let Some(site) = Site::with_leases_of(2_000) else { return };
+    site.done(&["store", "migrate"]);
+    site.done(&["queue", "init"]);
+    let repartition = ["queue", "repartition", "--partitions", "8"];
+    for service in ["processor", "notifier"] {
+        let mut replica = site.service(service);
+        site.refused(&repartition, 7, &format!("the {service} "));
+        // It leaves a row behind, which is nobody's after a lease.
+        replica.server.kill();
+    }
+    assert!(site.done(&repartition).contains("8 partitions now, and had 4"));
+    site.refused(&["processor", "--admin-listen", "127.0.0.1:0"], 9, "repartition");
 }

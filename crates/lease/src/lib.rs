@@ -7,12 +7,14 @@
 //! [`Leases`] decides, together with those of all other replicas, through the store: why so is in `docs/adr/0014-leases.md`.
 //!
 //! - `plan` says who shall have what; `vigil` who lives; `member` what follows for one member. They are pure: time comes with the inputs.
+//! - `picture` and `living` are for people and commands, who are no members.
 //! - `follow` and `beat` are the loops around them, and `ownership` is what lies between them and the service.
 
 mod beat;
 mod config;
 mod follow;
 mod leases;
+mod living;
 mod member;
 mod ownership;
 mod picture;
@@ -24,6 +26,7 @@ use std::future::Future;
 
 pub use config::{LeaseConfig, LeaseConfigError};
 pub use leases::{LeaseError, Leases};
+pub use living::living;
 pub use ownership::{Ended, Owner, Ownership, Partitions, Returned};
 pub use picture::{Picture, Share, Who};
 pub use ronda_schemas::lease::{Group, MemberId};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ronda_lease::{Group, LeaseConfig, Leases, Ownership, Picture, Returned};
+use ronda_lease::{Group, LeaseConfig, Leases, Ownership, Picture, Returned, living};
 use ronda_runtime::{CancellationToken, SystemClock};
 use ronda_store::embedded::{EmbeddedOptions, EmbeddedStore};
 use tokio::sync::watch;
@@ -67,6 +67,10 @@ impl Replica {
     }
 }
 
+async fn alive(store: &Arc<EmbeddedStore>) -> Vec<ronda_schemas::lease::MemberRow> {
+    living(&**store, Group::Processor, LEASE_MS).await.expect("a look")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_join_leave_and_die() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -85,6 +89,8 @@ async fn replicas_join_leave_and_die() {
     assert_eq!(names, ["one", "other", "third"].map(String::from).into());
     assert_eq!(picture.members().count(), 3);
 
+    assert!(!alive(&store).await.is_empty(), "three live");
+
     third.leave().await;
     one.has(4).await;
     other.has(4).await;
@@ -93,9 +99,28 @@ async fn replicas_join_leave_and_die() {
     other.has(8).await;
     assert!(killed.elapsed() >= Duration::from_millis(LEASE_MS / 2), "it might have been alive");
     other.leave().await;
+    assert_eq!(alive(&store).await, [], "who ends in order leaves no row behind");
     let picture = Picture::read(&*store, Group::Processor).await.expect("a picture");
     let held = picture.shares().filter(|share| share.holder.is_some()).count();
     let left: Vec<&str> = picture.members().map(|row| &*row.name).collect();
     assert_eq!((picture.shares().count(), held, left), (8, 0, vec![]));
     assert_eq!(Picture::read(&*store, Group::Notifier).await.expect("a picture"), Picture::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_was_left_behind_is_nobody_who_lives() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = EmbeddedOptions { min_free_bytes: 16 * 1024 * 1024, ..EmbeddedOptions::default() };
+    let store = Arc::new(EmbeddedStore::open(dir.path(), options).expect("open"));
+    let began = Instant::now();
+    assert_eq!(alive(&store).await, []);
+    assert!(began.elapsed() < Duration::from_millis(LEASE_MS), "where nobody ever was there is nothing to wait for");
+    let mut one = Replica::start(&store, "one");
+    one.has(8).await;
+    assert_eq!(alive(&store).await.len(), 1);
+    one.kill();
+    // A sign of life that was on its way may still come.
+    let late = alive(&store).await;
+    assert!(late.is_empty() || alive(&store).await.is_empty(), "{late:?}");
+    assert_eq!(Picture::read(&*store, Group::Processor).await.expect("a picture").members().count(), 1);
 }

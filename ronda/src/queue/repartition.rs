@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ronda_lease::Ownership;
+use ronda_lease::{Group, Ownership, living};
 use ronda_processor::Processor;
 use ronda_queue::{Broker, Position, Queue, QueueError, QueueErrorKind, ReceiveLimit, Role};
 use ronda_runtime::{CancellationToken, Health};
@@ -51,6 +51,9 @@ pub(super) async fn run(settings: &Settings, partitions: u32, drain_seconds: u64
     }
     let store = open_store(settings).await?;
     let of_store = |error: StoreError| store::failure(settings, &error);
+    if !settings.store.url.is_embedded() {
+        nobody_lives(settings, &*store).await?;
+    }
     let row = store.partition(0).await.map_err(of_store)?;
     let from = row.map_or(settings.storage.partitions, |row| row.partitions);
     let processed = match from == partitions {
@@ -114,6 +117,23 @@ async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
             Err(refusal) => return Err(refusal.failure),
         }
     }
+}
+
+/// Refuses while replicas live: they would be fenced by this command's own processor and take everything back.
+async fn nobody_lives(settings: &Settings, store: &dyn Store) -> Result<(), Failure> {
+    let look = |group| living(store, group, settings.replicas.lease_ms);
+    let found = tokio::try_join!(look(Group::Processor), look(Group::Notifier));
+    let (processors, notifiers) = found.map_err(|error| store::failure(settings, &error))?;
+    for (group, members) in [(Group::Processor, processors), (Group::Notifier, notifiers)] {
+        if let Some(member) = members.first() {
+            let what = format!(
+                "the {group} {} runs on this store: stop all services first, gateways too, and start them with the new number",
+                member.name
+            );
+            return Err(Failure::new(Code::Refused, what));
+        }
+    }
+    Ok(())
 }
 
 /// Gives the queue of commands the new number, unless it has it. Answers how many messages were processed before.
