@@ -10,12 +10,13 @@ pub struct Config {
     pub pulse_period_ms: u32,
     /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
     pub gateway_silent_periods: u32,
-    /// Commits of a partition are at least this far apart, in milliseconds: under load more is collected, while the first commit
-    /// after a pause, and what somebody waits for, is committed at once. 0: commit what is there.
+    /// Commits of a partition are at least this far apart, in milliseconds: under load more is collected, and heartbeats of one scheduler
+    /// are one write, while the first commit after a pause, and what somebody waits for, is committed at once, and what is to be told to
+    /// people within half a second. 0: commit what is there.
     pub commit_interval_ms: u32,
-    /// Most messages in one commit.
+    /// Most messages in hand that are not taken in yet.
     pub receive_messages: usize,
-    /// Most message bytes in one commit (one message may be larger).
+    /// Most bytes of them (one message may be larger).
     pub receive_bytes: usize,
     /// A commit is closed after the frame with which it has changed so many rows.
     pub commit_rows: usize,
@@ -89,7 +90,7 @@ impl Config {
         let checks = [
             ("pulse_period_ms", u64::from(self.pulse_period_ms), 10, 60_000, "10 to 60000"),
             ("gateway_silent_periods", u64::from(self.gateway_silent_periods), 5, 3_600, "5 to 3600"),
-            ("commit_interval_ms", u64::from(self.commit_interval_ms), 0, 10_000, "at most 10000"),
+            ("commit_interval_ms", u64::from(self.commit_interval_ms), 0, 600_000, "at most 600000"),
             ("receive_messages", size(self.receive_messages), 1, 4_096, "1 to 4096"),
             ("receive_bytes", size(self.receive_bytes), 1, 256 << 20, "1 byte to 256 MiB"),
             ("commit_rows", size(self.commit_rows), 1, 1_000_000, "1 to 1000000"),

@@ -8,14 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use ronda_domain::id::MessageId;
 use ronda_domain::input::{Input, ReportedStatus};
-use ronda_domain::record::OccurrenceStatus;
 use ronda_processor::{Config, Denied, Incoming, PartitionCore};
 use ronda_schemas::event::{EventBatch, EventEnvelope};
 use ronda_schemas::frame::FrameKind;
 use ronda_schemas::row::PartitionRow;
-use stage::{Asked, Gateway, Shadow, Stage, at, bytes, frame, frame_as, heartbeat, register, second, spec, status};
+use stage::{Asked, Gateway, Shadow, Stage, at, bytes, frame, heartbeat, register, second, spec, status};
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const RUNS: [&str; 3] = ["r1", "r2", "r3"];
@@ -243,14 +241,40 @@ struct Turn {
     reconnects: bool,
     /// Whether the event queue takes nothing of this step's events, nor of what is held back; of what a new owner recovers as well.
     holds: bool,
+    /// Whether it tells the clock before its commit, as an owner does that keeps commits open.
+    tells: bool,
+}
+
+impl Turn {
+    const STEADY: Self = Self {
+        size: 3,
+        writes: usize::MAX,
+        told: usize::MAX,
+        unsettled: 0,
+        reconnects: false,
+        holds: false,
+        tells: false,
+    };
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
     let writes = prop_oneof![0..14_usize, Just(usize::MAX)];
-    (1..8_usize, writes, 0..6_usize, 0..8_usize, prop::bool::weighted(0.2), prop::bool::weighted(0.4)).prop_map(
-        |(size, writes, told, unsettled, reconnects, holds)| Turn { size, writes, told, unsettled, reconnects, holds },
+    let chances = (prop::bool::weighted(0.2), prop::bool::weighted(0.4), prop::bool::weighted(0.5));
+    (1..8_usize, writes, 0..6_usize, 0..8_usize, chances).prop_map(
+        |(size, writes, told, unsettled, (reconnects, holds, tells))| Turn {
+            size,
+            writes,
+            told,
+            unsettled,
+            reconnects,
+            holds,
+            tells,
+        },
     )
 }
+
+/// The clock was told before its commit: the position through which all had been taken in, and what had been told by then.
+type Clock = (u64, BTreeSet<String>);
 
 /// Plays a log with an owner that is killed again and again, as the runner does it: what a step did not consume is given to the next
 /// one as it is.
@@ -259,8 +283,8 @@ fn play_with_kills(
     turns: &[Turn],
     config: &Config,
     window: Option<usize>,
-) -> (Shadow, BTreeSet<String>) {
-    let (mut shadow, mut ids) = (Shadow::new(), BTreeSet::new());
+) -> (Shadow, BTreeSet<String>, Vec<Clock>) {
+    let (mut shadow, mut ids, mut clocks) = (Shadow::new(), BTreeSet::new(), Vec::new());
     let mut plan = turns.iter().copied();
     let mut queue = Reading { log, window, next: 0, settled: 0 };
     let mut owners = 0;
@@ -277,16 +301,14 @@ fn play_with_kills(
         queue.open(shadow.partition.cursor);
         let mut received = Vec::new();
         loop {
-            let steady =
-                Turn { size: 3, writes: usize::MAX, told: usize::MAX, unsettled: 0, reconnects: false, holds: false };
-            let turn = plan.next().unwrap_or(steady);
+            let turn = plan.next().unwrap_or(Turn::STEADY);
             if received.is_empty() {
                 received.extend(queue.receive(turn.size));
             }
             if received.is_empty() {
                 if queue.next == log.len() {
                     release(&mut core, &mut underway, &mut ids);
-                    return (shadow, ids);
+                    return (shadow, ids, clocks);
                 }
                 // It gives no more before some are settled.
                 queue.settle(0, 0);
@@ -295,6 +317,9 @@ fn play_with_kills(
             let step = stage::step_with(&mut core, &mut received, |core| {
                 if core.must_publish() {
                     release(core, &mut underway, &mut ids);
+                }
+                if turn.tells && !core.tell_clock().is_empty() {
+                    clocks.push((core.cursor(), ids.clone()));
                 }
             });
             let first = turn.told.min(step.publish_first.len());
@@ -348,12 +373,19 @@ proptest! {
         let log = log(&early, &acts, window.unwrap_or(usize::MAX));
         let mut whole = Stage::new();
         (whole.core, _) = take_over(&mut whole.shadow, &Config::default(), window);
+        let mut known = vec![whole.ids()];
         for (position, incoming) in (1..).zip(&log) {
             let position = window.is_none().then_some(position);
             whole.take_all(vec![Incoming { position, ..incoming.clone() }]);
+            known.push(whole.ids());
         }
         let config = Config { commit_records, ..Config::default() };
-        let (killed, ids) = play_with_kills(&log, &turns, &config, window);
+        let (killed, ids, clocks) = play_with_kills(&log, &turns, &config, window);
+        // Where the clock is told before its commit, everything that had to be told by then has been, whoever was killed.
+        for (through, told) in clocks.iter().filter(|_| window.is_none()) {
+            let missing: Vec<_> = known[usize::try_from(*through).unwrap()].difference(told).collect();
+            prop_assert!(missing.is_empty(), "through {}: {:?}", through, missing);
+        }
         prop_assert_eq!(&ids, &whole.ids());
         // A deleted row may still wait for the commit after the one in which its events went out.
         let states = |shadow: &Shadow| -> Vec<_> {
@@ -512,62 +544,4 @@ fn a_deleted_row_stays_while_the_next_owner_holds_its_events_back() {
     stage.position = 5;
     stage.take(gateway.frame(6, &[]));
     assert!(stage.row("a").is_none(), "and then it goes");
-}
-
-#[test]
-fn what_cannot_be_read_is_put_aside_with_its_reason_and_stops_nothing() {
-    let mut stage = Stage::new();
-    let mut gateway = Gateway::new(1);
-    stage.take(gateway.frame(0, &[register("a", spec(None, None))]));
-    stage.take(Bytes::from_static(b"{\"hello\":1}"));
-    let whole = gateway.frame(1, &[heartbeat("a", None), heartbeat("a", Some("r1"))]);
-    stage.take(whole.slice(..whole.len() - 4));
-    stage.take(gateway.frame(2, &[heartbeat("a", None)]));
-    let codes: Vec<_> =
-        stage.dead_letters.iter().map(|letter| (&*letter.code, letter.position, letter.command)).collect();
-    assert_eq!(codes, [("not_a_frame", 2, None), ("bad_command", 3, Some(1))]);
-    assert_eq!(stage.shadow.partition.applied, 3);
-    assert_eq!(stage.shadow.partition.cursor, 4);
-}
-
-#[test]
-fn many_bad_commands_of_one_frame_are_one_dead_letter() {
-    let mut stage = Stage::new();
-    let mut gateway = Gateway::new(1);
-    let nobody = || ("a b", "x".to_owned(), Input::Pause);
-    stage.take(gateway.frame(0, &[nobody(), register("a", spec(None, None)), nobody(), nobody()]));
-    let letters = &stage.dead_letters;
-    assert_eq!((letters.len(), letters[0].command, &letters[0].more[..]), (1, Some(0), &[2, 3][..]));
-    assert!(stage.row("a").is_some());
-}
-
-#[test]
-fn a_refused_command_is_told_to_its_tenant() {
-    let mut stage = Stage::new();
-    let mut gateway = Gateway::new(1);
-    let odd = register("../x", spec(None, None));
-    stage.take(gateway.frame(0, &[heartbeat("nobody", None), odd, ("a b", "x".to_owned(), Input::Pause)]));
-    let told: Vec<_> =
-        stage.shadow.errors.values().map(|error| (&*error.code, &*error.command, &*error.scheduler)).collect();
-    assert_eq!(told, [("unknown_scheduler", "heartbeat", "nobody"), ("invalid_id", "register", "../x")]);
-    assert_eq!(stage.dead_letters[0].code.as_ref(), "bad_tenant");
-}
-
-#[test]
-fn a_report_that_comes_twice_as_the_same_message_ends_one_run() {
-    let ended = |message: Option<MessageId>| {
-        let mut stage = Stage::new();
-        let mut gateway = Gateway::new(1);
-        stage.take(gateway.frame(0, &[register("job", spec(None, None))]));
-        stage.take(gateway.frame(1, &[status("job", ReportedStatus::Running, Some("a"))]));
-        stage.take(gateway.frame(2, &[status("job", ReportedStatus::Running, Some("b"))]));
-        for at in [3, 4] {
-            let header = gateway.header(at, FrameKind::Normal);
-            stage.take(frame_as(&header, &[status("job", ReportedStatus::Success, None)], message));
-        }
-        stage.pulse(&mut gateway, 5..=10);
-        stage.said("job").iter().filter(|status| **status == OccurrenceStatus::Succeeded).count()
-    };
-    assert_eq!(ended(Some(MessageId { source: 7, sequence: 1 << 63, index: 0 })), 1);
-    assert_eq!(ended(None), 2, "as two messages they are two reports");
 }

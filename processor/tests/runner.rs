@@ -273,3 +273,36 @@ async fn a_commit_that_can_never_be_stored_is_told_in_readiness_until_one_is() {
     wait_for("readiness", async || rig.health.readiness().ok).await;
     running.stop().await;
 }
+
+/// A long interval is for what costs much and tells nobody anything: many heartbeats of the same schedulers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_interval_joins_heartbeats_and_holds_back_nothing_that_is_told() {
+    let rig = Rig::new();
+    let running = rig.start(Config { commit_interval_ms: 600_000, ..Config::default() });
+    let mut gateway = Gateway::new(1);
+    let position = rig.publish(gateway.frame(0, &[register("job", spec(None, Some(3_600)))])).await;
+    rig.committed(position).await;
+    let mut last = position;
+    for second in 1..=20 {
+        last = rig.publish(gateway.frame(second, &[heartbeat("job", None)])).await;
+    }
+    // Everybody is told how far all is judged, though nothing is written.
+    let told = async || rig.batches().await.iter().any(|batch| batch.watermark >= stage::second(20));
+    wait_for("the clock", told).await;
+    let row = rig.store.scheduler("acme", "job").await.unwrap().unwrap();
+    assert!(row.position < last, "{} of {last}", row.position);
+
+    let failed = rig.publish(gateway.frame(21, &[status("job", ReportedStatus::Failed, Some("r"))])).await;
+    rig.committed(failed).await;
+    let row = rig.store.scheduler("acme", "job").await.unwrap().unwrap();
+    assert_eq!(row.position, failed);
+    let has_failed = async || {
+        rig.batches().await.iter().any(|batch| !batch.events.is_empty() && batch.watermark >= stage::second(21))
+    };
+    wait_for("the failure", has_failed).await;
+    // What waits at the end goes with the last commit.
+    let heartbeat = rig.publish(gateway.frame(22, &[heartbeat("job", None)])).await;
+    wait_for("the clock", async || rig.batches().await.iter().any(|batch| batch.watermark >= stage::second(22))).await;
+    running.stop().await;
+    assert_eq!(rig.store.partition(0).await.unwrap().unwrap().cursor, heartbeat);
+}

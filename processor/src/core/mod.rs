@@ -15,6 +15,7 @@ mod incoming;
 mod judging;
 mod lateness;
 mod load;
+mod news;
 mod outbox;
 mod recent;
 mod schedulers;

@@ -1,9 +1,12 @@
 //! What one commit has received.
 
+use std::time::Duration;
+
 use ronda_domain::time::Timestamp;
 use ronda_queue::Token;
 use ronda_schemas::frame::FrameKind;
 
+use super::pause::Stopwatch;
 use crate::core::Incoming;
 
 /// Messages on their way into a commit.
@@ -17,6 +20,8 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
     /// Whether somebody waits for what is in it.
     pub(super) is_awaited: bool,
+    /// Since when there are such.
+    waiting_since: Option<Stopwatch>,
     /// When the oldest frame was closed.
     pub(super) oldest: Option<Timestamp>,
 }
@@ -33,6 +38,28 @@ impl Batch {
             self.waiting.push(incoming);
             self.tokens.push(token);
         }
+        if !self.waiting.is_empty() {
+            self.waiting_since.get_or_insert_with(Stopwatch::start);
+        }
+    }
+
+    /// For how long some have waited for the core; `None`: there are none.
+    pub(super) fn waiting_for(&self) -> Option<Duration> {
+        self.waiting_since.as_ref().map(Stopwatch::elapsed)
+    }
+
+    /// What waits, for the core. What it leaves has begun to wait anew.
+    pub(super) fn take_waiting(&mut self) -> Vec<Incoming> {
+        self.waiting_since = None;
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// What the core did not take.
+    pub(super) fn leave(&mut self, waiting: Vec<Incoming>) {
+        if !waiting.is_empty() {
+            self.waiting_since = Some(Stopwatch::start());
+        }
+        self.waiting = waiting;
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {

@@ -2,13 +2,14 @@
 
 mod clockless;
 mod loading;
+mod pacing;
 mod sending;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_domain::time::Timestamp;
-use ronda_queue::{Delivery, Position, QueueError, ReceiveLimit, Receiver, Token};
+use ronda_queue::{Delivery, Position, QueueError, Receiver, Token};
 use ronda_runtime::CancellationToken;
 use ronda_schemas::event::EventBatch;
 use ronda_store::error::StoreErrorKind;
@@ -28,8 +29,6 @@ use sending::Outgoing;
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 /// How long a receive may wait before the loop shows that it is alive.
 const BEAT: Duration = Duration::from_secs(5);
-/// Commits are this far apart where somebody waits for one.
-const AWAITED_INTERVAL: Duration = Duration::from_millis(20);
 /// So many message bytes are taken in together, if the commit is not due before: a scheduler that comes up again is still in the
 /// processor's cache then, and yet no request waits for long.
 const TAKE_BYTES: usize = 128 * 1024;
@@ -179,15 +178,6 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         });
     }
 
-    /// How much more a commit takes.
-    fn room(&self, batch: &Batch) -> ReceiveLimit {
-        let config = &self.shared.config;
-        ReceiveLimit {
-            messages: config.receive_messages.min(self.max_unsettled).saturating_sub(batch.count),
-            bytes: config.receive_bytes.saturating_sub(batch.bytes),
-        }
-    }
-
     /// Takes deliveries through: into the core, a part at a time, and once a commit is due or full: dead letters, commit, publish, settle.
     /// Comes back when all that it received is through.
     async fn process(
@@ -211,8 +201,11 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
                 }
                 continue;
             }
-            if !core.wants_commit() && self.more(&core, receiver, &mut batch).await? {
-                continue;
+            if !core.wants_commit() {
+                self.tell_clock(&mut core).await?;
+                if self.more(&core, receiver, &mut batch).await? {
+                    continue;
+                }
             }
             if !self.make_room(&mut core).await? {
                 return Ok(core);
@@ -242,32 +235,6 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
                 return Ok(core);
             }
         }
-    }
-
-    /// Receives more for the same commit; `false`: it is due, or has no room.
-    async fn more(
-        &self,
-        core: &PartitionCore,
-        receiver: &mut dyn Receiver,
-        batch: &mut Batch,
-    ) -> Result<bool, ProcessorError> {
-        let interval = Duration::from_millis(u64::from(self.shared.config.commit_interval_ms));
-        let interval = if batch.is_awaited { interval.min(AWAITED_INTERVAL) } else { interval };
-        let left = interval.saturating_sub(self.since_commit.elapsed());
-        let room = self.room(batch);
-        if self.shared.commands.capabilities().blocks_until_settled {
-            return Ok(false);
-        }
-        if left.is_zero() || room.messages == 0 || room.bytes == 0 {
-            return Ok(false);
-        }
-        let more = tokio::select! {
-            biased;
-            _ = pause(left, &self.cancel) => return Ok(false),
-            more = receiver.receive(room) => more.map_err(commands)?,
-        };
-        self.admit(core, batch, more).await?;
-        Ok(true)
     }
 
     /// Makes a step durable and known.
@@ -328,7 +295,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
 /// Takes what waits into the core, away from the loop's thread when that may take long. Answers how many messages are through.
 async fn take(core: PartitionCore, batch: &mut Batch) -> Result<(PartitionCore, usize), ProcessorError> {
     let is_small = batch.waiting_bytes() < INLINE_BYTES && !core.is_underway();
-    let mut messages = std::mem::take(&mut batch.waiting);
+    let mut messages = batch.take_waiting();
     let run = move || {
         let mut core = core;
         let through = core.take(&messages);
@@ -336,7 +303,7 @@ async fn take(core: PartitionCore, batch: &mut Batch) -> Result<(PartitionCore, 
         (core, through, messages)
     };
     let (core, through, left) = away_unless(is_small, run).await?;
-    batch.waiting = left;
+    batch.leave(left);
     Ok((core, through))
 }
 

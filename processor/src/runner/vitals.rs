@@ -35,7 +35,7 @@ struct Partition {
     has_beaten: AtomicBool,
     is_ready: AtomicBool,
     commits: AtomicU64,
-    /// The partition's clock as last committed, in milliseconds; `i64::MIN` before the first pulse.
+    /// The partition's clock as last told, in milliseconds; `i64::MIN` before the first pulse.
     watermark_ms: AtomicI64,
     held: Mutex<Option<Held>>,
     /// Until the next commit.
@@ -230,7 +230,7 @@ impl Vitals {
         }
     }
 
-    /// How far the partition's clock has come, as committed.
+    /// How far the partition's clock has come, as told.
     pub(super) fn watermark(&self, partition: u32) -> Timestamp {
         self.of(partition)
             .map_or(Timestamp::MIN, |one| Timestamp::from_millis(one.watermark_ms.load(Ordering::Relaxed)))

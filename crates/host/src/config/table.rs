@@ -264,11 +264,11 @@ settings! {
     processor: ProcessorSettings {
         /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
         gateway_silent_periods: u32 = 10, from 5 to 3_600;
-        /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause, and what somebody waits for, is committed at once. 0: commit what is there.
-        commit_interval_ms: u32 = 500, from 0 to 10_000;
-        /// Most queue messages (frames) in one commit.
+        /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause, and what somebody waits for, is committed at once, and what people are told within half a second. Longer: heartbeats cost fewer writes, and reads of them are older. 0: commit what is there.
+        commit_interval_ms: u32 = 500, from 0 to 600_000;
+        /// Most queue messages (frames) in hand that are not applied yet.
         receive_messages: usize = 512, from 1 to 4_096;
-        /// Most bytes of messages in one commit; one message may be larger.
+        /// Most bytes of them; one message may be larger.
         receive_bytes: usize = 4_194_304, from 65_536 to 268_435_456;
         /// A commit is closed after the frame with which it has changed so many rows.
         commit_rows: usize = 20_000, from 1 to 1_000_000;

@@ -92,6 +92,27 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         Ok(())
     }
 
+    /// Tells how far all has been judged while a commit stays open.
+    pub(super) async fn tell_clock(&mut self, core: &mut PartitionCore) -> Result<(), ProcessorError> {
+        if !self.keeps_commits_open() {
+            return Ok(());
+        }
+        let batches = core.tell_clock();
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let publishing = self.publishing(batches);
+        if !self.outgoing.publish(publishing).await? {
+            // There is nothing that a row would have to carry, and yet nothing may get ahead of it.
+            core.hold(&Commit::default());
+            self.warn_held(core);
+            self.tell_held(core);
+        }
+        telemetry::state(self.partition, core);
+        self.shared.vitals.set_watermark(self.partition, core.watermark());
+        Ok(())
+    }
+
     fn warn_held(&self, core: &PartitionCore) {
         let (partition, events) = (self.partition, core.unpublished());
         tracing::warn!(
