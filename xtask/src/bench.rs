@@ -39,14 +39,22 @@ const PROGRAMS: [Program; 8] = [
     program("ronda-store", "store_engines", &["DIR/data", "fjall"], false),
     program("ronda-store", "store_engines", &["DIR/data", "redb"], false),
 ];
-/// The load over HTTP: not an example, but the load generator comparing a release build of the binary with a bare server.
-const HTTP: &str = "ronda-load/http";
-/// The same on brokers.
-const QUEUE: &str = "queue/brokers";
-/// Processors that come, go and are killed.
-const REPLICAS: &str = "replicas/processors";
-/// Commits on databases beside their bare clients.
-const STORE: &str = "store/databases";
+/// Measures something by several programs at once. True when its limits were kept.
+type Bench = fn(&Path) -> anyhow::Result<bool>;
+
+/// What takes more than an example: a release build of the binary, with servers where they are needed.
+const BENCHES: [(&str, Bench); 5] = [
+    // The load generator comparing the binary with a bare server.
+    ("ronda-load/http", http),
+    // The same on brokers.
+    ("queue/brokers", queues),
+    // Commits on databases beside their bare clients.
+    ("store/databases", databases),
+    // What heartbeats cost in databases. It has no limit to keep.
+    ("store/costs", costs),
+    // Processors that come, go and are killed.
+    ("replicas/processors", replicas),
+];
 
 /// Runs all measurements, or those whose name contains a text. True when each ran, and kept its limit if it has one.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
@@ -71,36 +79,12 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> anyhow::Result<bool> {
             (true, false) => measured += 1,
         }
     }
-    if only.is_none_or(|only| HTTP.contains(only)) {
-        println!("── {HTTP}");
-        if http(root)? {
+    for (name, bench) in BENCHES.iter().filter(|(name, _)| only.is_none_or(|only| name.contains(only))) {
+        println!("── {name}");
+        if bench(root)? {
             kept += 1;
         } else {
-            failed.push(HTTP.to_owned());
-        }
-    }
-    if only.is_none_or(|only| QUEUE.contains(only)) {
-        println!("── {QUEUE}");
-        if queues(root)? {
-            kept += 1;
-        } else {
-            failed.push(QUEUE.to_owned());
-        }
-    }
-    if only.is_none_or(|only| STORE.contains(only)) {
-        println!("── {STORE}");
-        if databases(root)? {
-            kept += 1;
-        } else {
-            failed.push(STORE.to_owned());
-        }
-    }
-    if only.is_none_or(|only| REPLICAS.contains(only)) {
-        println!("── {REPLICAS}");
-        if replicas(root)? {
-            kept += 1;
-        } else {
-            failed.push(REPLICAS.to_owned());
+            failed.push((*name).to_owned());
         }
     }
     for name in &missing {
@@ -180,9 +164,18 @@ fn databases(root: &Path) -> anyhow::Result<bool> {
 
 /// How long partitions stand still on NATS and Cassandra.
 fn replicas(root: &Path) -> anyhow::Result<bool> {
+    fleet(root, "replicas", "cassandra")
+}
+
+fn costs(root: &Path) -> anyhow::Result<bool> {
+    Ok(fleet(root, "cost", "cassandra")? && fleet(root, "cost", "dynamodb")?)
+}
+
+/// Something that the load generator does with services as processes, on NATS and this database.
+fn fleet(root: &Path, what: &str, store: &str) -> anyhow::Result<bool> {
     let Some(folder) = chaos::build(root, true)? else { return Ok(false) };
     let mut command = std::process::Command::new(folder.join("ronda-load"));
-    command.args(["replicas", "--queue", "nats", "--store", "cassandra", "--ronda"]).arg(folder.join("ronda"));
+    command.args([what, "--queue", "nats", "--store", store, "--ronda"]).arg(folder.join("ronda"));
     Ok(command.current_dir(root).status()?.success())
 }
 

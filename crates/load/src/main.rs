@@ -73,6 +73,8 @@ enum Command {
     Fleet(FleetArguments),
     /// Measures how long partitions stand still when processors come, go, or are killed; fails when a limit is not kept.
     Replicas(FleetArguments),
+    /// Counts what heartbeats cost in a database, with commits close together and far apart.
+    Cost(FleetArguments),
     /// Sends load and prints what came of it as one line of JSON.
     Run(RunArguments),
 }
@@ -192,6 +194,9 @@ struct FleetArguments {
     /// How many notifiers.
     #[arg(long, default_value_t = 2)]
     notifiers: usize,
+    /// Without the fence between owners, to see that what comes of it is found: on DynamoDB.
+    #[arg(long)]
+    unfenced: bool,
     /// Where logs and ledgers go; by default they go with the run, when all was well.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -254,6 +259,7 @@ async fn carry_out(command: Command) -> Result<()> {
         Command::Chaos(arguments) => chaos(arguments).await,
         Command::Fleet(arguments) => fleet(arguments).await,
         Command::Replicas(arguments) => show(&fleet::measure(&fleet_settings(arguments)?).await?),
+        Command::Cost(arguments) => cost(arguments).await,
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
         Command::Run(arguments) => run_and_print(arguments).await,
     }
@@ -324,8 +330,18 @@ fn fleet_settings(arguments: FleetArguments) -> Result<fleet::Settings> {
         rate: arguments.rate,
         direct_rate: arguments.direct_rate,
         replicas: [arguments.gateways, arguments.processors, arguments.notifiers],
+        unfenced: arguments.unfenced,
+        environment: Vec::new(),
         folder: arguments.folder,
     })
+}
+
+#[allow(clippy::print_stdout, reason = "the figures are this program's output")]
+async fn cost(arguments: FleetArguments) -> Result<()> {
+    for (number, cost) in fleet::cost(&fleet_settings(arguments)?).await?.into_iter().enumerate() {
+        print!("{}", cost.markdown(number == 0));
+    }
+    Ok(())
 }
 
 #[allow(clippy::print_stdout, reason = "the figures are this program's output")]

@@ -10,3 +10,5 @@ pub mod embedded;
 pub mod error;
 pub mod lease;
 pub mod port;
+#[cfg(any(feature = "cassandra", feature = "dynamodb"))]
+mod requests;

@@ -159,9 +159,26 @@ impl Stage {
 
     /// The sum of a metric over its series.
     pub(super) async fn metric(&self, name: &str) -> Result<f64> {
-        let page = get(&self.admin, "/metrics").await?.1;
-        let of_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        Ok(page.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+        Ok(Metrics::read(&self.admin).await?.sum(name, ""))
+    }
+}
+
+/// A page of metrics.
+pub(crate) struct Metrics(String);
+
+impl Metrics {
+    /// Reads it from an admin listener.
+    pub(crate) async fn read(admin: &str) -> Result<Self> {
+        Ok(Self(get(admin, "/metrics").await?.1))
+    }
+
+    /// The sum of a metric over those of its series that have this label, `name="value"`; over all without one.
+    pub(crate) fn sum(&self, name: &str, label: &str) -> f64 {
+        let of_it = |line: &&str| {
+            let series = line.strip_prefix(name);
+            series.is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
+        };
+        self.0.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
 

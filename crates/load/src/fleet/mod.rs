@@ -2,9 +2,11 @@
 //! go on for minutes while one replica after another is killed or stands still at random, and broker and database are restarted once each.
 //! Then every report is looked up, and what people were told is compared with what happened.
 
+mod cost;
 mod scale;
 mod stage;
 mod trouble;
+mod unfenced;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use cost::Cost;
 pub use stage::Database;
 
 use crate::broker::{self, Kind, PARTITIONS};
@@ -55,6 +58,10 @@ pub struct Settings {
     pub direct_rate: u64,
     /// How many of each service there are: gateways, processors, notifiers.
     pub replicas: [usize; 3],
+    /// Without the fence between owners, to see that the checker finds what comes of it: DynamoDB only.
+    pub unfenced: bool,
+    /// What replicas find in their environment beside what they need.
+    pub environment: Vec<(String, String)>,
     /// Where logs and ledgers go; by default a folder that goes with the run when all is well.
     pub folder: Option<PathBuf>,
 }
@@ -139,6 +146,16 @@ pub async fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     let scratch = scratch()?;
     let folder = settings.folder.as_deref().unwrap_or_else(|| scratch.path());
     scale::measure(settings, folder).await
+}
+
+/// Counts what heartbeats cost in the database.
+///
+/// # Errors
+/// When something can't be started, or does not come to rest.
+pub async fn cost(settings: &Settings) -> Result<Vec<Cost>> {
+    let scratch = scratch()?;
+    let folder = settings.folder.as_deref().unwrap_or_else(|| scratch.path());
+    cost::measure(settings, folder).await
 }
 
 async fn go(settings: &Settings, folder: &Path) -> Result<Outcome> {

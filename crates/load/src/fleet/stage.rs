@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ronda_slack_standin::{Slack, StandIn};
-use ronda_testbed::{Cassandra, DynamoDb, Server, free_port};
+use ronda_testbed::{AwsProxy, Cassandra, DynamoDb, Server, free_port};
 
-use super::Settings;
+use super::{Settings, unfenced};
 use crate::broker::{self, Running};
-use crate::chaos::stage::{environment, until_ready};
+use crate::chaos::stage::{Metrics, environment, until_ready};
 use crate::request::Target;
 
 /// A lease's period: short, so that there are many take-overs.
 pub(super) const LEASE: Duration = Duration::from_secs(4);
 /// The names of services, as `ronda` takes them.
-const SERVICES: [&str; 3] = [GATEWAY, "processor", "notifier"];
+const SERVICES: [&str; 3] = [GATEWAY, PROCESSOR, "notifier"];
 const GATEWAY: &str = "ingest-gateway";
+const PROCESSOR: &str = "processor";
 const ABSENT: &str = "the database can't be had";
 
 /// Which database is under Ronda.
@@ -56,14 +57,20 @@ impl Database {
 /// A database that runs.
 enum Rows {
     Cassandra(Cassandra),
-    DynamoDb(DynamoDb),
+    /// And what may stand before it.
+    DynamoDb(DynamoDb, Option<AwsProxy>),
 }
 
 impl Rows {
-    fn start(database: Database) -> Result<Self> {
+    async fn start(database: Database, is_unfenced: bool) -> Result<Self> {
+        ensure!(!is_unfenced || database == Database::DynamoDb, "only DynamoDB can be had without the fence");
         Ok(match database {
             Database::Cassandra => Self::Cassandra(Cassandra::start(true).context(ABSENT)?),
-            Database::DynamoDb => Self::DynamoDb(DynamoDb::start(true).context(ABSENT)?),
+            Database::DynamoDb => {
+                let server = DynamoDb::start(true).context(ABSENT)?;
+                let proxy = if is_unfenced { Some(unfenced::proxy(server.address()).await?) } else { None };
+                Self::DynamoDb(server, proxy)
+            }
         })
     }
 
@@ -72,24 +79,27 @@ impl Rows {
         let url = |url: String| (String::from("RONDA_STORE_URL"), url);
         match self {
             Self::Cassandra(server) => vec![url(format!("cassandra://{}/ronda", server.address()))],
-            Self::DynamoDb(server) => vec![
-                url(format!("dynamodb://eu-central-1?endpoint=http://{}", server.address())),
-                (String::from("RONDA_STORE_CREDENTIALS_FILE"), server.credentials_file().display().to_string()),
-            ],
+            Self::DynamoDb(server, proxy) => {
+                let address = proxy.as_ref().map_or_else(|| server.address(), AwsProxy::address);
+                vec![
+                    url(format!("dynamodb://eu-central-1?endpoint=http://{address}")),
+                    (String::from("RONDA_STORE_CREDENTIALS_FILE"), server.credentials_file().display().to_string()),
+                ]
+            }
         }
     }
 
     fn restart(&mut self) -> Result<()> {
         match self {
             Self::Cassandra(server) => server.restart(),
-            Self::DynamoDb(server) => server.restart(),
+            Self::DynamoDb(server, _) => server.restart(),
         }
     }
 
     fn kill(&mut self) {
         match self {
             Self::Cassandra(server) => server.kill(),
-            Self::DynamoDb(server) => server.kill(),
+            Self::DynamoDb(server, _) => server.kill(),
         }
     }
 }
@@ -121,13 +131,14 @@ impl Stage {
     pub(super) async fn start(settings: &Settings, partitions: u32, folder: &Path) -> Result<Self> {
         let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
         let broker = broker::start(settings.kind, true)?.context("a fleet needs a broker")?;
-        let rows = Rows::start(settings.database)?;
+        let rows = Rows::start(settings.database, settings.unfenced).await?;
         let mut all = environment(&slack, &broker.environment());
         all.extend(rows.environment());
         all.push((String::from("RONDA_STORAGE_PARTITIONS"), partitions.to_string()));
         all.push((String::from("RONDA_REPLICAS_LEASE_MS"), LEASE.as_millis().to_string()));
         // A client of the load has less patience than a registration has by default.
         all.push((String::from("RONDA_SERVER_APPLY_WAIT_MS"), String::from("500")));
+        all.extend(settings.environment.iter().cloned());
         let ronda = settings.ronda.clone();
         done(&ronda, &["store", "migrate"], &all)?;
         done(&ronda, &["queue", "init"], &all)?;
@@ -151,6 +162,12 @@ impl Stage {
     pub(super) fn gateways(&self) -> Vec<Target> {
         let gateways = self.replicas.iter().filter(|replica| replica.service == GATEWAY);
         gateways.map(|it| Target { address: it.server.address().to_string(), key: self.key.clone() }).collect()
+    }
+
+    /// What the first processor counts.
+    pub(super) async fn processor_metrics(&self) -> Result<Metrics> {
+        let processor = self.replicas.iter().find(|replica| replica.service == PROCESSOR).context("there is one")?;
+        Metrics::read(&processor.admin).await
     }
 
     /// Waits until every replica says that it is ready.
@@ -177,7 +194,7 @@ impl Stage {
 
     /// Starts processors, or ends them in order, all at once, until there are so many.
     pub(super) async fn scale_processors(&mut self, wanted: usize) -> Result<()> {
-        let is_processor = |replica: &Replica| replica.service == "processor";
+        let is_processor = |replica: &Replica| replica.service == PROCESSOR;
         let mut going = Vec::new();
         while self.replicas.iter().filter(|it| is_processor(it)).count() > wanted {
             let last = self.replicas.iter().rposition(is_processor).context("there is one")?;
@@ -189,7 +206,7 @@ impl Stage {
         }
         let there = self.replicas.iter().filter(|it| is_processor(it)).count();
         for number in there + 1..=wanted {
-            let started = Replica::start(&self.ronda, "processor", number, &self.environment, &self.folder)?;
+            let started = Replica::start(&self.ronda, PROCESSOR, number, &self.environment, &self.folder)?;
             self.replicas.push(started);
         }
         Ok(())

@@ -24,6 +24,7 @@ use super::errors;
 use super::options::CassandraOptions;
 use super::statements::Statements;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::requests::Request;
 
 /// First and longest wait before a conditional write that lost is tried again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
@@ -64,6 +65,7 @@ impl Client {
         statement: &PreparedStatement,
         values: impl SerializeRow,
     ) -> Result<(), StoreError> {
+        Request::Write.count(1);
         self.execute(doing, statement, values).await.map(drop)
     }
 
@@ -74,6 +76,7 @@ impl Client {
         statement: &PreparedStatement,
         values: impl SerializeRow,
     ) -> Result<Option<T>, StoreError> {
+        Request::Read.count(1);
         let result = self.execute(doing, statement, values).await?;
         let rows = result.into_rows_result().map_err(|error| errors::unexpected(doing, error))?;
         rows.maybe_first_row::<T>().map_err(|error| errors::unexpected(doing, error))
@@ -86,6 +89,7 @@ impl Client {
         statement: &PreparedStatement,
         values: impl SerializeRow,
     ) -> Result<BoxStream<'s, Result<T, StoreError>>, StoreError> {
+        Request::Read.count(1);
         let pager = Box::pin(self.session.execute_iter(statement.clone(), values)).await;
         let pager = pager.map_err(|error| errors::of_pager(doing, error))?;
         let rows = pager.rows_stream::<T>().map_err(|error| errors::unexpected(doing, error))?;
@@ -99,6 +103,7 @@ impl Client {
         statement: &PreparedStatement,
         values: impl SerializeRow,
     ) -> Result<bool, StoreError> {
+        Request::ConditionalWrite.count(1);
         let result = self.execute(doing, statement, values).await?;
         is_applied(doing, result)
     }
@@ -109,6 +114,7 @@ impl Client {
         doing: &str,
         statements: Vec<(&PreparedStatement, Vec<CqlValue>)>,
     ) -> Result<bool, StoreError> {
+        Request::ConditionalWrite.count(statements.len());
         let (statements, values): (Vec<_>, Vec<_>) =
             statements.into_iter().map(|(text, values)| (BatchStatement::from(text.clone()), values)).unzip();
         let batch = Batch::new_with_statements(BatchType::Unlogged, statements);

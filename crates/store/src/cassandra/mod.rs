@@ -81,6 +81,7 @@ impl CassandraStore {
             let message = format!("{}: make the tables first (migrate)", findings.join("; "));
             return Err(StoreError::new(StoreErrorKind::Conflict, message));
         }
+        crate::requests::describe();
         Ok(Self {
             client: Box::pin(Client::new(session, &options)).await?,
             options,

@@ -10,6 +10,7 @@ use super::errors::{left_undone, of_call, of_code};
 use super::item::Item;
 use super::tables::Table;
 use crate::error::StoreError;
+use crate::requests::Request;
 
 /// Most items of a read.
 const MOST_READ: usize = 100;
@@ -32,7 +33,7 @@ impl Db {
                 let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
                 let wanted = wanted.map_err(|error| super::invalid(format!("{doing}: {error}")))?;
                 let call = self.client.batch_get_item().request_items(&name, wanted).return_consumed_capacity(TOTAL);
-                self.meter.called();
+                self.meter.called(Request::Read);
                 let answer = call.send().await.map_err(|error| of_call(&doing, &error))?;
                 self.meter.read(answer.consumed_capacity());
                 found.extend(answer.responses.unwrap_or_default().remove(&name).unwrap_or_default());
@@ -66,7 +67,7 @@ impl Db {
             while !left.is_empty() {
                 let requests = HashMap::from([(name.clone(), left)]);
                 let call = self.client.batch_write_item().set_request_items(Some(requests));
-                self.meter.called();
+                self.meter.called(Request::Write);
                 let answer = call.return_consumed_capacity(TOTAL).send().await;
                 let answer = answer.map_err(|error| of_call(&doing, &error))?;
                 self.meter.wrote(answer.consumed_capacity());
@@ -84,7 +85,7 @@ impl Db {
         let mut pauses = Pauses::new();
         loop {
             let call = self.client.transact_write_items().set_transact_items(Some(items.clone()));
-            self.meter.called();
+            self.meter.called(Request::ConditionalWrite);
             let error = match call.return_consumed_capacity(TOTAL).send().await {
                 Ok(answer) => {
                     self.meter.wrote(answer.consumed_capacity());

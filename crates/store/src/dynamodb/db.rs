@@ -16,6 +16,7 @@ use super::item::Item;
 use super::tables::Table;
 use super::usage::Meter;
 use crate::error::StoreError;
+use crate::requests::Request;
 
 pub(super) const TOTAL: ReturnConsumedCapacity = ReturnConsumedCapacity::Total;
 
@@ -117,7 +118,7 @@ impl Db {
     /// One item, as it is after all writes that were answered.
     pub(super) async fn get(&self, table: Table, key: Item) -> Result<Option<Item>, StoreError> {
         let call = self.client.get_item().table_name(self.name(table)).set_key(Some(key)).consistent_read(true);
-        self.meter.called();
+        self.meter.called(Request::Read);
         let answer = call.return_consumed_capacity(TOTAL).send().await;
         let answer = answer.map_err(|error| of_call(&self.doing("reading", table), &error))?;
         self.meter.read(answer.consumed_capacity());
@@ -131,6 +132,7 @@ impl Db {
         item: &Item,
         condition: Option<&Condition>,
     ) -> Result<Outcome, StoreError> {
+        let kind = condition.map_or(Request::Write, |_| Request::ConditionalWrite);
         let mut pauses = Pauses::new();
         loop {
             let mut call = self.client.put_item().table_name(self.name(table)).set_item(Some(item.clone()));
@@ -141,7 +143,7 @@ impl Db {
                     .set_expression_attribute_values(values_of(&condition.values))
                     .return_values_on_condition_check_failure(OnRefusal::AllOld);
             }
-            self.meter.called();
+            self.meter.called(kind);
             let error = match call.return_consumed_capacity(TOTAL).send().await {
                 Ok(answer) => {
                     self.meter.wrote(answer.consumed_capacity());
@@ -181,7 +183,7 @@ impl Db {
                 .set_expression_attribute_values(values_of(&condition.values))
                 .return_values(ReturnValue::AllNew)
                 .return_values_on_condition_check_failure(OnRefusal::AllOld);
-            self.meter.called();
+            self.meter.called(Request::ConditionalWrite);
             let error = match call.return_consumed_capacity(TOTAL).send().await {
                 Ok(answer) => {
                     self.meter.wrote(answer.consumed_capacity());
@@ -210,7 +212,7 @@ impl Db {
             .set_expression_attribute_names(names_in(condition.text))
             .set_expression_attribute_values(values_of(&condition.values))
             .return_values_on_condition_check_failure(OnRefusal::AllOld);
-        self.meter.called();
+        self.meter.called(Request::ConditionalWrite);
         match call.return_consumed_capacity(TOTAL).send().await {
             Ok(answer) => {
                 self.meter.wrote(answer.consumed_capacity());
@@ -239,7 +241,7 @@ impl Db {
             .consistent_read(index.is_none())
             .set_limit(i32::try_from(limit).ok().map(|limit| limit.max(1)))
             .set_exclusive_start_key(start);
-        self.meter.called();
+        self.meter.called(Request::Read);
         let answer = call.return_consumed_capacity(TOTAL).send().await;
         let answer = answer.map_err(|error| of_call(&self.doing("reading", table), &error))?;
         self.meter.read(answer.consumed_capacity());
@@ -264,7 +266,7 @@ impl Db {
     /// A page of a whole table: only of those that are small and seldom read so.
     pub(super) async fn scan(&self, table: Table, start: Option<Item>) -> Result<Page, StoreError> {
         let call = self.client.scan().table_name(self.name(table)).consistent_read(true).set_exclusive_start_key(start);
-        self.meter.called();
+        self.meter.called(Request::Read);
         let answer = call.return_consumed_capacity(TOTAL).send().await;
         let answer = answer.map_err(|error| of_call(&self.doing("reading", table), &error))?;
         self.meter.read(answer.consumed_capacity());

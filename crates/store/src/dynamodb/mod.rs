@@ -89,6 +89,8 @@ impl DynamoStore {
             known_tenants: Known::new(),
             known_days: Known::new(),
         };
+        crate::requests::describe();
+        usage::describe();
         store.read_meta().await?;
         Ok(store)
     }

@@ -3,6 +3,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
+use metrics::{counter, describe_counter};
+
+use crate::requests::Request;
+
+const WRITE_UNITS: &str = "ronda_store_write_units_total";
+
+/// Says what is counted.
+pub(super) fn describe() {
+    describe_counter!(WRITE_UNITS, "Write units that DynamoDB says were consumed");
+}
 
 /// What was used since the store was opened. Calls that failed are counted; what they may have consumed is not told by DynamoDB.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,7 +46,8 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) fn called(&self) {
+    pub(super) fn called(&self, request: Request) {
+        request.count(1);
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -45,7 +56,9 @@ impl Meter {
     }
 
     pub(super) fn wrote<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.write_halves.fetch_add(halves(consumed), Ordering::Relaxed);
+        let halves = halves(consumed);
+        counter!(WRITE_UNITS).increment(halves / 2);
+        self.write_halves.fetch_add(halves, Ordering::Relaxed);
     }
 
     #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53 halves")]
