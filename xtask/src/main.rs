@@ -93,7 +93,7 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Runs the queue port's conformance suite on every queue, and prints which case passes where.
+    /// Runs the conformance suites of the ports on every queue and every store, and prints which case passes where.
     Conformance,
     /// A night in real time: shell scripts report with curl, Slack is a stand-in; writes down what was seen, and fails when that is not
     /// one table, each trouble's alert and nothing else.
