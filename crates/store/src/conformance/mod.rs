@@ -7,10 +7,12 @@
 //! ```
 
 pub mod commits;
+pub mod faulty;
 pub mod fixture;
 pub mod histories;
 pub mod leases;
 pub mod lists;
+pub mod lost_calls;
 pub mod notes;
 pub mod retention;
 
@@ -97,6 +99,20 @@ macro_rules! store_conformance_tests {
                 of_swaps_at_once_one_wins,
                 groups_are_apart,
                 the_largest_assignment_fits,
+            ],
+            lost_calls: [
+                a_commit_whose_answer_was_lost_is_made_again_and_counts_once,
+                a_commit_that_did_not_arrive_is_made_again_whole,
+                a_commit_that_arrives_late_covers_nothing_of_the_next_owner,
+                an_acquisition_whose_answer_was_lost_costs_an_epoch_and_nothing_else,
+                a_repartitioning_whose_answer_was_lost_is_made_again,
+                pages_that_fail_are_read_again_from_where_they_begin,
+                surfaces_whose_answer_was_lost_are_committed_again,
+                surfaces_that_arrive_late_cover_nothing_of_the_next_owner,
+                a_claim_whose_answer_was_lost_is_found,
+                a_label_whose_answer_was_lost_is_found,
+                a_swap_whose_answer_was_lost_is_found,
+                a_purge_whose_answer_was_lost_goes_on,
             ],
             retention: [
                 a_purge_removes_the_old_and_spares_the_new,
