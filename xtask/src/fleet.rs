@@ -20,6 +20,8 @@ pub(crate) struct Fleet<'a> {
     pub(crate) rate: u64,
     pub(crate) direct_rate: u64,
     pub(crate) seed: u64,
+    pub(crate) zombies: bool,
+    pub(crate) unfenced: bool,
 }
 
 /// One run, on a release build. True when everything was as it should be.
@@ -33,7 +35,8 @@ pub(crate) fn quick(root: &Path) -> anyhow::Result<Outcome> {
     let Some(folder) = chaos::build(root, false)? else { return Ok(Outcome::failed("it can't be built, see above")) };
     let mut outcome = Outcome::default();
     for (queue, store, rate, direct_rate) in QUICK {
-        let fleet = Fleet { queue, store, seconds: QUICK_SECONDS, rate, direct_rate, seed: 1 };
+        let seconds = QUICK_SECONDS;
+        let fleet = Fleet { queue, store, seconds, rate, direct_rate, seed: 1, zombies: false, unfenced: false };
         let output = load(&folder, &fleet).stderr(Stdio::piped()).current_dir(root).output()?;
         let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         match (output.status.success(), errors.split_once("can't be had: ")) {
@@ -57,5 +60,7 @@ fn load(folder: &Path, fleet: &Fleet<'_>) -> Command {
     for (name, number) in numbers {
         command.args([name, &number.to_string()]);
     }
+    let flags = [("--zombies", fleet.zombies), ("--unfenced", fleet.unfenced)];
+    command.args(flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag));
     command
 }

@@ -92,6 +92,12 @@ enum Command {
         /// What the order of troubles is made of.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Only trouble that the fence is for: a processor stands still until others have its partitions, wakes, and the others are killed.
+        #[arg(long)]
+        zombies: bool,
+        /// Without the fence between owners, to see that what comes of it is found: on DynamoDB.
+        #[arg(long)]
+        unfenced: bool,
     },
     /// Runs the conformance suites of the ports on every queue and every store, and prints which case passes where.
     Conformance,
@@ -147,8 +153,9 @@ fn run() -> anyhow::Result<bool> {
         Command::Chaos { queue, rounds, seconds, rate, direct_rate, lose } => {
             chaos::run(&root, &chaos::Storm { queue: &queue, rounds, seconds, rate, direct_rate, lose })
         }
-        Command::Fleet { queue, store, seconds, rate, direct_rate, seed } => {
-            let fleet = fleet::Fleet { queue: &queue, store: &store, seconds, rate, direct_rate, seed };
+        Command::Fleet { queue, store, seconds, rate, direct_rate, seed, zombies, unfenced } => {
+            let (queue, store) = (&queue, &store);
+            let fleet = fleet::Fleet { queue, store, seconds, rate, direct_rate, seed, zombies, unfenced };
             fleet::run(&root, &fleet)
         }
         Command::Ci => Ok(std::process::Command::new(root.join(".ci/run")).current_dir(&root).status()?.success()),

@@ -194,6 +194,9 @@ struct FleetArguments {
     /// How many notifiers.
     #[arg(long, default_value_t = 2)]
     notifiers: usize,
+    /// Only trouble that the fence is for: a processor stands still until others have its partitions, wakes, and the others are killed.
+    #[arg(long)]
+    zombies: bool,
     /// Without the fence between owners, to see that what comes of it is found: on DynamoDB.
     #[arg(long)]
     unfenced: bool,
@@ -330,6 +333,7 @@ fn fleet_settings(arguments: FleetArguments) -> Result<fleet::Settings> {
         rate: arguments.rate,
         direct_rate: arguments.direct_rate,
         replicas: [arguments.gateways, arguments.processors, arguments.notifiers],
+        zombies: arguments.zombies,
         unfenced: arguments.unfenced,
         environment: Vec::new(),
         folder: arguments.folder,

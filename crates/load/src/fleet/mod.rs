@@ -58,6 +58,8 @@ pub struct Settings {
     pub direct_rate: u64,
     /// How many of each service there are: gateways, processors, notifiers.
     pub replicas: [usize; 3],
+    /// Only trouble that the fence is for, and nothing else.
+    pub zombies: bool,
     /// Without the fence between owners, to see that the checker finds what comes of it: DynamoDB only.
     pub unfenced: bool,
     /// What replicas find in their environment beside what they need.

@@ -166,7 +166,7 @@ impl Stage {
 
     /// What the first processor counts.
     pub(super) async fn processor_metrics(&self) -> Result<Metrics> {
-        let processor = self.replicas.iter().find(|replica| replica.service == PROCESSOR).context("there is one")?;
+        let processor = self.replicas.iter().find(|replica| replica.is_processor()).context("there is one")?;
         Metrics::read(&processor.admin).await
     }
 
@@ -194,17 +194,16 @@ impl Stage {
 
     /// Starts processors, or ends them in order, all at once, until there are so many.
     pub(super) async fn scale_processors(&mut self, wanted: usize) -> Result<()> {
-        let is_processor = |replica: &Replica| replica.service == PROCESSOR;
         let mut going = Vec::new();
-        while self.replicas.iter().filter(|it| is_processor(it)).count() > wanted {
-            let last = self.replicas.iter().rposition(is_processor).context("there is one")?;
+        while self.replicas.iter().filter(|it| it.is_processor()).count() > wanted {
+            let last = self.replicas.iter().rposition(Replica::is_processor).context("there is one")?;
             let mut replica = self.replicas.remove(last);
             going.push(tokio::task::spawn_blocking(move || replica.server.stop_in_order()));
         }
         for ended in going {
             ended.await??;
         }
-        let there = self.replicas.iter().filter(|it| is_processor(it)).count();
+        let there = self.replicas.iter().filter(|it| it.is_processor()).count();
         for number in there + 1..=wanted {
             let started = Replica::start(&self.ronda, PROCESSOR, number, &self.environment, &self.folder)?;
             self.replicas.push(started);
@@ -244,6 +243,10 @@ impl Stage {
 }
 
 impl Replica {
+    pub(super) fn is_processor(&self) -> bool {
+        self.service == PROCESSOR
+    }
+
     fn start(
         ronda: &Path,
         service: &'static str,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::Settings;
-use super::stage::Stage;
+use super::stage::{LEASE, Stage};
 
 /// How long what was killed is gone.
 const DOWN: Duration = Duration::from_secs(2);
@@ -16,9 +16,15 @@ const STALLS_MS: std::ops::Range<u64> = 1_000..15_000;
 /// How long before the restart of the broker something may be due that is judged after it; and a third of how long it takes until all is well.
 const DEAF: Duration = Duration::from_secs(20);
 
+/// How much longer than a lease a zombie stands still: so long its partitions have been somebody else's by then.
+const DEAD_FOR: Duration = Duration::from_secs(3);
+/// How long after a zombie has woken those are killed who have its partitions: it has written by then, and they may not have again.
+const AWAKE_MS: std::ops::Range<u64> = 50..600;
+
 /// What is to come.
 pub(super) struct Trouble {
     random: Random,
+    zombies_only: bool,
     every_ms: u64,
     /// When the broker is restarted.
     broker_at: Duration,
@@ -31,6 +37,7 @@ impl Trouble {
         let every_ms = u64::try_from(settings.every.as_millis()).unwrap_or(u64::MAX).max(2);
         Self {
             random: Random(settings.seed),
+            zombies_only: settings.zombies,
             every_ms,
             broker_at: settings.duration / 3,
             restarts: [Some(settings.duration / 3), Some(settings.duration * 2 / 3)],
@@ -45,6 +52,9 @@ impl Trouble {
     /// Waits a while, and then does the next thing; answers what it was.
     pub(super) async fn next(&mut self, stage: &mut Stage, elapsed: Duration) -> Result<String> {
         sleep(Duration::from_millis(self.random.between(self.every_ms / 2..self.every_ms))).await;
+        if self.zombies_only {
+            return self.zombie(stage).await;
+        }
         if self.restarts[0].is_some_and(|at| at <= elapsed) {
             self.restarts[0] = None;
             stage.restart_broker(DOWN).await?;
@@ -69,6 +79,33 @@ impl Trouble {
         sleep(Duration::from_millis(stall_ms)).await;
         replica.server.resume();
         Ok(format!("SIGSTOP of {name} for {:.1} s", Duration::from_millis(stall_ms).as_secs_f64()))
+    }
+}
+
+impl Trouble {
+    /// What a fence is for: a processor stands still until others have its partitions, wakes with what it had in hand, and the others die before long.
+    async fn zombie(&mut self, stage: &mut Stage) -> Result<String> {
+        let places: Vec<_> = (0..stage.replicas.len()).filter(|place| stage.replicas[*place].is_processor()).collect();
+        let which = usize::try_from(self.random.between(0..u64::try_from(places.len())?))?;
+        let zombie = places[which];
+        stage.replicas[zombie].server.stall();
+        sleep(LEASE + DEAD_FOR).await;
+        stage.replicas[zombie].server.resume();
+        let awake_ms = self.random.between(AWAKE_MS);
+        sleep(Duration::from_millis(awake_ms)).await;
+        let others = || places.iter().filter(|place| **place != zombie);
+        others().for_each(|place| stage.replicas[*place].server.kill());
+        sleep(DOWN).await;
+        for place in others() {
+            stage.replicas[*place].server.restart()?;
+        }
+        // Until every partition is somebody's again, and everybody has some.
+        sleep(LEASE * 2).await;
+        let name = &stage.replicas[zombie].name;
+        Ok(format!(
+            "SIGSTOP of {name} for {:.1} s, and {awake_ms} ms later SIGKILL of the others",
+            (LEASE + DEAD_FOR).as_secs_f64()
+        ))
     }
 }
 
