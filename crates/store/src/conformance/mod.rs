@@ -2,7 +2,7 @@
 //!
 //! An adapter's tests name how a fresh store is made, and get one test a case:
 //!
-//! ```ignore
+//! ```text
 //! ronda_store::store_conformance_tests!(MyHarness::new().await);
 //! ```
 
