@@ -215,3 +215,28 @@ async fn a_lost_answer_is_unknown_and_the_same_again_succeeds() {
     // The first read before the claim got no answer, so it never came to be.
     assert_eq!(store.claim(&acme, "retry", first).await.expect("claim"), IdempotencyClaim::Claimed);
 }
+
+/// A commit of surfaces that a node carries out late, after its owner has given it up and gone on by another node, covers nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_commit_of_surfaces_covers_nothing() {
+    let guard = server().await;
+    let server = guard.as_ref().expect("a server");
+    let keyspace = Keyspace::made(server.address()).await;
+    let link = Link::to(server.address()).await.expect("a link");
+    let (stalled, other) = (impatient(&keyspace, link.address()).await, keyspace.store().await);
+    let put = |key: &str, row: &[u8]| SurfaceWrite { key: key.to_owned(), row: Some(row.to_vec()) };
+    let epoch = stalled.acquire_shard(0).await.expect("acquire shard");
+    stalled.commit_surfaces(0, epoch, vec![put("cursor", b"1")]).await.expect("commit");
+
+    link.set(Mode::Freeze);
+    let error = stalled.commit_surfaces(0, epoch, vec![put("cursor", b"2")]).await.expect_err("no answer");
+    assert!(is_unknown(&error), "{error}");
+    for cursor in [b"2", b"3"] {
+        other.commit_surfaces(0, epoch, vec![put("cursor", cursor)]).await.expect("commit");
+    }
+    link.set(Mode::Pass);
+    // Behind it, on its way.
+    stalled.commit_surfaces(0, epoch, vec![put("other", b"1")]).await.expect("commit");
+    let found = other.surfaces(0, "cursor", None, 9).await.expect("surfaces");
+    assert_eq!(found, [("cursor".to_owned(), b"3".to_vec())]);
+}

@@ -22,7 +22,7 @@ const LOCK_WITHIN: Duration = Duration::from_secs(120);
 const LOCK_POLL: Duration = Duration::from_millis(200);
 const MAX_KEYSPACE_CHARS: usize = 48;
 
-/// Makes the keyspace and the tables that are not there yet. What is there is left as it is. Of several that run at once one works and the
+/// Makes the keyspace and the tables that are not there yet, and adds columns that tables lack. What is there is left as it is. Of several that run at once one works and the
 /// others wait.
 ///
 /// # Errors
@@ -147,6 +147,7 @@ async fn make_tables(session: &Session, options: &CassandraOptions) -> Result<()
     for table in TABLES {
         run(session, table.create(keyspace)).await?;
     }
+    add_columns(session, keyspace).await?;
     let insert = format!("INSERT INTO \"{keyspace}\".meta (what, version, generation) VALUES (?, ?, ?) IF NOT EXISTS");
     let values = (SCHEMA, VERSION, random()?);
     session.query_unpaged(insert, values).await.map_err(|error| errors::of_execution("writing meta", error))?;
@@ -155,6 +156,21 @@ async fn make_tables(session: &Session, options: &CassandraOptions) -> Result<()
         return Ok(());
     }
     Err(conflict(format!("tables that were there already are not as they must be: {}", findings.join("; "))))
+}
+
+/// Adds what tables of an earlier release lack. Only columns beside the keys can be added.
+async fn add_columns(session: &Session, keyspace: &str) -> Result<(), StoreError> {
+    let found = columns(session, keyspace).await?;
+    for table in TABLES {
+        let is_there = |name: &str| found.iter().any(|column| column.0 == table.name && column.1 == name);
+        for (name, kind, part) in table.columns.iter().filter(|column| matches!(column.2, "" | "s")) {
+            if !is_there(name) {
+                let part = if *part == "s" { " static" } else { "" };
+                run(session, format!("ALTER TABLE \"{keyspace}\".{} ADD {name} {kind}{part}", table.name)).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn run(session: &Session, statement: String) -> Result<(), StoreError> {

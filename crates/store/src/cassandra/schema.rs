@@ -144,13 +144,14 @@ pub(super) const TABLES: &[Table] = &[
     Table::plain("api_keys_by_tenant", &[("shelf", "int", "p"), ("tenant", "text", "c"), ("hash", "blob", "c")]),
     // Conditional writes only.
     Table::plain("idempotency", &[("tenant", "text", "p"), ("key", "text", "p"), ("row", "blob", "")]),
-    // Conditional writes only.
+    // Conditional writes only. An epoch's commits have numbers that rise, for the same reason as those of partitions.
     Table::plain(
         "surfaces",
         &[
             ("shard", "int", "p"),
             ("key", "text", "c"),
             ("epoch", "bigint", "s"),
+            ("commits", "bigint", "s"),
             ("journal_epoch", "bigint", "s"),
             ("journal", "bigint", "s"),
             ("journal_items", "int", "s"),

@@ -112,14 +112,16 @@ statements! {
     Conditional change_claim = "UPDATE ks.idempotency USING TTL ? SET row = ? WHERE tenant = ? AND key = ? IF row = ?";
     Conditional remove_claim = "DELETE FROM ks.idempotency WHERE tenant = ? AND key = ? IF row = ?";
 
-    Serial shard = "SELECT DISTINCT shard, epoch, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ?";
+    Serial shard =
+        "SELECT DISTINCT shard, epoch, commits, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ?";
     Read shard_as_confirmed =
-        "SELECT DISTINCT shard, epoch, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ?";
-    Conditional raise_shard = "UPDATE ks.surfaces SET epoch = ? WHERE shard = ? IF epoch = ?";
-    Conditional guard_shard = "UPDATE ks.surfaces SET epoch = ? WHERE shard = ? IF epoch = ? AND journal = null";
+        "SELECT DISTINCT shard, epoch, commits, journal_epoch, journal, journal_items FROM ks.surfaces WHERE shard = ?";
+    Conditional raise_shard = "UPDATE ks.surfaces SET epoch = ?, commits = 0 WHERE shard = ? IF epoch = ?";
+    Conditional guard_shard =
+        "UPDATE ks.surfaces SET commits = ? WHERE shard = ? IF epoch = ? AND commits < ? AND journal = null";
     Conditional name_journal =
-        "UPDATE ks.surfaces SET journal_epoch = ?, journal = ?, journal_items = ? WHERE shard = ? \
-         IF epoch = ? AND journal = null";
+        "UPDATE ks.surfaces SET commits = ?, journal_epoch = ?, journal = ?, journal_items = ? WHERE shard = ? \
+         IF epoch = ? AND commits < ? AND journal = null";
     Conditional guard_journal =
         "UPDATE ks.surfaces SET journal_items = ? WHERE shard = ? IF journal_epoch = ? AND journal = ?";
     Conditional clear_journal =

@@ -1,6 +1,8 @@
 //! The notifier's rows: a shard is one storage partition, whose head (static columns) has the owner's epoch and perhaps names a journal.
 //!
-//! What fits into one conditional batch is one. What does not becomes a journal ([`surface_journal`](super::surface_journal)).
+//! What fits into one conditional batch is one. What does not becomes a journal ([`surface_journal`](super::surface_journal)). Either way the head
+//! takes the commit's number, which is greater than that of all before it: one that a node carries out late, when its owner has long gone on,
+//! finds a greater one there.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +29,8 @@ pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
 /// What a shard's head says.
 pub(super) struct Head {
     epoch: u64,
+    /// The number of the epoch's last commit.
+    commits: i64,
     pub(super) journal: Option<Journal>,
 }
 
@@ -47,12 +51,12 @@ fn checked(writes: Vec<SurfaceWrite>) -> Result<Changes, StoreError> {
 
 impl CassandraStore {
     pub(super) async fn head(&self, statement: &PreparedStatement, shard: u32) -> Result<Option<Head>, StoreError> {
-        type Found = (i32, Option<i64>, Option<i64>, Option<i64>, Option<i32>);
+        type Found = (i32, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i32>);
         let found: Option<Found> = self.client.first("reading a shard", statement, (int(shard),)).await?;
-        let Some((_, Some(epoch), journal_epoch, journal, items)) = found else { return Ok(None) };
+        let Some((_, Some(epoch), commits, journal_epoch, journal, items)) = found else { return Ok(None) };
         let journal = journal_epoch.zip(journal).zip(items);
         let journal = journal.map(|((epoch, number), items)| Journal { epoch, number, items });
-        Ok(Some(Head { epoch: epoch.cast_unsigned(), journal }))
+        Ok(Some(Head { epoch: epoch.cast_unsigned(), commits: commits.unwrap_or(0), journal }))
     }
 
     /// A change as part of a batch.
@@ -83,18 +87,18 @@ impl CassandraStore {
     }
 
     /// Commits what fits into one batch; `false`: the head is not as it has to be.
-    async fn commit_batch(&self, shard: u32, epoch: u64, changes: &Changes) -> Result<bool, StoreError> {
-        let epoch = CqlValue::BigInt(epoch.cast_signed());
-        let guard = vec![epoch.clone(), CqlValue::Int(int(shard)), epoch];
+    async fn commit_batch(&self, shard: u32, epoch: u64, number: i64, changes: &Changes) -> Result<bool, StoreError> {
+        let (epoch, number) = (CqlValue::BigInt(epoch.cast_signed()), CqlValue::BigInt(number));
+        let guard = vec![number.clone(), CqlValue::Int(int(shard)), epoch, number];
         let mut statements = vec![(&self.client.statements.guard_shard, guard)];
         statements.extend(changes.iter().map(|(key, row)| self.change(shard, key.clone(), row.clone())));
         self.client.conditional_batch(COMMITTING, statements).await
     }
 
     /// Commits by a journal that is written already: from when the head names it, it counts.
-    async fn commit_journal(&self, shard: u32, epoch: u64, journal: Journal) -> Result<bool, StoreError> {
-        let Journal { epoch: journal_epoch, number, items } = journal;
-        let values = (journal_epoch, number, items, int(shard), epoch.cast_signed());
+    async fn commit_journal(&self, shard: u32, epoch: u64, number: i64, journal: Journal) -> Result<bool, StoreError> {
+        let Journal { epoch: journal_epoch, number: name, items } = journal;
+        let values = (number, journal_epoch, name, items, int(shard), epoch.cast_signed(), number);
         let named = self.client.conditional(COMMITTING, &self.client.statements.name_journal, values).await?;
         if named {
             self.apply_journal(shard, journal).await?;
@@ -111,22 +115,29 @@ impl CassandraStore {
     ) -> Result<(), StoreError> {
         let mut lost = 0;
         loop {
+            let number = self.now_micros();
             let is_committed = match journal {
-                None => self.commit_batch(shard, epoch, changes).await?,
-                Some(journal) => self.commit_journal(shard, epoch, journal).await?,
+                None => self.commit_batch(shard, epoch, number, changes).await?,
+                Some(journal) => self.commit_journal(shard, epoch, number, journal).await?,
             };
             if is_committed {
                 return Ok(());
             }
             match self.head(&self.client.statements.shard, shard).await? {
-                // A driver that tried again may have met itself.
+                // A driver that tried again may have met itself, and somebody else may have applied the journal already.
+                Some(Head { epoch: now, commits, journal }) if (now, commits) == (epoch, number) => {
+                    return match journal {
+                        Some(own) => self.apply_journal(shard, own).await,
+                        None => Ok(()),
+                    };
+                }
                 Some(Head { journal: Some(own), .. }) if Some(own) == journal => {
                     return self.apply_journal(shard, own).await;
                 }
-                Some(Head { epoch: now, journal: Some(before) }) if now == epoch => {
+                Some(Head { epoch: now, journal: Some(before), .. }) if now == epoch => {
                     self.apply_journal(shard, before).await?;
                 }
-                Some(Head { epoch: now, journal: None }) if now == epoch => {}
+                Some(Head { epoch: now, journal: None, .. }) if now == epoch => {}
                 other => {
                     let now = other.map_or(0, |head| head.epoch);
                     return Err(fenced(format!(

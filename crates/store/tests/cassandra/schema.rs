@@ -2,6 +2,7 @@
 
 use ronda_store::cassandra::{CassandraStore, check, migrate};
 use ronda_store::error::StoreErrorKind;
+use ronda_store::port::SurfaceStore as _;
 
 use crate::bed::Keyspace;
 use crate::{keyspace, server};
@@ -49,4 +50,18 @@ async fn every_difference_is_said_at_once() {
         let refused = refused.expect_err("a newer release's tables");
         assert!(refused.kind == StoreErrorKind::Unreadable && refused.message.contains("version 2"), "{refused}");
     }
+}
+
+/// A column that came with a later release is added to tables that are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_is_missing_is_added() {
+    let keyspace = keyspace().await;
+    keyspace.store().await.acquire_shard(0).await.expect("acquire shard");
+    keyspace.cql("ALTER TABLE ks.surfaces DROP commits").await;
+    assert_eq!(check(&keyspace.options()).await.expect("check"), ["column surfaces.commits is missing"]);
+    migrate(&keyspace.options()).await.expect("migrate");
+    assert_eq!(check(&keyspace.options()).await.expect("check"), Vec::<String>::new());
+    let store = keyspace.store().await;
+    let epoch = store.acquire_shard(0).await.expect("acquire shard");
+    store.commit_surfaces(0, epoch, Vec::new()).await.expect("commit");
 }
