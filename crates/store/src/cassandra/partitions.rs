@@ -25,6 +25,8 @@ pub(super) struct Meta {
     pub(super) partitions: u32,
     /// A repartitioning to so many is under way, or was broken off.
     pub(super) moving_to: Option<u32>,
+    /// Which one: random, so that one that was given up is not taken for another one to the same number.
+    pub(super) mover: Option<i64>,
 }
 
 impl Meta {
@@ -83,13 +85,14 @@ pub(super) fn stored_epoch(epoch: u64) -> Result<i64, StoreError> {
 
 impl CassandraStore {
     pub(super) async fn meta(&self, statement: &PreparedStatement) -> Result<Option<Meta>, StoreError> {
-        type Found = (Option<i64>, Option<i32>, Option<i32>);
+        type Found = (Option<i64>, Option<i32>, Option<i32>, Option<i64>);
         let found: Option<Found> = self.client.first("reading meta", statement, (PARTITIONS,)).await?;
-        let Some((Some(generation), Some(partitions), moving_to)) = found else { return Ok(None) };
+        let Some((Some(generation), Some(partitions), moving_to, mover)) = found else { return Ok(None) };
         Ok(Some(Meta {
             generation,
             partitions: partitions.cast_unsigned(),
             moving_to: moving_to.map(i32::cast_unsigned),
+            mover,
         }))
     }
 
@@ -104,7 +107,7 @@ impl CassandraStore {
         let made =
             self.client.conditional(doing, &statements.make_meta, (PARTITIONS, generation, int(partitions))).await?;
         if made {
-            return Ok(Meta { generation, partitions, moving_to: None });
+            return Ok(Meta { generation, partitions, moving_to: None, mover: None });
         }
         self.meta(&statements.meta).await?.ok_or_else(|| super::errors::gone(doing))
     }

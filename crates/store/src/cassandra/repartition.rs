@@ -2,7 +2,9 @@
 //!
 //! First `meta` says where to, which keeps everybody from acquiring; then every old partition's epoch is raised, which ends its owner; then
 //! the new rows are written under a generation of their own, which nobody reads; and then `meta` names that generation, on condition that it
-//! is as it was. Whoever comes after a crash begins anew, and of two at once one wins; what the other wrote is never read.
+//! says the same as at the beginning. Whoever comes after a crash, or at the same time, goes on with what was said: nobody has acquired since, so
+//! all read the same, and one wins; what the others wrote is never read. Who stood still while it was given up, and owners went on, finds
+//! another number in `meta`, though it may be for as many partitions, and ends nothing.
 
 use futures::FutureExt as _;
 use ronda_domain::time::Timestamp;
@@ -22,19 +24,28 @@ impl CassandraStore {
         if meta.partitions == partitions {
             return self.give_move_up(meta).await;
         }
-        let begun = self
-            .client
-            .conditional(DOING, &statements.begin_move, (int(partitions), PARTITIONS, meta.generation))
-            .await?;
-        if !begun {
-            return self.check_done(partitions).await;
-        }
+        let Some(meta) = self.announce(meta, partitions).await? else { return self.check_done(partitions).await };
         let old = self.fence_all(meta).await?;
         let generation = random()?;
         self.write_new(generation, partitions, &old).await?;
-        let values = (generation, int(partitions), PARTITIONS, meta.generation, int(partitions));
+        let values = (generation, int(partitions), PARTITIONS, meta.generation, int(partitions), meta.mover);
         let ended = self.client.conditional(DOING, &statements.end_move, values).await?;
         if ended { Ok(()) } else { self.check_done(partitions).await }
+    }
+
+    /// Says where to, or joins who has said the same. `None`: it went somewhere else meanwhile.
+    async fn announce(&self, meta: Meta, partitions: u32) -> Result<Option<Meta>, StoreError> {
+        if meta.moving_to == Some(partitions) {
+            return Ok(Some(meta));
+        }
+        let (statements, mover) = (&self.client.statements, random()?);
+        let before = (meta.generation, meta.moving_to.map(int), meta.mover);
+        let values = (int(partitions), mover, PARTITIONS, before.0, before.1, before.2);
+        if self.client.conditional(DOING, &statements.begin_move, values).await? {
+            return Ok(Some(Meta { moving_to: Some(partitions), mover: Some(mover), ..meta }));
+        }
+        let now = self.meta(&statements.meta).await?;
+        Ok(now.filter(|now| now.generation == meta.generation && now.moving_to == Some(partitions)))
     }
 
     /// A repartitioning that was broken off, and is no longer wanted, ends.

@@ -64,7 +64,8 @@ impl Table {
     }
 }
 
-/// The store's own few values, and the lock of who migrates. Conditional writes only.
+/// The store's own few values, and the lock of who migrates. Conditional writes only. The `holder` is who migrates, or which repartitioning is
+/// under way.
 pub(super) const META: Table = Table::plain(
     "meta",
     &[

@@ -44,13 +44,16 @@ macro_rules! statements {
 }
 
 statements! {
-    Serial meta = "SELECT generation, partitions, moving_to FROM ks.meta WHERE what = ?";
-    Read meta_as_confirmed = "SELECT generation, partitions, moving_to FROM ks.meta WHERE what = ?";
+    Serial meta = "SELECT generation, partitions, moving_to, holder FROM ks.meta WHERE what = ?";
+    Read meta_as_confirmed = "SELECT generation, partitions, moving_to, holder FROM ks.meta WHERE what = ?";
     Conditional make_meta = "INSERT INTO ks.meta (what, generation, partitions) VALUES (?, ?, ?) IF NOT EXISTS";
-    Conditional begin_move = "UPDATE ks.meta SET moving_to = ? WHERE what = ? IF generation = ?";
-    Conditional give_move_up = "UPDATE ks.meta SET moving_to = null WHERE what = ? IF generation = ? AND moving_to = ?";
+    Conditional begin_move =
+        "UPDATE ks.meta SET moving_to = ?, holder = ? WHERE what = ? IF generation = ? AND moving_to = ? AND holder = ?";
+    Conditional give_move_up =
+        "UPDATE ks.meta SET moving_to = null, holder = null WHERE what = ? IF generation = ? AND moving_to = ?";
     Conditional end_move =
-        "UPDATE ks.meta SET generation = ?, partitions = ?, moving_to = null WHERE what = ? IF generation = ? AND moving_to = ?";
+        "UPDATE ks.meta SET generation = ?, partitions = ?, moving_to = null, holder = null WHERE what = ? \
+         IF generation = ? AND moving_to = ? AND holder = ?";
 
     Serial label = "SELECT text FROM ks.labels WHERE name = ?";
     Conditional make_label = "INSERT INTO ks.labels (name, text) VALUES (?, ?) IF NOT EXISTS";

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ronda_domain::record::OccurrenceStatus;
+use ronda_store::cassandra::{CassandraOptions, CassandraStore};
 use ronda_store::conformance::fixture::{Owner, deleted, due, everything, key, occurrence, refusal, row, tenant};
 use ronda_store::error::StoreErrorKind;
 use ronda_store::port::{Commit, PartitionStore as _, SchedulerReads as _};
+use ronda_testbed::{Link, Mode};
 
 use crate::keyspace;
 
@@ -156,4 +158,33 @@ async fn an_acquisition_during_a_repartitioning_owns_nothing() {
         }
         assert_eq!(other.partition(0).await.expect("partition"), Some(now));
     }
+}
+
+/// A repartitioning that stood still while it was given up, owners went on, and another one began, does not end that other one with what it
+/// had read before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repartitioning_that_was_given_up_ends_no_other_one() {
+    let keyspace = keyspace().await;
+    let link = Link::to(keyspace.address).await.expect("a link");
+    let options = CassandraOptions { nodes: vec![link.address().to_string()], ..keyspace.options() };
+    let (stalled, store) = (CassandraStore::connect(options).await.expect("connect"), keyspace.store().await);
+    Owner::acquire(&store, 0, 2).await.put(&store, Vec::new()).await;
+    let stalled = tokio::spawn(async move { stalled.repartition(1024).await });
+    while store.acquire(0, 2).await.is_ok() {}
+    link.set(Mode::Freeze);
+
+    store.repartition(2).await.expect("given up");
+    let mut owner = Owner::acquire(&store, 0, 2).await;
+    for _ in 0..3 {
+        owner.put(&store, Vec::new()).await;
+    }
+    let now = store.partition(0).await.expect("partition");
+    keyspace.cql("UPDATE ks.meta SET moving_to = 1024, holder = 5 WHERE what = 'partitions' IF EXISTS").await;
+    link.set(Mode::Pass);
+    assert_eq!(refusal(stalled.await.expect("a task")), StoreErrorKind::Conflict);
+    assert_eq!(store.partition(0).await.expect("partition"), now);
+    store.repartition(1024).await.expect("the other one ends");
+    let row = store.acquire(7, 1024).await.expect("acquire");
+    assert_eq!(Some(row.cursor), now.as_ref().map(|row| row.cursor));
+    assert!(now.is_some_and(|now| now.epoch < row.epoch));
 }
