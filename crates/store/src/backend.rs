@@ -59,10 +59,14 @@ fn place(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return String::from("(an address that can't be read)");
     };
+    if scheme == "dynamodb" && url::Url::parse(url).is_err() {
+        return String::from("(an address that can't be read)");
+    }
+    // What stands before the last @ may be a password with an @, a / or a ? in it. An endpoint of DynamoDB may have an @ as well.
+    let of_hosts = if scheme == "dynamodb" { rest.split('?').next().unwrap_or(rest) } else { rest };
+    let rest = of_hosts.rfind('@').map_or(rest, |at| rest.get(at + 1..).unwrap_or_default());
     let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = before.split_once('/').unwrap_or((before, ""));
-    // What stands before the last @ may be a password with an @ in it.
-    let hosts = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    let (hosts, path) = before.split_once('/').unwrap_or((before, ""));
     let value = |wanted: &str| {
         let mut pairs = url::form_urlencoded::parse(query.as_bytes());
         pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
@@ -189,6 +193,11 @@ mod tests {
         for (url, wanted) in [
             ("cassandra://ronda:s3c@ret@one:9042,two/night?datacenter=dc1", "cassandra://one:9042,two/night"),
             ("scylla://one", "scylla://one/"),
+            ("cassandra://ronda:s3c/ret@one/night", "cassandra://one/night"),
+            ("cassandra://ronda:s3c?ret@one/night", "cassandra://one/night"),
+            ("cassandra://ronda:s3c@r/e?t@one/night?datacenter=dc1", "cassandra://one/night"),
+            ("dynamodb://key:s3c?ret@eu-central-1", "(an address that can't be read)"),
+            ("dynamodb://key:s3cret@eu-central-1", "dynamodb://eu-central-1 ronda"),
             ("dynamodb://eu-central-1", "dynamodb://eu-central-1 ronda"),
             (
                 "dynamodb://eu-central-1?prefix=night&endpoint=http://k:s3cret@127.0.0.1:8000",

@@ -51,8 +51,10 @@ fn set(options: &mut DynamoOptions, name: &str, value: &str) -> Result<(), Store
         }
         "endpoint" => {
             let is_http = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-            if !url::Url::parse(value).is_ok_and(|url| is_http(&url)) {
-                return Err(invalid("endpoint must be an http:// or https:// address"));
+            // The client takes no user from it, and shows it in its errors.
+            let has_user = |url: &url::Url| !url.username().is_empty() || url.password().is_some();
+            if !url::Url::parse(value).is_ok_and(|url| is_http(&url) && !has_user(&url)) {
+                return Err(invalid("endpoint must be an http:// or https:// address without a user"));
             }
             options.endpoint = Some(value.to_owned());
         }
@@ -108,6 +110,7 @@ mod tests {
             ("dynamodb://eu-west-1/table", "prefix"),
             ("dynamodb://eu-west-1:8000", "prefix"),
             ("dynamodb://eu-west-1?endpoint=local", "http://"),
+            ("dynamodb://eu-west-1?endpoint=http://key:s3cret@127.0.0.1:8000", "without a user"),
             ("dynamodb://eu-west-1?prefix=a/b", "letters"),
             ("dynamodb://eu-west-1?perfix=a", "prefix"),
             ("dynamodb://eu-west-1?deletion_protection=maybe", "true or false"),
