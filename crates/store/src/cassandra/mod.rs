@@ -49,8 +49,11 @@ use ownership::Ownership;
 
 /// Largest single row, in bytes: half of what Cassandra takes as one write with its settings as they come.
 const MAX_ROW_BYTES: usize = 8 * 1024 * 1024;
-/// Longest time to live that is written, in seconds: ten years. Cassandra refuses what would expire after January 2038.
+/// Longest time to live that is written, in seconds: ten years.
 const MAX_TTL_SECONDS: i64 = 315_360_000;
+/// When the last of it ends, in seconds since 1970: Cassandra, with its settings as they come, refuses what would expire after January 2038. A day
+/// earlier, since its clock may be ahead of ours.
+const LAST_END_SECONDS: i64 = i32::MAX as i64 - 86_400;
 /// Calls about one idempotency key or shard wait for each other within this process; so many of them are told apart.
 const STRIPES: usize = 64;
 
@@ -146,9 +149,17 @@ fn now_ms() -> i64 {
 
 /// How long something of a time has still to live, in seconds, when it is kept for so long; `None`: its time is over.
 fn ttl_from(at_ms: i64, keep_seconds: u64) -> Option<i32> {
+    ttl_at(now_ms(), at_ms, keep_seconds)
+}
+
+/// The same at a moment.
+fn ttl_at(now_ms: i64, at_ms: i64, keep_seconds: u64) -> Option<i32> {
     let keep_ms = i64::try_from(keep_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-    let left_ms = at_ms.saturating_add(keep_ms).saturating_sub(now_ms());
+    let left_ms = at_ms.saturating_add(keep_ms).saturating_sub(now_ms);
     let seconds = (left_ms.saturating_add(999) / 1_000).min(MAX_TTL_SECONDS);
+    // Behind that end the server must be one that knows later times.
+    let room = Some(LAST_END_SECONDS - now_ms / 1_000).filter(|room| *room > 0);
+    let seconds = room.map_or(seconds, |room| seconds.min(room));
     (left_ms > 0).then(|| i32::try_from(seconds).unwrap_or(i32::MAX))
 }
 
@@ -199,4 +210,24 @@ fn decode<T: Versioned>(bytes: &[u8]) -> Result<T, StoreError> {
             StoreError::new(StoreErrorKind::Unreadable, format!("{error}; restore the table from a backup"))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_live_ends_with_the_keeping_or_before_the_servers_last_second() {
+        let (now_ms, day) = (1_795_000_000_000, 86_400);
+        assert_eq!(ttl_at(now_ms, now_ms - 1_500, 2), Some(1), "rounded up");
+        assert_eq!(ttl_at(now_ms, now_ms - 2_000, 2), None);
+        assert_eq!(ttl_at(now_ms, now_ms, 90 * day), Some(90 * 86_400));
+        assert_eq!(ttl_at(now_ms, now_ms, u64::MAX), Some(315_360_000), "ten years");
+        for now_ms in [1_835_000_000_000, 2_140_000_000_000] {
+            let ttl = ttl_at(now_ms, now_ms, u64::MAX).expect("a time to live");
+            let end = now_ms / 1_000 + i64::from(ttl);
+            assert!((i64::from(i32::MAX) - 2 * 86_400..i64::from(i32::MAX)).contains(&end), "{end}");
+        }
+        assert_eq!(ttl_at(2_150_000_000_000, 2_150_000_000_000, day), Some(86_400), "a server of that time");
+    }
 }
