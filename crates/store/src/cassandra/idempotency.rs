@@ -140,9 +140,15 @@ impl IdempotencyStore for CassandraStore {
         check_key(key)?;
         let statements = &self.client.statements;
         let _alone = self.alone((tenant, key)).await;
+        let mut given_back = None;
         for lost in 1.. {
             let Some(stored) = self.stored(&statements.claim_as_agreed, tenant, key).await? else { break };
-            if decode::<IdempotencyRow>(&stored.bytes)?.answer.is_some() {
+            let row: IdempotencyRow = decode(&stored.bytes)?;
+            if *given_back.get_or_insert(row.message) != row.message {
+                // By an attempt whose answer was lost; somebody else has claimed the key since.
+                break;
+            }
+            if row.answer.is_some() {
                 return Err(conflict("this idempotency key has been answered: it can't be given back"));
             }
             let values = (tenant.as_str(), key, stored.bytes.as_slice());

@@ -17,6 +17,8 @@ use crate::port::{IdempotencyClaim, IdempotencyStore, KeyStore};
 
 /// The attribute that says which call wrote an item.
 const CALL: &str = "call";
+/// The attribute of API keys that are revoked.
+const REVOKED: &str = "revoked";
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 1024;
 /// How long an idempotency key is kept: 24 hours.
 const KEEP_SECONDS: u32 = 24 * 60 * 60;
@@ -24,8 +26,19 @@ const KEEP_SECONDS: u32 = 24 * 60 * 60;
 #[async_trait]
 impl KeyStore for DynamoStore {
     async fn put_key(&self, row: ApiKeyRow) -> Result<(), StoreError> {
-        let item = item([("hash", bytes(row.hash)), ("row", bytes(encode(&row)?))]);
-        self.db.put(Table::Keys, &item, None).await.map(drop)
+        let mut item = item([("hash", bytes(row.hash)), ("row", bytes(encode(&row)?))]);
+        if row.revoked_at.is_some() {
+            item.insert(REVOKED.to_owned(), number(1));
+            return self.db.put(Table::Keys, &item, None).await.map(drop);
+        }
+        // A call that was given up may be carried out after the key was revoked.
+        let not_revoked = Condition::new("attribute_not_exists(#revoked)", []);
+        match self.db.put(Table::Keys, &item, Some(&not_revoked)).await? {
+            Outcome::Done(_) => Ok(()),
+            Outcome::Refused(_) => {
+                Err(StoreError::new(StoreErrorKind::Conflict, "this API key was revoked: make another one"))
+            }
+        }
     }
 
     async fn key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError> {
@@ -174,8 +187,13 @@ impl IdempotencyStore for DynamoStore {
     async fn release(&self, tenant: &TenantId, key: &str) -> Result<(), StoreError> {
         let place = place(tenant, key)?;
         let mut pauses = Pauses::new();
+        let mut given_back = None;
         loop {
             let Some(held) = self.held(place.clone()).await? else { return Ok(()) };
+            if *given_back.get_or_insert(held.row.message) != held.row.message {
+                // By an attempt whose answer was lost; somebody else has claimed the key since.
+                return Ok(());
+            }
             if held.row.answer.is_some() {
                 return Err(StoreError::new(
                     StoreErrorKind::Conflict,

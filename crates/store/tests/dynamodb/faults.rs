@@ -5,12 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ronda_store::conformance::fixture::{Owner, key, refusal, row, tenant};
+use ronda_schemas::row::ApiKeyRow;
+use ronda_store::conformance::fixture::{Owner, api_key, claim, key, now, refusal, row, tenant};
 use ronda_store::conformance::{StoreHarness, commits, histories, lists, notes};
 use ronda_store::dynamodb::DynamoOptions;
 use ronda_store::error::StoreErrorKind;
-use ronda_store::port::{Commit, PartitionStore, SchedulerReads, Store, SurfaceStore, SurfaceWrite};
+use ronda_store::port::{
+    Commit, IdempotencyClaim, IdempotencyStore, KeyStore, PartitionStore, SchedulerReads, Store, SurfaceStore,
+    SurfaceWrite,
+};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{KEEP_SECONDS, OnDynamoDb, by, made, open, server};
 use ronda_testbed::{AwsProxy, Fate, call_dynamodb};
@@ -295,7 +300,7 @@ async fn a_server_that_is_silent_is_unavailable_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_carried_out_late_covers_nothing() {
     let options = made().await;
-    let (mut rows, mut partitions, mut surfaces) = (times(1), times(1), times(1));
+    let (mut rows, mut partitions, mut surfaces, mut keys) = (times(1), times(1), times(1), times(1));
     let is_on = Arc::new(AtomicUsize::new(0));
     let keeps = Arc::clone(&is_on);
     let proxy = AwsProxy::to(server().address(), move |action, body| {
@@ -305,6 +310,7 @@ async fn what_is_carried_out_late_covers_nothing() {
         let is_kept = match action {
             "PutItem" if is_for(body, "schedulers") => rows(),
             "PutItem" if is_for(body, "partitions") => partitions(),
+            "PutItem" if is_for(body, "keys") => keys(),
             "TransactWriteItems" => surfaces(),
             _ => false,
         };
@@ -328,8 +334,14 @@ async fn what_is_carried_out_late_covers_nothing() {
             assert!(error.retryable, "{error}");
         }
     }
+    let new = api_key("acme", 1, 1);
+    while let Err(error) = store.put_key(new.clone()).await {
+        assert!(error.retryable, "{error}");
+    }
+    let revoked = ApiKeyRow { revoked_at: Some(now()), ..new };
+    store.put_key(revoked.clone()).await.expect("put key");
     let answers = proxy.carry_out_kept().await.expect("answers");
-    assert_eq!(answers.len(), 3);
+    assert_eq!(answers.len(), 4);
     for answer in &answers {
         let why = answer["__type"].as_str().unwrap_or_default();
         assert!(why.contains("ConditionalCheckFailed") || why.contains("TransactionCanceled"), "{answer}");
@@ -338,6 +350,37 @@ async fn what_is_carried_out_late_covers_nothing() {
     assert_eq!(store.partition(0).await.expect("partition").map(|row| row.cursor), Some(2));
     let rows = store.surfaces(0, "", None, 9).await.expect("surfaces");
     assert_eq!(rows, [(String::from("alert/1"), b"as of 2".to_vec())]);
+    assert_eq!(store.key(&revoked.hash).await.expect("key"), Some(revoked));
+}
+
+/// A key that was given back, though the answer got lost, and that somebody else claimed before it was asked again, stays theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_gives_back_nobody_elses_claim() {
+    let options = made().await;
+    let ((is_held, mut held), (go_on, mut until)) = (mpsc::unbounded_channel(), oneshot::channel());
+    let mut deletions = 0;
+    let proxy = AwsProxy::to(server().address(), move |action, _| {
+        deletions += u32::from(action == "DeleteItem");
+        match (action, deletions) {
+            ("DeleteItem", 1) => Fate::LoseAnswer,
+            ("DeleteItem", 2) => {
+                is_held.send(()).expect("the test waits");
+                Fate::Hold(std::mem::replace(&mut until, oneshot::channel().1))
+            }
+            _ => Fate::Pass,
+        }
+    });
+    let proxy = proxy.await.expect("a proxy");
+    let (store, other) = (open(by(&options, proxy.address())).await, open(options.clone()).await);
+    let (acme, theirs) = (tenant("acme"), claim(2, now()));
+    store.claim(&acme, "night", claim(1, now())).await.expect("claim");
+    let giving_back = tokio::spawn(async move { store.release(&tenant("acme"), "night").await });
+    held.recv().await.expect("it is tried again");
+    assert_eq!(other.claim(&acme, "night", theirs.clone()).await.expect("claim"), IdempotencyClaim::Claimed);
+    go_on.send(()).expect("it waits");
+    giving_back.await.expect("a task").expect("given back");
+    let found = other.claim(&acme, "night", claim(3, now())).await.expect("claim");
+    assert_eq!(found, IdempotencyClaim::Existing(theirs));
 }
 
 /// A store whose tables are gone says what to do.
