@@ -26,6 +26,11 @@ pub fn options_of(options: &StoreOptions) -> Result<CassandraOptions, StoreError
     let (login, hosts) = authority.rsplit_once('@').map_or((None, authority), |(login, hosts)| (Some(login), hosts));
     let mut read =
         CassandraOptions { history_keep_seconds: options.history_keep_seconds, ..CassandraOptions::default() };
+    if options.ca_file.is_some() {
+        return Err(invalid(
+            "ca_file is of no use: Cassandra is reached without TLS (docs/stores-cassandra.md says how)",
+        ));
+    }
     if let Some(login) = login {
         let (user, password) =
             login.split_once(':').ok_or_else(|| invalid("a user has no password: write user:password@"))?;
@@ -146,6 +151,12 @@ mod tests {
             assert_eq!(error.kind, StoreErrorKind::Invalid);
             assert!(error.message.contains(word) && !error.message.contains("s3cret"), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn nobody_is_left_to_believe_in_tls() {
+        let options = StoreOptions { ca_file: Some("ca.pem".into()), ..StoreOptions::new("cassandra://one") };
+        assert!(options_of(&options).unwrap_err().message.contains("without TLS"));
     }
 
     #[test]
