@@ -1,5 +1,6 @@
 //! The driver's session, with the few ways in which it is used here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::{CqlValue, Row};
 
-use super::errors;
 use super::options::CassandraOptions;
 use super::statements::Statements;
+use super::{errors, invalid};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::requests::Request;
 
@@ -169,7 +170,29 @@ pub(super) async fn connect(options: &CassandraOptions) -> Result<Session, Store
     if let (Some(user), Some(password)) = (&options.user, &options.password) {
         builder = builder.user(user, password);
     }
-    Box::pin(builder.build()).await.map_err(|error| errors::of_session(&options.nodes, error))
+    let session = Box::pin(builder.build()).await.map_err(|error| errors::of_session(&options.nodes, error))?;
+    let state = session.get_cluster_state();
+    check_datacenter(
+        options.datacenter.as_deref(),
+        state.get_nodes_info().iter().filter_map(|node| node.datacenter.as_deref()).collect(),
+    )?;
+    Ok(session)
+}
+
+/// Each datacenter agrees on conditional writes for itself: owners that ask in several ones would not see each other.
+#[allow(clippy::needless_pass_by_value, reason = "made for it")]
+fn check_datacenter(named: Option<&str>, there: BTreeSet<&str>) -> Result<(), StoreError> {
+    let all = || there.iter().copied().collect::<Vec<_>>().join(", ");
+    match named {
+        None if there.len() > 1 => Err(invalid(format!(
+            "the cluster has several datacenters, {}: name one of them, the same for all processes (datacenter=…)",
+            all()
+        ))),
+        Some(name) if !there.is_empty() && !there.contains(name) => {
+            Err(invalid(format!("the cluster has no datacenter {name:?}, but {}", all())))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn profile(options: &CassandraOptions) -> ExecutionProfile {
@@ -199,4 +222,28 @@ pub(super) fn random() -> Result<i64, StoreError> {
         StoreError::new(StoreErrorKind::Unavailable, format!("the system gives no random numbers: {error}"))
     })?;
     Ok(i64::try_from(number >> 1).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_datacenter_is_named_where_there_are_several() {
+        let check = |named, there: &[&'static str]| check_datacenter(named, there.iter().copied().collect());
+        for (named, there) in [
+            (None, &["dc1"][..]),
+            (None, &[]),
+            (Some("dc2"), &["dc1", "dc2"]),
+            (Some("dc1"), &["dc1"]),
+            (Some("dc1"), &[]),
+        ] {
+            check(named, there).expect("it can be used");
+        }
+        for (named, there) in [(None, &["dc1", "dc2"][..]), (Some("dc3"), &["dc1", "dc2"]), (Some("DC1"), &["dc1"])] {
+            let error = check(named, there).expect_err("owners would not see each other, or nobody be found");
+            assert_eq!(error.kind, StoreErrorKind::Invalid);
+            assert!(error.message.contains(&there.join(", ")), "{error}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Making and checking the tables.
 
-use ronda_store::cassandra::{CassandraStore, check, migrate};
+use ronda_store::cassandra::{CassandraOptions, CassandraStore, check, migrate};
 use ronda_store::error::StoreErrorKind;
 use ronda_store::port::SurfaceStore as _;
 
@@ -64,4 +64,15 @@ async fn a_column_that_is_missing_is_added() {
     let store = keyspace.store().await;
     let epoch = store.acquire_shard(0).await.expect("acquire shard");
     store.commit_surfaces(0, epoch, Vec::new()).await.expect("commit");
+}
+
+/// Nodes of a datacenter that is not there are never found: a start says so instead of waiting for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_datacenter_that_is_not_there_is_refused() {
+    let keyspace = keyspace().await;
+    let named = |name: &str| CassandraOptions { datacenter: Some(name.to_owned()), ..keyspace.options() };
+    CassandraStore::connect(named("datacenter1")).await.expect("connect");
+    let refused = CassandraStore::connect(named("elsewhere")).await.map(drop).expect_err("nobody is there");
+    assert_eq!(refused.kind, StoreErrorKind::Invalid);
+    assert!(refused.message.contains("datacenter1"), "{refused}");
 }
