@@ -6,8 +6,7 @@ use crate::backend::StoreOptions;
 use crate::error::StoreError;
 
 /// What can be set in it.
-const SETTINGS: &str =
-    "prefix, endpoint, writes_in_flight, call_timeout_ms, point_in_time_recovery and deletion_protection";
+const SETTINGS: &str = "prefix, endpoint, writes_in_flight, calls_in_flight, call_timeout_ms, point_in_time_recovery and deletion_protection";
 /// Longest prefix; names of tables end at 255 characters.
 const MAX_PREFIX_BYTES: usize = 100;
 
@@ -58,13 +57,8 @@ fn set(options: &mut DynamoOptions, name: &str, value: &str) -> Result<(), Store
             }
             options.endpoint = Some(value.to_owned());
         }
-        "writes_in_flight" => {
-            options.writes_in_flight = value
-                .parse()
-                .ok()
-                .filter(|number| (1..=10_000).contains(number))
-                .ok_or_else(|| invalid("writes_in_flight must be a number from 1 to 10000"))?;
-        }
+        "writes_in_flight" => options.writes_in_flight = count(name, value)?,
+        "calls_in_flight" => options.calls_in_flight = count(name, value)?,
         "call_timeout_ms" => {
             options.call_timeout_ms = value
                 .parse()
@@ -78,6 +72,11 @@ fn set(options: &mut DynamoOptions, name: &str, value: &str) -> Result<(), Store
         _ => return Err(invalid(format!("{name:?} is no setting of this address: it has {SETTINGS}"))),
     }
     Ok(())
+}
+
+fn count(name: &str, value: &str) -> Result<usize, StoreError> {
+    let number = value.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| invalid(format!("{name} must be a number from 1 to 10000")))
 }
 
 fn yes(name: &str, value: &str) -> Result<bool, StoreError> {
@@ -113,6 +112,7 @@ mod tests {
             ("dynamodb://eu-west-1?endpoint=http://key:s3cret@127.0.0.1:8000", "without a user"),
             ("dynamodb://eu-west-1?prefix=a/b", "letters"),
             ("dynamodb://eu-west-1?perfix=a", "prefix"),
+            ("dynamodb://eu-west-1?calls_in_flight=0", "calls_in_flight must be"),
             ("dynamodb://eu-west-1?deletion_protection=maybe", "true or false"),
         ] {
             let error = read(url).unwrap_err();

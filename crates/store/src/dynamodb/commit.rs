@@ -149,6 +149,7 @@ impl DynamoStore {
 
     async fn write(&self, write: Write, stamp: Stamp) -> Result<(), StoreError> {
         let Write { table, mut item, row, owner } = write;
+        let _turn = self.turn().await;
         let is_large = row.as_deref().is_some_and(overflow::is_large);
         if let Some(row) = row {
             self.db.lay(&mut item, row, &owner, stamp).await?;

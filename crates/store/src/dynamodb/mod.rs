@@ -38,6 +38,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use ronda_domain::id::TenantId;
 use ronda_domain::time::Timestamp;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use address::options_of;
 pub use migrate::{check, migrate};
@@ -55,6 +56,8 @@ pub struct DynamoStore {
     db: Db,
     keep_seconds: u64,
     writes_in_flight: usize,
+    /// What all commits and loads share.
+    turns: Semaphore,
     stamps: Stamps,
     /// As last read.
     meta: Mutex<Option<Meta>>,
@@ -84,6 +87,7 @@ impl DynamoStore {
             db,
             keep_seconds: options.history_keep_seconds,
             writes_in_flight: options.writes_in_flight.max(1),
+            turns: Semaphore::new(options.calls_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
             stamps: Stamps::default(),
             meta: Mutex::new(None),
             known_tenants: Known::new(),
@@ -99,6 +103,11 @@ impl DynamoStore {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.db.meter.usage()
+    }
+
+    /// Waits until one more of the calls that come by the thousand may be made. It ends with the value.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
     }
 
     /// From when on history and errors are still kept.

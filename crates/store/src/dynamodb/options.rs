@@ -32,6 +32,9 @@ pub struct DynamoOptions {
     pub max_attempts: u32,
     /// How many writes of one commit are under way at once; at least 1. Default: 64.
     pub writes_in_flight: usize,
+    /// How many rows are written and slots read at once by all commits and loads of this process together; at least 1. Each takes a
+    /// connection. Default: 512.
+    pub calls_in_flight: usize,
     /// How tables are paid for when they are made. Default: on demand.
     pub billing: Billing,
     /// Whether tables can be restored to any second of the last 35 days; switched on by a migration, never off. Default: no.
@@ -71,6 +74,7 @@ impl Default for DynamoOptions {
             call_timeout_ms: 10_000,
             max_attempts: 3,
             writes_in_flight: 64,
+            calls_in_flight: 512,
             billing: Billing::OnDemand,
             point_in_time_recovery: false,
             deletion_protection: false,

@@ -63,6 +63,7 @@ impl DynamoStore {
         wanted: usize,
     ) -> Result<Vec<SchedulerRow>, StoreError> {
         let (mut rows, mut start) = (Vec::new(), after.map(scheduler_key));
+        let _turn = self.turn().await;
         loop {
             let condition = Condition::new("#slot = :slot", [(":slot", number(slot))]);
             let limit = wanted - rows.len();

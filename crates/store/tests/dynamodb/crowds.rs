@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use ronda_domain::id::SchedulerKey;
 use ronda_store::conformance::fixture::{Owner, deleted, key, refusal, row, tenant};
+use ronda_store::dynamodb::DynamoOptions;
 use ronda_store::error::StoreErrorKind;
-use ronda_store::port::{Commit, PartitionStore, SchedulerReads};
+use ronda_store::port::{Commit, LabelStore, PartitionStore, SchedulerReads};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{by, made, open, server};
 use ronda_testbed::{AwsProxy, Fate};
@@ -149,5 +151,54 @@ async fn an_index_that_lags_behind_shows_nothing_that_is_deleted() {
             }
         }
         assert_eq!(seen, expected, "in pages of {limit}");
+    }
+}
+
+/// However many partitions commit at the same time, a process has no more calls under way than it may, and others don't wait for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_commits_share_the_calls_of_a_process() {
+    const MOST: usize = 6;
+    let options = made().await;
+    let (is_held, mut held) = mpsc::unbounded_channel();
+    let proxy = AwsProxy::to(server().address(), move |action, body| {
+        let is_row = action == "PutItem" && body["TableName"].as_str().is_some_and(|name| name.ends_with("schedulers"));
+        if !is_row {
+            return Fate::Pass;
+        }
+        let (go_on, until) = oneshot::channel();
+        is_held.send(go_on).expect("the test counts");
+        Fate::Hold(until)
+    });
+    let proxy = proxy.await.expect("a proxy");
+    let options =
+        DynamoOptions { calls_in_flight: MOST, attempt_timeout_ms: 60_000, call_timeout_ms: 60_000, ..options };
+    let store = Arc::new(open(by(&options, proxy.address())).await);
+    let mut committing = Vec::new();
+    for partition in 0..4 {
+        let mut owner = Owner::acquire(&*store, partition, 4).await;
+        let names = (0..).map(|number| key("acme", &format!("job-{number}")));
+        let rows = names.filter(|key| key.slot() % 4 == partition).take(5).map(|key| row(&key, 1)).collect();
+        let store = Arc::clone(&store);
+        committing.push(tokio::spawn(async move { owner.put(&*store, rows).await }));
+    }
+    let mut under_way = Vec::new();
+    while under_way.len() < MOST {
+        under_way.push(held.recv().await.expect("a row"));
+    }
+    for _ in 0..20 {
+        store.label("identity").await.expect("others don't wait");
+    }
+    assert!(held.try_recv().is_err(), "more than {MOST} calls under way");
+    drop(under_way);
+    let committed = futures::future::try_join_all(committing);
+    tokio::pin!(committed);
+    loop {
+        tokio::select! {
+            Some(go_on) = held.recv() => drop(go_on),
+            done = &mut committed => break drop(done.expect("all commits")),
+        }
+    }
+    for partition in 0..4 {
+        assert_eq!(store.load(partition, 4, None, 9).await.expect("load").len(), 5);
     }
 }
