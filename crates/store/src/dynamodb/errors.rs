@@ -49,6 +49,10 @@ pub(super) fn of_code(doing: &str, code: &str, message: Option<&str>, status: u1
             _,
         )
         | (_, 429 | 503) => unavailable(text, THROTTLED_AFTER),
+        // A signature holds for some minutes around AWS's own time.
+        ("InvalidSignatureException", _) if text.contains("Signature expired") || text.contains("not yet current") => {
+            unavailable(format!("{text}: is the clock of this machine right?"), THROTTLED_AFTER)
+        }
         ("ExpiredToken" | "ExpiredTokenException" | "RequestExpired", _) => unavailable(text, THROTTLED_AFTER),
         (
             "TransactionConflictException"
@@ -122,5 +126,21 @@ mod tests {
         assert_eq!(of("ValidationException", 400).kind, StoreErrorKind::Invalid);
         let denied = of("AccessDeniedException", 400);
         assert!(denied.kind == StoreErrorKind::Unavailable && !denied.retryable, "{denied}");
+    }
+
+    /// A clock that is wrong is put right sooner or later, as after a machine was suspended; a wrong secret is not.
+    #[test]
+    fn a_wrong_clock_is_told_from_a_wrong_secret() {
+        let of = |message| of_code("writing", "InvalidSignatureException", Some(message), 400);
+        for message in [
+            "Signature expired: 20261128T070000Z is now earlier than 20261128T075500Z (20261128T080000Z - 5 min.)",
+            "Signature not yet current: 20261128T100000Z is still later than 20261128T080500Z (20261128T080000Z + 5 min.)",
+        ] {
+            let error = of(message);
+            assert!(error.retryable && error.retry_after.is_some(), "{error}");
+            assert!(error.message.contains("clock"), "{error}");
+        }
+        let error = of("The request signature we calculated does not match the signature you provided.");
+        assert!(error.kind == StoreErrorKind::Unavailable && !error.retryable, "{error}");
     }
 }
