@@ -78,6 +78,22 @@ impl Ownership {
         Ok(Stamp { generation, timestamp: (epoch << COMMIT_BITS) | commit, commit, epoch })
     }
 
+    /// Whether what an owner writes from now on covers a row that was written with this timestamp. Who owns nothing here may read it.
+    ///
+    /// It does not when another owner has replaced this one, or when tables were put back that had been copied one after another: the
+    /// partition's epoch is then behind its rows, and comes to them by being acquired again.
+    pub(super) fn covers(&self, partition: u32, written: i64) -> Result<(), StoreError> {
+        let mut owned = self.owned.lock();
+        let Some(own) = owned.get(&partition) else { return Ok(()) };
+        let last = i64::try_from(own.epoch).map_or(i64::MAX, |epoch| (epoch << COMMIT_BITS) | own.commits);
+        if written <= last {
+            return Ok(());
+        }
+        let (own, theirs) = (own.epoch, written >> COMMIT_BITS);
+        owned.remove(&partition);
+        Err(fenced(format!("partition {partition} has rows of epoch {theirs}, which owner {own} can't cover")))
+    }
+
     /// The partition is somebody else's.
     pub(super) fn end(&self, partition: u32, epoch: u64) {
         let mut owned = self.owned.lock();
@@ -131,6 +147,18 @@ mod tests {
         ownership.begin(3, 1, MAX_EPOCH);
         let last = ownership.stamp(3, MAX_EPOCH).expect("a stamp").timestamp;
         assert!(last < 1_764_547_200_000_000, "before December 2025 in microseconds");
+    }
+
+    #[test]
+    fn rows_that_were_written_later_end_an_owner() {
+        let ownership = Ownership::default();
+        ownership.covers(0, i64::MAX).expect("nobody's");
+        ownership.begin(0, 1, 5);
+        ownership.covers(0, (4 << COMMIT_BITS) | MAX_COMMIT).expect("an older epoch's last commit");
+        let own = ownership.stamp(0, 5).expect("a stamp").timestamp;
+        ownership.covers(0, own).expect("its own");
+        assert_eq!(ownership.covers(0, own + 1).expect_err("another's").kind, StoreErrorKind::Fenced);
+        assert_eq!(ownership.stamp(0, 5).expect_err("it owns nothing").kind, StoreErrorKind::Fenced);
     }
 
     #[test]

@@ -10,6 +10,12 @@ use crate::error::StoreError;
 /// So many slots are read side by side. What is read beyond the page is thrown away.
 const SLOTS_AHEAD: usize = 8;
 
+/// A row as it is stored, and the timestamp that it was written with.
+struct Stored {
+    row: Vec<u8>,
+    written: i64,
+}
+
 /// The key of a scheduler's row; `None`: a text that no id can be.
 fn place_of<'t>(tenant: &'t str, scheduler: &'t str) -> Option<(i32, &'t str, &'t str)> {
     let is_id = check_id(tenant).is_ok() && check_id(scheduler).is_ok();
@@ -51,7 +57,12 @@ impl CassandraStore {
                 break;
             }
         }
-        rows.iter().map(|row| decode(row)).collect()
+        // What can't be read can't be read by the next owner either.
+        let decoded = rows.iter().map(|row| decode(&row.row)).collect::<Result<_, _>>()?;
+        if let Some(newest) = rows.iter().map(|row| row.written).max() {
+            self.ownership.covers(partition, newest)?;
+        }
+        Ok(decoded)
     }
 
     /// A slot's rows, as stored, after a scheduler.
@@ -60,11 +71,14 @@ impl CassandraStore {
         slot: u32,
         after: Option<&SchedulerKey>,
         limit: usize,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    ) -> Result<Vec<Stored>, StoreError> {
         // No id is empty.
         let (tenant, scheduler) = after.map_or(("", ""), |after| (after.tenant.as_str(), after.scheduler.as_str()));
         let values = (int(slot), tenant, scheduler, limit_of(limit));
         let rows = self.client.rows("loading a partition", &self.client.statements.rows, values).await?;
-        rows.try_filter_map(async |(row,): (Option<Vec<u8>>,)| Ok(row)).try_collect().await
+        let stored = async |(row, written): (Option<Vec<u8>>, Option<i64>)| {
+            Ok(row.zip(written).map(|(row, written)| Stored { row, written }))
+        };
+        rows.try_filter_map(stored).try_collect().await
     }
 }

@@ -73,7 +73,7 @@ statements! {
     Write remove_row = "DELETE FROM ks.schedulers USING TIMESTAMP ? WHERE slot = ? AND tenant = ? AND scheduler = ?";
     Read row = "SELECT row FROM ks.schedulers WHERE slot = ? AND tenant = ? AND scheduler = ?";
     Read shown = "SELECT shown FROM ks.schedulers WHERE slot = ? AND tenant = ? AND scheduler = ?";
-    Read rows = "SELECT row FROM ks.schedulers WHERE slot = ? AND (tenant, scheduler) > (?, ?) LIMIT ?";
+    Read rows = "SELECT row, WRITETIME(row) FROM ks.schedulers WHERE slot = ? AND (tenant, scheduler) > (?, ?) LIMIT ?";
 
     Write list =
         "INSERT INTO ks.schedulers_by_tenant (tenant, bucket, scheduler, slot) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";

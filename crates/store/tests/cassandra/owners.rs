@@ -188,3 +188,43 @@ async fn a_repartitioning_that_was_given_up_ends_no_other_one() {
     assert_eq!(Some(row.cursor), now.as_ref().map(|row| row.cursor));
     assert!(now.is_some_and(|now| now.epoch < row.epoch));
 }
+
+/// Tables that were copied one after another, with a change of owners in between, and put back: rows of epochs that the partition's row has
+/// not come to would cover whatever the next owner writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_whose_epoch_was_put_back_below_its_rows_owns_nothing_until_it_is_above_them() {
+    let keyspace = keyspace().await;
+    let job = key("acme", "job");
+    let before = keyspace.store().await;
+    for position in 1..=3 {
+        Owner::acquire(&before, 0, 1).await.put(&before, vec![row(&job, position)]).await;
+    }
+    let session = keyspace.session().await;
+    let query = format!("SELECT generation FROM {}.partitions", keyspace.name);
+    let found = session.query_unpaged(query, ()).await.expect("a query").into_rows_result().expect("rows");
+    let (generation,) = found.single_row::<(i64,)>().expect("a partition");
+    let set = "UPDATE ks.partitions SET epoch = 1, commits = 1";
+    keyspace.cql(&format!("{set} WHERE generation = {generation} AND partition = 0 IF EXISTS")).await;
+
+    let store = keyspace.store().await;
+    let mut refused = 0;
+    let mut owner = loop {
+        let owner = Owner::acquire(&store, 0, 1).await;
+        match store.load(0, 1, None, 9).await {
+            Ok(rows) => {
+                assert_eq!(rows.iter().map(|row| row.position).collect::<Vec<_>>(), [3]);
+                break owner;
+            }
+            Err(error) => {
+                assert_eq!(error.kind, StoreErrorKind::Fenced);
+                assert!(error.message.contains("epoch"), "{error}");
+                refused += 1;
+            }
+        }
+    };
+    owner.put(&store, vec![row(&job, 4)]).await;
+    let found = store.scheduler("acme", "job").await.expect("scheduler").expect("a row");
+    assert_eq!(found.position, 4, "what the new owner writes counts");
+    assert_eq!((refused, owner.partition.epoch), (2, 4));
+    assert_eq!(store.load(0, 1, None, 9).await.expect("its own rows").len(), 1);
+}
