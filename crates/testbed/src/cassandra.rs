@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use ronda_tools::from_maven;
 
 use crate::guard::Guard;
@@ -50,6 +50,8 @@ pub struct Cassandra {
     // In this order: a guard that is left alone ends what has the server's number.
     guard: Option<Guard>,
     server: Server,
+    jars: PathBuf,
+    jmx_port: u16,
     directory: tempfile::TempDir,
 }
 
@@ -64,15 +66,15 @@ impl Cassandra {
         let mut attempt = 1;
         loop {
             let directory = tempfile::Builder::new().prefix("ronda-cassandra-").tempdir()?;
-            let (port, storage_port) = (free_port()?, free_port()?);
+            let (port, storage_port, jmx_port) = (free_port()?, free_port()?, free_port()?);
             write_configuration(directory.path(), port, storage_port)?;
             let (class_path, home) = (jars.clone(), directory.path().to_owned());
             let started = Server::start("Cassandra", port, directory.path().join("log"), move || {
-                command(&class_path, &home, durable)
+                command(&class_path, &home, jmx_port, durable)
             });
             match started {
                 Ok(server) => {
-                    let mut cassandra = Self { guard: None, server, directory };
+                    let mut cassandra = Self { guard: None, server, jars, jmx_port, directory };
                     cassandra.watch()?;
                     return Ok(cassandra);
                 }
@@ -114,6 +116,46 @@ impl Cassandra {
         self.server.resume();
     }
 
+    /// Asks it as an operator does, by `nodetool` and its arguments; answers what that said.
+    ///
+    /// # Errors
+    /// What `nodetool` said when it failed.
+    pub fn node_tool(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new("java");
+        command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        open_to_all(&mut command);
+        command.arg(format!("-Dcassandra.config=file://{}", self.directory.path().join("cassandra.yaml").display()));
+        // It keeps a history of what it was asked in the user's home.
+        command.arg(format!("-Duser.home={}", self.directory.path().display()));
+        command.arg("-cp").arg(&self.jars).arg("org.apache.cassandra.tools.NodeTool");
+        let output = command.args(["-p", &self.jmx_port.to_string()]).args(arguments).output()?;
+        if !output.status.success() {
+            let said =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            bail!("nodetool {arguments:?} ended with {}: {said}", output.status);
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The folder in which a table's files are.
+    ///
+    /// # Errors
+    /// When there is not exactly one: a table that was dropped and made anew leaves another.
+    pub fn table_folder(&self, keyspace: &str, table: &str) -> anyhow::Result<PathBuf> {
+        let keyspace = self.directory.path().join("data").join(keyspace);
+        let of_table = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            name.as_deref().and_then(|name| name.rsplit_once('-')).is_some_and(|(name, _)| name == table)
+        };
+        let folders = std::fs::read_dir(&keyspace).with_context(|| keyspace.display().to_string())?;
+        let folders = folders.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+        let mut folders = folders.into_iter().filter(of_table);
+        let (Some(folder), None) = (folders.next(), folders.next()) else {
+            bail!("there is not one folder of table {table} in {}", keyspace.display());
+        };
+        Ok(folder)
+    }
+
     fn watch(&mut self) -> anyhow::Result<()> {
         let Some(pid) = self.server.pid() else { bail!("the server is gone") };
         self.guard = Some(Guard::over(pid, self.directory.path())?);
@@ -121,16 +163,21 @@ impl Cassandra {
     }
 }
 
-fn command(class_path: &Path, home: &Path, durable: bool) -> Command {
-    let mut command = Command::new("java");
-    // It lives for minutes: what pays off later is left out.
-    command.args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+/// What the server's classes need that Java keeps to itself.
+fn open_to_all(command: &mut Command) {
     command.arg("-Djdk.attach.allowAttachSelf=true");
     for (option, names) in [("--add-exports", EXPORTS.as_slice()), ("--add-opens", OPENS.as_slice())] {
         for name in names {
             command.arg(option).arg(format!("{name}=ALL-UNNAMED"));
         }
     }
+}
+
+fn command(class_path: &Path, home: &Path, jmx_port: u16, durable: bool) -> Command {
+    let mut command = Command::new("java");
+    // It lives for minutes: what pays off later is left out.
+    command.args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    open_to_all(&mut command);
     let file = |name: &str| home.join(name).display().to_string();
     command
         .arg(format!("-Dcassandra.config=file://{}", file("cassandra.yaml")))
@@ -140,6 +187,7 @@ fn command(class_path: &Path, home: &Path, durable: bool) -> Command {
         .arg("-Dcassandra.ring_delay_ms=1")
         // Whether a change of the schema is left in the commit log, which is replayed after the schema was read.
         .arg(format!("-Dcassandra.unsafesystem={}", !durable))
+        .arg(format!("-Dcassandra.jmx.local.port={jmx_port}"))
         .arg("-cp")
         .arg(class_path)
         .arg("org.apache.cassandra.service.CassandraDaemon");
