@@ -128,6 +128,8 @@ fn cassandra_is_copied_at_rest_and_what_is_lost_is_blind_time() {
     processor.restart().unwrap();
     notifier.restart().unwrap();
     before.and_later(&services.site);
+    // What is lost takes longer than their patience.
+    before.workers.until_more(25);
     // An end in order purges what is settled.
     processor.stop_in_order().unwrap();
     let lost = before.workers.confirmed() + 1;
