@@ -185,7 +185,7 @@ impl Scheduler {
             return;
         }
         for index in 0..self.runs.len() {
-            let Some(run) = self.runs.get(index).filter(|run| run.started_at() <= gap.from && !run.has_ended()) else {
+            let Some(run) = self.runs.get(index).filter(|run| run.started_at() < gap.until && !run.has_ended()) else {
                 continue;
             };
             let Some((deadline, _)) = self.run_deadline(run).filter(|(deadline, _)| *deadline >= gap.from) else {

@@ -143,7 +143,7 @@ impl Scheduler {
 
     /// Whether the scheduler's own heartbeat was being waited for in a blind time.
     pub(crate) fn is_silence_hidden(&self, gap: Gap) -> bool {
-        self.silence_deadline().is_some_and(|(deadline, since)| since <= gap.from && deadline >= gap.from)
+        self.silence_deadline().is_some_and(|(deadline, since)| since < gap.until && deadline >= gap.from)
     }
 
     /// Remembers a blind interval; the list stays short by joining neighbours.

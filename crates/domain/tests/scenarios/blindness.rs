@@ -206,3 +206,24 @@ fn what_another_was_due_before_is_unknown_when_it_may_have_come_late() {
         "a late start of 00:02 would have counted for 00:03: {said:?}"
     );
 }
+
+/// A copy of the row that is newer than the clock it is found with, as after a restore of tables that were copied at work.
+#[test]
+fn a_beat_heard_within_a_time_that_is_blind_afterwards_is_no_reason_to_call_it_silent() {
+    let mut story = Story::of(heartbeat_only());
+    story.at("01:00:10").beat(None, None);
+    story.blind("01:00", "06:00");
+    assert!(story.alerts().is_empty(), "{:?}", story.changes());
+    story.at("06:00:01").beat(None, None);
+    assert!(story.alerts().is_empty(), "{:?}", story.changes());
+}
+
+#[test]
+fn a_run_that_began_within_a_time_that_is_blind_afterwards_is_no_reason_to_call_it_silent() {
+    let mut story = Story::of(nightly());
+    story.at("01:00:10").running("a");
+    story.blind("01:00", "01:06");
+    assert!(story.alerts().is_empty(), "{:?}", story.changes());
+    story.at("01:06:01").heartbeat("a");
+    assert!(story.alerts().is_empty(), "{:?}", story.changes());
+}
