@@ -87,12 +87,20 @@ async fn what_comes_before_the_first_pulse_is_kept_until_there_is_one() {
 async fn a_dead_letter_waits_for_a_broker_that_is_away() {
     let mut rig = Rig::with(|_| Arc::new(CountedQueue::new(1, 10)) as Arc<dyn Queue>);
     let letters = Arc::new(CountedQueue::new(1, 10));
-    letters.fail_publishes(6);
+    letters.fail_publishes(1_000);
     rig.dead_letters = Arc::clone(&letters) as Arc<dyn Queue>;
     let running = rig.start(by_subject());
     rig.commands.publish(0, Gateway::new(1).frame(0, &[])).await.unwrap();
     publish_direct(&rig, "1", "rubbish".to_owned()).await;
+    let told = async || {
+        let readiness = rig.health.readiness();
+        readiness.ok && readiness.components.iter().any(|one| one.reason.contains("a dead letter can't be published"))
+    };
+    wait_for("the reason why the partition comes no further", told).await;
+    letters.fail_publishes(0);
     rig.committed(2).await;
+    wait_for("that it is over", async || rig.health.readiness().components.iter().all(|one| one.reason.is_empty()))
+        .await;
     running.stop().await;
     assert_eq!(letters.depth(0).await.unwrap().messages, 1);
 }

@@ -26,7 +26,7 @@ pub async fn depth(queue: &dyn Queue, partition: u32) -> Result<Depth, QueueErro
     })
 }
 
-/// Tells the metrics of all partitions; never ends. A backend that can't be asked leaves them as they are.
+/// Tells the metrics of all partitions; never ends. Those that can't be asked stay as they are.
 pub(crate) async fn metrics(commands: &Arc<dyn Queue>, events: &Arc<dyn Queue>, dead_letters: &Arc<dyn Queue>) {
     describe_gauge!(MESSAGES, "Messages of a partition that are not settled, by queue");
     describe_gauge!(
@@ -38,7 +38,7 @@ pub(crate) async fn metrics(commands: &Arc<dyn Queue>, events: &Arc<dyn Queue>, 
         every.tick().await;
         for (role, queue) in [(Role::Commands, commands), (Role::Events, events), (Role::DeadLetters, dead_letters)] {
             for partition in 0..queue.partitions() {
-                let Ok(depth) = depth(&**queue, partition).await else { break };
+                let Ok(depth) = depth(&**queue, partition).await else { continue };
                 let labels = [("queue", role.name().to_owned()), ("partition", partition.to_string())];
                 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
                 gauge!(MESSAGES, &labels).set(depth.messages as f64);

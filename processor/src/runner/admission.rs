@@ -50,9 +50,10 @@ struct Key {
 }
 
 /// A partition that waits for the store.
-pub(super) struct Waiting<'a, F: Fn()> {
+pub(super) struct Waiting<'a, F: Fn(String)> {
     pub(super) cancel: &'a CancellationToken,
-    pub(super) beat: F,
+    /// Is told what it waits for, each time anew.
+    pub(super) told: F,
     /// The partition's clock: keys expire by it, so a backlog is judged as it would have been in time.
     pub(super) clock: Timestamp,
 }
@@ -66,7 +67,7 @@ impl Admission {
     ///
     /// # Errors
     /// What the store refuses for good; [`ProcessorError::Stopped`].
-    pub(super) async fn admit<S: KeyStore + ?Sized, F: Fn()>(
+    pub(super) async fn admit<S: KeyStore + ?Sized, F: Fn(String)>(
         &self,
         store: &S,
         deliveries: Vec<Delivery>,
@@ -87,7 +88,7 @@ impl Admission {
         Ok(admitted)
     }
 
-    async fn access<S: KeyStore + ?Sized, F: Fn()>(
+    async fn access<S: KeyStore + ?Sized, F: Fn(String)>(
         &self,
         store: &S,
         origin: &Origin,
@@ -122,7 +123,7 @@ impl Admission {
         }
     }
 
-    async fn key<S: KeyStore + ?Sized, F: Fn()>(
+    async fn key<S: KeyStore + ?Sized, F: Fn(String)>(
         &self,
         store: &S,
         hash: [u8; 32],
@@ -139,7 +140,7 @@ impl Admission {
                 Err(error) if !error.retryable => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(error = %error, "a key could not be looked up; trying again");
-                    (waiting.beat)();
+                    (waiting.told)(format!("an API key can't be looked up: {error}"));
                     if !backoff.wait(error.retry_after, waiting.cancel).await {
                         return Err(ProcessorError::Stopped);
                     }

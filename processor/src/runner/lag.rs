@@ -12,6 +12,8 @@ use super::{Shared, telemetry};
 
 /// How often a partition is looked at.
 const EVERY: Duration = Duration::from_secs(5);
+/// Longest wait for one partition: one that hangs must not hide the others.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Looks at every partition that this process works on, until it is cancelled. One that can't be asked keeps what was last known of it. The
 /// others are their owners': each is told of once, so that sums over all processes are right.
@@ -20,8 +22,14 @@ pub(super) async fn watch<S: ?Sized>(shared: Arc<Shared<S>>, cancel: Cancellatio
     loop {
         for partition in shared.vitals.ours() {
             let depth = tokio::select! {
-                () = cancel.cancelled() => return,
                 depth = shared.commands.depth(partition) => depth,
+                goes_on = pause(ANSWER_WITHIN, &cancel) => {
+                    if !goes_on {
+                        return;
+                    }
+                    tracing::debug!(partition, "the queue does not tell its depth");
+                    continue;
+                }
             };
             match depth {
                 Ok(depth) => {

@@ -20,7 +20,6 @@ use tokio::task::JoinSet;
 use super::admission::Waiting;
 use super::batch::Batch;
 use super::pause::{Backoff, Stopwatch, pause};
-use super::vitals::Trouble;
 use super::{ProcessorError, Shared, publish, retention, telemetry};
 use crate::core::{PartitionCore, Step};
 use sending::Outgoing;
@@ -163,7 +162,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         batch: &mut Batch,
         deliveries: Vec<Delivery>,
     ) -> Result<(), ProcessorError> {
-        let waiting = Waiting { cancel: &self.cancel, beat: || self.beat(), clock: core.watermark() };
+        let waiting = Waiting { cancel: &self.cancel, told: |text| self.hindered(text), clock: core.watermark() };
         let shared = &self.shared;
         batch.add(shared.admission.admit(&*shared.store, deliveries, &waiting).await?);
         Ok(())
@@ -243,7 +242,10 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         telemetry::stepped(&counts, dead_letters.len());
         // Queues that take direct messages are on a broker, and so are all three then.
         let is_shared = self.shared.commands.capabilities().direct;
-        publish::dead_letters(&self.shared.dead_letters, dead_letters, is_shared, &self.cancel, || self.beat()).await?;
+        publish::dead_letters(&self.shared.dead_letters, dead_letters, is_shared, &self.cancel, |text| {
+            self.hindered(text);
+        })
+        .await?;
         self.publish(publish_first).await?;
         let commit = Arc::new(commit);
         self.commit(&commit).await?;
@@ -258,7 +260,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     }
 
     async fn publish(&self, batches: Vec<(u32, EventBatch)>) -> Result<(), ProcessorError> {
-        publish::events(&self.shared.events, batches, &self.cancel, || self.beat()).await
+        publish::events(&self.shared.events, batches, &self.cancel, |text| self.hindered(text)).await
     }
 
     async fn commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
@@ -272,19 +274,22 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         let watch = Stopwatch::start();
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         while let Err(error) = self.shared.store.commit(Arc::clone(commit)).await {
-            self.beat();
             if error.kind == StoreErrorKind::Fenced || !error.retryable {
                 return Err(error.into());
             }
             tracing::warn!(partition = self.partition, error = %error, "a commit failed; trying again");
-            let text = format!("the store takes no commits: {error}");
-            self.shared.vitals.set_trouble(self.partition, Trouble { text, is_lasting: false });
+            self.hindered(format!("the store takes no commits: {error}"));
             if !backoff.wait(error.retry_after, &self.cancel).await {
                 return Err(ProcessorError::Stopped);
             }
         }
         telemetry::committed(watch.seconds());
         Ok(())
+    }
+
+    /// It is at work, and comes no further for now: readiness says why until the next commit.
+    fn hindered(&self, text: String) {
+        self.shared.vitals.hindered(self.partition, text);
     }
 
     fn beat(&self) {

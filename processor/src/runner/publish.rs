@@ -19,7 +19,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 /// Attempts with a dead letter before it is dropped, where its queue can fail while the others work.
 const LETTER_ATTEMPTS: u32 = 4;
 
-/// Publishes until it is confirmed.
+/// Publishes until it is confirmed. What stands in the way meanwhile is `told`.
 ///
 /// # Errors
 /// What can't be retried; [`ProcessorError::Stopped`] when it is cancelled between two attempts.
@@ -27,17 +27,17 @@ pub(super) async fn events(
     queue: &Arc<dyn Queue>,
     batches: Vec<(u32, EventBatch)>,
     cancel: &CancellationToken,
-    beat: impl Fn(),
+    told: impl Fn(String),
 ) -> Result<(), ProcessorError> {
     let max_bytes = queue.capabilities().max_message_bytes;
     for (partition, batch) in batches {
         for message in encode(batch, max_bytes)? {
             let mut backoff = Backoff::new(RETRY.0, RETRY.1);
             while let Err(error) = queue.publish(partition, message.clone()).await {
-                beat();
                 if !error.retryable {
                     return Err(ProcessorError::Queue { which: "event", source: error });
                 }
+                told(format!("derived events can't be published: {error}"));
                 tracing::warn!(partition, error = %error, "derived events could not be published; trying again");
                 if !backoff.wait(error.retry_after, cancel).await {
                     return Err(ProcessorError::Stopped);
@@ -68,7 +68,7 @@ fn encode(batch: EventBatch, max_bytes: usize) -> Result<Vec<Bytes>, ProcessorEr
 
 /// Publishes dead letters. One that its queue refuses is dropped at once: what can be read must not stop for what can't. Any other failure
 /// is tried against for a moment only, unless the queue is on the same broker as the others (`is_shared`): then it is away for events as
-/// well, nothing is won by going on, and the letter is the only copy of its message.
+/// well, nothing is won by going on, and the letter is the only copy of its message. What stands in the way meanwhile is `told`.
 ///
 /// # Errors
 /// [`ProcessorError::Stopped`] when it is cancelled between two attempts.
@@ -77,7 +77,7 @@ pub(super) async fn dead_letters(
     letters: Vec<DeadLetter>,
     is_shared: bool,
     cancel: &CancellationToken,
-    beat: impl Fn(),
+    told: impl Fn(String),
 ) -> Result<(), ProcessorError> {
     let max_bytes = queue.capabilities().max_message_bytes;
     for letter in letters {
@@ -87,13 +87,14 @@ pub(super) async fn dead_letters(
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut attempts = 0;
         while let Err(error) = queue.publish(0, message.clone()).await {
-            beat();
+            told(format!("a dead letter can't be published: {error}"));
             attempts += 1;
             if is_refusal(&error) || (!is_shared && attempts >= LETTER_ATTEMPTS) {
                 telemetry::dead_letter_dropped();
                 tracing::error!(partition, position, error = %error, "a dead letter was dropped: its queue did not take it");
                 break;
             }
+            tracing::warn!(partition, position, error = %error, "a dead letter could not be published; trying again");
             // The queue's own idea of when to come back is not asked for: a partition waits.
             if !backoff.wait(None, cancel).await {
                 return Err(ProcessorError::Stopped);

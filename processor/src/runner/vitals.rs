@@ -160,6 +160,12 @@ impl Vitals {
         self.tell()
     }
 
+    /// The partition's owner is at work, and waits for something that will come.
+    pub(super) fn hindered(&self, partition: u32, text: String) {
+        self.beat_of(partition);
+        self.set_trouble(partition, Trouble { text, is_lasting: false });
+    }
+
     /// The partition's owner can't commit, or has stopped.
     pub(super) fn set_trouble(&self, partition: u32, trouble: Trouble) {
         let Some(one) = self.of(partition) else { return };

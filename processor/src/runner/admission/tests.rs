@@ -63,7 +63,7 @@ fn delivery(headers: &[(&str, &str)], named: Option<&str>) -> Delivery {
 
 async fn admitted(admission: &Admission, keys: &Keys, delivery: Delivery, second: i64) -> Direct {
     let cancel = CancellationToken::new();
-    let waiting = Waiting { cancel: &cancel, beat: || {}, clock: Timestamp::from_seconds(second) };
+    let waiting = Waiting { cancel: &cancel, told: |_| {}, clock: Timestamp::from_seconds(second) };
     let mut admitted = admission.admit(keys, vec![delivery], &waiting).await.unwrap();
     let (incoming, token) = admitted.remove(0);
     assert_eq!((token, incoming.position), (Token(7), None));
@@ -108,7 +108,7 @@ async fn while_the_store_is_away_a_message_waits_and_is_not_refused() {
     let unreachable = Keys { failures: AtomicU32::new(u32::MAX), asked: AtomicU32::new(0) };
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let waiting = Waiting { cancel: &cancel, beat: || {}, clock: Timestamp::MIN };
+    let waiting = Waiting { cancel: &cancel, told: |_| {}, clock: Timestamp::MIN };
     let deliveries = vec![delivery(&[("x-api-key", "rk_other")], None)];
     let stopped = admission.admit(&unreachable, deliveries, &waiting).await;
     assert!(matches!(stopped, Err(ProcessorError::Stopped)));

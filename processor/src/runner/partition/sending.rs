@@ -163,6 +163,8 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         batches: Vec<(u32, EventBatch)>,
     ) -> impl Future<Output = Result<(), ProcessorError>> + Send + use<S> {
         let (shared, partition, cancel) = (Arc::clone(&self.shared), self.partition, self.cancel.clone());
-        async move { publish::events(&shared.events, batches, &cancel, || shared.vitals.beat_of(partition)).await }
+        let events = Arc::clone(&self.shared.events);
+        let told = move |text| shared.vitals.hindered(partition, text);
+        async move { publish::events(&events, batches, &cancel, told).await }
     }
 }
