@@ -169,6 +169,11 @@ impl Holdings {
         setbacks.reason = reason;
     }
 
+    /// Takes in that the store is away for a shard: it is tried again soon, however often that was.
+    pub(super) fn is_away(&mut self, id: u32, reason: String) {
+        self.setbacks.entry(id).or_default().reason = Some(reason);
+    }
+
     /// Until when a shard is left alone after its setbacks.
     pub(super) fn rests_until(&self, id: u32, now_ms: u64) -> u64 {
         let count = self.setbacks.get(&id).map_or(0, |setbacks| setbacks.count).max(1);
@@ -246,6 +251,10 @@ mod tests {
         }
         assert_eq!(rests, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
         assert_eq!(holdings.trouble().as_deref(), Some("partition 2 can't be read; tried again"));
+        holdings.is_away(3, "partition 3 waits".to_owned());
+        assert_eq!(holdings.rests_until(3, 0), 1_000);
+        holdings.is_away(3, "partition 3 waits".to_owned());
+        assert_eq!(holdings.rests_until(3, 0), 1_000, "an outage of the store makes nobody wait longer after it");
         holdings.take(2);
         holdings.forget_setbacks(0);
         assert_eq!(holdings.trouble(), None, "of what is not ours nothing is said");

@@ -15,26 +15,38 @@ use crate::shard::{INSTALLATION_ROW, Installation, NAMING_SHARD, Shard};
 const PAGE: usize = 500;
 /// Pause after a failed store call that may succeed later, and between two looks for the installation's name.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
+/// The same where only a person can help.
+const LONG_PAUSE: Duration = Duration::from_secs(5);
+/// How long the store may fail one call of a take-up. Then others have their turn: of a cluster, one shard's rows may be away and another's not.
+pub(super) const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a shard is not worked on for now.
 #[derive(Debug)]
 pub(super) enum Setback {
     /// Somebody else has acquired it since.
     Fenced,
+    /// The store is away for it.
+    Away(StoreError),
     /// Its queue or its rows failed in a way that trying again at once does not help against.
     Failed(NotifierError),
 }
 
 impl From<StoreError> for Setback {
     fn from(error: StoreError) -> Self {
-        if error.kind == StoreErrorKind::Fenced { Self::Fenced } else { Self::Failed(NotifierError::Store(error)) }
+        match error.kind {
+            StoreErrorKind::Fenced => Self::Fenced,
+            _ if error.retryable => Self::Away(error),
+            _ => Self::Failed(NotifierError::Store(error)),
+        }
     }
 }
 
-/// How the store is waited for: until it answers, fails for good, or nobody wants the answer any more.
+/// How the store is waited for: until it answers, fails for good or for too long, or nobody wants the answer any more.
 #[derive(Clone)]
 pub(super) struct Patience {
     pub(super) stop: CancellationToken,
+    /// How long it may fail a call that may succeed later; `None`: for ever.
+    pub(super) within: Option<Duration>,
     /// Told that we make progress also while the store makes us wait: a restart would not cure that.
     pub(super) health: Component,
 }
@@ -46,10 +58,12 @@ impl Patience {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
     {
+        let began = tokio::time::Instant::now();
+        let may_wait = || self.within.is_none_or(|within| began.elapsed() < within);
         while !self.stop.is_cancelled() {
             match attempt().await {
                 Ok(value) => return Ok(Some(value)),
-                Err(error) if error.retryable => {
+                Err(error) if error.retryable && may_wait() => {
                     tracing::warn!(error = %error, "the store can't be asked; trying again");
                     self.health.beat();
                     self.rest(error.retry_after.unwrap_or(PAUSE)).await;
@@ -113,7 +127,17 @@ pub(super) async fn installation(store: Arc<dyn Store>, patience: Patience) -> R
     let mut is_told = false;
     loop {
         let read = || store.surfaces(NAMING_SHARD, INSTALLATION_ROW, None, 1);
-        let Some(rows) = patience.wait_for(read).await.map_err(NotifierError::Store)? else { return Ok(None) };
+        let rows = match patience.wait_for(read).await {
+            Ok(Some(rows)) => rows,
+            Ok(None) => return Ok(None),
+            Err(error) if is_newer(&error) => return Err(NotifierError::Store(error)),
+            Err(error) => {
+                // Other partitions' rows may be good, and so may this one be again.
+                tracing::error!(error = %error, "this installation's name can't be read: nothing is posted until it can");
+                patience.rest(LONG_PAUSE).await;
+                continue;
+            }
+        };
         match rows.first().map(|(_, row)| Installation::decode(row)) {
             Some(Ok(installation)) => return Ok(Some(installation.0)),
             Some(Err(error @ DecodeError::NewerVersion { .. })) => return Err(error.into()),
@@ -135,4 +159,32 @@ fn new_installation() -> Result<Installation, NotifierError> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| NotifierError::Random { message: error.to_string() })?;
     Ok(Installation(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ronda_runtime::Health;
+    use ronda_store::conformance::faulty::{Fault, Faulty};
+    use ronda_store::embedded::{EmbeddedOptions, EmbeddedStore};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shard_whose_rows_are_away_makes_way_for_others_and_is_had_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions { min_free_bytes: 0, ..EmbeddedOptions::default() };
+        let store = Arc::new(Faulty::new(Arc::new(EmbeddedStore::open(dir.path(), options).unwrap())));
+        let health = Health::new();
+        let patience = |within| Patience {
+            stop: CancellationToken::new(),
+            within: Some(within),
+            health: health.component("notifier"),
+        };
+        store.then("acquire_shard", Fault::Throttled(Duration::from_millis(1)));
+        store.then("acquire_shard", Fault::CallLost);
+        let loaded = shard(Arc::clone(&store) as _, 3, patience(Duration::ZERO)).await;
+        assert!(matches!(loaded, Err(Setback::Away(_))), "{loaded:?}");
+        let loaded = shard(store, 3, patience(TAKE_UP_PATIENCE)).await;
+        assert!(matches!(loaded, Ok(Some(_))), "{loaded:?}");
+    }
 }

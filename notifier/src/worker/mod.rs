@@ -183,7 +183,7 @@ impl Notifier {
     ) -> Result<(), NotifierError> {
         let (done_sender, mut done) = mpsc::channel(64);
         let (read_sender, mut reads) = source::channel();
-        let patience = Patience { stop: cancel.clone(), health: health.clone() };
+        let patience = Patience { stop: cancel.clone(), within: None, health: health.clone() };
         let mut engine = Engine::new(self.around.clone(), done_sender, read_sender, patience);
         // Whoever decides what is ours may be gone before us: then nothing is.
         let mut somebody_decides = true;

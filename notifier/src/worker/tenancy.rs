@@ -34,7 +34,8 @@ impl Engine {
     fn take_up(&mut self, id: u32) {
         let stop = self.patience.stop.child_token();
         self.holdings.put(id, Holding::Coming { stop: stop.clone() });
-        let patience = Patience { stop, health: self.patience.health.clone() };
+        let within = Some(load::TAKE_UP_PATIENCE);
+        let patience = Patience { stop, within, health: self.patience.health.clone() };
         let (store, done) = (Arc::clone(&self.around.store), self.done.clone());
         tokio::spawn(async move {
             let loaded = load::shard(store, id, patience).await;
@@ -180,6 +181,10 @@ impl Engine {
                 tracing::warn!(shard = id, "another notifier has taken over a partition of the event queue");
                 self.returned.push(Returned::Fenced(id));
                 self.holdings.set_back(id, None);
+            }
+            Setback::Away(error) => {
+                tracing::warn!(shard = id, error = %error, "a partition of the event queue waits for the store");
+                self.holdings.is_away(id, format!("partition {id} of the event queue waits for the store: {error}"));
             }
             Setback::Failed(error) if error.ends_all() => return Err(error),
             Setback::Failed(error) => {
