@@ -40,10 +40,11 @@ impl Process {
             .map_err(|error| Failure::other(chain(&error)))?;
         let (owner, ownership) = Ownership::new();
         let clock = self.clock.clone();
-        let service = match group {
-            Group::Processor => Service::ProcessorLeases,
-            Group::Notifier => Service::NotifierLeases,
+        let (service, part) = match group {
+            Group::Processor => (Service::ProcessorLeases, "processor-leases"),
+            Group::Notifier => (Service::NotifierLeases, "notifier-leases"),
         };
+        let leases = leases.telling(self.health.component(part));
         self.start(service, Duration::from_millis(config.leave_ms), |stop| async move {
             leases.run(owner, clock, stop).await;
             Ok(())

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ronda_runtime::{CancellationToken, Clock};
+use ronda_runtime::{CancellationToken, Clock, Component};
 use ronda_schemas::lease::Group;
+use ronda_store::error::StoreError;
 use ronda_store::lease::LeaseStore;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -44,6 +45,7 @@ pub(crate) struct Follow {
     orders: watch::Sender<Orders>,
     telemetry: Telemetry,
     trouble: Trouble,
+    health: Option<Component>,
     /// When to look next, and when to do what there is to do without a look, in milliseconds.
     look_at_ms: u64,
     act_at_ms: Option<u64>,
@@ -78,6 +80,7 @@ impl Follow {
             orders,
             telemetry: Telemetry(group),
             trouble: Trouble::new(group, "the leases could not be read or changed"),
+            health: None,
             look_at_ms: now_ms,
             act_at_ms: None,
             looked_ms: now_ms,
@@ -87,6 +90,11 @@ impl Follow {
             is_gone: false,
             has_told_of_partitions: false,
         }
+    }
+
+    /// The same, telling how it is.
+    pub(crate) fn telling(self, health: Option<Component>) -> Self {
+        Self { health, ..self }
     }
 
     fn now_ms(&self) -> u64 {
@@ -138,6 +146,9 @@ impl Follow {
         };
         let ended_ms = self.now_ms();
         self.looked_ms = ended_ms;
+        if let Err(error) = &read {
+            self.tell_unread(error);
+        }
         let Some(table) = self.trouble.note(read) else { return false };
         let news = self.member.observe(table, Reading { began_ms, ended_ms });
         self.telemetry.news(&news, self.member.live());
@@ -154,6 +165,20 @@ impl Follow {
             );
         }
         self.has_told_of_partitions = other.is_some();
+        if let Some(health) = &self.health {
+            let reason = other.map_or_else(String::new, |partitions| {
+                format!("the replicas share out {partitions} partitions, and this one was started for another number: it gets none")
+            });
+            health.set_ready(true, reason);
+        }
+    }
+
+    /// What may pass by itself is no reason to go without this replica: it keeps what it has. Of what does not, all would die out one by one, each
+    /// taken for ready.
+    fn tell_unread(&self, error: &StoreError) {
+        if let Some(health) = &self.health {
+            health.set_ready(error.retryable, format!("the leases can't be read, and it keeps what it has: {error}"));
+        }
     }
 
     /// Tells the service what to work on, and does in the store what is to be done.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ronda_runtime::{CancellationToken, Clock};
+use ronda_runtime::{CancellationToken, Clock, Component};
 use ronda_schemas::lease::{Group, MOST_PARTITIONS, MemberId, MemberRow};
 use ronda_store::lease::LeaseStore;
 use thiserror::Error;
@@ -36,6 +36,7 @@ pub struct Leases {
     me: MemberId,
     name: Box<str>,
     store: Arc<dyn LeaseStore>,
+    health: Option<Component>,
 }
 
 impl Leases {
@@ -54,13 +55,19 @@ impl Leases {
         let most = MOST_PARTITIONS.into();
         within_limits("partitions", partitions.into(), 1, most, "that is how many a queue can have")?;
         let me = getrandom::u64().map_err(|error| LeaseError::NoRandom(error.to_string()))?;
-        Ok(Self { timing, group, partitions, me: MemberId(me), name: name.into(), store })
+        Ok(Self { timing, group, partitions, me: MemberId(me), name: name.into(), store, health: None })
     }
 
     /// The same under a given id, for what must come out the same each time. Two members must never have the same.
     #[must_use]
     pub fn with_id(self, me: MemberId) -> Self {
         Self { me, ..self }
+    }
+
+    /// The same, saying how it is: not ready while the leases can't be read for a reason that does not pass by itself.
+    #[must_use]
+    pub fn telling(self, health: Component) -> Self {
+        Self { health: Some(health), ..self }
     }
 
     /// What it is known by.
@@ -75,7 +82,7 @@ impl Leases {
     /// Whatever the store does, this goes on; meanwhile the service keeps what it has.
     pub async fn run(self, owner: Owner, clock: Arc<dyn Clock>, cancel: CancellationToken) {
         Telemetry::describe();
-        let Self { timing, group, partitions, me, name, store } = self;
+        let Self { timing, group, partitions, me, name, store, health } = self;
         tracing::info!(%group, id = %me, %name, partitions, "joining the replicas that share out the partitions");
         let row = MemberRow { id: me, name, renewals: 0, leaving: false, partitions };
         let mut beat = Beat::new(Arc::clone(&store), group, timing, row);
@@ -83,7 +90,7 @@ impl Leases {
         beat.once().await;
         let (orders, heard) = watch::channel(Orders::default());
         let member = Member::new(me, partitions, timing, clock.mono_millis());
-        let follow = Follow::new(Arc::clone(&store), group, timing, member, clock, owner, orders);
+        let follow = Follow::new(Arc::clone(&store), group, timing, member, clock, owner, orders).telling(health);
         let (row, ()) = tokio::join!(beat.run(heard), follow.run(cancel));
         if let Err(error) = within(timing.call_ms(), store.remove_member(group, &row)).await {
             tracing::warn!(%group, %error, "this replica's row could not be removed: others will, after a while");

@@ -4,9 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
+use parking_lot::Mutex;
 use ronda_lease::{Group, LeaseConfig, Leases, Ownership, Picture, Returned, living};
-use ronda_runtime::{CancellationToken, SystemClock};
+use ronda_runtime::{CancellationToken, Health, SystemClock};
+use ronda_schemas::lease::{AssignmentRow, MemberRow};
 use ronda_store::embedded::{EmbeddedOptions, EmbeddedStore};
+use ronda_store::error::{StoreError, StoreErrorKind};
+use ronda_store::lease::{LeaseStore, LeaseTable};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -67,7 +72,7 @@ impl Replica {
     }
 }
 
-async fn alive(store: &Arc<EmbeddedStore>) -> Vec<ronda_schemas::lease::MemberRow> {
+async fn alive(store: &Arc<EmbeddedStore>) -> Vec<MemberRow> {
     living(&**store, Group::Processor, LEASE_MS).await.expect("a look")
 }
 
@@ -123,4 +128,68 @@ async fn a_row_that_was_left_behind_is_nobody_who_lives() {
     let late = alive(&store).await;
     assert!(late.is_empty() || alive(&store).await.is_empty(), "{late:?}");
     assert_eq!(Picture::read(&*store, Group::Processor).await.expect("a picture").members().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_tells_leases_that_can_not_be_read_from_a_store_that_is_away() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = EmbeddedOptions { min_free_bytes: 16 * 1024 * 1024, ..EmbeddedOptions::default() };
+    let inner = Arc::new(EmbeddedStore::open(dir.path(), options).expect("open"));
+    let store = Arc::new(Refusing { inner, refusal: Mutex::new(Some(StoreErrorKind::Unreadable)) });
+    let (config, health) = (LeaseConfig { lease_ms: LEASE_MS, ..LeaseConfig::default() }, Health::new());
+    let leases = Leases::new(&config, Group::Processor, PARTITIONS, "one", Arc::clone(&store) as _).expect("a member");
+    let leases = leases.telling(health.component("leases"));
+    let (owner, _ownership) = Ownership::new();
+    let task = tokio::spawn(leases.run(owner, Arc::new(SystemClock::new()), CancellationToken::new()));
+    let told = async |ok: bool, reason: &str| {
+        let is_told = || {
+            let report = health.readiness();
+            report.ok == ok
+                && report
+                    .components
+                    .iter()
+                    .all(|one| one.reason.contains(reason) && reason.is_empty() == one.reason.is_empty())
+        };
+        let wait = async {
+            while !is_told() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, wait).await.unwrap_or_else(|_| panic!("{reason:?}: {:?}", health.readiness()));
+    };
+    told(false, "the leases can't be read").await;
+    *store.refusal.lock() = Some(StoreErrorKind::Unavailable);
+    told(true, "the leases can't be read").await;
+    *store.refusal.lock() = None;
+    told(true, "").await;
+    task.abort();
+}
+
+/// A store whose leases can't be read.
+struct Refusing {
+    inner: Arc<EmbeddedStore>,
+    refusal: Mutex<Option<StoreErrorKind>>,
+}
+
+#[async_trait]
+impl LeaseStore for Refusing {
+    async fn leases(&self, group: Group) -> Result<LeaseTable, StoreError> {
+        let refusal = *self.refusal.lock();
+        match refusal {
+            Some(kind) => Err(StoreError::new(kind, "told so")),
+            None => self.inner.leases(group).await,
+        }
+    }
+
+    async fn put_member(&self, group: Group, member: &MemberRow) -> Result<(), StoreError> {
+        self.inner.put_member(group, member).await
+    }
+
+    async fn remove_member(&self, group: Group, member: &MemberRow) -> Result<(), StoreError> {
+        self.inner.remove_member(group, member).await
+    }
+
+    async fn swap_assignment(&self, group: Group, assignment: &AssignmentRow) -> Result<bool, StoreError> {
+        self.inner.swap_assignment(group, assignment).await
+    }
 }
