@@ -1,5 +1,6 @@
 //! Derived events on their way from a processor to the notifier.
 
+use ronda_domain::Scheduler;
 use ronda_domain::event::Event;
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::Gap;
@@ -25,10 +26,13 @@ pub struct EventBatch {
 
 impl Versioned for EventBatch {
     const WHAT: &'static str = "event batch";
-    /// 2: a clock that is held.
-    const VERSION: u32 = 2;
+    /// 2: a clock that is held. 3: how it went when it went well.
+    const VERSION: u32 = 3;
 
     fn version(&self) -> u32 {
+        if self.events.iter().any(EventEnvelope::has_past) {
+            return 3;
+        }
         if self.events.iter().any(EventEnvelope::is_held) { 2 } else { 1 }
     }
 }
@@ -67,6 +71,11 @@ impl EventEnvelope {
     /// Whether earlier releases don't know it.
     pub(crate) const fn is_held(&self) -> bool {
         matches!(self, Self::Held(_))
+    }
+
+    /// Whether it says how it went when it went well, which earlier releases don't read.
+    pub(crate) const fn has_past(&self) -> bool {
+        matches!(self, Self::Scheduler(event) if event.summary.past.is_some())
     }
 
     /// Whose event it is; `None`: the operator's.
@@ -108,6 +117,25 @@ pub struct SchedulerSummary {
     pub runbook_url: Box<str>,
     /// Whether a schedule expects it.
     pub scheduled: bool,
+    /// How it went when it went well; `None`: that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<Past>,
+}
+
+/// How a scheduler's runs go when they go well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// When the last good one ended.
+    pub last_good_at: Timestamp,
+    /// How long one usually takes, in milliseconds; `None`: there were too few.
+    pub usual_ms: Option<u64>,
+}
+
+impl From<&Scheduler> for SchedulerSummary {
+    fn from(state: &Scheduler) -> Self {
+        let past = state.past().map(|past| Past { last_good_at: past.last_good_at(), usual_ms: past.usual_ms() });
+        Self { past, ..Self::from(state.spec()) }
+    }
 }
 
 impl From<&SchedulerSpec> for SchedulerSummary {
@@ -120,6 +148,7 @@ impl From<&SchedulerSpec> for SchedulerSummary {
             severity: spec.severity,
             runbook_url: spec.runbook_url.clone(),
             scheduled: spec.schedule != ronda_domain::spec::Schedule::None,
+            past: None,
         }
     }
 }

@@ -29,10 +29,14 @@ pub struct SchedulerRow {
 impl Versioned for SchedulerRow {
     const WHAT: &'static str = "scheduler row";
     /// 2: the state has its registration's number (`incarnation`). 3: starts that may come late. 4: by which messages a copy of a run's
-    /// heartbeat is known.
-    const VERSION: u32 = 4;
+    /// heartbeat is known. 5: how it went when it went well.
+    const VERSION: u32 = 5;
 
     fn version(&self) -> u32 {
+        let has_past = self.state.as_ref().is_some_and(|state| state.past().is_some());
+        if has_past || self.outbox.iter().any(EventEnvelope::has_past) {
+            return 5;
+        }
         match &self.state {
             Some(state) if state.knows_heartbeats() => 4,
             Some(state) if state.is_put_off() => 3,

@@ -100,6 +100,11 @@ fn event_batches_keep_their_bytes() {
     check("event-batch-v1-clock", "event batch, version 1: only the clock", &samples::empty_batch());
     check("event-batch-v2-held", "event batch, version 2: a clock that is held", &samples::held_batch());
     check("event-batch-v1", "event batch, version 1: one of each event", &samples::event_batch());
+    check(
+        "event-batch-v3-past",
+        "event batch, version 3: a failure, and how it went when it went well",
+        &samples::past_batch(),
+    );
 }
 
 #[test]
@@ -159,6 +164,7 @@ fn scheduler_rows_keep_their_bytes() {
         "scheduler row, version 4: with an open run that sent a heartbeat, an alert and a history",
         &samples::scheduler_row(),
     );
+    check("scheduler-row-v5-past", "scheduler row, version 5: with good runs behind it", &samples::good_row());
 }
 
 /// As an earlier release wrote it, without what was added since.

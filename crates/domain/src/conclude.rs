@@ -5,6 +5,7 @@ use crate::event::{Change, Event, EventKind, Resolution};
 use crate::judge::Findings;
 use crate::limits::MAX_EVENT_ERROR_BYTES;
 use crate::occurrence::Counted;
+use crate::past::Past;
 use crate::record::{OccurrenceStatus, RunRecord, Subject};
 use crate::run::{End, Run, Verdict};
 use crate::scheduler::{Alert, Scheduler};
@@ -30,17 +31,22 @@ pub(crate) fn run_record(run: &Run, subject: Subject, verdict: Verdict) -> RunRe
     }
 }
 
-/// What follows the beginning of a text that was cut.
-const ELLIPSIS: &str = "…";
+/// What stands in the place of what was cut out of a text.
+const ELLIPSIS: &str = " … ";
 
-/// The beginning of a text, cut between characters, and marked as such.
+/// The beginning and the end of a text, cut between characters, and marked as such: some programs say at the beginning what went wrong,
+/// others at the end.
 fn cut(text: &str, max: usize) -> Box<str> {
     if text.len() <= max {
         return text.into();
     }
-    let end = (0..=max.saturating_sub(ELLIPSIS.len())).rev().find(|end| text.is_char_boundary(*end));
+    let room = max.saturating_sub(ELLIPSIS.len());
+    let (head_room, tail_room) = (room / 2, room.saturating_sub(room / 2));
+    let end = (0..=head_room).rev().find(|end| text.is_char_boundary(*end));
     let head = end.and_then(|end| text.get(..end)).unwrap_or_default();
-    [head, ELLIPSIS].concat().into()
+    let begin = (text.len().saturating_sub(tail_room)..=text.len()).find(|begin| text.is_char_boundary(*begin));
+    let tail = begin.and_then(|begin| text.get(begin..)).unwrap_or_default();
+    [head, ELLIPSIS, tail].concat().into()
 }
 
 fn push(effects: &mut Effects, id: impl Into<Box<str>>, at: Timestamp, kind: EventKind) {
@@ -129,6 +135,9 @@ impl Scheduler {
             return;
         }
         let is_over = if change.to.is_good() {
+            if counted != Counted::Good {
+                Past::note(&mut self.past, &change);
+            }
             self.count_good(counted, &change.subject);
             self.good_streak >= u32::from(self.spec.recover_after)
         } else {
@@ -234,9 +243,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_error_is_cut_between_characters_and_says_so() {
+    fn a_long_error_is_cut_in_its_middle_between_characters_and_says_so() {
         assert_eq!(&*cut("abc", 3), "abc");
-        assert_eq!(&*cut("abcdef", 5), "ab…");
-        assert_eq!(&*cut("aéééé", 7), "aé…");
+        assert_eq!(&*cut("abcdefghij", 9), "ab … ij");
+        assert_eq!(&*cut("aééééééé", 11), "aé … é");
+        assert!(cut(&"語".repeat(1_000), 500).len() <= 500);
     }
 }

@@ -90,7 +90,7 @@ pub struct Change {
     pub stale: Option<StaleReason>,
     /// The run that decided it.
     pub run_id: Option<Box<str>>,
-    /// What went wrong, in the job's words; cut to 500 bytes, and then with `…` at its end.
+    /// What went wrong, in the job's words; cut to 500 bytes, and then with ` … ` in its middle.
     pub error: Option<Box<str>>,
     /// The process's exit code.
     pub exit_code: Option<i32>,

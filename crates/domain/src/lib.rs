@@ -37,6 +37,7 @@ mod judge;
 mod lifecycle;
 mod matching;
 mod occurrence;
+mod past;
 mod run;
 mod scheduler;
 
@@ -44,6 +45,7 @@ pub use apply::apply;
 pub use deadline::next_deadline;
 pub use draft::{FieldError, ScheduleDraft, SpecDraft};
 pub use effects::{Effects, Refusal};
+pub use past::Past;
 pub use scheduler::Scheduler;
 pub use view::{AlertView, OccurrenceView, RunView, SchedulerStatus, SchedulerView};
 

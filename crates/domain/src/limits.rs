@@ -50,6 +50,8 @@ pub const MAX_PENDING: usize = 64;
 pub const MAX_KEPT_OCCURRENCES: usize = 1;
 /// Most started occurrences remembered while an earlier one's long grace still runs; beyond it that one's grace ends.
 pub const MAX_FILLED_AHEAD: usize = 256;
+/// How many of the last good runs tell how long one usually takes.
+pub const MAX_KEPT_DURATIONS: usize = 3;
 /// Most corrections kept of one history entry.
 pub const MAX_CORRECTIONS: usize = 16;
 /// Most due times judged by one tick; the next tick goes on.

@@ -6,6 +6,7 @@ use crate::id::MessageId;
 use crate::input::{Gap, ProgressReport};
 use crate::limits::CLOCKS_APART_MS;
 use crate::occurrence::Occurrence;
+use crate::past::Past;
 use crate::record::{Progress, Subject};
 use crate::run::{End, Rearmed, Run, hash_registration};
 use crate::spec::{Schedule, SchedulerSpec};
@@ -60,6 +61,9 @@ pub struct Scheduler {
     /// Tells it from a deleted one of the same key, in the ids of its events; 0: it was registered before there was such a number.
     #[serde(default)]
     pub(crate) incarnation: u64,
+    /// How it went when it went well; `None`: it never did, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) past: Option<Box<Past>>,
 }
 
 /// What most schedulers don't have.
@@ -151,6 +155,7 @@ impl Scheduler {
             alert: None,
             rare: None,
             incarnation: hash_registration(at, message),
+            past: None,
         }
     }
 
@@ -224,6 +229,12 @@ impl Scheduler {
         self.runs.iter().any(|run| !run.known_heartbeats.is_empty())
     }
 
+    /// How it went when it went well; `None`: that is not known.
+    #[must_use]
+    pub fn past(&self) -> Option<&Past> {
+        self.past.as_deref()
+    }
+
     /// What most schedulers don't have.
     pub(crate) fn rare(&self) -> &Rare {
         self.rare.as_deref().unwrap_or(&NOTHING_RARE)
@@ -278,6 +289,7 @@ impl Scheduler {
             self.rare.as_deref().map_or(0, Rare::memory_bytes),
             self.forgotten.len().saturating_mul(size_of::<(u64, Timestamp)>()),
             self.newest_bad.as_ref().map_or(0, |_| size_of::<Subject>()),
+            self.past.as_ref().map_or(0, |_| size_of::<Past>()),
             self.alert.as_ref().map_or(0, |alert| size_of::<Alert>().saturating_add(alert.id.len())),
         ];
         parts.iter().fold(0, |sum: usize, part| sum.saturating_add(*part))
@@ -374,7 +386,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_scheduler_is_small() {
-        for (ended, most) in [(0, 725), (4, 800), (30, 860)] {
+        for (ended, most) in [(0, 735), (4, 840), (30, 900)] {
             let state = ordinary(ended);
             assert!(state.rare.is_none() && state.unnamed.is_none());
             let bytes = state.approximate_memory_bytes();

@@ -95,6 +95,7 @@ impl Shared {
             severity: Severity::Critical,
             runbook_url: "".into(),
             scheduled: true,
+            past: None,
         };
         let at = Timestamp::from_seconds(1_795_456_900);
         let event = SchedulerEvent { key, summary, event: Event { id: event.into(), at, kind } };

@@ -260,7 +260,7 @@ impl PartitionCore {
     ) -> Option<Refusal> {
         let slot = self.schedulers.slot_mut(id);
         let before = matches!(input, Input::Delete)
-            .then(|| slot.state.as_ref().map(|state| Box::new(SchedulerSummary::from(state.spec()))))
+            .then(|| slot.state.as_ref().map(|state| Box::new(SchedulerSummary::from(state))))
             .flatten();
         apply(&mut slot.state, &slot.key, input, at, message, &mut self.effects);
         let refused = self.effects.refused.take();

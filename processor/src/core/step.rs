@@ -198,7 +198,7 @@ impl PartitionCore {
             }
         }
         if !effects.events.is_empty() {
-            let now = slot.state.as_ref().map(|state| SchedulerSummary::from(state.spec()));
+            let now = slot.state.as_ref().map(SchedulerSummary::from);
             let summary = now.or_else(|| before.map(|summary| *summary));
             let key = slot.key.clone();
             if let Some(summary) = summary {

@@ -220,6 +220,15 @@ pub(crate) fn event_batch() -> EventBatch {
     EventBatch { events: events(), ..empty_batch() }
 }
 
+/// A failure of a scheduler of which it is known how it usually goes.
+pub(crate) fn past_batch() -> EventBatch {
+    let row = good_row();
+    let summary = row.state.as_ref().map(SchedulerSummary::from).expect("a state");
+    let kind = EventKind::AlertOpened { alert: "alert-1".into(), cause: change(), streak: 1 };
+    let event = SchedulerEvent { key: key(), summary, event: Event { id: "event-1".into(), at: at(10), kind } };
+    EventBatch { events: vec![EventEnvelope::Scheduler(Box::new(event))], ..empty_batch() }
+}
+
 pub(crate) fn held_batch() -> EventBatch {
     let held = ClockHeld { partition: 3, gateway: 0xFEDC_BA98_7654_3210, clock: at(4_000), wall: at(12) };
     EventBatch { events: vec![EventEnvelope::Held(held)], ..empty_batch() }
@@ -342,6 +351,27 @@ pub(crate) fn scheduler_row() -> SchedulerRow {
         130,
     );
     input(&Input::Tick, 131);
+    SchedulerRow { key: key(), state, epoch: 5, position: 77, outbox: Vec::new() }
+}
+
+/// Three good runs.
+pub(crate) fn good_row() -> SchedulerRow {
+    let mut state: Option<Scheduler> = None;
+    let mut effects = Effects::new();
+    let mut sequence = 0;
+    let mut input = |input: &Input<'_>, seconds: i64| {
+        sequence += 1;
+        let message = MessageId { source: 1, sequence, index: 0 };
+        apply(&mut state, &key(), input, at(seconds), message, &mut effects);
+    };
+    input(&Input::Register(Box::new(spec(cron()))), -3_600);
+    for (day, run_id) in [(0, "run-0"), (1, "run-1"), (2, "run-2")] {
+        let from = day * 86_400;
+        input(&Input::Status(StatusReport { run_id: Some(run_id), ..bare(ReportedStatus::Running) }), from + 2);
+        input(&Input::Status(StatusReport { run_id: Some(run_id), ..bare(ReportedStatus::Success) }), from + 600 + day);
+        input(&Input::Tick, from + 700);
+    }
+    assert!(state.as_ref().is_some_and(|state| state.past().is_some()));
     SchedulerRow { key: key(), state, epoch: 5, position: 77, outbox: Vec::new() }
 }
 

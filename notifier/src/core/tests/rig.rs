@@ -475,6 +475,7 @@ impl Rig {
             severity: Severity::Warning,
             runbook_url: "".into(),
             scheduled: true,
+            past: None,
         };
         let event = Event { id: event.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
         let event = SchedulerEvent { key: key(id), summary, event };
