@@ -7,6 +7,8 @@ use jiff::tz::TimeZone;
 use ronda_domain::id::TenantId;
 use thiserror::Error;
 
+use crate::language::Language;
+
 /// The notifier's settings. Parsing them from a file is the binary's task; [`validate`](Self::validate) says all that is wrong.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,6 +18,10 @@ pub struct Config {
     pub admin_channel: Option<String>,
     /// Zone in which times are written where a reader's own can't be shown. Default `Asia/Jakarta`.
     pub timezone: String,
+    /// The language of what is of no board: alerts, digests and notices. Default English.
+    pub language: Language,
+    /// Address of a page about a scheduler, with `{tenant}` and `{scheduler}` in it, for the link below an alert. Default: none.
+    pub details_url: Option<String>,
     /// How long a new alert waits for what follows at once, so that a job that fails and recovers within it is one green
     /// message. Default 2000.
     pub grouping_wait_ms: u64,
@@ -51,6 +57,8 @@ impl Default for Config {
             channel: "#ronda".to_owned(),
             admin_channel: None,
             timezone: "Asia/Jakarta".to_owned(),
+            language: Language::English,
+            details_url: None,
             grouping_wait_ms: 2_000,
             storm_threshold: 20,
             storm_window_seconds: 10,
@@ -83,6 +91,8 @@ pub struct Board {
     pub end: String,
     /// The window's zone, an IANA name. Default `Asia/Jakarta`.
     pub timezone: String,
+    /// The language of its table and summary; `None`: that of the other messages. Default: none.
+    pub language: Option<Language>,
     /// Which of the tenant's schedulers it shows. Default: all.
     pub filter: BoardFilter,
     /// Least time between two edits; at least 10. Default 10.
@@ -103,6 +113,7 @@ impl Board {
             start: "00:00".to_owned(),
             end: "06:00".to_owned(),
             timezone: "Asia/Jakarta".to_owned(),
+            language: None,
             filter: BoardFilter::default(),
             refresh_interval_seconds: 10,
             closing_grace_seconds: 300,

@@ -11,6 +11,7 @@
 
 pub mod channel;
 pub mod config;
+pub mod preview;
 pub mod slack;
 pub mod status;
 pub mod terminal;
@@ -19,6 +20,7 @@ mod board;
 mod core;
 mod hash;
 mod intake;
+mod language;
 mod pace;
 mod render;
 mod shard;
@@ -28,7 +30,10 @@ mod worker;
 
 pub use channel::Channel;
 pub use config::{Board, BoardFilter, Config, ConfigError};
+pub use language::{Language, NotALanguage};
+pub use preview::{Preview, previews};
 pub use slack::{SlackChannel, SlackConfig};
 pub use status::NotifierStatus;
+pub use surface::Form;
 pub use terminal::TerminalChannel;
 pub use worker::{Notifier, NotifierError};

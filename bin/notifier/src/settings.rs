@@ -3,7 +3,7 @@
 use ronda_domain::id::TenantId;
 use ronda_host::config::{self, Settings};
 use ronda_host::exit::{Code, Failure};
-use ronda_notifier::{Board, BoardFilter, Config};
+use ronda_notifier::{Board, BoardFilter, Config, Language};
 
 /// Where messages go on the terminal, where there are no channels.
 const TERMINAL_CHANNEL: &str = "the terminal";
@@ -34,6 +34,8 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         channel,
         admin_channel: some(&notifier.admin_channel),
         timezone: notifier.timezone.clone(),
+        language: language(&notifier.language)?.unwrap_or_default(),
+        details_url: some(&notifier.details_url),
         grouping_wait_ms: notifier.grouping_wait_ms,
         storm_threshold: notifier.storm_threshold,
         storm_window_seconds: notifier.storm_window_seconds,
@@ -81,11 +83,18 @@ fn board(board: &config::Board) -> Result<Board, Failure> {
         start: board.start.clone(),
         end: board.end.clone(),
         timezone: board.timezone.clone(),
+        language: language(&board.language)?,
         filter,
         refresh_interval_seconds: board.refresh_interval_seconds,
         closing_grace_seconds: board.closing_grace_seconds,
         ..Board::nightly(tenant)
     })
+}
+
+/// The language of a code; none of nothing.
+fn language(code: &str) -> Result<Option<Language>, Failure> {
+    let parsed = some(code).map(|code| code.parse::<Language>()).transpose();
+    parsed.map_err(|error| Failure::new(Code::Configuration, format!("language {code:?}: {error}")))
 }
 
 fn some(text: &str) -> Option<String> {
@@ -101,6 +110,22 @@ mod tests {
         let mut settings = Settings::default();
         settings.boards.push(config::Board::default());
         assert_eq!(config(&settings).unwrap().boards.len(), 1);
+    }
+
+    #[test]
+    fn a_board_has_the_language_of_all_messages_unless_it_has_its_own() {
+        let mut settings = Settings::default();
+        settings.notifier.language = String::from("id");
+        let board = |name: &str, language: &str| config::Board {
+            name: name.into(),
+            language: language.into(),
+            ..config::Board::default()
+        };
+        settings.boards = vec![board("night", ""), board("day", "en")];
+        let config = config(&settings).unwrap();
+        assert_eq!(config.language, Language::Indonesian);
+        let languages: Vec<_> = config.boards.iter().map(|board| board.language).collect();
+        assert_eq!(languages, [None, Some(Language::English)]);
     }
 
     #[test]

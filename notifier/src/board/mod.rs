@@ -1,9 +1,11 @@
 //! Boards: the night's status table, from its opening to its all-clear.
 
+mod change;
 mod filter;
 mod night;
 mod window;
 
+pub(crate) use change::Former;
 pub(crate) use filter::matches;
 pub(crate) use night::Night;
 pub(crate) use window::{Window, window_at};

@@ -1,20 +1,23 @@
 //! One night: which occurrences are expected, and what became of each.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use ronda_domain::event::Change;
 use ronda_domain::id::SchedulerId;
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::schedule::dues;
-use ronda_domain::spec::Schedule;
+use ronda_domain::spec::{Schedule, Severity};
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerSummary;
 use ronda_schemas::row::SchedulerRow;
 use ronda_store::port::HistoryEntry;
 
+use super::change::{self, Former, Standing};
 use super::window::Window;
 use super::{filter, matches};
 use crate::config::Board;
+use crate::hash::fnv64;
 use crate::surface::{BoardFacts, BoardRow, Counts, Doubts, SummaryFacts};
 
 /// Most occurrences of one scheduler that are expected in one night; a shorter interval than the window over this is
@@ -63,7 +66,28 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 struct Job {
     name: Box<str>,
+    team: Box<str>,
+    severity: Severity,
     entries: BTreeMap<Subject, Entry>,
+}
+
+/// What people want to know of a scheduler.
+struct About<'a> {
+    name: &'a str,
+    team: &'a str,
+    severity: Severity,
+}
+
+impl About<'_> {
+    fn put_into(&self, job: &mut Job) {
+        if *job.name != *self.name {
+            job.name = self.name.into();
+        }
+        if *job.team != *self.team {
+            job.team = self.team.into();
+        }
+        job.severity = self.severity;
+    }
 }
 
 /// What is in the entries, counted as they change: asked for with every event.
@@ -169,12 +193,13 @@ impl Night {
         // Whatever is still waiting is decided anew: the schedule may be another one. What was due before the earliest that
         // the state waits for has started, or was missed, and stands in the history.
         self.withdraw(&row.key.scheduler);
+        let about = About { name: &spec.name, team: &spec.team, severity: spec.severity };
         if let Some(next) = state.view(self.window.start).next_due {
             let from = self.window.start.max(next);
             let expected: Vec<Timestamp> =
                 dues(&spec.schedule, state.registered_at(), from, self.window.end, MAX_DUES).collect();
             for due in expected {
-                self.put(&row.key.scheduler, &spec.name, Subject::Occurrence { due }, Entry::expected());
+                self.put(&row.key.scheduler, &about, Subject::Occurrence { due }, Entry::expected());
             }
         }
         for entry in history {
@@ -197,7 +222,7 @@ impl Night {
                 error: run.and_then(|run| run.error.as_deref()).map(cut),
                 exit_code: run.and_then(|run| run.exit_code),
             };
-            self.put(&row.key.scheduler, &spec.name, record.subject.clone(), entry);
+            self.put(&row.key.scheduler, &about, record.subject.clone(), entry);
         }
     }
 
@@ -226,16 +251,14 @@ impl Night {
         self.changed = true;
     }
 
-    fn put(&mut self, scheduler: &SchedulerId, name: &str, subject: Subject, entry: Entry) -> bool {
+    fn put(&mut self, scheduler: &SchedulerId, about: &About<'_>, subject: Subject, entry: Entry) -> bool {
         let known = self.jobs.get(scheduler).is_some_and(|job| job.entries.contains_key(&subject));
         if !known && self.tally.tracked >= self.max_tracked {
             self.doubts.untracked = true;
             return true;
         }
         let job = self.jobs.entry(scheduler.clone()).or_default();
-        if *job.name != *name {
-            job.name = name.into();
-        }
+        about.put_into(job);
         match job.entries.get_mut(&subject) {
             Some(known) if known.at > entry.at || *known == entry => false,
             Some(known) => {
@@ -281,7 +304,8 @@ impl Night {
             error: change.error.as_deref().map(cut),
             exit_code: change.exit_code,
         };
-        if !self.put(scheduler, &summary.name, change.subject.clone(), entry) {
+        let about = About { name: &summary.name, team: &summary.team, severity: summary.severity };
+        if !self.put(scheduler, &about, change.subject.clone(), entry) {
             return false;
         }
         self.changed = true;
@@ -314,8 +338,8 @@ impl Night {
     }
 
     /// What the table has to say now.
-    pub(crate) fn facts(&self, board: &Board) -> BoardFacts {
-        let mut rows = self.rows();
+    pub(crate) fn facts(&self, board: &Board, former: Option<&Former>) -> BoardFacts {
+        let mut rows = self.rows(former);
         let hidden = rows.split_off(rows.len().min(MAX_ROWS));
         let hidden_problems = hidden.iter().filter(|row| row.problems > 0).count();
         let hidden_others = hidden.len() - hidden_problems;
@@ -333,12 +357,19 @@ impl Night {
             closed: self.closed,
             doubts: self.doubts,
             tenant: board.tenant.as_str().into(),
+            bad: change::bad(self.standings()),
+            change: former.map(|former| former.against(&self.window, self.standings())),
         }
     }
 
+    /// How each scheduler stands, by the hash of its id.
+    fn standings(&self) -> impl Iterator<Item = (u64, Standing)> {
+        self.jobs.iter().map(|(id, job)| (fnv64(id.as_str()), job.standing()))
+    }
+
     /// What the summary has to say.
-    pub(crate) fn summary(&self, board: &Board) -> SummaryFacts {
-        let mut problems = self.rows();
+    pub(crate) fn summary(&self, board: &Board, former: Option<&Former>) -> SummaryFacts {
+        let mut problems = self.rows(former);
         problems.retain(|row| row.problems > 0 || row.open.is_some());
         let hidden = problems.split_off(problems.len().min(MAX_SUMMARY_ROWS));
         SummaryFacts {
@@ -353,18 +384,35 @@ impl Night {
             hidden_problems: u32::try_from(hidden.len()).unwrap_or(u32::MAX),
             doubts: self.doubts,
             tenant: board.tenant.as_str().into(),
+            change: former.map(|former| former.against(&self.window, self.standings())),
         }
     }
 
-    /// One a scheduler, what needs a person first.
-    fn rows(&self) -> Vec<BoardRow> {
-        let mut rows: Vec<BoardRow> = self.jobs.values().filter_map(row_of).collect();
-        rows.sort_by(|a, b| (rank(a.status), a.time, &a.name).cmp(&(rank(b.status), b.time, &b.name)));
+    /// One a scheduler, what needs a person first: by what is wrong, then by how much it matters, then by time.
+    fn rows(&self, former: Option<&Former>) -> Vec<BoardRow> {
+        let was_bad = |id: &SchedulerId| former.is_some_and(|former| former.was_bad(fnv64(id.as_str())));
+        let row = |(id, job): (&SchedulerId, &Job)| row_of(job, was_bad(id));
+        let mut rows: Vec<BoardRow> = self.jobs.iter().filter_map(row).collect();
+        let need = |row: &BoardRow| (rank(row.status), Reverse(row.severity), row.time);
+        rows.sort_by(|a, b| need(a).cmp(&need(b)).then_with(|| a.name.cmp(&b.name)));
         rows
     }
 }
 
-fn row_of(job: &Job) -> Option<BoardRow> {
+impl Job {
+    fn standing(&self) -> Standing {
+        let statuses = || self.entries.values().map(|entry| entry.status);
+        if statuses().any(is_problem) {
+            Standing::Bad
+        } else if statuses().all(OccurrenceStatus::is_ended) {
+            Standing::Well
+        } else {
+            Standing::Open
+        }
+    }
+}
+
+fn row_of(job: &Job, was_bad: bool) -> Option<BoardRow> {
     // The worst one, and of several the last; of those that are still to come, the next.
     let worst = |(subject, entry): &(&Subject, &Entry)| {
         let time = subject.time().as_millis();
@@ -389,6 +437,9 @@ fn row_of(job: &Job) -> Option<BoardRow> {
         done: count(OccurrenceStatus::is_good),
         total: u32::try_from(job.entries.len()).unwrap_or(u32::MAX),
         problems: count(is_problem),
+        team: job.team.clone(),
+        severity: job.severity,
+        again: was_bad && job.standing() == Standing::Bad,
         open: first_open.map(|due| (count(is_open), due)),
     })
 }
@@ -430,11 +481,12 @@ mod tests {
         let mut night = Night::new(Window { date: "2026-11-24".into(), start: at(0), end: at(100) }, None);
         night.max_tracked = 2;
         let id = SchedulerId::new("job").unwrap();
+        let about = About { name: "job", team: "", severity: Severity::Warning };
         for due in [1, 2, 3] {
-            night.put(&id, "job", Subject::Occurrence { due: at(due) }, Entry::expected());
+            night.put(&id, &about, Subject::Occurrence { due: at(due) }, Entry::expected());
         }
         for due in [1, 2, 3] {
-            night.put(&id, "job", Subject::Occurrence { due: at(due) }, entry(OccurrenceStatus::Succeeded, due));
+            night.put(&id, &about, Subject::Occurrence { due: at(due) }, entry(OccurrenceStatus::Succeeded, due));
         }
         let counts = night.counts();
         assert_eq!((counts.succeeded, counts.open(), night.doubts.untracked), (2, 0, true));

@@ -8,7 +8,7 @@ use ronda_schemas::row::SchedulerRow;
 use ronda_store::port::HistoryEntry;
 
 use super::Core;
-use crate::board::{Night, Window, board_key, board_prefix, summary_key, window_at};
+use crate::board::{Former, Night, Window, board_key, board_prefix, summary_key, window_at};
 use crate::config::Board;
 use crate::hash::fnv64;
 use crate::intake::Now;
@@ -227,19 +227,22 @@ fn refresh(shard: &mut Shard, board: &Board, channel: &str, night: &mut Night, w
         });
     if closing {
         night.closed = watermark;
-        let summary = Facts::Summary(Box::new(night.summary(board)));
+        let former = former_night(shard, board, &night.window);
+        let summary = Facts::Summary(Box::new(night.summary(board, former.as_ref())));
         let key = summary_key(board, &night.window);
         shard.insert(Surface::new(key, channel.to_owned(), summary, now.wall_ms, now.mono_ms));
     }
     match known {
         None => {
-            let facts = Facts::Board(Box::new(night.facts(board)));
+            let former = former_night(shard, board, &night.window);
+            let facts = Facts::Board(Box::new(night.facts(board, former.as_ref())));
             shard.insert(Surface::new(key, channel.to_owned(), facts, now.wall_ms, now.mono_ms));
             night.changed = false;
         }
         // Between two edits nothing is worked out.
         Some(not_before_ms) if closing || (night.changed && now.mono_ms >= not_before_ms) => {
-            let facts = Facts::Board(Box::new(night.facts(board)));
+            let former = former_night(shard, board, &night.window);
+            let facts = Facts::Board(Box::new(night.facts(board, former.as_ref())));
             shard.change(&key, |surface| {
                 surface.desire(facts, now.wall_ms);
                 if closing {
@@ -250,6 +253,16 @@ fn refresh(shard: &mut Shard, board: &Board, channel: &str, night: &mut Night, w
         }
         Some(_) => {}
     }
+}
+
+/// The last night of a board before this one, while its table is remembered.
+fn former_night(shard: &Shard, board: &Board, window: &Window) -> Option<Former> {
+    let prefix = board_prefix(board);
+    let tables = shard.beginning_with(&prefix).filter_map(|surface| match &surface.facts {
+        Facts::Board(facts) if facts.start < window.start => Some(facts),
+        _ => None,
+    });
+    Former::of(tables.max_by_key(|facts| facts.start)?)
 }
 
 fn reply(shard: &mut Shard, parent: &str, event_id: &str, facts: ReplyFacts, now: Now) {

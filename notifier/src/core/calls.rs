@@ -2,7 +2,7 @@
 
 use ronda_domain::time::Timestamp;
 
-use super::{Core, policy};
+use super::{Core, policy, voice};
 use crate::channel::{ChannelError, ChannelErrorKind, FindRequest, Metadata, PostRequest, UpdateRequest};
 use crate::hash::fnv64;
 use crate::intake::Now;
@@ -116,13 +116,13 @@ impl Core {
             Work::Post => Request::Post(PostRequest {
                 channel: channel.clone(),
                 thread_ts,
-                content: render::content(&surface.facts, surface.form, &self.zone),
+                content: render::surface(surface, &voice(&self.config, surface)),
                 metadata,
             }),
             Work::Edit { channel, ts } => Request::Update(UpdateRequest {
                 channel: channel.clone(),
                 ts: ts.clone(),
-                content: render::content(&surface.facts, surface.form, &self.zone),
+                content: render::surface(surface, &voice(&self.config, surface)),
                 metadata,
             }),
             Work::Find => Request::Find(FindRequest {

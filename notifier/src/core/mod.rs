@@ -14,11 +14,12 @@ use ronda_domain::id::SchedulerKey;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{EventBatch, EventEnvelope};
 
-use crate::board::{Night, Window};
+use crate::board::{Night, Window, board_prefix};
 use crate::channel::Pacing;
 use crate::config::{Board, Config};
 use crate::intake::{self, Now};
 use crate::pace::Pace;
+use crate::render::Voice;
 use crate::shard::Shard;
 use crate::storm::{self, Storm};
 use crate::surface::{AdminFacts, Facts, Policy, Surface};
@@ -61,7 +62,6 @@ impl BoardState {
 #[derive(Debug)]
 pub(crate) struct Core {
     config: Arc<Config>,
-    zone: TimeZone,
     target: &'static str,
     /// Rides along with every message: until it is known nothing is sent.
     installation: Option<String>,
@@ -85,10 +85,8 @@ impl Core {
             BoardState { board: board.clone(), shard, nights: Vec::new(), reloads: Vec::new(), to_read: Vec::new() }
         };
         let boards = config.boards.iter().map(state).collect();
-        let zone = crate::config::zone(&config.timezone).unwrap_or(TimeZone::UTC);
         Self {
             config,
-            zone,
             target,
             installation: None,
             shards: Shards::default(),
@@ -111,11 +109,6 @@ impl Core {
     /// Takes in which installation this is.
     pub(crate) fn name(&mut self, installation: String) {
         self.installation = Some(installation);
-    }
-
-    /// The zone in which times are written.
-    pub(crate) fn zone(&self) -> &TimeZone {
-        &self.zone
     }
 
     /// Takes up a shard that was acquired and loaded: makes sense of what another process, or an earlier one, left.
@@ -221,6 +214,22 @@ fn home<'a>(config: &'a Config, surface: &Surface) -> Option<&'a str> {
         Facts::Board(_) | Facts::Summary(_) => board_of(config, surface).map(|board| config.channel_of(board)),
         Facts::Admin(_) => Some(config.channel_for_admin()),
         Facts::Alert(_) | Facts::Reply(_) | Facts::Blind(_) | Facts::Digest(_) => Some(&config.channel),
+    }
+}
+
+/// How a surface is told: a board's table, its summary and what stands below them as the board says, all else as the notifier does.
+pub(crate) fn voice(config: &Config, surface: &Surface) -> Voice {
+    let key = surface.parent.as_deref().unwrap_or(&surface.key);
+    let board = match &surface.facts {
+        Facts::Board(_) | Facts::Summary(_) => board_of(config, surface),
+        Facts::Reply(_) => config.boards.iter().find(|board| key.starts_with(&board_prefix(board))),
+        _ => None,
+    };
+    let zone = board.map_or(&config.timezone, |board| &board.timezone);
+    Voice {
+        language: board.and_then(|board| board.language).unwrap_or(config.language),
+        zone: crate::config::zone(zone).unwrap_or(TimeZone::UTC),
+        details_url: config.details_url.as_deref().map(Into::into),
     }
 }
 

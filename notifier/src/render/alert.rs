@@ -1,247 +1,278 @@
-//! Alerts and the replies below them, in words.
+//! Alerts.
 
 use ronda_domain::event::{Change, Resolution};
 use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
-use ronda_domain::spec::Severity;
 
-use super::board::word;
-use super::document::{Document, Span, colour, tenant};
-use super::escape::cap;
+use super::document::{Document, Line, Span, colour, dotted, line};
+use super::escape::{is_blank, shortened};
+use super::excerpt::telling_line;
 use super::time::duration;
-use crate::surface::{AlertEnd, AlertFacts, AlertTone, ReplyFacts, ReplyWhat};
+use super::voice::Voice;
+use super::words::{Label, Over, Words, Wrong};
+use crate::surface::{AlertEnd, AlertFacts, AlertTone};
 
-/// How much is shown of the error with which an alert began, in bytes.
-const MAX_FIRST_ERROR_BYTES: usize = 200;
+/// What a locked phone shows of a line, in characters.
+const LINE_CHARS: usize = 80;
+/// The least of a name that is always shown.
+const MIN_NAME_CHARS: usize = 24;
+/// Longest environment in a headline.
+const MAX_ENVIRONMENT_CHARS: usize = 20;
+/// How much is shown of an error in a line, in characters.
+const MAX_REASON_CHARS: usize = 160;
 
-pub(crate) fn alert(alert: &AlertFacts) -> Document {
+/// `late_ms`: by how much it is told late.
+pub(super) fn alert(alert: &AlertFacts, late_ms: Option<i64>, voice: &Voice) -> Document {
+    let words = voice.words();
     let (colour, mark) = match alert.tone() {
-        AlertTone::Failed => (colour::RED, "🔴"),
-        AlertTone::Missed => (colour::ORANGE, "🟠"),
-        AlertTone::Stale | AlertTone::StartedLate => (colour::AMBER, "🟡"),
-        AlertTone::Over => (colour::GREEN, "🟢"),
-        AlertTone::Withdrawn => (colour::GREY, "⚪"),
+        AlertTone::Failed => (colour::RED, "🔴 "),
+        AlertTone::Missed => (colour::ORANGE, "🟠 "),
+        AlertTone::Stale | AlertTone::StartedLate => (colour::AMBER, "🟡 "),
+        AlertTone::Over => (colour::GREEN, "🟢 "),
+        AlertTone::Withdrawn => (colour::GREY, "⚪ "),
     };
     let what = match &alert.ended {
-        Some(end) => ended(end),
-        None => wrong(&alert.now).to_owned(),
+        Some(end) => words.over(&over(end, words)),
+        None => words.wrong(wrong(&alert.now)).to_owned(),
     };
-    let mut headline = vec![Span::text(format!("{mark} ")), Span::bold(&*alert.summary.name), Span::text(what)];
-    if !alert.summary.environment.is_empty() {
-        headline.push(Span::text(format!(" ({})", alert.summary.environment)));
+    let name = name(alert);
+    let (shown, environment) = fitted(name, &what, &alert.summary.environment);
+    let mut fields = fields(alert, words);
+    if shown != name.trim() {
+        fields.insert(0, (Label::Job, line![name]));
     }
+    let because = because(&alert.now, words);
+    let reason = match (&because, &alert.ended) {
+        (Some((because, _)), Some(_)) => Some([line![words.before()], because.clone()].concat()),
+        (Some((because, _)), None) => Some(because.clone()),
+        (None, Some(_)) => None,
+        (None, None) => usual_facts(&alert.now, &mut fields, words),
+    };
     let mut paragraphs = Vec::new();
     if alert.maybe_repeat {
-        paragraphs.push(maybe_repeat());
+        paragraphs.push(line![words.maybe_repeat()]);
+    } else if let Some(late_ms) = late_ms {
+        paragraphs.push(line![words.told_late(&duration(late_ms, words))]);
     }
     Document {
-        headline,
+        headline: line![mark, Span::bold(shown), what, environment],
+        lead: vec![lead(alert, words)],
+        reason,
         colour: Some(colour),
         paragraphs,
-        fields: fields(alert),
-        quote: alert.now.error.as_deref().filter(|error| !error.trim().is_empty()).map(str::to_owned),
-        footer: footer(alert),
+        fields: fields.into_iter().map(|(label, value)| (words.label(label), value)).collect(),
+        quote: alert.now.error.as_deref().filter(|error| !is_blank(error)).map(str::to_owned),
+        reason_has_quote: because.is_some_and(|(_, is_all)| is_all),
+        footer: footer(alert, voice),
         ..Document::default()
     }
 }
 
-/// For what is posted again without knowing whether it is visible.
-pub(super) fn maybe_repeat() -> Vec<Span> {
-    vec![Span::text("This may be a repeat: what was posted before could not be looked up.")]
+/// What people call it; its id where they call it nothing.
+fn name(alert: &AlertFacts) -> &str {
+    if is_blank(&alert.summary.name) { alert.key.scheduler.as_str() } else { &alert.summary.name }
 }
 
-/// What is wrong, to follow a name.
-pub(crate) fn wrong(change: &Change) -> &'static str {
-    match (change.to, change.stale, &change.subject) {
-        (OccurrenceStatus::Stale, _, Subject::Silence { .. }) => " sends no heartbeat",
-        (OccurrenceStatus::Stale, Some(StaleReason::OverMaxRun), _) => " runs too long",
-        (OccurrenceStatus::Stale, _, _) => " fell silent",
-        (OccurrenceStatus::Missed, _, _) => " did not start",
-        (OccurrenceStatus::Running, _, _) => " started late",
-        (OccurrenceStatus::Succeeded, _, _) => " succeeded",
-        (OccurrenceStatus::Unknown, _, _) => " ended unseen",
-        (OccurrenceStatus::Cancelled, _, _) => " was cancelled",
-        (OccurrenceStatus::Skipped, _, _) => " was skipped",
-        (OccurrenceStatus::Expected, _, _) => " is expected",
-        (OccurrenceStatus::Failed, _, _) => " failed",
+/// Name and environment, so that the first line is whole on a locked phone.
+fn fitted(name: &str, what: &str, environment: &str) -> (String, String) {
+    let left = LINE_CHARS.saturating_sub(3 + what.chars().count());
+    let environment = shortened(environment, MAX_ENVIRONMENT_CHARS);
+    let environment = if environment.is_empty() { environment } else { format!(" ({environment})") };
+    match left.checked_sub(environment.chars().count()).filter(|left| *left >= MIN_NAME_CHARS) {
+        Some(left) => (shortened(name, left), environment),
+        None => (shortened(name, left.max(MIN_NAME_CHARS)), String::new()),
     }
 }
 
-fn ended(end: &AlertEnd) -> String {
+/// How many, how bad, whose, since when.
+fn lead(alert: &AlertFacts, words: &dyn Words) -> Line {
+    let mut parts = Vec::new();
+    if alert.streak > 1 && alert.ended.is_none() {
+        parts.push(line![words.in_a_row(alert.streak)]);
+    }
+    if let Some(end) = &alert.ended {
+        parts.push(line![words.lasted(&duration(end.at.millis_since(alert.opened_at), words))]);
+    }
+    parts.push(line![words.severity(alert.summary.severity)]);
+    if !is_blank(&alert.summary.team) {
+        parts.push(line![words.team(&alert.summary.team)]);
+    }
+    if alert.ended.is_none() {
+        parts.push(words.since(alert.opened_at.into()));
+    }
+    dotted(parts)
+}
+
+pub(super) fn wrong(change: &Change) -> Wrong {
+    match (change.to, change.stale, &change.subject) {
+        (OccurrenceStatus::Stale, _, Subject::Silence { .. }) => Wrong::NoHeartbeat,
+        (OccurrenceStatus::Stale, Some(StaleReason::OverMaxRun), _) => Wrong::TooLong,
+        (OccurrenceStatus::Stale, _, _) => Wrong::FellSilent,
+        (OccurrenceStatus::Missed, _, _) => Wrong::NotStarted,
+        (OccurrenceStatus::Running, _, _) => Wrong::StartedLate,
+        (OccurrenceStatus::Succeeded, _, _) => Wrong::Succeeded,
+        (OccurrenceStatus::Unknown, _, _) => Wrong::Unseen,
+        (OccurrenceStatus::Cancelled, _, _) => Wrong::Cancelled,
+        (OccurrenceStatus::Skipped, _, _) => Wrong::Skipped,
+        (OccurrenceStatus::Expected, _, _) => Wrong::Expected,
+        (OccurrenceStatus::Failed, _, _) => Wrong::Failed,
+    }
+}
+
+pub(super) fn over(end: &AlertEnd, words: &dyn Words) -> Over {
     match &end.resolution {
         Resolution::Recovered { by } | Resolution::CompletedLate { by }
             if matches!(by.subject, Subject::Silence { .. }) =>
         {
-            " is alive again".to_owned()
+            Over::Alive
         }
-        Resolution::Recovered { .. } => " recovered".to_owned(),
-        Resolution::CompletedLate { by } if by.to == OccurrenceStatus::Cancelled => " was cancelled".to_owned(),
-        Resolution::CompletedLate { by } => match lateness(by) {
-            Some(late) => format!(" completed, {late} after it was due"),
-            None => " completed late".to_owned(),
-        },
-        Resolution::Paused => ": alert closed, the scheduler was paused".to_owned(),
-        Resolution::Deleted => ": alert closed, the scheduler was removed".to_owned(),
+        Resolution::Recovered { .. } => Over::Recovered,
+        Resolution::CompletedLate { by } if by.to == OccurrenceStatus::Cancelled => Over::Cancelled,
+        Resolution::CompletedLate { by } => Over::CompletedLate(lateness(by, words)),
+        Resolution::Paused => Over::Paused,
+        Resolution::Deleted => Over::Removed,
     }
 }
 
 /// How long after its due time an occurrence ended.
-fn lateness(change: &Change) -> Option<String> {
+fn lateness(change: &Change, words: &dyn Words) -> Option<String> {
     match (&change.subject, change.ended_at) {
-        (Subject::Occurrence { due }, Some(ended)) => Some(duration(ended.millis_since(*due))),
+        (Subject::Occurrence { due }, Some(ended)) => Some(duration(ended.millis_since(*due), words)),
         _ => None,
     }
 }
 
-fn fields(alert: &AlertFacts) -> Vec<(&'static str, Vec<Span>)> {
+/// Exit code and error in a line, and whether that is all of the error.
+pub(super) fn because(change: &Change, words: &dyn Words) -> Option<(Line, bool)> {
+    let error = change.error.as_deref().filter(|error| !is_blank(error));
+    let code = change.exit_code.filter(|code| *code != 0).map(|code| words.exit_code(code));
+    let telling = error.and_then(telling_line).map(|line| shortened(line, MAX_REASON_CHARS));
+    let is_all = telling.as_deref() == error.map(str::trim);
+    let line = match (code, telling) {
+        (Some(code), Some(telling)) => line![code, ": ", Span::Code(telling)],
+        (Some(code), None) => line![code],
+        (None, Some(telling)) => line![Span::Code(telling)],
+        (None, None) => return None,
+    };
+    Some((line, is_all))
+}
+
+/// Without words of its own: what is known of its times, in a line. They are not told again below.
+fn usual_facts(now: &Change, fields: &mut Vec<(Label, Line)>, words: &dyn Words) -> Option<Line> {
+    let wanted: &[Label] = match wrong(now) {
+        Wrong::NotStarted => &[Label::Due, Label::Usually, Label::LastGood],
+        Wrong::NoHeartbeat => &[Label::SilentSince],
+        Wrong::StartedLate => &[Label::StartedLate, Label::Due, Label::Started],
+        _ => &[Label::Started, Label::Usually, Label::LastGood],
+    };
+    let mut parts = Vec::new();
+    for label in wanted {
+        if let Some(at) = fields.iter().position(|(known, _)| known == label) {
+            let (_, value) = fields.remove(at);
+            // The headline has said what kind of lateness it is.
+            let name = if *label == Label::StartedLate { Line::new() } else { line![words.label(*label), " "] };
+            parts.push([name, value].concat());
+        }
+    }
+    (!parts.is_empty()).then(|| dotted(parts))
+}
+
+fn fields(alert: &AlertFacts, words: &dyn Words) -> Vec<(Label, Line)> {
     let now = &alert.now;
+    let told = |millis: i64| line![duration(millis, words)];
     let mut fields = Vec::new();
     match now.subject {
-        Subject::Occurrence { due } => fields.push(("Due", vec![Span::Time(due)])),
-        Subject::Run { started, .. } if now.started_at.is_none() => fields.push(("Started", vec![Span::Time(started)])),
+        Subject::Occurrence { due } => fields.push((Label::Due, line![due])),
+        Subject::Run { started, .. } if now.started_at.is_none() => fields.push((Label::Started, line![started])),
         Subject::Run { .. } => {}
-        Subject::Silence { since } => fields.push(("Silent since", vec![Span::Time(since)])),
+        Subject::Silence { since } => fields.push((Label::SilentSince, line![since])),
     }
     // Of a run whose start nobody told, its end says all.
     if let Some(started) = now.started_at.filter(|started| now.ended_at != Some(*started)) {
-        fields.push(("Started", vec![Span::Time(started)]));
+        fields.push((Label::Started, line![started]));
     }
-    if let Some(late) = late_start(now) {
-        fields.push(("Started late", vec![Span::text(late)]));
+    if let Some(late) = late_start(now, words) {
+        fields.push((Label::StartedLate, line![words.after_due(&late)]));
     }
     fields.push(match now.ended_at {
-        Some(ended) => (noticed(now), vec![Span::Time(ended)]),
-        None => ("Alert since", vec![Span::Time(alert.opened_at)]),
+        Some(ended) => (noticed(now), line![ended]),
+        None => (Label::AlertSince, line![alert.opened_at]),
     });
     if let (OccurrenceStatus::Missed, Subject::Occurrence { due }) = (now.to, &now.subject) {
-        let waited = now.ended_at.unwrap_or(alert.opened_at).millis_since(*due);
-        fields.push(("Overdue by", vec![Span::text(duration(waited))]));
+        fields.push((Label::OverdueBy, told(now.ended_at.unwrap_or(alert.opened_at).millis_since(*due))));
     }
     if let Some(end) = &alert.ended {
-        fields.push(("Over since", vec![Span::Time(end.at)]));
-        fields.push(("Lasted", vec![Span::text(duration(end.at.millis_since(alert.opened_at)))]));
+        fields.push((Label::OverSince, line![end.at]));
     }
-    if let Some(code) = now.exit_code {
-        fields.push(("Exit code", vec![Span::text(code.to_string())]));
+    // Of what fell silent it is not known how long it took.
+    if let Some(took) = now.duration_ms.filter(|took| *took > 0 && now.to == OccurrenceStatus::Failed) {
+        fields.push((Label::Took, told(i64::try_from(took).unwrap_or(i64::MAX))));
     }
-    if let Some(took) = now.duration_ms.filter(|took| *took > 0) {
-        fields.push(("Took", vec![Span::text(duration(i64::try_from(took).unwrap_or(i64::MAX)))]));
-    }
+    fields.extend(as_usual(alert, words));
     if let Some(run) = &now.run_id {
-        fields.push(("Run", vec![Span::Code(run.to_string())]));
+        fields.push((Label::Run, vec![Span::Code(run.to_string())]));
     }
-    if let Some(first) = began_with(alert) {
-        fields.push(("Began with", first));
+    if let Some(first) = began_with(alert, words) {
+        fields.push((Label::BeganWith, first));
     }
-    if alert.streak > 1 {
-        fields.push(("In a row", vec![Span::text(alert.streak.to_string())]));
-    }
-    if !alert.summary.team.is_empty() {
-        fields.push(("Team", vec![Span::text(&*alert.summary.team)]));
-    }
-    fields.push(("Severity", vec![Span::text(severity(alert.summary.severity))]));
     fields
 }
 
+/// How it went when it went well. What is over needs no comparison.
+fn as_usual(alert: &AlertFacts, words: &dyn Words) -> Vec<(Label, Line)> {
+    let Some(past) = alert.summary.past.filter(|_| alert.ended.is_none()) else { return Vec::new() };
+    let usually = past.usual_ms.map(|usual| i64::try_from(usual).unwrap_or(i64::MAX));
+    // A judgement that was taken back may have made this very run the last good one.
+    let is_before = past.last_good_at < alert.now.subject.time();
+    let last_good = is_before.then(|| (Label::LastGood, line![past.last_good_at]));
+    usually.map(|usual| (Label::Usually, line![duration(usual, words)])).into_iter().chain(last_good).collect()
+}
+
 /// How late a start was that is called late: counted from the due time, as people do.
-fn late_start(change: &Change) -> Option<String> {
+pub(super) fn late_start(change: &Change, words: &dyn Words) -> Option<String> {
     let grace_over_ms = change.late_start_ms.filter(|late| *late > 0)?;
     let late_ms = match (&change.subject, change.started_at) {
         (Subject::Occurrence { due }, Some(started)) => started.millis_since(*due),
         _ => grace_over_ms,
     };
-    Some(format!("{} after it was due", duration(late_ms)))
+    Some(duration(late_ms, words))
 }
 
-/// What opened an alert that is about something else by now: the first error is often the one that says why.
-fn began_with(alert: &AlertFacts) -> Option<Vec<Span>> {
+/// What opened an alert that says something else by now: the first error is often the one that says why.
+fn began_with(alert: &AlertFacts, words: &dyn Words) -> Option<Line> {
     let (first, now) = (&alert.first, &alert.now);
-    if first.subject == now.subject || (first.to, &first.error) == (now.to, &now.error) {
+    let is_same = first.to == now.to && (first.subject == now.subject || first.error == now.error);
+    if is_same || alert.ended.is_some() {
         return None;
     }
-    let mut spans = vec![Span::text(format!("{}, ", word(first.to)))];
-    spans.push(Span::Time(first.ended_at.unwrap_or(alert.opened_at)));
-    if let Some(line) = first.error.as_deref().and_then(|error| error.lines().find(|line| !line.trim().is_empty())) {
-        spans.push(Span::text(format!(": {}", cap(line, MAX_FIRST_ERROR_BYTES))));
+    let mut spans = line![format!("{}, ", words.status(first.to)), first.ended_at.unwrap_or(alert.opened_at)];
+    if let Some(line) = first.error.as_deref().and_then(telling_line) {
+        spans.push(Span::text(format!(": {}", shortened(line, MAX_REASON_CHARS))));
     }
     Some(spans)
 }
 
-const fn noticed(change: &Change) -> &'static str {
+const fn noticed(change: &Change) -> Label {
     match change.to {
-        OccurrenceStatus::Failed => "Failed",
-        OccurrenceStatus::Stale => "Found stale",
-        OccurrenceStatus::Missed => "Missed",
-        _ => "Ended",
+        OccurrenceStatus::Failed => Label::Failed,
+        OccurrenceStatus::Stale => Label::Noticed,
+        OccurrenceStatus::Missed => Label::Missed,
+        _ => Label::Ended,
     }
 }
 
-const fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
+fn footer(alert: &AlertFacts, voice: &Voice) -> Line {
+    let words = voice.words();
+    let (tenant, scheduler) = (alert.key.tenant.as_str(), alert.key.scheduler.as_str());
+    let link = |label, url: String| vec![Span::Link { label: words.label(label), url }];
+    let mut parts = vec![vec![Span::Code(scheduler.to_owned())]];
+    parts.extend(tenant_of(tenant, words));
+    let runbook = Some(&alert.summary.runbook_url).filter(|url| !url.is_empty());
+    parts.extend(runbook.map(|url| link(Label::Runbook, url.to_string())));
+    parts.extend(voice.details(tenant, scheduler).map(|url| link(Label::Details, url)));
+    dotted(parts)
 }
 
-fn footer(alert: &AlertFacts) -> Vec<Span> {
-    let mut footer = vec![Span::Code(alert.key.scheduler.to_string())];
-    footer.extend(tenant(alert.key.tenant.as_str()));
-    if !alert.summary.runbook_url.is_empty() {
-        footer.push(Span::text("  ·  "));
-        footer.push(Span::Link { label: "Runbook", url: alert.summary.runbook_url.to_string() });
-    }
-    footer
-}
-
-pub(crate) fn reply(reply: &ReplyFacts) -> Document {
-    let headline = match &reply.what {
-        ReplyWhat::Escalated { change } => {
-            let mut line = vec![Span::text("⬆️ "), Span::bold(&*reply.name), Span::text(wrong(change))];
-            match (change.to, late_start(change)) {
-                (OccurrenceStatus::Running, Some(late)) => line.push(Span::text(format!(", {late}"))),
-                (_, _) => line.extend(change.ended_at.into_iter().flat_map(|at| [Span::text(" at "), Span::Time(at)])),
-            }
-            line
-        }
-        ReplyWhat::Turned { before, change } => {
-            let mut line = vec![Span::text("↪️ "), Span::bold(&*reply.name), Span::text(wrong(change))];
-            if let Subject::Occurrence { due } = change.subject {
-                line.extend([Span::text(", due "), Span::Time(due)]);
-            }
-            line.push(Span::text(format!("; before that it{}", wrong(before))));
-            line.extend(before.ended_at.into_iter().flat_map(|at| [Span::text(", "), Span::Time(at)]));
-            line
-        }
-        ReplyWhat::Ended { opened_at, end } => vec![
-            Span::text("✅ "),
-            Span::bold(&*reply.name),
-            Span::text(ended(end)),
-            Span::text(format!(" after {} (", duration(end.at.millis_since(*opened_at)))),
-            Span::Time(*opened_at),
-            Span::text(" to "),
-            Span::Time(end.at),
-            Span::text(")"),
-        ],
-        ReplyWhat::Names { .. } => vec![Span::text("Also among these alerts:")],
-        ReplyWhat::AfterTheEnd { change, at } => {
-            vec![
-                Span::text("After the end: "),
-                Span::bold(&*reply.name),
-                Span::text(wrong(change)),
-                Span::text(", "),
-                Span::Time(*at),
-            ]
-        }
-    };
-    let quote = match &reply.what {
-        ReplyWhat::Escalated { change } => change.error.as_deref().map(str::to_owned),
-        // The edit shows the new one's.
-        ReplyWhat::Turned { before, .. } => before.error.as_deref().map(str::to_owned),
-        _ => None,
-    };
-    let list = match &reply.what {
-        ReplyWhat::Names { names } => names.iter().map(|name| vec![Span::bold(&**name)]).collect(),
-        _ => Vec::new(),
-    };
-    Document { headline, quote, list, ..Document::default() }
+/// Whose it is, where there is more than the tenant that everybody begins with.
+pub(super) fn tenant_of(tenant: &str, words: &dyn Words) -> Option<Line> {
+    (!matches!(tenant, "" | "default")).then(|| line![words.tenant(tenant)])
 }

@@ -1,19 +1,18 @@
 //! A document as Slack's blocks, within their limits.
 //!
-//! Messages with a colour go into one attachment; Slack shows their `text` above it, so the headline is not repeated.
+//! Messages with a colour go into one attachment; Slack shows their `text` above it, so the first lines are not repeated.
 //! Messages without one are blocks at the top level, and `text` is only what notifications show.
 
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::document::{Document, Span, Table};
-use super::escape::{bold, cap, mrkdwn, url};
+use super::document::{Document, Line, Span, Table};
+use super::escape::{cap, mrkdwn, mrkdwn_bytes, tame};
+use super::excerpt::cut_middle;
 use super::plain::aligned;
-use super::time::{is_whole_minute, local};
+use super::text::line;
+use super::voice::Voice;
 use crate::surface::Form;
 
-/// `chat.postMessage` splits longer texts and `chat.update` refuses them; in bytes, as some installs count them.
-const MAX_TEXT_BYTES: usize = 3_000;
 /// Longest text of a section, with room to spare for Slack's own counting.
 const MAX_SECTION: usize = 2_900;
 /// Most fields of a section.
@@ -37,116 +36,56 @@ const MAX_TABLE_TEXT: usize = 9_500;
 /// Longest cell.
 const MAX_CELL: usize = 200;
 
-/// The text that stands for the message where blocks can't be shown.
-pub(crate) fn fallback(document: &Document, zone: &TimeZone) -> String {
-    let mut text = line(&document.headline, zone);
-    // With a bar the text is visible above it, so it stays one line; otherwise it has to stand for everything.
-    if document.colour.is_none() {
-        for paragraph in document.paragraphs.iter().chain(&document.list) {
-            text.push('\n');
-            text.push_str(&line(paragraph, zone));
-        }
-    }
-    cap(&text, MAX_TEXT_BYTES)
-}
-
-/// The whole message as text, where no blocks can be shown; the end of what is too long is left out.
-pub(crate) fn whole(document: &Document, zone: &TimeZone) -> String {
-    let mut lines = vec![line(&document.headline, zone)];
-    lines.extend(document.paragraphs.iter().map(|paragraph| line(paragraph, zone)));
-    lines.extend(document.fields.iter().map(|(label, value)| format!("*{label}*: {}", line(value, zone))));
-    lines
-        .extend(document.quote.iter().flat_map(|quote| quote.lines()).map(|quoted| format!("&gt; {}", mrkdwn(quoted))));
-    lines.extend(document.list.iter().map(|item| format!("• {}", line(item, zone))));
-    if !document.footer.is_empty() {
-        lines.push(line(&document.footer, zone));
-    }
-    if let Some(table) = &document.table {
-        lines.extend(aligned(table, MAX_DATA_ROWS).iter().map(|row| mrkdwn(row)));
-    }
-    cap(&lines.join("\n"), MAX_TEXT_BYTES)
-}
-
 /// The blocks, in the given form.
-pub(crate) fn blocks(document: &Document, form: Form, zone: &TimeZone) -> Vec<Value> {
-    let mut blocks = Blocks { blocks: Vec::new(), budget: MAX_BLOCK_TEXT };
+pub(super) fn blocks(document: &Document, form: Form, voice: &Voice) -> Vec<Value> {
+    let mut blocks = Blocks { blocks: Vec::new(), budget: MAX_BLOCK_TEXT, voice };
     if document.colour.is_none() {
-        if document.table.is_some() {
-            let header = cap(&super::plain::line(&document.headline, zone), MAX_HEADER);
-            blocks.push(json!({"type":"header","text":{"type":"plain_text","text":plain_text(&header)}}), header.len());
-        } else {
-            blocks.section(&line(&document.headline, zone));
-        }
+        blocks.first_lines(document);
     }
     for paragraph in &document.paragraphs {
-        blocks.section(&line(paragraph, zone));
+        blocks.section(&line(paragraph, voice));
     }
-    let fields: Vec<String> = document
-        .fields
-        .iter()
-        .map(|(label, value)| cap(&format!("*{label}*\n{}", line(value, zone)), MAX_FIELD))
-        .collect();
-    for chunk in fields.chunks(MAX_FIELDS) {
-        let size = chunk.iter().map(String::len).sum();
-        let fields: Vec<Value> = chunk.iter().map(|text| json!({"type":"mrkdwn","text":text})).collect();
-        blocks.push(json!({"type":"section","fields":fields}), size);
-    }
-    if let Some(quote) = &document.quote {
+    blocks.fields(&document.fields);
+    if let Some(quote) = document.quote.as_ref().filter(|_| !document.reason_has_quote) {
+        // Line breaks are kept, and counted; what else is in a line is made harmless.
+        let quote = cut_middle(quote.trim(), MAX_SECTION - 100, mrkdwn_bytes);
         let quote: Vec<String> = quote.lines().map(mrkdwn).collect();
-        blocks.section(&format!("```{}```", cap(&quote.join("\n"), MAX_SECTION - 100)));
+        blocks.section(&format!("```{}```", quote.join("\n")));
     }
-    blocks.list(&document.list, zone);
+    blocks.list(&document.list);
     if let Some(table) = &document.table {
         blocks.table(table, form);
     }
     if !document.footer.is_empty() {
-        let text = cap(&line(&document.footer, zone), MAX_FIELD);
+        let text = cap(&line(&document.footer, voice), MAX_FIELD);
         let size = text.len();
         blocks.push(json!({"type":"context","elements":[{"type":"mrkdwn","text":text}]}), size);
     }
     blocks.blocks
 }
 
-/// Spans as `mrkdwn`.
-pub(crate) fn line(spans: &[Span], zone: &TimeZone) -> String {
-    let piece = |span: &Span| match span {
-        Span::Text(text) => mrkdwn(text),
-        Span::Bold(text) => format!("*{}*", bold(text)),
-        Span::Code(text) => format!("`{}`", mrkdwn(text)),
-        Span::Time(at) => {
-            let fallback = local(*at, zone);
-            let time = if is_whole_minute(*at) { "{time}" } else { "{time_secs}" };
-            format!("<!date^{}^{{date_short_pretty}} {time}|{fallback}>", at.as_millis().div_euclid(1_000))
-        }
-        Span::Link { label, url: target } => match url(target) {
-            Some(target) => format!("<{target}|{label}>"),
-            None => mrkdwn(target),
-        },
-    };
-    spans.iter().map(piece).collect()
-}
-
-fn list_item(item: &[Span], zone: &TimeZone) -> String {
-    format!("• {}\n", cap(&line(item, zone), MAX_ITEM))
+fn list_item(item: &[Span], voice: &Voice) -> String {
+    format!("• {}\n", cap(&line(item, voice), MAX_ITEM))
 }
 
 /// What an item of a list takes of a message, in bytes.
-pub(crate) fn item_bytes(item: &[Span]) -> usize {
-    list_item(item, &TimeZone::UTC).len()
+pub(super) fn item_bytes(item: &[Span], voice: &Voice) -> usize {
+    list_item(item, voice).len()
 }
 
 /// Text for `plain_text` and table cells: no markup is read there, but entities are.
 fn plain_text(text: &str) -> String {
-    super::escape::tame(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "@\u{2060}")
+    tame(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "@\u{2060}")
 }
 
-struct Blocks {
+struct Blocks<'a> {
     blocks: Vec<Value>,
-    /// Characters that may still be shown outside tables.
+    /// Bytes that may still be shown outside tables.
     budget: usize,
+    voice: &'a Voice,
 }
 
-impl Blocks {
+impl Blocks<'_> {
     fn push(&mut self, block: Value, size: usize) {
         // Leaving out beats being refused as a whole; what comes first matters most.
         let size = size + 125;
@@ -165,13 +104,39 @@ impl Blocks {
         self.push(json!({"type":"section","text":{"type":"mrkdwn","text":text}}), size);
     }
 
+    /// What is above the bar where there is one.
+    fn first_lines(&mut self, document: &Document) {
+        let has_block = document.quote.is_some() && !document.reason_has_quote;
+        let reason = document.reason.iter().filter(|_| !has_block);
+        let mut lines = vec![&document.headline];
+        if document.table.is_some() {
+            lines.clear();
+            let text = cap(&plain_text(&super::plain::line(&document.headline, self.voice)), MAX_HEADER);
+            let size = text.len();
+            self.push(json!({"type":"header","text":{"type":"plain_text","text":text}}), size);
+        }
+        lines.extend(document.lead.iter().chain(reason));
+        let lines: Vec<String> = lines.into_iter().map(|of| line(of, self.voice)).collect();
+        self.section(&lines.join("\n"));
+    }
+
+    fn fields(&mut self, fields: &[(&'static str, Line)]) {
+        let told = |(label, value): &(&str, Line)| cap(&format!("*{label}*\n{}", line(value, self.voice)), MAX_FIELD);
+        let fields: Vec<String> = fields.iter().map(told).collect();
+        for chunk in fields.chunks(MAX_FIELDS) {
+            let size = chunk.iter().map(String::len).sum();
+            let fields: Vec<Value> = chunk.iter().map(|text| json!({"type":"mrkdwn","text":text})).collect();
+            self.push(json!({"type":"section","fields":fields}), size);
+        }
+    }
+
     /// Items in as few sections as they fit in; those beyond the budget are counted.
-    fn list(&mut self, items: &[Vec<Span>], zone: &TimeZone) {
+    fn list(&mut self, items: &[Line]) {
         let mut text = String::new();
         let mut left = items.len();
         let mut room = self.budget.saturating_sub(500);
         for item in items {
-            let item = list_item(item, zone);
+            let item = list_item(item, self.voice);
             if item.len() > room {
                 break;
             }
@@ -185,9 +150,7 @@ impl Blocks {
             left -= 1;
         }
         self.section(text.trim_end());
-        if left > 0 {
-            self.section(&format!("… and {left} more"));
-        }
+        self.hidden(left);
     }
 
     fn table(&mut self, table: &Table, form: Form) {
@@ -215,26 +178,40 @@ impl Blocks {
         self.hidden(table.hidden + table.rows.len() - shown);
     }
 
+    /// Whole lines in as few code blocks as they fit in.
     fn code_table(&mut self, table: &Table) {
         let lines: Vec<String> = aligned(table, MAX_DATA_ROWS).iter().map(|line| mrkdwn(line)).collect();
-        let mut shown = 0;
         let mut text = String::new();
-        let room = self.budget.saturating_sub(600).min(MAX_SECTION);
+        let mut shown: usize = 0;
+        let mut room = self.budget.saturating_sub(600);
         for line in &lines {
-            if text.len() + line.len() + 1 > room {
-                break;
+            if text.len() + line.len() > MAX_SECTION - 10 {
+                self.code(&text);
+                text.clear();
+                room = room.saturating_sub(131);
+            }
+            match room.checked_sub(line.len() + 1) {
+                Some(rest) => room = rest,
+                None => break,
             }
             text.push_str(line);
             text.push('\n');
             shown += 1;
         }
-        self.section(&format!("```{}```", text.trim_end()));
-        self.hidden(table.hidden + table.rows.len() - usize::min(shown, lines.len()).saturating_sub(1));
+        self.code(&text);
+        self.hidden(table.hidden + table.rows.len() - shown.saturating_sub(1));
+    }
+
+    fn code(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.section(&format!("```{}```", text.trim_end()));
+        }
     }
 
     fn hidden(&mut self, hidden: usize) {
         if hidden > 0 {
-            self.section(&format!("… and {hidden} more"));
+            let more = self.voice.words().more(u64::try_from(hidden).unwrap_or(u64::MAX));
+            self.section(&more);
         }
     }
 }
@@ -248,11 +225,11 @@ fn rows(table: &Table, most: usize, budget: usize) -> Vec<Value> {
         let size = text.chars().count();
         (json!({"type":"raw_text","text":text}), size)
     };
-    let header: Vec<Value> = table.header.iter().map(|text| cell(text).0).collect();
+    let header: Vec<Value> = table.why_first(&table.header).into_iter().map(|text| cell(text).0).collect();
     let mut rows = vec![Value::Array(header)];
-    let mut used = table.header.iter().map(|text| text.len()).sum::<usize>();
+    let mut used = table.header.iter().map(String::len).sum::<usize>();
     for row in table.rows.iter().take(most) {
-        let cells: Vec<(Value, usize)> = row.iter().map(|text| cell(text)).collect();
+        let cells: Vec<(Value, usize)> = table.why_first(row).into_iter().map(cell).collect();
         used += cells.iter().map(|(_, size)| size).sum::<usize>();
         if used > budget {
             break;

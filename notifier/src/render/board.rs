@@ -1,209 +1,190 @@
-//! The night's table and its summary, in words.
+//! The night's table and its summary.
 
 use jiff::tz::TimeZone;
 use ronda_domain::record::OccurrenceStatus;
 
-use super::document::{Document, Span, Table, colour, tenant};
-use super::time::{duration, local, time_of_day};
-use crate::surface::{BoardFacts, BoardRow, Counts, Doubts, SummaryFacts};
+use super::alert::tenant_of;
+use super::document::{Document, Line, Span, Table, colour, dotted, line};
+use super::escape::{is_blank, shortened};
+use super::excerpt::telling_line;
+use super::time::{abbreviation, duration, time_of_day};
+use super::voice::Voice;
+use super::words::{Column, Words};
+use crate::surface::{BoardFacts, BoardRow, Counts, Doubts, NightChange, SummaryFacts};
 
-pub(crate) fn table(board: &BoardFacts) -> Document {
-    let zone = zone(&board.timezone);
+/// Longest title in a headline, in characters.
+const MAX_TITLE_CHARS: usize = 26;
+/// How many names are told where the table can't be seen, and how long they may be.
+const MAX_GLANCE: usize = 3;
+const MAX_GLANCE_CHARS: usize = 28;
+/// Longest name, team and detail in the table, in characters.
+const MAX_NAME_CHARS: usize = 60;
+const MAX_TEAM_CHARS: usize = 20;
+const MAX_DETAIL_CHARS: usize = 90;
+
+pub(super) fn table(board: &BoardFacts, voice: &Voice) -> Document {
+    let words = voice.words();
     let state = match (board.closed, board.counts.problems()) {
-        (Some(_), _) => verdict(&board.counts, board.doubts),
-        (None, 0) => "under way".to_owned(),
-        (None, 1) => "1 problem so far".to_owned(),
-        (None, problems) => format!("{problems} problems so far"),
+        (Some(_), _) => words.verdict(&board.counts, board.doubts),
+        (None, 0) => words.under_way().to_owned(),
+        (None, problems) => words.problems_so_far(problems),
     };
-    let mut window = vec![Span::Time(board.start), Span::text(" to "), Span::Time(board.end)];
-    if let Some(closed) = board.closed {
-        window.extend([Span::text("  ·  closed "), Span::Time(closed)]);
-    }
-    if !board.rows.is_empty() {
-        // A cell can't show a reader's own time.
-        window.push(Span::text(format!("  ·  times in the table: {}", board.timezone)));
-    }
-    window.extend(tenant(&board.tenant));
-    let rows = board.rows.iter().map(|row| cells(row, &zone)).collect();
-    let header = vec!["Status", "Job", "Due", "Started", "Ended", "Done", "Detail"];
-    let hidden = usize::try_from(board.hidden_problems.saturating_add(board.hidden_others)).unwrap_or(usize::MAX);
+    let mut lead = vec![counts_line(&board.counts, board.jobs, words)];
+    lead.extend(change_line(board.change.as_ref(), words));
+    let mut footer = vec![words.span(board.start.into(), board.end.into())];
+    footer.extend(board.closed.map(|closed| words.closed(closed.into())));
+    footer.extend(tenant_of(&board.tenant, words));
     Document {
-        headline: vec![Span::text(format!("{}, {}: {state}", board.title, board.date))],
-        paragraphs: paragraphs(&board.counts, board.jobs, board.doubts),
-        table: Some(Table { caption: format!("{} {}", board.title, board.date), header, rows, hidden }),
-        footer: window,
+        headline: line![format!("{}, {}: {state}", shortened(&board.title, MAX_TITLE_CHARS), board.date)],
+        lead,
+        glance: glance(&board.rows, board.hidden_problems, words),
+        paragraphs: doubts_line(board.doubts, words).into_iter().collect(),
+        table: Some(table_of(board, &voice.zone, words)),
+        footer: dotted(footer),
         ..Document::default()
     }
 }
 
-pub(crate) fn summary(summary: &SummaryFacts) -> Document {
+pub(super) fn summary(summary: &SummaryFacts, voice: &Voice) -> Document {
+    let words = voice.words();
     let clear = summary.counts.problems() == 0 && summary.counts.open() == 0 && !summary.doubts.any();
     let (mark, colour) = match (clear, summary.counts.problems()) {
-        (true, _) => ("🟢", colour::GREEN),
-        (false, 0) => ("🟡", colour::AMBER),
-        (false, _) => ("🔴", colour::RED),
+        (true, _) => ("🟢 ", colour::GREEN),
+        (false, 0) => ("🟡 ", colour::AMBER),
+        (false, _) => ("🔴 ", colour::RED),
     };
-    let zone = zone(&summary.timezone);
-    let mut list: Vec<Vec<Span>> = summary.problems.iter().map(|row| problem(row, &zone)).collect();
+    let mut list: Vec<Line> = summary.problems.iter().map(|row| problem(row, words)).collect();
     if summary.hidden_problems > 0 {
-        list.push(vec![Span::text(format!("… and {} more jobs", summary.hidden_problems))]);
+        list.push(line![words.more_jobs(summary.hidden_problems.into())]);
     }
+    let mut lead = vec![counts_line(&summary.counts, summary.jobs, words)];
+    lead.extend(glance(&summary.problems, summary.hidden_problems, words));
+    let mut paragraphs: Vec<Line> = doubts_line(summary.doubts, words).into_iter().collect();
+    paragraphs.extend(change_line(summary.change.as_ref(), words));
+    let mut footer = vec![words.span(summary.start.into(), summary.end.into())];
+    footer.extend(tenant_of(&summary.tenant, words));
+    let title = format!("{}, {}", shortened(&summary.title, MAX_TITLE_CHARS), summary.date);
     Document {
-        headline: vec![
-            Span::text(format!("{mark} ")),
-            Span::bold(format!("{}, {}", summary.title, summary.date)),
-            Span::text(format!(": {}", verdict(&summary.counts, summary.doubts))),
-        ],
+        headline: line![mark, Span::bold(title), format!(": {}", words.verdict(&summary.counts, summary.doubts)),],
+        lead,
         colour: Some(colour),
-        paragraphs: paragraphs(&summary.counts, summary.jobs, summary.doubts),
+        paragraphs,
         list,
-        footer: [Span::Time(summary.start), Span::text(" to "), Span::Time(summary.end)]
-            .into_iter()
-            .chain(tenant(&summary.tenant))
-            .collect(),
+        footer: dotted(footer),
         ..Document::default()
     }
 }
 
-fn paragraphs(counts: &Counts, jobs: u32, doubts: Doubts) -> Vec<Vec<Span>> {
-    let mut paragraphs = vec![counts_line(counts, jobs)];
-    if doubts.any() {
-        let unknown = unknown(doubts);
-        paragraphs.push(vec![Span::text(format!("Not everything is known of this night: {unknown}."))]);
-    }
-    paragraphs
+fn doubts_line(doubts: Doubts, words: &dyn Words) -> Option<Line> {
+    doubts.any().then(|| line![words.doubts(doubts)])
 }
 
-/// What is not known of a night, in words.
-fn unknown(doubts: Doubts) -> String {
-    let mut parts = Vec::new();
-    match doubts.batches {
-        0 => {}
-        1 => parts.push("one batch of events could not be read".to_owned()),
-        many => parts.push(format!("{many} batches of events could not be read")),
-    }
-    if doubts.rows > 0 {
-        parts.push(format!("{} stored rows could not be read", doubts.rows));
-    }
-    if doubts.untracked {
-        parts.push("there were more occurrences than are tracked".to_owned());
-    }
-    parts.join(", ")
-}
-
-/// How a night ended. The all-clear is only for a night in which everything ended, nothing ended badly, and nothing was lost.
-fn verdict(counts: &Counts, doubts: Doubts) -> String {
-    match (ending(counts), doubts.any()) {
-        (ending, false) => ending,
-        (_, true) if counts.problems() == 0 && counts.open() == 0 => format!("ended, but {}", unknown(doubts)),
-        (ending, true) => format!("{ending}, and {}", unknown(doubts)),
-    }
-}
-
-fn ending(counts: &Counts) -> String {
-    let open = match counts.open() {
-        0 => String::new(),
-        open => format!("{open} still open"),
-    };
-    match (counts.problems(), open.is_empty()) {
-        (0, true) => "all clear".to_owned(),
-        (0, false) => format!("ended with {open}"),
-        (1, true) => "ended with 1 problem".to_owned(),
-        (1, false) => format!("ended with 1 problem, {open}"),
-        (problems, true) => format!("ended with {problems} problems"),
-        (problems, false) => format!("ended with {problems} problems, {open}"),
-    }
+fn change_line(change: Option<&NightChange>, words: &dyn Words) -> Option<Line> {
+    let change = change.filter(|change| change.new + change.again + change.fixed > 0)?;
+    Some(line![words.change(change)])
 }
 
 /// Counts, problems first; what is none is left out.
-fn counts_line(counts: &Counts, jobs: u32) -> Vec<Span> {
+fn counts_line(counts: &Counts, jobs: u32, words: &dyn Words) -> Line {
     let named = [
-        (counts.failed, "failed"),
-        (counts.stale, "stale"),
-        (counts.missed, "missed"),
-        (counts.unknown, "unknown"),
-        (counts.running, "running"),
-        (counts.waiting, "waiting"),
-        (counts.succeeded, "succeeded"),
-        (counts.skipped, "skipped"),
-        (counts.cancelled, "cancelled"),
+        (counts.failed, OccurrenceStatus::Failed),
+        (counts.stale, OccurrenceStatus::Stale),
+        (counts.missed, OccurrenceStatus::Missed),
+        (counts.unknown, OccurrenceStatus::Unknown),
+        (counts.running, OccurrenceStatus::Running),
+        (counts.waiting, OccurrenceStatus::Expected),
+        (counts.succeeded, OccurrenceStatus::Succeeded),
+        (counts.skipped, OccurrenceStatus::Skipped),
+        (counts.cancelled, OccurrenceStatus::Cancelled),
     ];
-    let mut spans = Vec::new();
-    for (count, name) in named.into_iter().filter(|(count, _)| *count > 0) {
-        if !spans.is_empty() {
-            spans.push(Span::text("  ·  "));
-        }
-        spans.extend([Span::bold(count.to_string()), Span::text(format!(" {name}"))]);
-    }
-    let jobs = if jobs == 1 { "1 job".to_owned() } else { format!("{jobs} jobs") };
-    spans.push(Span::text(format!("  ·  {} in all, of {jobs}", counts.total())));
-    spans
+    let named = named.into_iter().filter(|(count, _)| *count > 0);
+    let counted = named
+        .map(|(count, status)| line![Span::bold(words.number(count.into())), format!(" {}", words.status(status))]);
+    dotted(counted.chain([line![words.in_all(counts.total(), jobs)]]))
 }
 
-fn cells(row: &BoardRow, zone: &TimeZone) -> Vec<String> {
+/// The first names with what is wrong with them, and how many more there are.
+fn glance(rows: &[BoardRow], hidden: u32, words: &dyn Words) -> Option<Line> {
+    let mut bad = rows.iter().filter(|row| row.problems > 0);
+    let told = |row: &BoardRow| {
+        line![Span::bold(shortened(&row.name, MAX_GLANCE_CHARS)), format!(" {}", words.status(row.status))]
+    };
+    let mut parts: Vec<Line> = bad.by_ref().take(MAX_GLANCE).map(told).collect();
+    let more = u64::try_from(bad.count()).unwrap_or_default() + u64::from(hidden);
+    if more > 0 {
+        parts.push(line![words.more(more)]);
+    }
+    (!parts.is_empty()).then(|| dotted(parts))
+}
+
+fn table_of(board: &BoardFacts, zone: &TimeZone, words: &dyn Words) -> Table {
+    let column = |column| words.column(column).to_owned();
+    // A cell can't show a reader's own time, so it is said whose it is.
+    let due = format!("{} ({})", words.column(Column::Due), abbreviation(board.start, zone));
+    let (status, job, team) = (column(Column::Status), column(Column::Job), column(Column::Team));
+    let (started, ended) = (column(Column::Started), column(Column::Ended));
+    let table = Table {
+        caption: format!("{} {}", shortened(&board.title, MAX_TITLE_CHARS), board.date),
+        header: vec![status, job, team, due, started, ended, column(Column::Done), column(Column::Detail)],
+        rows: board.rows.iter().map(|row| cells(row, zone, words)).collect(),
+        hidden: usize::try_from(board.hidden_problems.saturating_add(board.hidden_others)).unwrap_or(usize::MAX),
+        why: Some(7),
+    };
+    table.without_empty_columns()
+}
+
+fn cells(row: &BoardRow, zone: &TimeZone, words: &dyn Words) -> Vec<String> {
     let time = |at: Option<_>| at.map(|at| time_of_day(at, zone)).unwrap_or_default();
     vec![
-        status(row.status).to_owned(),
-        row.name.to_string(),
+        format!("{} {}", symbol(row.status), words.status(row.status)),
+        if is_blank(&row.name) { "–".to_owned() } else { shortened(&row.name, MAX_NAME_CHARS) },
+        shortened(&row.team, MAX_TEAM_CHARS),
         time_of_day(row.time, zone),
         time(row.started_at),
         // What was missed never ran.
         time(row.ended_at.filter(|_| row.status != OccurrenceStatus::Missed)),
-        if row.total > 1 { format!("{} of {}", row.done, row.total) } else { String::new() },
-        detail(row),
+        if row.total > 1 { words.done_of(row.done, row.total) } else { String::new() },
+        shortened(&details(row, words).join(", "), MAX_DETAIL_CHARS),
     ]
 }
 
-fn detail(row: &BoardRow) -> String {
+/// What went wrong, and whether it did so before.
+fn details(row: &BoardRow, words: &dyn Words) -> Vec<String> {
     let mut details = Vec::new();
     if let (Some(_), Some(started)) = (row.late_start_ms.filter(|late| *late > 0), row.started_at) {
-        details.push(format!("started {} after it was due", duration(started.millis_since(row.time))));
+        let late = words.after_due(&duration(started.millis_since(row.time), words));
+        details.push(format!("{} {late}", words.label(super::words::Label::Started).to_lowercase()));
+    }
+    if row.again {
+        details.push(words.again().to_owned());
     }
     if let Some(code) = row.exit_code.filter(|code| *code != 0) {
-        details.push(format!("exit code {code}"));
+        details.push(words.exit_code(code));
     }
-    if let Some(error) = &row.error {
-        details.push(error.to_string());
-    }
-    details.join(", ")
+    details.extend(row.error.as_deref().and_then(telling_line).map(str::to_owned));
+    details
 }
 
-fn problem(row: &BoardRow, zone: &TimeZone) -> Vec<Span> {
-    let mut item =
-        vec![Span::bold(&*row.name), Span::text(format!(": {}, due {}", word(row.status), local(row.time, zone)))];
-    let detail = detail(row);
-    if !detail.is_empty() {
-        item.push(Span::text(format!(", {detail}")));
-    }
+fn problem(row: &BoardRow, words: &dyn Words) -> Line {
+    let mut item = words.problem(Span::bold(&*row.name), row.status, row.time.into());
+    item.extend(details(row, words).into_iter().map(|detail| Span::text(format!(", {detail}"))));
     // Together the items come to what the headline counts.
     if row.problems > 1 {
-        item.push(Span::text(format!(" ({} problems)", row.problems)));
+        item.push(Span::text(words.several_problems(row.problems)));
     }
     if let Some((open, due)) = row.open.filter(|_| row.problems > 0 || row.total > 1) {
-        item.push(Span::text(format!("; {open} still open, due {}", local(due, zone))));
+        item.extend(words.still_open(open, due.into()));
     }
     item
 }
 
-const fn status(status: OccurrenceStatus) -> &'static str {
+const fn symbol(status: OccurrenceStatus) -> &'static str {
     match status {
-        OccurrenceStatus::Expected => "· waiting",
-        OccurrenceStatus::Running => "▶ running",
-        OccurrenceStatus::Succeeded => "✓ succeeded",
-        OccurrenceStatus::Failed => "✗ failed",
-        OccurrenceStatus::Cancelled => "– cancelled",
-        OccurrenceStatus::Skipped => "– skipped",
-        OccurrenceStatus::Missed => "✗ missed",
-        OccurrenceStatus::Stale => "✗ stale",
-        OccurrenceStatus::Unknown => "? unknown",
+        OccurrenceStatus::Expected => "·",
+        OccurrenceStatus::Running => "▶",
+        OccurrenceStatus::Succeeded => "✓",
+        OccurrenceStatus::Failed | OccurrenceStatus::Missed | OccurrenceStatus::Stale => "✗",
+        OccurrenceStatus::Cancelled | OccurrenceStatus::Skipped => "–",
+        OccurrenceStatus::Unknown => "?",
     }
-}
-
-/// A status in one word.
-pub(crate) fn word(status: OccurrenceStatus) -> &'static str {
-    self::status(status).split(' ').next_back().unwrap_or_default()
-}
-
-fn zone(name: &str) -> TimeZone {
-    crate::config::zone(name).unwrap_or(TimeZone::UTC)
 }

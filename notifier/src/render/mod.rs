@@ -1,50 +1,84 @@
 //! Facts become content: pure functions, in two steps. First a [`Document`], which says what is shown in which order,
-//! without markup; then its forms: Slack's blocks with their limits and escaping, and plain text.
+//! without markup and in one language; then its forms: Slack's blocks with their limits and escaping, and plain text.
 
 mod alert;
 mod blocks;
 mod board;
+mod digest;
 mod document;
 mod escape;
+mod excerpt;
+#[cfg(test)]
+mod hostile_tests;
 mod notice;
 mod plain;
+mod reply;
 #[cfg(test)]
 mod tests;
+mod text;
 mod time;
+mod voice;
+mod words;
 
 use jiff::tz::TimeZone;
+use ronda_domain::time::Timestamp;
 
 use crate::channel::Content;
-use crate::surface::{Facts, Form};
+use crate::language::Language;
+use crate::surface::{Facts, Form, Surface};
 use document::{Document, Span};
 
+pub(crate) use digest::digest_room;
 pub(crate) use escape::cap;
-pub(crate) use notice::digest_room;
+pub(crate) use voice::Voice;
 
-/// Renders facts in the given form. `zone` is used where a reader's own zone can't be.
-pub(crate) fn content(facts: &Facts, form: Form, zone: &TimeZone) -> Content {
-    let document = document_of(facts);
+/// What is told later than this, in milliseconds, says so: then it is no news of now.
+const LATE_MS: i64 = 120_000;
+
+/// Renders a surface as it is to be shown now.
+pub(crate) fn surface(surface: &Surface, voice: &Voice) -> Content {
+    content(&surface.facts, late_ms(surface), surface.form, voice)
+}
+
+/// By how much a surface was told late because it could not be told before; `None`: in time.
+fn late_ms(surface: &Surface) -> Option<i64> {
+    let began = match &surface.facts {
+        Facts::Alert(alert) => alert.opened_at,
+        Facts::Digest(digest) => digest.opened_at,
+        _ => return None,
+    };
+    // One that was shown elsewhere comes late because its place was changed.
+    let was_shown_elsewhere = !surface.parked.is_empty();
+    let told = Timestamp::from_millis(surface.last_claim_wall_ms);
+    Some(told.millis_since(began)).filter(|late| *late > LATE_MS && !was_shown_elsewhere && surface.generation == 0)
+}
+
+/// Renders facts in the given form.
+pub(crate) fn content(facts: &Facts, late_ms: Option<i64>, form: Form, voice: &Voice) -> Content {
+    let document = document_of(facts, late_ms, voice);
+    let is_text = form == Form::Text;
     Content {
-        text: if form == Form::Text { blocks::whole(&document, zone) } else { blocks::fallback(&document, zone) },
-        blocks: if form == Form::Text { Vec::new() } else { blocks::blocks(&document, form, zone) },
-        colour: if form == Form::Text { None } else { document.colour },
-        plain: plain::text(&document, zone),
+        text: if is_text { text::whole(&document, voice) } else { text::fallback(&document, voice) },
+        blocks: if is_text { Vec::new() } else { blocks::blocks(&document, form, voice) },
+        colour: if is_text { None } else { document.colour },
+        plain: plain::text(&document, voice),
     }
 }
 
 /// What a name takes of the reply that lists it, in bytes.
 pub(crate) fn name_bytes(name: &str) -> usize {
-    blocks::item_bytes(&[Span::bold(name)])
+    let voice = Voice { language: Language::default(), zone: TimeZone::UTC, details_url: None };
+    blocks::item_bytes(&[Span::bold(name)], &voice)
 }
 
-fn document_of(facts: &Facts) -> Document {
+fn document_of(facts: &Facts, late_ms: Option<i64>, voice: &Voice) -> Document {
     match facts {
-        Facts::Alert(alert) => alert::alert(alert),
-        Facts::Reply(reply) => alert::reply(reply),
-        Facts::Board(facts) => board::table(facts),
-        Facts::Summary(facts) => board::summary(facts),
-        Facts::Blind(facts) => notice::blind(facts),
-        Facts::Admin(facts) => notice::admin(facts),
-        Facts::Digest(facts) => notice::digest(facts),
+        Facts::Alert(alert) => alert::alert(alert, late_ms, voice),
+        Facts::Reply(reply) => reply::reply(reply, voice),
+        Facts::Board(facts) => board::table(facts, voice),
+        Facts::Summary(facts) => board::summary(facts, voice),
+        Facts::Blind(facts) => notice::blind(facts, voice),
+        Facts::Admin(facts) => notice::admin(facts, voice),
+        Facts::Digest(facts) => digest::digest(facts, late_ms, voice),
     }
 }

@@ -1,57 +1,65 @@
 //! A document as plain text, for terminals.
 
-use jiff::tz::TimeZone;
-
 use super::document::{Document, Span, Table};
-use super::escape::tame;
+use super::escape::{is_blank, tame};
 use super::time::local;
+use super::voice::Voice;
 
 /// Most rows of a table on a terminal.
 const MAX_ROWS: usize = 200;
+/// Widest column, in characters.
+const MAX_WIDTH: usize = 40;
 
 /// The whole document, without markup; ends without a line break.
-pub(crate) fn text(document: &Document, zone: &TimeZone) -> String {
-    let mut lines = vec![line(&document.headline, zone)];
-    lines.extend(document.paragraphs.iter().map(|paragraph| line(paragraph, zone)));
-    let width = document.fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-    lines.extend(document.fields.iter().map(|(label, value)| format!("  {label:<width$}  {}", line(value, zone))));
-    lines.extend(document.quote.iter().flat_map(|quote| quote.lines()).map(|quoted| format!("  > {}", tame(quoted))));
-    lines.extend(document.list.iter().map(|item| format!("  - {}", line(item, zone))));
+pub(super) fn text(document: &Document, voice: &Voice) -> String {
+    let mut lines = vec![line(&document.headline, voice)];
+    let quote = document.quote.as_ref();
+    // A terminal has room for the words themselves.
+    let reason = document.reason.iter().filter(|_| quote.is_none());
+    lines.extend(document.lead.iter().chain(reason).map(|lead| format!("  {}", line(lead, voice))));
+    lines.extend(document.paragraphs.iter().map(|paragraph| line(paragraph, voice)));
+    let width = document.fields.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    lines.extend(document.fields.iter().map(|(label, value)| format!("  {label:<width$}  {}", line(value, voice))));
+    lines.extend(quote.iter().flat_map(|quote| quote.lines()).map(|quoted| format!("  > {}", tame(quoted))));
+    lines.extend(document.list.iter().map(|item| format!("  - {}", line(item, voice))));
     if let Some(table) = &document.table {
-        table_lines(table, &mut lines);
+        table_lines(table, voice, &mut lines);
     }
     if !document.footer.is_empty() {
-        lines.push(line(&document.footer, zone));
+        lines.push(line(&document.footer, voice));
     }
     lines.join("\n")
 }
 
 /// Spans on one line.
-pub(crate) fn line(spans: &[Span], zone: &TimeZone) -> String {
+pub(super) fn line(spans: &[Span], voice: &Voice) -> String {
     let piece = |span: &Span| match span {
-        Span::Text(text) | Span::Bold(text) | Span::Code(text) => tame(text),
-        Span::Time(at) => local(*at, zone),
+        Span::Text(text) => tame(text),
+        Span::Bold(text) | Span::Code(text) if is_blank(text) => "–".to_owned(),
+        Span::Bold(text) | Span::Code(text) => tame(text),
+        Span::Time(at) => local(*at, voice),
         Span::Link { label, url } => format!("{label}: {}", tame(url)),
     };
     spans.iter().map(piece).collect()
 }
 
-fn table_lines(table: &Table, lines: &mut Vec<String>) {
+fn table_lines(table: &Table, voice: &Voice, lines: &mut Vec<String>) {
     lines.extend(aligned(table, MAX_ROWS));
     let hidden = table.hidden + table.rows.len().saturating_sub(MAX_ROWS);
     if hidden > 0 {
-        lines.push(format!("… and {hidden} more"));
+        lines.push(voice.words().more(u64::try_from(hidden).unwrap_or(u64::MAX)));
     }
 }
 
 /// The header and the first rows, in columns.
-pub(crate) fn aligned(table: &Table, rows: usize) -> Vec<String> {
-    let header: Vec<String> = table.header.iter().map(|&cell| cell.to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(header)
-        .chain(table.rows.iter().take(rows).map(|row| row.iter().map(|cell| tame(cell)).collect()))
+pub(super) fn aligned(table: &Table, rows: usize) -> Vec<String> {
+    let rows: Vec<Vec<String>> = std::iter::once(&table.header)
+        .chain(table.rows.iter().take(rows))
+        .map(|row| row.iter().map(|cell| tame(cell)).collect())
         .collect();
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0).min(40)
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0).min(MAX_WIDTH)
     };
     let widths: Vec<usize> = (0..table.header.len()).map(width).collect();
     let format_row = |row: &Vec<String>| {

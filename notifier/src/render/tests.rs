@@ -9,13 +9,19 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerSummary;
 use serde_json::{Value, json};
 
-use super::content;
+use super::{Voice, content as content_told};
+use crate::channel::Content;
+use crate::language::Language;
 use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Doubts, Facts, Form, SummaryFacts};
 
 const DUE: Timestamp = Timestamp::from_seconds(1_795_456_800);
 
-fn zone() -> TimeZone {
-    TimeZone::get("Asia/Jakarta").unwrap()
+fn voice() -> Voice {
+    Voice { language: Language::English, zone: TimeZone::get("Asia/Jakarta").unwrap(), details_url: None }
+}
+
+fn content(facts: &Facts, form: Form, voice: &Voice) -> Content {
+    content_told(facts, None, form, voice)
 }
 
 fn alert(name: &str, error: &str) -> AlertFacts {
@@ -43,6 +49,7 @@ fn alert(name: &str, error: &str) -> AlertFacts {
             severity: Severity::Critical,
             runbook_url: "https://wiki/billing".into(),
             scheduled: true,
+            past: None,
         },
         opened_at: DUE.plus_seconds(302),
         first: cause.clone(),
@@ -60,25 +67,26 @@ fn a_silence_that_is_over_is_no_run_that_completed() {
     facts.now = Change { subject: since.clone(), to: OccurrenceStatus::Stale, error: None, ..facts.now };
     let by = Change { subject: since, to: OccurrenceStatus::Succeeded, ..facts.now.clone() };
     facts.ended = Some(AlertEnd { at: DUE.plus_seconds(400), resolution: Resolution::CompletedLate { by } });
-    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone());
-    assert_eq!(shown.text, "🟢 *Worker* is alive again (production)");
+    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &voice());
+    let expected = "🟢 *Worker* is alive again (production)\nlasted 1 min 38 s  ·  critical  ·  team payments\nbefore: exit code 3";
+    assert_eq!(shown.text, expected);
 }
 
 #[test]
 fn an_alert_says_what_when_and_where_to_look() {
-    let shown = content(&Facts::Alert(Box::new(alert("Nightly billing", "disk full"))), Form::DataTable, &zone());
+    let shown = content(&Facts::Alert(Box::new(alert("Nightly billing", "disk full"))), Form::DataTable, &voice());
     assert_eq!(shown.colour, Some("#a30200"));
-    assert_eq!(shown.text, "🔴 *Nightly billing* failed (production)");
+    let first_lines = "🔴 *Nightly billing* failed (production)\n2 in a row  ·  critical  ·  team payments  ·  since \
+        <!date^1795457102^{date_short_pretty} {time_secs}|24 Nov 01:05:02 WIB>\nexit code 3: `disk full`";
+    assert_eq!(shown.text, first_lines);
     let field = |label: &str, value: &str| json!({"type":"mrkdwn","text":format!("*{label}*\n{value}")});
     let expected = [
         json!({"type":"section","fields":[
             field("Due", "<!date^1795456800^{date_short_pretty} {time}|24 Nov 01:00 WIB>"),
             field("Started", "<!date^1795456802^{date_short_pretty} {time_secs}|24 Nov 01:00:02 WIB>"),
             field("Failed", "<!date^1795457102^{date_short_pretty} {time_secs}|24 Nov 01:05:02 WIB>"),
-            field("Exit code", "3"), field("Took", "5 min"), field("Run", "`r-7`"), field("In a row", "2"),
-            field("Team", "payments"), field("Severity", "critical"),
+            field("Took", "5 min"), field("Run", "`r-7`"),
         ]}),
-        json!({"type":"section","text":{"type":"mrkdwn","text":"```disk full```"}}),
         json!({"type":"context","elements":[{"type":"mrkdwn","text":"`billing`  ·  tenant acme  ·  <https://wiki/billing|Runbook>"}]}),
     ];
     assert_eq!(shown.blocks, expected);
@@ -89,18 +97,17 @@ fn a_terminal_shows_the_same() {
     let mut facts = alert("Nightly billing", "disk full\nsecond line");
     let by = Change { to: OccurrenceStatus::Succeeded, ..facts.now.clone() };
     facts.ended = Some(AlertEnd { at: DUE.plus_seconds(902), resolution: Resolution::Recovered { by } });
-    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone());
-    let expected = "🟢 Nightly billing recovered (production)\n  Due         24 Nov 01:00 WIB\n  Started     24 Nov 01:00:02 WIB\n  \
-        Failed      24 Nov 01:05:02 WIB\n  Over since  24 Nov 01:15:02 WIB\n  Lasted      10 min\n  Exit code   3\n  Took        5 min\n  \
-        Run         r-7\n  In a row    2\n  Team        payments\n  Severity    critical\n  > disk full\n  > second line\n\
-        billing  ·  tenant acme  ·  Runbook: https://wiki/billing";
+    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &voice());
+    let expected = "🟢 Nightly billing recovered (production)\n  lasted 10 min  ·  critical  ·  team payments\n  Due         24 Nov 01:00 WIB\n  Started     24 Nov 01:00:02 WIB\n  \
+        Failed      24 Nov 01:05:02 WIB\n  Over since  24 Nov 01:15:02 WIB\n  Took        5 min\n  Run         r-7\n  > disk full\n  \
+        > second line\nbilling  ·  tenant acme  ·  Runbook: https://wiki/billing";
     assert_eq!(shown.plain, expected);
 }
 
 #[test]
 fn no_name_or_error_can_ping_or_break_out() {
     let hostile = "<!channel> @here ``` *x* \u{202e}evil\u{0} &lt;";
-    let shown = content(&Facts::Alert(Box::new(alert(hostile, hostile))), Form::DataTable, &zone());
+    let shown = content(&Facts::Alert(Box::new(alert(hostile, hostile))), Form::DataTable, &voice());
     let all = format!("{}{}", shown.text, Value::Array(shown.blocks));
     assert!(!all.contains("<!channel>") && !all.contains("@here") && !all.contains('\u{202e}'), "{all}");
     assert_eq!(all.matches("```").count(), 2, "the quote is not closed early: {all}");
@@ -121,6 +128,9 @@ fn board(rows: usize, name: &str) -> BoardFacts {
         total: 2,
         problems: 1,
         open: None,
+        team: "".into(),
+        severity: Severity::Warning,
+        again: false,
     };
     let problems = u32::try_from(rows).unwrap();
     BoardFacts {
@@ -137,6 +147,8 @@ fn board(rows: usize, name: &str) -> BoardFacts {
         closed: None,
         doubts: Doubts::default(),
         tenant: "".into(),
+        bad: None,
+        change: None,
     }
 }
 
@@ -158,7 +170,7 @@ fn every_form_of_a_full_table_stays_within_the_limits_and_counts_what_it_leaves_
         (Form::Table, "table", 100, 10_000),
         (Form::Code, "section", 50, 13_000),
     ] {
-        let shown = content(&facts, form, &zone());
+        let shown = content(&facts, form, &voice());
         assert!(shown.blocks.len() <= 50 && shown.text.len() <= 3_000);
         let tables: Vec<&Value> = shown.blocks.iter().filter(|block| !block["rows"].is_null()).collect();
         for table in &tables {
@@ -174,7 +186,7 @@ fn every_form_of_a_full_table_stays_within_the_limits_and_counts_what_it_leaves_
             text.split("… and ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
         assert!(left_out > 7, "{form:?} {left_out}");
     }
-    let text = content(&facts, Form::Text, &zone());
+    let text = content(&facts, Form::Text, &voice());
     assert!(text.blocks.is_empty() && text.text.contains("*200* failed"), "{}", text.text);
 }
 
@@ -185,7 +197,7 @@ fn a_night_without_problems_says_so() {
     facts.counts = Counts { succeeded: 2, ..Counts::default() };
     facts.hidden_problems = 0;
     facts.closed = Some(facts.end);
-    let shown = content(&Facts::Board(Box::new(facts)), Form::DataTable, &zone());
+    let shown = content(&Facts::Board(Box::new(facts)), Form::DataTable, &voice());
     assert!(shown.text.starts_with("Night watch, 2026-11-24: all clear\n*2* succeeded"), "{}", shown.text);
     assert_eq!(shown.blocks[2]["rows"][1][1]["text"], "job0");
 }
@@ -194,19 +206,19 @@ fn a_night_without_problems_says_so() {
 fn the_tenant_that_everybody_begins_with_needs_no_name() {
     let mut facts = alert("Nightly billing", "disk full");
     facts.key.tenant = TenantId::new("default").unwrap();
-    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone());
+    let shown = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &voice());
     assert!(!shown.plain.contains("tenant"), "{}", shown.plain);
 }
 
 #[test]
 fn the_text_form_says_everything_that_fits() {
-    let shown = content(&Facts::Alert(Box::new(alert("Nightly billing", "disk <full>"))), Form::Text, &zone());
+    let shown = content(&Facts::Alert(Box::new(alert("Nightly billing", "disk <full>"))), Form::Text, &voice());
     for part in
-        ["*Nightly billing* failed", "*Exit code*: 3", "&gt; disk &lt;full&gt;", "|Runbook>", "*Team*: payments"]
+        ["*Nightly billing* failed", "exit code 3: `disk &lt;full&gt;`", "*Took*: 5 min", "|Runbook>", "team payments"]
     {
         assert!(shown.text.contains(part), "{part} is not in {}", shown.text);
     }
-    let shown = content(&Facts::Board(Box::new(board(200, "job"))), Form::Text, &zone());
+    let shown = content(&Facts::Board(Box::new(board(200, "job"))), Form::Text, &voice());
     assert!(
         shown.text.contains("✗ failed") && shown.text.contains("job0") && shown.text.len() <= 3_000,
         "{}",
@@ -216,8 +228,8 @@ fn the_text_form_says_everything_that_fits() {
 
 #[test]
 fn the_table_says_whose_time_its_cells_are_in() {
-    let shown = content(&Facts::Board(Box::new(board(1, "job"))), Form::DataTable, &zone());
-    assert!(Value::Array(shown.blocks).to_string().contains("times in the table: Asia/Jakarta"));
+    let shown = content(&Facts::Board(Box::new(board(1, "job"))), Form::DataTable, &voice());
+    assert!(Value::Array(shown.blocks).to_string().contains("Due (WIB)"));
 }
 
 #[test]
@@ -234,7 +246,7 @@ fn an_alert_that_is_about_something_else_by_now_still_says_how_it_began() {
         error: None,
         ..facts.now
     };
-    let plain = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone()).plain;
+    let plain = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &voice()).plain;
     assert!(plain.contains("Began with    failed, 24 Nov 01:05:02 WIB: disk full\n"), "{plain}");
     assert!(plain.contains("Started late  28 s after it was due\n"), "{plain}");
     assert!(plain.contains("Alert since   24 Nov 01:05:02 WIB\n"), "{plain}");
@@ -244,7 +256,7 @@ fn an_alert_that_is_about_something_else_by_now_still_says_how_it_began() {
 fn a_failure_whose_start_nobody_told_has_no_start_and_took_no_time() {
     let mut facts = alert("Nightly billing", "disk full");
     (facts.now.started_at, facts.now.duration_ms) = (facts.now.ended_at, Some(0));
-    let plain = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &zone()).plain;
+    let plain = content(&Facts::Alert(Box::new(facts)), Form::DataTable, &voice()).plain;
     assert!(!plain.contains("Started") && !plain.contains("Took"), "{plain}");
 }
 
@@ -267,8 +279,9 @@ fn the_summary_lists_as_many_problems_as_it_counts_and_names_what_is_open() {
         hidden_problems: 0,
         doubts: Doubts::default(),
         tenant: "".into(),
+        change: None,
     };
-    let plain = content(&Facts::Summary(Box::new(summary)), Form::DataTable, &zone()).plain;
+    let plain = content(&Facts::Summary(Box::new(summary)), Form::DataTable, &voice()).plain;
     assert!(plain.contains("ended with 4 problems, 1 still open"), "{plain}");
     assert!(plain.contains("job0: missed, due") && plain.contains(" (3 problems)"), "{plain}");
     assert!(plain.contains("; 1 still open, due 24 Nov 02:00 WIB"), "{plain}");
@@ -278,6 +291,9 @@ fn the_summary_lists_as_many_problems_as_it_counts_and_names_what_is_open() {
 fn what_was_missed_has_no_end_in_the_table() {
     let mut facts = board(1, "job");
     facts.rows[0].status = OccurrenceStatus::Missed;
-    let shown = content(&Facts::Board(Box::new(facts)), Form::DataTable, &zone());
-    assert_eq!(shown.blocks[2]["rows"][1][4]["text"], "–");
+    let shown = content(&Facts::Board(Box::new(facts)), Form::DataTable, &voice());
+    let table = &shown.blocks[2]["rows"];
+    let header: Vec<&str> = table[0].as_array().unwrap().iter().filter_map(|cell| cell["text"].as_str()).collect();
+    // No row has an end, so there is no column of them; and what says why stands where a phone shows it.
+    assert_eq!(header, ["Status", "Job", "Detail", "Due (WIB)", "Started", "Done"]);
 }

@@ -6,6 +6,8 @@
 mod classify;
 mod payload;
 
+pub use payload::message;
+
 use std::sync::Arc;
 use std::time::Duration;
 

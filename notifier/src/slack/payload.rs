@@ -31,6 +31,14 @@ pub(super) fn update(request: &UpdateRequest) -> Value {
     body
 }
 
+/// A message's content as the Web API and Block Kit Builder take it.
+#[must_use]
+pub fn message(content: &Content) -> Value {
+    let mut body = json!({});
+    put_content(&mut body, content);
+    body
+}
+
 /// Both lists are always there: an edit that leaves one out may keep the old one.
 fn put_content(body: &mut Value, content: &Content) {
     body["text"] = json!(content.text);

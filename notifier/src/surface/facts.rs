@@ -4,6 +4,7 @@ use ronda_domain::event::{Change, Resolution};
 use ronda_domain::id::{SchedulerKey, TenantId};
 use ronda_domain::input::Gap;
 use ronda_domain::record::{OccurrenceStatus, Subject};
+use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{BlindReason, ClockHeld, LostFrames, SchedulerSummary};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,15 @@ pub(crate) enum Facts {
 }
 
 impl Facts {
+    /// The oldest version of a surface that has all of these.
+    pub(super) fn version(&self) -> u32 {
+        match self {
+            Self::Board(_) | Self::Summary(_) => 3,
+            Self::Alert(alert) if alert.summary.past.is_some() => 3,
+            _ => 2,
+        }
+    }
+
     /// Says from now on that it may be visible already. `false`: it is of a kind that waits until that is known.
     pub(super) fn becomes_repeat(&mut self) -> bool {
         match self {
@@ -182,6 +192,28 @@ pub(crate) struct BoardFacts {
     /// Whose schedulers they are.
     #[serde(default)]
     pub(crate) tenant: Box<str>,
+    /// Hashes of the ids of all schedulers with a problem, in order: what the next night is compared with. `None`: too many, or written
+    /// by a release that did not tell them.
+    #[serde(default)]
+    pub(crate) bad: Option<Vec<u64>>,
+    /// What is otherwise than in the night before; `None`: that is not known.
+    #[serde(default)]
+    pub(crate) change: Option<NightChange>,
+}
+
+/// What is otherwise than in an earlier night, in schedulers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NightChange {
+    /// The earlier night's date, as `2026-11-23`.
+    pub(crate) date: Box<str>,
+    /// Whether it is the night right before.
+    pub(crate) is_yesterday: bool,
+    /// With a problem now, and not then.
+    pub(crate) new: u32,
+    /// With a problem now and then.
+    pub(crate) again: u32,
+    /// With a problem then, and through this night without one.
+    pub(crate) fixed: u32,
 }
 
 /// What is not known of a night: with any of it, it is not called clear.
@@ -224,6 +256,14 @@ pub(crate) struct BoardRow {
     /// How many are still open, and when the first of them was due.
     #[serde(default)]
     pub(crate) open: Option<(u32, Timestamp)>,
+    /// Whose it is; may be empty.
+    #[serde(default)]
+    pub(crate) team: Box<str>,
+    #[serde(default)]
+    pub(crate) severity: Severity,
+    /// It had a problem in the night before, too.
+    #[serde(default)]
+    pub(crate) again: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +284,9 @@ pub(crate) struct SummaryFacts {
     /// Whose schedulers they are.
     #[serde(default)]
     pub(crate) tenant: Box<str>,
+    /// What is otherwise than in the night before; `None`: that is not known.
+    #[serde(default)]
+    pub(crate) change: Option<NightChange>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

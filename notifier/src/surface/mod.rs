@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use facts::{
     AdminFacts, AlertEnd, AlertFacts, AlertTone, BlindFacts, BoardFacts, BoardRow, Counts, DigestEntry, DigestFacts,
-    Doubts, Facts, ReplyFacts, ReplyWhat, SummaryFacts,
+    Doubts, Facts, NightChange, ReplyFacts, ReplyWhat, SummaryFacts,
 };
 pub(crate) use machine::{Outcome, Policy, Work};
 
@@ -67,7 +67,12 @@ pub(crate) struct Surface {
 
 impl Versioned for Surface {
     const WHAT: &'static str = "surface";
-    const VERSION: u32 = 2;
+    /// 3: how it went when it went well, and what is otherwise than in the night before.
+    const VERSION: u32 = 3;
+
+    fn version(&self) -> u32 {
+        self.facts.version()
+    }
 }
 
 /// What is visible of a surface.
@@ -118,12 +123,16 @@ pub(crate) enum Phase {
     Gone,
 }
 
-/// The forms of a message, best first.
+/// The forms of a message, best first: what a channel refuses is sent in the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Form {
+pub enum Form {
+    /// Blocks; a table that can be paged and sorted.
     DataTable,
+    /// Blocks; a plain table.
     Table,
+    /// Blocks; a table in code blocks.
     Code,
+    /// No blocks.
     Text,
 }
 

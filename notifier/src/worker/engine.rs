@@ -237,7 +237,7 @@ impl Engine {
             store: Arc::clone(store),
             channel: Arc::clone(channel),
             clock: Arc::clone(clock),
-            zone: self.core.zone().clone(),
+            config: Arc::clone(config),
             installation: self.core.installation().unwrap_or_default().to_owned(),
             history_lag: Duration::from_secs(config.reconcile_interval_seconds),
         };

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use ronda_runtime::Clock;
 use ronda_schemas::codec::Versioned;
 use ronda_store::port::Store;
@@ -16,7 +15,8 @@ use ronda_store::port::Store;
 use crate::channel::{
     Channel, ChannelError, ChannelErrorKind, FindRequest, Metadata, PostRequest, Posted, UpdateRequest,
 };
-use crate::core::{Call, Request};
+use crate::config::Config;
+use crate::core::{Call, Request, voice};
 use crate::render;
 use crate::shard::surface_row;
 use crate::surface::{Outcome, Phase, Surface};
@@ -50,7 +50,7 @@ pub(super) struct Amends {
     pub(super) store: Arc<dyn Store>,
     pub(super) channel: Arc<dyn Channel>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) zone: TimeZone,
+    pub(super) config: Arc<Config>,
     pub(super) installation: String,
     /// How long a message may take until a lookup finds it.
     pub(super) history_lag: Duration,
@@ -136,7 +136,7 @@ impl Amends {
             metrics::counter!("ronda_notifier_late_calls_total", "what" => "edit").increment(1);
             shown = surface.desired;
             let again = UpdateRequest {
-                content: render::content(&surface.facts, surface.form, &self.zone),
+                content: render::surface(&surface, &voice(&self.config, &surface)),
                 metadata: Metadata {
                     installation: self.installation.clone(),
                     k: surface.key.clone(),

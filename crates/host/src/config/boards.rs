@@ -72,6 +72,8 @@ board! {
     end: String = String::from("06:00"), checked by check_time;
     /// IANA time zone of the window.
     timezone: String = String::from("Asia/Jakarta"), checked by check_zone;
+    /// Language of its table and summary: `en` (English), `id` (Indonesian); empty: `notifier.language`.
+    language: String = String::new(), checked by check_board_language;
     /// Only schedulers of this team; empty: all.
     team: String = String::new();
     /// Only schedulers in this environment; empty: all.
@@ -157,6 +159,17 @@ pub(super) fn check_zone(zone: &String) -> Result<(), String> {
         Some(name) => format!("is {zone:?}, which is not an IANA time zone; did you mean {name:?}?"),
         None => format!("is {zone:?}, which is not an IANA time zone such as \"Asia/Jakarta\""),
     })
+}
+
+fn check_board_language(language: &str) -> Result<(), String> {
+    if language.is_empty() { Ok(()) } else { check_language(language) }
+}
+
+pub(super) fn check_language(language: &str) -> Result<(), String> {
+    match language {
+        "en" | "id" => Ok(()),
+        other => Err(format!("is {other:?}, but must be \"en\" (English) or \"id\" (Indonesian)")),
+    }
 }
 
 fn check_refresh(seconds: &u64) -> Result<(), String> {

@@ -32,6 +32,11 @@ impl Loading {
             let from = origin(self, "notifier.timezone");
             self.add(&from, "notifier.timezone", what);
         }
+        if let Err(what) = boards::check_language(&self.settings.notifier.language) {
+            let from = origin(self, "notifier.language");
+            self.add(&from, "notifier.language", what);
+        }
+        self.check_details_url();
         let slack = &self.settings.slack;
         if url::Url::parse(&slack.api_url).ok().is_none_or(|url| !matches!(url.scheme(), "http" | "https")) {
             let (what, from) = (
@@ -46,6 +51,18 @@ impl Loading {
         if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
             self.settings.boards.push(Board::default());
         }
+    }
+
+    /// What is no web address would be shown as text below each alert.
+    fn check_details_url(&mut self) {
+        let details = self.settings.notifier.details_url.as_str();
+        let is_web = details.starts_with("https://") || details.starts_with("http://");
+        if details.is_empty() || (is_web && details.contains("{scheduler}")) {
+            return;
+        }
+        let what = format!("is {details:?}, but must be an http or https address with {{scheduler}} in it");
+        let from = self.origins.get("notifier.details_url").cloned().unwrap_or(Origin::Default);
+        self.add(&from, "notifier.details_url", what);
     }
 
     /// A token without a channel, and a channel without a token: in both cases nobody would be told anything in Slack.

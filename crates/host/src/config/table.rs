@@ -278,6 +278,10 @@ settings! {
     notifier: NotifierSettings {
         /// IANA time zone in which times are written where a reader's own can't be shown.
         timezone: String = String::from("Asia/Jakarta");
+        /// Language of alerts, digests and notices: `en` (English) or `id` (Indonesian). A board may have one of its own.
+        language: String = String::from("en");
+        /// Address of a page about a scheduler, for the link below an alert, with `{tenant}` and `{scheduler}` in it; empty: no link.
+        details_url: String = String::new();
         /// Channel for the operator's notices (lost frames, a broken destination); empty: the one of `[slack]`.
         admin_channel: String = String::new();
         /// How long a new alert waits for what follows at once, so that a job that fails and recovers within it is one message, in

@@ -227,3 +227,20 @@ fn the_documentation_says_what_the_code_does() {
         documentation()
     );
 }
+
+#[test]
+fn a_language_or_a_details_address_that_is_none_is_a_mistake() {
+    let (_dir, sources) = file(
+        "[notifier]\nlanguage = \"de\"\ndetails_url = \"ronda.example/{scheduler}\"\n[[boards]]\nlanguage = \"in\"\n[[boards]]\n\
+         name = \"second\"\nlanguage = \"id\"\n",
+    );
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "notifier.language is \"de\", but must be \"en\" (English) or \"id\" (Indonesian)",
+        "notifier.details_url is \"ronda.example/{scheduler}\", but must be an http or https address with {scheduler} in it",
+        "boards[0].language is \"in\", but must be \"en\" (English) or \"id\" (Indonesian)",
+    ] {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
+    assert!(!told.contains("boards[1]"), "{told}");
+}
