@@ -10,6 +10,7 @@ pub mod keys;
 pub mod partitions;
 pub mod queue;
 pub mod settings_command;
+pub mod slack;
 pub mod store;
 pub mod text;
 pub mod up;
@@ -43,6 +44,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Store(command) => Box::pin(store::run(command)).await,
         Command::Queue(command) => Box::pin(queue::run(command)).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,
+        Command::Slack(command) => slack::run(&command),
         Command::Schedulers(command) => client::schedulers(command).await,
         Command::Register(arguments) => client::register(*arguments).await,
         Command::Status(arguments) => client::status(arguments).await,

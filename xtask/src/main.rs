@@ -10,6 +10,7 @@ mod deploy;
 mod fleet;
 mod night;
 mod packages;
+mod pictures;
 mod report;
 mod rules;
 mod rust;
@@ -111,6 +112,8 @@ enum Command {
         #[arg(long)]
         built: bool,
     },
+    /// Takes the pictures of docs/slack.md anew, with Chromium.
+    SlackPictures,
     /// What integration runs: the script `.ci/run`.
     Ci,
 }
@@ -157,6 +160,10 @@ fn run() -> anyhow::Result<bool> {
             let (queue, store) = (&queue, &store);
             let fleet = fleet::Fleet { queue, store, seconds, rate, direct_rate, seed, zombies, unfenced };
             fleet::run(&root, &fleet)
+        }
+        Command::SlackPictures => {
+            println!("{} pictures are in docs/images/slack", pictures::take(&root)?);
+            Ok(true)
         }
         Command::Ci => Ok(std::process::Command::new(root.join(".ci/run")).current_dir(&root).status()?.success()),
     }

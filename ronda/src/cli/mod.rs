@@ -9,8 +9,10 @@ use ronda_host::arguments::{Place, ServiceArguments};
 use ronda_host::exit::CODES_HELP;
 
 mod queue;
+mod slack;
 
 pub use queue::{DEAD_LETTERS_HELP, DeadLettersCommand, QueueCommand, QueuePlace};
+pub use slack::{PreviewArguments, PreviewForm, PreviewFormat, PreviewLanguage, SlackCommand};
 
 /// The night watch for fleets of schedulers.
 ///
@@ -59,6 +61,9 @@ pub enum Command {
     /// Look at messages that could not be read, give them another try, or throw them away; works while 'up' is running, and when nothing is
     #[command(subcommand, after_help = DEAD_LETTERS_HELP)]
     DeadLetters(DeadLettersCommand),
+    /// Look at Slack's messages before anybody gets one
+    #[command(subcommand)]
+    Slack(SlackCommand),
     /// Look at schedulers
     #[command(subcommand, about = "Look at schedulers; pause, resume or delete one")]
     Schedulers(SchedulersCommand),
