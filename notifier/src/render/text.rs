@@ -1,8 +1,7 @@
 //! A document as the one text that stands for it: on a locked phone, above the bar, or where no blocks can be shown.
 
 use super::document::{Document, Line, Span};
-use super::escape::{bold, cap, code, mrkdwn, url};
-use super::plain::aligned;
+use super::escape::{bold, cap, code, is_blank, mrkdwn, url};
 use super::time::{is_whole_minute, local};
 use super::voice::Voice;
 
@@ -39,7 +38,10 @@ pub(super) fn whole(document: &Document, voice: &Voice) -> String {
         lines.push(line(&document.footer, voice));
     }
     if let Some(table) = &document.table {
-        lines.extend(aligned(table, MAX_ROWS).iter().map(|row| mrkdwn(row)));
+        // Columns would not stand below each other: letters differ in width.
+        let cell = |cell: &String| if is_blank(cell) { "–".to_owned() } else { mrkdwn(cell) };
+        let row = |row: &Vec<String>| row.iter().map(cell).collect::<Vec<_>>().join("  ·  ");
+        lines.extend([&table.header].into_iter().chain(table.rows.iter().take(MAX_ROWS)).map(row));
     }
     cap(&lines.join("\n"), MAX_TEXT_BYTES)
 }

@@ -1,5 +1,7 @@
 //! Surfaces: what one visible message should look like now, and what is there.
 
+#[cfg(test)]
+mod codec_tests;
 mod facts;
 mod machine;
 #[cfg(test)]

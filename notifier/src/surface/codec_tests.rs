@@ -1,0 +1,44 @@
+//! Rows of surfaces that are in stores stay readable, and are only written in a newer version when there is something new in them.
+
+use ronda_domain::spec::Severity;
+use ronda_domain::time::Timestamp;
+use ronda_schemas::codec::Versioned;
+use ronda_schemas::event::Past;
+
+use super::*;
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: String = hex.split_whitespace().collect();
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+/// The version stands in the second byte, after the pair that it begins.
+fn version(row: &[u8]) -> u8 {
+    row[1]
+}
+
+#[test]
+fn an_alert_of_version_2_is_read_and_written_as_it_was_and_with_a_past_as_version_3() {
+    let old = bytes(include_str!("golden/v2-alert.hex"));
+    let surface = Surface::decode(&old).unwrap();
+    assert_eq!(surface.encode().unwrap(), old, "a release to which one goes back reads it");
+    let Facts::Alert(mut alert) = surface.facts.clone() else { panic!("{surface:?}") };
+    assert_eq!(&*alert.summary.name, "Nightly billing");
+    alert.summary.past = Some(Past { last_good_at: Timestamp::from_seconds(1), usual_ms: None });
+    let newer = Surface { facts: Facts::Alert(alert), ..surface };
+    let row = newer.encode().unwrap();
+    assert_eq!((version(&row), Surface::decode(&row).unwrap()), (3, newer));
+}
+
+#[test]
+fn tables_and_summaries_of_version_2_are_read_and_know_nothing_of_the_night_before() {
+    let table = Surface::decode(&bytes(include_str!("golden/v2-board.hex"))).unwrap();
+    let Facts::Board(board) = &table.facts else { panic!("{table:?}") };
+    assert_eq!((&board.bad, &board.change, board.rows.len()), (&None, &None, 2));
+    let row = &board.rows[0];
+    assert_eq!((&*row.name, &*row.team, row.severity, row.again), ("job0", "", Severity::Warning, false));
+    assert_eq!(version(&table.encode().unwrap()), 3, "an older release could not read it");
+    let summary = Surface::decode(&bytes(include_str!("golden/v2-summary.hex"))).unwrap();
+    let Facts::Summary(facts) = &summary.facts else { panic!("{summary:?}") };
+    assert_eq!((&facts.change, facts.problems.len(), version(&summary.encode().unwrap())), (&None, 2, 3));
+}
