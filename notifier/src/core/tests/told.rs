@@ -3,7 +3,7 @@
 use ronda_domain::record::OccurrenceStatus as Status;
 
 use super::MINUTE;
-use super::rig::{Rig, tenant};
+use super::rig::{self, Rig, tenant};
 use crate::config::{Board, Config};
 use crate::language::Language;
 
@@ -83,4 +83,25 @@ fn a_board_has_its_own_language_and_zone_and_what_stands_below_it_too() {
         table.content.plain
     );
     assert!(table.content.plain.contains("ditutup 24 Nov 07:01 WITA"), "{}", table.content.plain);
+}
+
+#[test]
+fn what_could_not_be_told_before_says_so_and_goes_on_saying_it() {
+    let mut rig = Rig::new(Config::default());
+    rig.slack.fail_always(Some(rig::rate_limit(5)));
+    rig.fails("billing");
+    rig.pass(5 * MINUTE);
+    rig.slack.fail_always(None);
+    rig.pass(MINUTE);
+    let plain = |rig: &Rig, at: usize| rig.slack.messages[at].content.plain.clone();
+    assert!(plain(&rig, 0).contains("This comes 5 min "), "{}", plain(&rig, 0));
+    rig.recovers("billing");
+    rig.pass(MINUTE);
+    assert!(plain(&rig, 0).starts_with("🟢") && plain(&rig, 0).contains("This comes 5 min "), "{}", plain(&rig, 0));
+    rig.fails("other");
+    rig.pass(10 * MINUTE);
+    rig.recovers("other");
+    rig.pass(MINUTE);
+    let other = rig.slack.messages.iter().find(|message| message.content.plain.starts_with("🟢 other")).unwrap();
+    assert!(!other.content.plain.contains("This comes"), "{}", other.content.plain);
 }
