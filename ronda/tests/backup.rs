@@ -143,7 +143,7 @@ fn cassandra_is_copied_at_rest_and_what_is_lost_is_blind_time() {
     let site = &services.site;
     let (_processor, _notifier) = (site.start("processor"), site.start("notifier"));
     site.until_told("waits-0", "failed");
-    until("people are told that frames are missing", || (site.notices("lost frames") > 0).then_some(()));
+    until("people are told that frames are missing", || (site.notices("The queue lost") > 0).then_some(()));
     before.goes_on(site);
     before.workers.until_kept(0..kept);
     before.workers.until_kept(lost..before.workers.confirmed());
@@ -189,7 +189,7 @@ fn dynamodb_is_copied_at_rest_and_what_waits_in_the_queue_is_taken_in() {
     site.until_told("waits-0", "failed");
     before.goes_on(site);
     before.workers.until_kept(0..before.workers.confirmed());
-    assert_eq!(site.notices("lost frames"), 0, "{}", site.transcript());
+    assert_eq!(site.notices("The queue lost"), 0, "{}", site.transcript());
 }
 
 /// One folder: queues and store of one moment.

@@ -31,9 +31,13 @@ impl Up {
     }
 
     fn start_at(dir: &Path, address: &str) -> Self {
+        Self::start_logging_to(dir, address, Stdio::null())
+    }
+
+    fn start_logging_to(dir: &Path, address: &str, log: Stdio) -> Self {
         let mut command = ronda(dir);
         command.args(["up", "--listen", address, "--admin-listen", "127.0.0.1:0"]);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let output = process.stdout.take().unwrap();
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -137,6 +141,18 @@ fn a_job_is_registered_reports_and_is_still_known_after_a_restart() {
     assert!(up.screen.contains("ronda keys create"), "{}", up.screen);
     assert!(!up.screen.contains("rk_"), "a key is shown only once: {}", up.screen);
     assert!(done(&client(dir.path(), &up, &key, &["schedulers", "show", "demo"])).contains("Demo job"));
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// As with `ronda up 2>&1 | head`.
+#[test]
+fn it_outlives_the_reader_of_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut up = Up::start_logging_to(dir.path(), "127.0.0.1:0", Stdio::piped());
+    drop(up.process.stderr.take());
+    let key = up.after("Key");
+    // The end in order is logged.
+    done(&client(dir.path(), &up, &key, &["register", "demo"]));
     assert_eq!(up.stop(), Some(0));
 }
 

@@ -103,6 +103,8 @@ pub fn init(config: &TelemetryConfig) -> Result<MetricsHandle, TelemetryError> {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(parse(&config.log_filter)?)
         .with_writer(std::io::stderr)
+        // Said on standard error as well, and with a panic where nobody reads it any more: whoever logs would end with the log's reader.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let installed = match config.log_format {
         LogFormat::Text => subscriber.try_init(),
