@@ -27,12 +27,15 @@ impl Commit {
     async fn make(&self, store: &dyn SurfaceStore, clock: &dyn Clock, health: &Component) -> Result<u64, Setback> {
         let Of { shard, epoch } = self.of;
         let begun_ms = clock.mono_millis();
+        let mut is_told = false;
         loop {
             let asked_ms = clock.mono_millis();
             match store.commit_surfaces(shard, epoch, self.writes.clone()).await {
                 Ok(()) => return Ok(asked_ms),
                 Err(error) if error.retryable && clock.mono_millis() < begun_ms + PATIENCE_MS => {
-                    tracing::warn!(shard, error = %error, "the notifier's rows could not be committed; trying again");
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(shard, error = %error, "the notifier's rows could not be committed; trying again");
+                    }
                     health.beat();
                     let pause = error.retry_after.unwrap_or(PAUSE);
                     tokio::time::sleep(pause.min(Duration::from_millis(PATIENCE_MS))).await;

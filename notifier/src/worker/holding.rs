@@ -174,6 +174,11 @@ impl Holdings {
         self.setbacks.entry(id).or_default().reason = Some(reason);
     }
 
+    /// Takes in that a shard was taken up: what was only away is there again.
+    pub(super) fn is_there(&mut self, id: u32) {
+        self.setbacks.retain(|of, setbacks| *of != id || setbacks.count > 0);
+    }
+
     /// Until when a shard is left alone after its setbacks.
     pub(super) fn rests_until(&self, id: u32, now_ms: u64) -> u64 {
         let count = self.setbacks.get(&id).map_or(0, |setbacks| setbacks.count).max(1);
@@ -255,6 +260,9 @@ mod tests {
         assert_eq!(holdings.rests_until(3, 0), 1_000);
         holdings.is_away(3, "partition 3 waits".to_owned());
         assert_eq!(holdings.rests_until(3, 0), 1_000, "an outage of the store makes nobody wait longer after it");
+        holdings.is_there(2);
+        holdings.is_there(3);
+        assert_eq!(holdings.trouble().as_deref(), Some("partition 2 can't be read; tried again"));
         holdings.take(2);
         holdings.forget_setbacks(0);
         assert_eq!(holdings.trouble(), None, "of what is not ours nothing is said");

@@ -59,12 +59,16 @@ impl Patience {
         Fut: Future<Output = Result<T, StoreError>>,
     {
         let began = tokio::time::Instant::now();
+        let mut is_told = false;
         let may_wait = || self.within.is_none_or(|within| began.elapsed() < within);
         while !self.stop.is_cancelled() {
             match attempt().await {
                 Ok(value) => return Ok(Some(value)),
                 Err(error) if error.retryable && may_wait() => {
-                    tracing::warn!(error = %error, "the store can't be asked; trying again");
+                    // Once: some stores want to be asked again five times a second.
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(error = %error, "the store can't be asked; trying again");
+                    }
                     self.health.beat();
                     self.rest(error.retry_after.unwrap_or(PAUSE)).await;
                 }

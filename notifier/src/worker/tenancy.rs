@@ -70,6 +70,7 @@ impl Engine {
         let (since_ms, asked_ms) = (now.mono_ms, 0);
         let tenure = Tenure { of, reading, taken_in: None, in_flight: 0, uncommitted: Vec::new(), asked_ms, since_ms };
         self.holdings.put(id, Holding::Open(tenure));
+        self.holdings.is_there(id);
         tracing::info!(shard = id, epoch = of.epoch, "working on a partition of the event queue");
         Ok(())
     }
