@@ -209,6 +209,9 @@ fn a_repartitioning_waits_for_no_replica_and_goes_past_no_living_one() {
         // It leaves a row behind, which is nobody's after a lease.
         replica.server.kill();
     }
+    let mut gateway = site.service("ingest-gateway");
+    site.refused(&repartition, 7, "the queues get more messages");
+    gateway.server.stop_in_order().unwrap();
     assert!(site.done(&repartition).contains("8 partitions now, and had 4"));
     site.refused(&["processor", "--admin-listen", "127.0.0.1:0"], 9, "repartition");
 }

@@ -186,7 +186,13 @@ async fn check_on_broker(parts: &Parts, store: &Memory, name: &broker::Name) -> 
         ));
     }
     // On a log it shows when somebody has worked something off.
-    if parts.commands.capabilities().log && !cursors.is_known && cursors.messages < cursors.newest {
+    let is_log = parts.commands.capabilities().log;
+    // Partitions are asked one after another, and more may come meanwhile: what is there later must be fewer than there ever were before.
+    if is_log
+        && !cursors.is_known
+        && cursors.messages < cursors.newest
+        && Cursors::of(parts).await?.messages < cursors.newest
+    {
         return refuse(&format!(
             "{store} is new, and commands on {name} have been worked off by another Ronda: two that share queues would each \
              miss what the other takes. Give this one a prefix of its own (queue.prefix). If the other's store is lost \

@@ -26,6 +26,8 @@ use ronda_store::error::StoreError;
 const MAX_PARTITIONS: u32 = 1_024;
 /// Pause between two looks at what is left.
 const POLL: Duration = Duration::from_millis(100);
+/// How long something that came may take until it is committed.
+const COMMITTED_WITHIN: Duration = Duration::from_secs(1);
 /// Pause between two attempts at the store.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -212,9 +214,18 @@ async fn drain(
         async move { processor.run(Ownership::all(partitions), stop).await }
     });
     let left = until_settled(&*commands, &passed, &health, within).await;
+    let is_quiet = match &left {
+        Ok(0) => is_quiet(settings, &**store, commands.partitions()).await,
+        _ => Ok(true),
+    };
     stop.cancel();
     run.await.map_err(|error| Failure::other(chain(&error)))?;
     let left = left.map_err(failed)?;
+    if !is_quiet.map_err(|error| store::failure(settings, &error))? {
+        let what = "the queues get more messages, so nothing was changed: a gateway or somebody who publishes directly is still there; what came \
+                    later would lie where nobody looks for it. Stop them first";
+        return Err(Failure::new(Code::Refused, what));
+    }
     if left > 0 {
         let what = format!(
             "{left} messages are still not processed after {} s, so nothing was changed: run 'ronda up' until 'ronda queue lag' shows \
@@ -253,6 +264,24 @@ async fn until_settled(
         }
         sleep(POLL).await;
     }
+}
+
+/// Whether nothing more comes: every gateway sends something to every partition in each pulse period. An embedded queue is nobody else's.
+async fn is_quiet(settings: &Settings, store: &dyn Store, partitions: u32) -> Result<bool, StoreError> {
+    if settings.queue.url.is_embedded() {
+        return Ok(true);
+    }
+    let cursors = async || {
+        let mut cursors = Vec::new();
+        for partition in 0..partitions {
+            cursors.push(store.partition(partition).await?.map(|row| row.cursor));
+        }
+        Ok::<_, StoreError>(cursors)
+    };
+    let before = cursors().await?;
+    // Two pulses, and the time until the second is committed.
+    sleep(Duration::from_millis(2 * u64::from(settings.server.pulse_period_ms)) + COMMITTED_WITHIN).await;
+    Ok(cursors().await? == before)
 }
 
 /// Settles what the cursor has passed.
