@@ -278,12 +278,15 @@ impl Surface {
         found.sort_by(|a, b| a.ts.cmp(&b.ts));
         let mut found = found.into_iter();
         match (&self.phase, found.next()) {
-            (Phase::Unknown { .. }, Some(first)) => {
+            (Phase::Unknown { since_ms, .. }, Some(first)) => {
+                // The last post may still be on its way, when it was an earlier one that was found.
+                let latest_ms = since_ms + policy.reconcile_interval_ms * 4;
                 self.applied = Some(Applied { revision: first.revision, channel: self.channel.clone(), ts: first.ts });
                 self.twins = found.map(|twin| twin.ts).collect();
                 self.live(now_ms, policy);
                 self.not_before_ms = now_ms;
                 self.look_for_earlier_ones(now_ms, policy);
+                self.check_at_ms = self.check_at_ms.map(|at_ms| at_ms.max(latest_ms));
             }
             (Phase::Unknown { since_ms, reads }, None) => {
                 let (since_ms, reads) = (*since_ms, *reads);

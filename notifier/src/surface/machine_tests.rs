@@ -230,7 +230,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(400_000))]
 
     /// Senders stand still and their calls arrive late, but each before the look that is made because of it: whatever else is lost, in the
     /// end there is one message, with what was desired last, though nobody but the newest owner does anything about it.
@@ -453,4 +453,21 @@ fn what_comes_in_numbers_waits_once_and_not_for_ever() {
     }
     assert_eq!(surface.work(1_999), None);
     assert!(matches!(surface.work(2_000), Some(Work::Edit { .. })));
+}
+
+#[test]
+fn a_twin_is_looked_for_once_the_latest_post_must_be_there_however_soon_an_earlier_one_was_found() {
+    let (mut world, mut surface) = (World::default(), surface());
+    // A post on its way while it is taken for lost, and so the next one, of which the first is found before the second comes.
+    world.stall(&mut surface, 74_416, 0);
+    world.pass(31_908);
+    world.take(&mut surface, Step::Answered);
+    world.pass(32_508);
+    world.take(&mut surface, Step::Answered);
+    world.stall(&mut surface, LATEST_POST_MS - 1, 0);
+    for _ in 0..30 {
+        world.pass(10_000);
+        world.take(&mut surface, Step::Answered);
+    }
+    assert_eq!(world.messages.len(), 1, "{:?}", world.messages);
 }
