@@ -21,6 +21,28 @@ pub struct Content {
     pub plain: String,
 }
 
+/// A link of a message, for channels without markup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// What it leads to: `Runbook`.
+    pub label: &'static str,
+    /// An http or https address without spaces.
+    pub url: String,
+}
+
+/// What a message is, for machines and for channels without blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// `alert`, `reply`, `board`, `summary`, `digest`, `was_blind` or `operator_notice`.
+    pub what: &'static str,
+    /// Since when it is so, in milliseconds since the Unix epoch; `None`: it says so in its text, if at all.
+    pub since_ms: Option<i64>,
+    /// Nothing is expected to change it any more.
+    pub is_over: bool,
+    /// Where to read on.
+    pub links: Vec<Link>,
+}
+
 /// How a message is recognised later: rides along invisibly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -45,6 +67,8 @@ pub struct PostRequest {
     pub content: Content,
     /// How it is recognised.
     pub metadata: Metadata,
+    /// What it is.
+    pub about: About,
 }
 
 /// A message to change.
@@ -58,6 +82,8 @@ pub struct UpdateRequest {
     pub content: Content,
     /// How it is recognised.
     pub metadata: Metadata,
+    /// What it is.
+    pub about: About,
 }
 
 /// A message to look up.
@@ -104,6 +130,36 @@ pub struct Pacing {
     pub post_interval: Duration,
     /// Least time between two edits or lookups, over all channels.
     pub edit_interval: Duration,
+}
+
+/// What a channel can do: where channels differ, this value says so, and the surfaces cope with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// An update changes the message where it is. `false`: it is news of its own at best, and what was read stays read.
+    pub can_edit: bool,
+    /// A message can be removed again.
+    pub can_delete: bool,
+    /// Messages can be looked up. `false`: a call whose fate is unknown is made again at once, under the same id, and it is the receiver that
+    /// drops the repeat.
+    pub can_find: bool,
+}
+
+impl Capabilities {
+    /// Everything, as on Slack.
+    pub const ALL: Self = Self { can_edit: true, can_delete: true, can_find: true };
+}
+
+/// What a channel is like at one of its destinations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// See [`Channel::kind`].
+    pub kind: &'static str,
+    /// How fast it may be called.
+    pub pacing: Pacing,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// Whether rates and requests for silence hold for all destinations of its kind together, as Slack's do.
+    pub shares_limits: bool,
 }
 
 /// Why a call failed, as the caller needs to know it.
@@ -189,6 +245,12 @@ pub trait Channel: Send + Sync + 'static {
 
     /// How fast it may be called.
     fn pacing(&self) -> Pacing;
+
+    /// What it is like at this destination.
+    fn manner(&self, _channel: &str) -> Manner {
+        let (kind, pacing) = (self.kind(), self.pacing());
+        Manner { kind, pacing, capabilities: Capabilities::ALL, shares_limits: true }
+    }
 
     /// Asks whether our credentials are good and each of these channels can be read; answers as whom and where we post.
     ///

@@ -11,16 +11,20 @@
 
 pub mod channel;
 pub mod config;
+pub mod mail;
 pub mod preview;
 pub mod slack;
 pub mod status;
+pub mod switchboard;
 pub mod terminal;
+pub mod webhook;
 
 mod board;
 mod core;
 mod hash;
 mod intake;
 mod language;
+mod manners;
 mod pace;
 mod render;
 mod shard;
@@ -31,9 +35,12 @@ mod worker;
 pub use channel::Channel;
 pub use config::{Board, BoardFilter, Config, ConfigError};
 pub use language::{Language, NotALanguage};
+pub use mail::{MailChannel, MailConfig};
 pub use preview::{Preview, previews};
 pub use slack::{SlackChannel, SlackConfig};
 pub use status::NotifierStatus;
 pub use surface::Form;
+pub use switchboard::Switchboard;
 pub use terminal::TerminalChannel;
+pub use webhook::{WebhookChannel, WebhookConfig};
 pub use worker::{Notifier, NotifierError};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::channel::Pacing;
+use crate::manners::Manners;
 use crate::surface::Work;
 
 /// Most edits or lookups that may follow each other without a pause, when there were none for a while.
@@ -15,12 +16,9 @@ struct Place {
     broken_until_ms: u64,
 }
 
-/// What is known of the channels' rates. In memory only: times are monotonic milliseconds.
-#[derive(Clone, Debug)]
-pub(crate) struct Pace {
-    post_interval_ms: u64,
-    edit_interval_ms: u64,
-    places: BTreeMap<String, Place>,
+/// What holds for all places that share one service's limits.
+#[derive(Clone, Debug, Default)]
+struct Lane {
     /// Nothing at all is called before this: the service asked for silence.
     silent_until_ms: u64,
     /// No lookup before this: their limit is another one than the posts'.
@@ -29,46 +27,66 @@ pub(crate) struct Pace {
     edits_until_ms: u64,
 }
 
+/// What is known of the channels' rates. In memory only: times are monotonic milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    manners: Manners,
+    places: BTreeMap<String, Place>,
+    /// By a kind whose limits hold for all of its places (`true`), or by a place.
+    lanes: BTreeMap<(bool, String), Lane>,
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Pace {
-    pub(crate) fn new(pacing: Pacing) -> Self {
-        let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            post_interval_ms: millis(pacing.post_interval),
-            edit_interval_ms: millis(pacing.edit_interval),
-            places: BTreeMap::new(),
-            silent_until_ms: 0,
-            lookups_silent_until_ms: 0,
-            edits_until_ms: 0,
-        }
+    pub(crate) fn new(manners: Manners) -> Self {
+        Self { manners, places: BTreeMap::new(), lanes: BTreeMap::new() }
+    }
+
+    fn lane_key(&self, channel: &str) -> (bool, String) {
+        let manner = self.manners.of(channel);
+        let name = if manner.shares_limits { manner.kind } else { channel };
+        (manner.shares_limits, name.to_owned())
+    }
+
+    fn lane(&mut self, channel: &str) -> &mut Lane {
+        let key = self.lane_key(channel);
+        self.lanes.entry(key).or_default()
     }
 
     /// Whether this call may be made now.
     pub(crate) fn allows(&self, channel: &str, work: &Work, now_ms: u64) -> bool {
         let place = self.places.get(channel);
+        let lane = self.lanes.get(&self.lane_key(channel));
         // A lookup takes its time, posts nothing, and waits for nobody.
         let waits = |place: &Place| place.busy && *work != Work::Find;
-        if now_ms < self.silent_until_ms
-            || place.is_some_and(|place| waits(place) || now_ms < place.broken_until_ms)
-            || (*work == Work::Find && now_ms < self.lookups_silent_until_ms)
-        {
+        let is_silent = |lane: &Lane| {
+            now_ms < lane.silent_until_ms || (*work == Work::Find && now_ms < lane.lookups_silent_until_ms)
+        };
+        if lane.is_some_and(is_silent) || place.is_some_and(|place| waits(place) || now_ms < place.broken_until_ms) {
             return false;
         }
         match work {
             Work::Post => place.is_none_or(|place| now_ms >= place.next_post_ms),
             Work::Edit { .. } | Work::Find | Work::Delete { .. } => {
-                self.edits_until_ms <= now_ms + self.edit_interval_ms * (EDIT_BURST - 1)
+                let interval_ms = millis(self.manners.of(channel).pacing.edit_interval);
+                lane.is_none_or(|lane| lane.edits_until_ms <= now_ms + interval_ms * (EDIT_BURST - 1))
             }
         }
     }
 
     /// A call begins.
     pub(crate) fn begin(&mut self, channel: &str, work: &Work, now_ms: u64) {
+        let Pacing { post_interval, edit_interval } = self.manners.of(channel).pacing;
         let place = self.places.entry(channel.to_owned()).or_default();
         place.busy |= *work != Work::Find;
         match work {
-            Work::Post => place.next_post_ms = now_ms + self.post_interval_ms,
+            Work::Post => place.next_post_ms = now_ms + millis(post_interval),
             Work::Edit { .. } | Work::Find | Work::Delete { .. } => {
-                self.edits_until_ms = self.edits_until_ms.max(now_ms) + self.edit_interval_ms;
+                let lane = self.lane(channel);
+                lane.edits_until_ms = lane.edits_until_ms.max(now_ms) + millis(edit_interval);
             }
         }
     }
@@ -81,13 +99,15 @@ impl Pace {
     }
 
     /// The service asked for silence of lookups.
-    pub(crate) fn silence_lookups(&mut self, until_ms: u64) {
-        self.lookups_silent_until_ms = self.lookups_silent_until_ms.max(until_ms);
+    pub(crate) fn silence_lookups(&mut self, channel: &str, until_ms: u64) {
+        let lane = self.lane(channel);
+        lane.lookups_silent_until_ms = lane.lookups_silent_until_ms.max(until_ms);
     }
 
     /// The service asked for silence.
-    pub(crate) fn silence(&mut self, until_ms: u64) {
-        self.silent_until_ms = self.silent_until_ms.max(until_ms);
+    pub(crate) fn silence(&mut self, channel: &str, until_ms: u64) {
+        let lane = self.lane(channel);
+        lane.silent_until_ms = lane.silent_until_ms.max(until_ms);
     }
 
     /// A channel refuses us. Answers whether that is new.

@@ -8,6 +8,7 @@ use ronda_store::port::SurfaceWrite;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::fnv64;
+use crate::manners::Manners;
 use crate::surface::{Policy, Surface};
 
 /// Row that holds the cursor and the partitions' clocks.
@@ -111,7 +112,7 @@ impl Shard {
     pub(crate) fn recover(
         &mut self,
         now_ms: u64,
-        target: &str,
+        manners: &Manners,
         policy: &Policy,
         home: impl Fn(&Surface) -> Option<String>,
     ) {
@@ -124,7 +125,9 @@ impl Shard {
                 None => home(&before),
             };
             let mut surface = before.clone();
-            surface.recover(now_ms, target, home.as_deref(), policy);
+            let manner = manners.of(home.as_ref().unwrap_or(&before.channel));
+            let policy = Policy { can_find: manner.capabilities.can_find, ..*policy };
+            surface.recover(now_ms, manner.kind, home.as_deref(), &policy);
             if surface != before {
                 self.dirty.insert(surface_row(&key));
             }

@@ -13,7 +13,7 @@ use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_lease::Ownership;
-use ronda_notifier::channel::{ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
+use ronda_notifier::channel::{About, ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_queue::conformance::CountedQueue;
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
@@ -261,6 +261,7 @@ async fn a_reply_that_slack_posted_beside_its_deleted_parent_is_told_as_such() {
         thread_ts: Some("1795456900.000100".into()),
         content: Content { text: "over".into(), ..Content::default() },
         metadata: Metadata { installation: "here".into(), k: "r/1".into(), generation: 0, revision: 1 },
+        about: About::default(),
     };
     let error = slack(&stand_in).post(request).await.unwrap_err();
     let ts = stand_in.slack().messages(CHANNEL)[0].ts.clone();
@@ -333,6 +334,7 @@ async fn a_message_is_looked_for_near_its_claim_then_everywhere_and_only_among_o
         thread_ts: None,
         content: Content { text: "x".into(), ..Content::default() },
         metadata: Metadata { installation: "here".into(), k: k.into(), generation: 0, revision: 1 },
+        about: About::default(),
     };
     for number in 0..3 {
         channel.post(post(&format!("k{number}"))).await.unwrap();

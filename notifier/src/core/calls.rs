@@ -98,14 +98,15 @@ impl Core {
     fn claim(&mut self, id: u32, key: String, work: Work, installation: String, now: Now) -> Option<Call> {
         let shard = self.shards.get_mut(id)?;
         let epoch = shard.epoch;
-        let target = self.target;
+        let channel = shard.get(&key)?.channel.clone();
+        let target = self.manners.of(&channel).kind;
         shard.change(&key, |surface| surface.claim(&work, epoch, target, now.wall_ms))?;
         let surface = shard.get(&key)?;
         let thread_ts = match parent_of(shard, surface) {
             Parent::Ready(thread_ts) => thread_ts,
             Parent::Wait | Parent::Gone => None,
         };
-        let channel = surface.channel.clone();
+        let about = surface.about();
         let metadata = Metadata {
             installation: installation.clone(),
             k: surface.key.clone(),
@@ -118,12 +119,14 @@ impl Core {
                 thread_ts,
                 content: render::surface(surface, &voice(&self.config, surface)),
                 metadata,
+                about,
             }),
             Work::Edit { channel, ts } => Request::Update(UpdateRequest {
                 channel: channel.clone(),
                 ts: ts.clone(),
                 content: render::surface(surface, &voice(&self.config, surface)),
                 metadata,
+                about,
             }),
             Work::Find => Request::Find(FindRequest {
                 channel: surface.applied.as_ref().map_or(&channel, |applied| &applied.channel).clone(),
@@ -156,7 +159,7 @@ impl Core {
             (Work::Post, Outcome::Failed(ChannelErrorKind::Missing { .. } | ChannelErrorKind::Orphaned { .. }))
         );
         let Some(shard) = self.shards.acquired_with(call.shard, call.epoch) else { return false };
-        let policy = policy(&self.config, shard.get(&call.key));
+        let policy = policy(&self.config, &self.manners, shard.get(&call.key));
         shard.change(&call.key, |surface| surface.settle(&call.work, outcome, now.mono_ms, &policy));
         if gone && let Some(parent) = shard.get(&call.key).and_then(|surface| surface.parent.clone()) {
             // Somebody deleted what was to be replied to: it stays deleted.
@@ -208,8 +211,8 @@ impl Core {
                 let pause = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX / 2);
                 let until = now.mono_ms.saturating_add(pause);
                 match call.work {
-                    Work::Find => self.pace.silence_lookups(until),
-                    Work::Post | Work::Edit { .. } | Work::Delete { .. } => self.pace.silence(until),
+                    Work::Find => self.pace.silence_lookups(&call.channel, until),
+                    Work::Post | Work::Edit { .. } | Work::Delete { .. } => self.pace.silence(&call.channel, until),
                 }
             }
             // An unreadable history, or a refused removal (a missing scope), says nothing against posting.

@@ -15,9 +15,9 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{EventBatch, EventEnvelope};
 
 use crate::board::{Night, Window, board_prefix};
-use crate::channel::Pacing;
 use crate::config::{Board, Config};
 use crate::intake::{self, Now};
+use crate::manners::Manners;
 use crate::pace::Pace;
 use crate::render::Voice;
 use crate::shard::Shard;
@@ -62,7 +62,7 @@ impl BoardState {
 #[derive(Debug)]
 pub(crate) struct Core {
     config: Arc<Config>,
-    target: &'static str,
+    manners: Manners,
     /// Rides along with every message: until it is known nothing is sent.
     installation: Option<String>,
     pub(crate) shards: Shards,
@@ -79,7 +79,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// Without shards yet, of an event queue with so many partitions.
-    pub(crate) fn new(config: Arc<Config>, target: &'static str, pacing: Pacing, partitions: u32) -> Self {
+    pub(crate) fn new(config: Arc<Config>, manners: Manners, partitions: u32) -> Self {
         let state = |board: &Board| {
             let shard = ronda_domain::id::partition_of(board.tenant.as_str(), "", partitions);
             BoardState { board: board.clone(), shard, nights: Vec::new(), reloads: Vec::new(), to_read: Vec::new() }
@@ -87,11 +87,11 @@ impl Core {
         let boards = config.boards.iter().map(state).collect();
         Self {
             config,
-            target,
             installation: None,
             shards: Shards::default(),
             boards,
-            pace: Pace::new(pacing),
+            pace: Pace::new(manners.clone()),
+            manners,
             looked_up: BTreeSet::new(),
             storm: Storm::default(),
             next_forget_ms: 0,
@@ -116,8 +116,8 @@ impl Core {
         if let Some(name) = &shard.installation {
             self.installation = Some(name.clone());
         }
-        let policy = policy(&self.config, None);
-        shard.recover(now.mono_ms, self.target, &policy, |surface| home(&self.config, surface).map(str::to_owned));
+        let policy = policy(&self.config, &self.manners, None);
+        shard.recover(now.mono_ms, &self.manners, &policy, |surface| home(&self.config, surface).map(str::to_owned));
         let id = shard.id;
         self.shards.insert(shard);
         self.own_up_to_unread_rows(id, now);
@@ -234,7 +234,8 @@ pub(crate) fn voice(config: &Config, surface: &Surface) -> Voice {
 }
 
 /// How patient to be with a surface.
-fn policy(config: &Config, surface: Option<&Surface>) -> Policy {
+fn policy(config: &Config, manners: &Manners, surface: Option<&Surface>) -> Policy {
+    let can_find = surface.is_none_or(|surface| manners.of(&surface.channel).capabilities.can_find);
     let board = surface
         .filter(|surface| matches!(surface.facts, Facts::Board(_)))
         .and_then(|surface| board_of(config, surface));
@@ -242,5 +243,6 @@ fn policy(config: &Config, surface: Option<&Surface>) -> Policy {
         reconcile_interval_ms: config.reconcile_interval_ms(),
         give_up_ms: config.reconcile_give_up_seconds.saturating_mul(1_000),
         board_interval_ms: board.map_or(10_000, |board| board.refresh_interval_seconds.max(10).saturating_mul(1_000)),
+        can_find,
     }
 }

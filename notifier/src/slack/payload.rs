@@ -113,6 +113,7 @@ pub(super) fn recognise(message: &Value, wanted: &FindRequest, bot_id: Option<&s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::About;
 
     #[test]
     fn only_our_own_messages_with_the_key_are_recognised() {
@@ -145,7 +146,8 @@ mod tests {
             plain: String::new(),
         };
         let metadata = Metadata { installation: "here".into(), k: "a".into(), generation: 0, revision: 1 };
-        let body = update(&UpdateRequest { channel: "C".into(), ts: "1".into(), content, metadata });
+        let body =
+            update(&UpdateRequest { channel: "C".into(), ts: "1".into(), content, metadata, about: About::default() });
         assert_eq!(body["blocks"], json!([]));
         assert_eq!(body["attachments"][0]["color"], "#a30200");
         assert_eq!(seconds(1_795_443_535_042), "1795443535.042000");

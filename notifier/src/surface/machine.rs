@@ -15,6 +15,8 @@ pub(crate) struct Policy {
     pub(crate) give_up_ms: u64,
     /// Least time between two edits of a board.
     pub(crate) board_interval_ms: u64,
+    /// Whether messages can be looked up where it is shown.
+    pub(crate) can_find: bool,
 }
 
 /// A lookup this soon after an ambiguous answer finds most messages that were posted; it does not count when it finds none.
@@ -139,7 +141,7 @@ impl Surface {
     pub(crate) fn settle(&mut self, work: &Work, outcome: Outcome, now_ms: u64, policy: &Policy) {
         match (work, outcome) {
             (Work::Post, Outcome::Posted(posted)) => self.posted(posted, now_ms, policy),
-            (Work::Post, Outcome::Failed(kind)) => self.post_failed(&kind, now_ms),
+            (Work::Post, Outcome::Failed(kind)) => self.post_failed(&kind, now_ms, policy),
             (Work::Edit { .. }, Outcome::Edited) => self.edited(now_ms, policy),
             (Work::Edit { .. }, Outcome::Failed(kind)) => self.edit_failed(&kind, now_ms, policy),
             (Work::Find, Outcome::Found(found)) => self.found(found, now_ms, policy),
@@ -167,9 +169,14 @@ impl Surface {
 
     /// Of a message that was posted again an earlier attempt may still turn up.
     fn look_for_earlier_ones(&mut self, now_ms: u64, policy: &Policy) {
-        if self.generation > 0 {
+        if self.generation > 0 && policy.can_find {
             self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
         }
+    }
+
+    /// An edit that may still arrive is looked for once the latest must have, where anything can be looked for.
+    fn look_later(&mut self, now_ms: u64, policy: &Policy) {
+        self.check_at_ms = policy.can_find.then(|| now_ms + policy.reconcile_interval_ms * 2);
     }
 
     fn forget_twin(&mut self, ts: &str) {
@@ -187,11 +194,16 @@ impl Surface {
         };
     }
 
-    fn post_failed(&mut self, kind: &ChannelErrorKind, now_ms: u64) {
+    fn post_failed(&mut self, kind: &ChannelErrorKind, now_ms: u64, policy: &Policy) {
         match kind {
             ChannelErrorKind::NotSent { retry_after, .. } => {
                 self.phase = Phase::Absent;
                 self.back_off(now_ms, u64::try_from(retry_after.as_millis()).unwrap_or(MAX_BACKOFF_MS));
+            }
+            // Under the same generation, and so under the same id: who gets both drops one.
+            ChannelErrorKind::Ambiguous if !policy.can_find => {
+                self.phase = Phase::Absent;
+                self.back_off(now_ms, 0);
             }
             ChannelErrorKind::Ambiguous => {
                 self.phase = Phase::Unknown { since_ms: now_ms, reads: 0 };
@@ -240,7 +252,7 @@ impl Surface {
             // An edit says everything anew, so it may simply be made again; but the first one may still arrive.
             ChannelErrorKind::Ambiguous => {
                 self.back_off(now_ms, 0);
-                self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
+                self.look_later(now_ms, policy);
             }
             // The second can't come of an edit.
             ChannelErrorKind::DestinationBroken { .. } | ChannelErrorKind::Orphaned { .. } => {}
@@ -361,11 +373,9 @@ impl Surface {
             Phase::Unknown { .. } => self.phase = Phase::Unknown { since_ms: now_ms, reads: 0 },
             Phase::Editing { .. } => {
                 self.phase = Phase::Live;
-                self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
+                self.look_later(now_ms, policy);
             }
-            Phase::Live if self.check_at_ms.is_some() => {
-                self.check_at_ms = Some(now_ms + policy.reconcile_interval_ms * 2);
-            }
+            Phase::Live if self.check_at_ms.is_some() => self.look_later(now_ms, policy),
             Phase::Absent | Phase::Live | Phase::Gone => {}
         }
         let channel = home.unwrap_or(&self.channel).to_owned();
@@ -376,6 +386,9 @@ impl Surface {
             if home.is_none() && self.applied.is_none() {
                 self.phase = Phase::Gone;
             }
+        }
+        if !policy.can_find && matches!(self.phase, Phase::Unknown { .. }) {
+            self.phase = Phase::Absent;
         }
     }
 

@@ -6,7 +6,8 @@ use ronda_domain::time::Timestamp;
 use super::*;
 use crate::channel::{ChannelErrorKind, Found, Posted};
 
-const POLICY: Policy = Policy { reconcile_interval_ms: 30_000, give_up_ms: 600_000, board_interval_ms: 10_000 };
+const POLICY: Policy =
+    Policy { reconcile_interval_ms: 30_000, give_up_ms: 600_000, board_interval_ms: 10_000, can_find: true };
 
 fn facts(number: u64) -> Facts {
     Facts::Admin(Box::new(AdminFacts::Destination {
@@ -470,4 +471,31 @@ fn a_twin_is_looked_for_once_the_latest_post_must_be_there_however_soon_an_earli
         world.take(&mut surface, Step::Answered);
     }
     assert_eq!(world.messages.len(), 1, "{:?}", world.messages);
+}
+
+#[test]
+fn where_nothing_can_be_looked_up_an_unknown_post_is_made_again_under_the_same_generation() {
+    let blind = Policy { can_find: false, ..POLICY };
+    let mut surface = surface();
+    surface.claim(&Work::Post, 1, "webhook", 0);
+    surface.settle(&Work::Post, Outcome::Failed(ChannelErrorKind::Ambiguous), 0, &blind);
+    assert_eq!(surface.work(1_999), None);
+    assert_eq!((surface.work(2_000), surface.generation), (Some(Work::Post), 0));
+
+    // Killed between the claim and the answer.
+    surface.claim(&Work::Post, 1, "webhook", 0);
+    surface.recover(5_000, "webhook", Some("C"), &blind);
+    assert_eq!((surface.work(5_000), surface.generation), (Some(Work::Post), 0));
+
+    surface.claim(&Work::Post, 2, "webhook", 0);
+    let posted = Posted { channel: "C".into(), ts: "m".into() };
+    surface.settle(&Work::Post, Outcome::Posted(posted), 6_000, &blind);
+    surface.desire(facts(1), 0);
+    let edit = Work::Edit { channel: "C".into(), ts: "m".into() };
+    surface.claim(&edit, 2, "webhook", 0);
+    surface.settle(&edit, Outcome::Failed(ChannelErrorKind::Ambiguous), 6_000, &blind);
+    assert_eq!(surface.work(8_000), Some(edit.clone()));
+    surface.claim(&edit, 2, "webhook", 0);
+    surface.settle(&edit, Outcome::Edited, 8_000, &blind);
+    assert!(surface.is_settled(), "nothing is left to be looked up: {surface:?}");
 }

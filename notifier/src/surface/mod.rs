@@ -1,5 +1,6 @@
 //! Surfaces: what one visible message should look like now, and what is there.
 
+mod about;
 #[cfg(test)]
 mod codec_tests;
 mod facts;

@@ -20,6 +20,7 @@ use super::{NotifierError, Surroundings};
 use crate::channel::ChannelError;
 use crate::core::{Call, Core};
 use crate::intake::Now;
+use crate::manners::Manners;
 use crate::shard::Shard;
 use crate::status::NotifierStatus;
 
@@ -79,7 +80,11 @@ impl Engine {
         let stop: CancellationToken = patience.stop.child_token();
         patience.stop = stop.clone();
         let Surroundings { config, events, store, channel, clock } = &around;
-        let core = Core::new(Arc::clone(config), channel.kind(), channel.pacing(), events.partitions());
+        let core = Core::new(
+            Arc::clone(config),
+            Manners::of_channel(channel.as_ref(), config.channels()),
+            events.partitions(),
+        );
         let caller = Caller {
             channel: Arc::clone(channel),
             store: Arc::clone(store),

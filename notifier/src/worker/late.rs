@@ -143,6 +143,7 @@ impl Amends {
                     generation: surface.generation,
                     revision: surface.desired,
                 },
+                about: surface.about(),
                 ..edit.clone()
             };
             match self.patiently(|| self.channel.update(again.clone())).await {

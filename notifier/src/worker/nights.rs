@@ -201,9 +201,10 @@ mod tests {
     use ronda_store::port::{ErrorCursor, HistoryPage};
 
     use super::*;
-    use crate::channel::Pacing;
+    use crate::channel::{Capabilities, Manner, Pacing};
     use crate::config::{Board, Config};
     use crate::intake::Now;
+    use crate::manners::Manners;
     use crate::shard::Shard;
 
     /// 01:00 on 24 November 2026 in Jakarta.
@@ -270,7 +271,9 @@ mod tests {
     fn core() -> Core {
         let boards = vec![Board::nightly(TenantId::new("acme").unwrap())];
         let pacing = Pacing { post_interval: Duration::ZERO, edit_interval: Duration::ZERO };
-        let mut core = Core::new(Arc::new(Config { boards, ..Config::default() }), "slack", pacing, 1);
+        let manner = Manner { kind: "slack", pacing, capabilities: Capabilities::ALL, shares_limits: true };
+        let manners = Manners::everywhere(manner);
+        let mut core = Core::new(Arc::new(Config { boards, ..Config::default() }), manners, 1);
         core.take_up(Shard::new(0, 1), Now { wall_ms: IN_THE_NIGHT, mono_ms: 0 });
         core
     }

@@ -15,10 +15,11 @@ use ronda_schemas::row::SchedulerRow;
 use ronda_store::port::HistoryEntry;
 
 use crate::board::{Night, Window};
-use crate::channel::{ChannelError, ChannelErrorKind, Content, Found, Pacing, Posted};
+use crate::channel::{Capabilities, ChannelError, ChannelErrorKind, Content, Found, Manner, Pacing, Posted};
 use crate::config::{Board, Config};
 use crate::core::{Call, Core, NightToRead, Request};
 use crate::intake::Now;
+use crate::manners::Manners;
 use crate::shard::Shard;
 use crate::surface::Outcome;
 
@@ -528,7 +529,8 @@ fn core(config: &Arc<Config>, shard: Shard, now: Now) -> Core {
 
 fn nameless(config: &Arc<Config>) -> Core {
     let pacing = Pacing { post_interval: Duration::from_secs(1), edit_interval: Duration::from_millis(1_250) };
-    Core::new(Arc::clone(config), "slack", pacing, 1)
+    let manner = Manner { kind: "slack", pacing, capabilities: Capabilities::ALL, shares_limits: true };
+    Core::new(Arc::clone(config), Manners::everywhere(manner), 1)
 }
 
 fn key(id: &str) -> SchedulerKey {
