@@ -3,6 +3,9 @@
 //! Failures are classified inside the adapter, which alone knows what its service's answer meant for the one question
 //! that matters: may the message be visible?
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -27,7 +27,7 @@ const fn adapter(name: &'static str, target: &'static [&'static str], filter: &'
     Adapter { name, target, filter }
 }
 
-const SUITES: [Suite; 2] = [
+const SUITES: [Suite; 3] = [
     Suite {
         package: "ronda-queue",
         features: "nats,sqs,rabbitmq,conformance",
@@ -47,6 +47,16 @@ const SUITES: [Suite; 2] = [
             adapter("embedded", &["--test", "embedded"], ""),
             adapter("Apache Cassandra", &["--test", "cassandra"], ""),
             adapter("DynamoDB Local", &["--test", "dynamodb"], ""),
+        ],
+    },
+    Suite {
+        package: "ronda-notifier",
+        features: "conformance",
+        source: "notifier/src/channel/conformance.rs",
+        adapters: &[
+            adapter("Slack (stand-in)", &["--test", "channels"], "conformance::slack::"),
+            adapter("webhook", &["--test", "channels"], "conformance::webhook::"),
+            adapter("mail (aiosmtpd)", &["--test", "channels"], "conformance::mail::"),
         ],
     },
 ];

@@ -11,11 +11,14 @@ use ronda_host::arguments::ServiceArguments;
 use ronda_host::config::Settings;
 use ronda_host::exit::{Code, Failure, chain};
 use ronda_host::process::{Process, Service};
-use ronda_notifier::{Channel, Config, Notifier, NotifierStatus, SlackChannel, SlackConfig, TerminalChannel};
+use ronda_notifier::{
+    Channel, Config, MailChannel, Notifier, NotifierStatus, SlackChannel, SlackConfig, Switchboard, TerminalChannel,
+    WebhookChannel,
+};
 use ronda_schemas::lease::Group;
 use tokio::sync::watch;
 
-pub use settings::{config, destinations, slack_is_on};
+pub use settings::{config, destinations, goes_elsewhere, slack_is_on};
 
 /// Starts it in a process. Answers how it is doing, when messages go to Slack.
 ///
@@ -27,7 +30,7 @@ pub fn start(
     settings: &Settings,
 ) -> Result<Option<watch::Receiver<NotifierStatus>>, Failure> {
     let other = |error: &dyn std::error::Error| Failure::other(chain(error));
-    let channel: Arc<dyn Channel> = if slack_is_on(settings) {
+    let home: Arc<dyn Channel> = if slack_is_on(settings) {
         let slack = SlackConfig {
             api_url: settings.slack.api_url.clone(),
             ..SlackConfig::new(settings.slack.bot_token.clone())
@@ -36,6 +39,16 @@ pub fn start(
     } else {
         Arc::new(TerminalChannel::stdout(process.clock.clone(), &config.timezone))
     };
+    let mut channel = Switchboard::new(home);
+    for webhook in settings::webhooks(settings) {
+        let name = webhook.name.clone();
+        let webhook = WebhookChannel::new(webhook, process.clock.clone()).map_err(|error| other(&error))?;
+        channel = channel.with_webhook(&name, webhook);
+    }
+    if let Some(mail) = settings::mail(settings)? {
+        channel = channel.with_mail(MailChannel::new(mail, process.clock.clone()).map_err(|error| other(&error))?);
+    }
+    let channel: Arc<dyn Channel> = Arc::new(channel);
     let (events, clock) = (process.parts.events.clone(), process.clock.clone());
     let notifier = Notifier::build(config, events, process.store(), clock, channel, &process.health)
         .map_err(|error| other(&error))?;

@@ -1,9 +1,13 @@
 //! From the settings to the notifier's own.
 
 use ronda_domain::id::TenantId;
-use ronda_host::config::{self, Settings};
+use std::path::PathBuf;
+
+use ronda_host::config::{self, MailSecurity, Settings};
 use ronda_host::exit::{Code, Failure};
-use ronda_notifier::{Board, BoardFilter, Config, Language};
+use ronda_notifier::mail::Security;
+use ronda_notifier::{Board, BoardFilter, Config, Language, MailConfig, WebhookConfig};
+use ronda_runtime::Secret;
 
 /// Where messages go on the terminal, where there are no channels.
 const TERMINAL_CHANNEL: &str = "the terminal";
@@ -45,11 +49,73 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         boards: settings.boards.iter().map(board).collect::<Result<_, _>>()?,
         ..Config::default()
     };
-    config.validate().map_err(|errors| {
-        let lines: String = errors.iter().map(|error| format!("\n  - {error}")).collect();
-        Failure::new(Code::Configuration, format!("The notifier's settings have mistakes; nothing was started.{lines}"))
-    })?;
+    let own = config.validate().err().unwrap_or_default();
+    let mut mistakes: Vec<String> = own.iter().map(ToString::to_string).collect();
+    mistakes.extend(elsewhere_mistakes(settings)?);
+    if !mistakes.is_empty() {
+        let lines: String = mistakes.iter().map(|mistake| format!("\n  - {mistake}")).collect();
+        let failure = Failure::new(
+            Code::Configuration,
+            format!("The notifier's settings have mistakes; nothing was started.{lines}"),
+        );
+        return Err(failure);
+    }
     Ok(config)
+}
+
+fn elsewhere_mistakes(settings: &Settings) -> Result<Vec<String>, Failure> {
+    let mut mistakes = Vec::new();
+    for webhook in webhooks(settings) {
+        let told = webhook.mistakes().into_iter().map(|(key, what)| format!("webhooks.{}.{key} {what}", webhook.name));
+        mistakes.extend(told);
+    }
+    if let Some(mail) = mail(settings)? {
+        mistakes.extend(mail.mistakes().into_iter().map(|(key, what)| format!("mail.{key} {what}")));
+    }
+    Ok(mistakes)
+}
+
+/// The webhooks of the settings.
+pub(crate) fn webhooks(settings: &Settings) -> Vec<WebhookConfig> {
+    let webhook = |(name, webhook): (&String, &config::Webhook)| WebhookConfig {
+        allow_private: webhook.allow_private,
+        allow_http: webhook.allow_http,
+        ..WebhookConfig::new(name.as_str(), webhook.url.clone(), webhook.secrets.clone())
+    };
+    settings.webhooks.iter().map(webhook).collect()
+}
+
+/// Mail, when there is a server for it. Reads the files that the settings name.
+///
+/// # Errors
+/// A file that can't be read.
+pub(crate) fn mail(settings: &Settings) -> Result<Option<MailConfig>, Failure> {
+    let mail = &settings.mail;
+    if mail.host.is_empty() {
+        return Ok(None);
+    }
+    let read = |key: &str, path: &Option<PathBuf>| {
+        let read = path.as_ref().map(|path| std::fs::read(path).map_err(|error| (path, error))).transpose();
+        read.map_err(|(path, error)| {
+            let what = format!("mail.{key} is {}, which can't be read: {error}", path.display());
+            Failure::new(Code::Configuration, what)
+        })
+    };
+    let password = read("password_file", &mail.password_file)?.unwrap_or_default();
+    let password = String::from_utf8_lossy(&password).lines().next().unwrap_or_default().to_owned();
+    Ok(Some(MailConfig {
+        port: u16::try_from(mail.port).unwrap_or(587),
+        security: match mail.security {
+            MailSecurity::StartTls => Security::StartTls,
+            MailSecurity::Tls => Security::Tls,
+            MailSecurity::None => Security::None,
+        },
+        user: mail.user.clone(),
+        password: Secret::new(password),
+        ca_pem: read("ca_file", &mail.ca_file)?,
+        lists: settings.mail_lists.clone(),
+        ..MailConfig::new(mail.host.as_str(), mail.from.as_str())
+    }))
 }
 
 /// Which channels messages go to, for people.
@@ -65,6 +131,14 @@ pub fn destinations(config: &Config) -> String {
     }
     let tables = if tables.is_empty() { String::new() } else { format!(", tables to {}", tables.join(" and ")) };
     format!("alerts to {alerts}{tables}, notices to {notices}")
+}
+
+/// Whether any messages go to a webhook or by mail.
+#[must_use]
+pub fn goes_elsewhere(config: &Config) -> bool {
+    let boards = config.boards.iter().filter_map(|board| board.channel.as_deref());
+    let mut all = boards.chain([config.channel.as_str()]).chain(config.admin_channel.as_deref());
+    all.any(ronda_notifier::switchboard::is_elsewhere)
 }
 
 fn board(board: &config::Board) -> Result<Board, Failure> {
@@ -142,5 +216,31 @@ mod tests {
         settings.boards.push(board("edge", "C2"));
         settings.notifier.admin_channel = String::from("C3");
         assert_eq!(destinations(&config(&settings).unwrap()), "alerts to C1, tables to C1 and C2, notices to C3");
+    }
+
+    #[test]
+    fn what_is_wrong_with_webhooks_and_mail_is_told_at_once_and_no_secret_with_it() {
+        let mut settings = Settings::default();
+        let webhook = config::Webhook {
+            url: Secret::new("http://very-secret/"),
+            secrets: vec![Secret::new("very-secret")],
+            ..config::Webhook::default()
+        };
+        settings.webhooks.insert("ops".into(), webhook);
+        settings.mail.host = "mail.example.com".into();
+        settings.mail.from = "nobody".into();
+        settings.mail.user = "ronda".into();
+        settings.mail_lists.insert("ops".into(), vec!["a@b.c\r\nBcc: x@y.z".into()]);
+        let told = config(&settings).unwrap_err().to_string();
+        for wanted in [
+            "webhooks.ops.url is plain http",
+            "webhooks.ops.secrets number 1 must begin with whsec_",
+            "mail.from is \"nobody\"",
+            "mail.password_file is missing",
+            "mail.lists.ops.to is \"a@b.c\\r\\n",
+        ] {
+            assert!(told.contains(wanted), "{wanted:?} is missing in\n{told}");
+        }
+        assert!(!told.contains("very-secret"), "{told}");
     }
 }

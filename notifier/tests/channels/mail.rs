@@ -12,10 +12,10 @@ use serde_json::json;
 use super::stranger::Stranger;
 use super::{about, post, update};
 
-const SERVER: (&str, &str) = ("aiosmtpd", "1.4.6");
-const OPS: &str = "mail:ops";
+pub(crate) const SERVER: (&str, &str) = ("aiosmtpd", "1.4.6");
+pub(crate) const OPS: &str = "mail:ops";
 
-fn config(port: u16) -> MailConfig {
+pub(crate) fn config(port: u16) -> MailConfig {
     let lists = [("ops".to_owned(), vec!["Ops <ops@example.com>".to_owned(), "night@example.com".to_owned()])];
     MailConfig {
         port,
@@ -26,7 +26,7 @@ fn config(port: u16) -> MailConfig {
     }
 }
 
-fn channel(config: MailConfig) -> MailChannel {
+pub(crate) fn channel(config: MailConfig) -> MailChannel {
     MailChannel::new(config, Arc::new(SystemClock::new())).unwrap()
 }
 

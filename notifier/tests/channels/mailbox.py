@@ -9,6 +9,7 @@ import email
 import email.policy
 import json
 import queue
+import socket
 import ssl
 import sys
 import threading
@@ -47,7 +48,7 @@ class Handler:
             "headers": {name.lower(): str(value) for name, value in mail.items()},
             "text": part("plain"),
             "html": part("html"),
-            "encrypted": session.ssl is not None,
+            "encrypted": server.transport.get_extra_info("ssl_object") is not None,
             "login": session.auth_data,
         }
         print(json.dumps(seen), flush=True)
@@ -63,7 +64,8 @@ def login(server, session, envelope, mechanism, data):
 
 def take_faults():
     for line in sys.stdin:
-        faults.put(line.strip())
+        if line.strip() != "sync":
+            faults.put(line.strip())
         print(json.dumps("taken"), flush=True)
 
 
@@ -77,9 +79,6 @@ if sys.argv[1] != "none":
         arguments = {"ssl_context": context}
     arguments |= {"authenticator": login, "auth_required": True, "auth_require_tls": sys.argv[1] == "starttls"}
 
-
-
-import socket
 
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))

@@ -49,6 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, *after = answers.get_nowait().split()
         except queue.Empty:
             status, after = "200", []
+        seen["taken"] = status in ("0", "200")
         print(json.dumps(seen), flush=True)
         if status == "0":
             self.close_connection = True
@@ -68,7 +69,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def take_answers():
     for line in sys.stdin:
-        answers.put(line.strip())
+        if line.strip() != "sync":
+            answers.put(line.strip())
         print(json.dumps("taken"), flush=True)
 
 

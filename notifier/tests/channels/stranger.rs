@@ -57,6 +57,12 @@ impl Stranger {
         }
     }
 
+    /// Everything that it got up to now and was not asked about yet.
+    pub(crate) async fn all(&mut self) -> Vec<Value> {
+        self.tell("sync").await;
+        self.seen.drain(..).collect()
+    }
+
     /// The next thing that it got.
     pub(crate) async fn next(&mut self) -> Value {
         match self.seen.pop_front() {

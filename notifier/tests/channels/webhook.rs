@@ -12,18 +12,18 @@ use super::stranger::Stranger;
 use super::{about, post, update};
 
 const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const LIBRARY: (&str, &str) = ("standardwebhooks", "1.1.0");
-const HERE: &str = "webhook:ops";
+pub(crate) const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub(crate) const LIBRARY: (&str, &str) = ("standardwebhooks", "1.1.0");
+pub(crate) const HERE: &str = "webhook:ops";
 
-fn config(port: u16, secrets: &[&str]) -> WebhookConfig {
+pub(crate) fn config(port: u16, secrets: &[&str]) -> WebhookConfig {
     let url = Secret::new(format!("http://127.0.0.1:{port}/hook"));
     let secrets = secrets.iter().map(|secret| Secret::new(*secret)).collect();
     let config = WebhookConfig::new("ops", url, secrets);
     WebhookConfig { allow_private: true, allow_http: true, timeout_ms: 5_000, ..config }
 }
 
-fn channel(config: WebhookConfig) -> WebhookChannel {
+pub(crate) fn channel(config: WebhookConfig) -> WebhookChannel {
     WebhookChannel::new(config, Arc::new(SystemClock::new())).unwrap()
 }
 

@@ -49,6 +49,7 @@ pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
     let key = first_key(&*process.parts.store, &*process.clock).await?;
     let addresses = (process::address(&api)?, process::address(&admin)?);
     let destinations = ronda_notifier_bin::slack_is_on(&settings).then(|| ronda_notifier_bin::destinations(&notifier));
+    let elsewhere = ronda_notifier_bin::goes_elsewhere(&notifier).then(|| ronda_notifier_bin::destinations(&notifier));
     ronda_processor_bin::start(&mut process, &settings)?;
     let status = ronda_notifier_bin::start(&mut process, notifier, &settings)?;
     ronda_ingest_gateway_bin::start(&mut process, &settings, api)?;
@@ -61,7 +62,8 @@ pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
         let (api, admin) = addresses;
         let (data, queue, store) = (data.as_deref(), queue.as_deref(), store.as_deref());
         let (file, program) = (file.as_deref(), program.as_deref());
-        Screen { api, admin, data, partitions, queue, store, file, key: key.as_ref(), slack, program }.text()
+        let (key, elsewhere) = (key.as_ref(), elsewhere.as_deref());
+        Screen { api, admin, data, partitions, queue, store, file, key, slack, elsewhere, program }.text()
     };
     let greet = greet(process.health.clone(), status, greeting);
     process.until(stop, greet).await

@@ -29,6 +29,8 @@ pub(super) struct Screen<'a> {
     pub(super) key: Option<&'a Secret>,
     /// Slack, when messages go there.
     pub(super) slack: Option<Slack<'a>>,
+    /// Where messages go when they don't go to Slack, and not here alone.
+    pub(super) elsewhere: Option<&'a str>,
     /// This program's file, unless the shell finds it by its name.
     pub(super) program: Option<&'a Path>,
 }
@@ -61,13 +63,14 @@ impl Screen<'_> {
         if let Some(file) = self.file {
             line("Config", file.display().to_string());
         }
-        match &self.slack {
-            Some(slack) => {
+        match (&self.slack, self.elsewhere) {
+            (Some(slack), _) => {
                 for (at, text) in slack.lines().into_iter().enumerate() {
                     line(if at == 0 { "Slack" } else { "" }, text);
                 }
             }
-            None => {
+            (None, Some(elsewhere)) => line("Alerts", elsewhere.to_owned()),
+            (None, None) => {
                 line("Slack", String::from("off: messages are shown here. To turn it on (docs/slack.md):"));
                 line("", format!("SLACK_BOT_TOKEN=xoxb-… SLACK_CHANNEL=C… {} up", self.command()));
             }
@@ -138,7 +141,8 @@ mod tests {
     fn screen<'a>(key: Option<&'a Secret>, slack: Option<Slack<'a>>) -> Screen<'a> {
         let address = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let (api, admin, data) = (address(3000), address(3001), Some(Path::new("/d/my data")));
-        Screen { api, admin, data, partitions: 8, queue: None, store: None, file: None, key, slack, program: None }
+        let (queue, store, file, elsewhere, program) = (None, None, None, None, None);
+        Screen { api, admin, data, partitions: 8, queue, store, file, key, slack, elsewhere, program }
     }
 
     #[test]
@@ -164,6 +168,12 @@ mod tests {
         assert!(text.contains("ronda keys create --name laptop --data '/d/my data'"), "{text}");
         assert!(text.contains("on: C1") && !text.contains("SLACK_BOT_TOKEN"), "{text}");
         assert!(text.contains("  Config  ronda.toml\n") && !text.contains("Try it"), "{text}");
+    }
+
+    #[test]
+    fn without_slack_it_is_said_where_messages_go_instead() {
+        let text = Screen { elsewhere: Some("alerts to webhook:ops"), ..screen(None, None) }.text();
+        assert!(text.contains("  Alerts  alerts to webhook:ops\n") && !text.contains("Slack"), "{text}");
     }
 
     #[test]

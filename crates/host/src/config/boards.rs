@@ -62,7 +62,7 @@ board! {
     name: String = String::from("night"), checked by check_name;
     /// What people read above it.
     title: String = String::from("Night watch");
-    /// Channel to post to; empty: the one of `[slack]`.
+    /// Channel to post to, `webhook:NAME` or `mail:NAME`; empty: the one of `[slack]`.
     channel: String = String::new();
     /// Tenant whose schedulers it shows.
     tenant: String = String::from("default"), checked by check_tenant;
@@ -140,7 +140,7 @@ fn set(board: &mut Board, key: &str, value: &Toml) -> Result<(), String> {
     }
 }
 
-fn check_name(name: &String) -> Result<(), String> {
+pub(super) fn check_name(name: &String) -> Result<(), String> {
     let fine = (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     if fine { Ok(()) } else { Err(format!("is {name:?}, but must be 1 to 64 letters, digits, - and _")) }

@@ -1,8 +1,10 @@
 //! Mistakes that only show when all values are known.
 
 use super::boards::{self, Board};
+use super::elsewhere::is_elsewhere;
 use super::load::Loading;
 use super::mistake::Origin;
+use super::table::Settings;
 use crate::{parts, store};
 
 impl Loading {
@@ -67,6 +69,7 @@ impl Loading {
 
     /// A token without a channel, and a channel without a token: in both cases nobody would be told anything in Slack.
     fn check_channels(&mut self) {
+        self.check_elsewhere();
         let (slack, boards) = (&self.settings.slack, &self.settings.boards);
         let mut channels = vec![(String::from("slack.channel"), "slack.channel", slack.channel.as_str())];
         channels.extend(
@@ -85,11 +88,49 @@ impl Loading {
         }
         let admin = self.settings.notifier.admin_channel.as_str();
         channels.push((String::from("notifier.admin_channel"), "notifier.admin_channel", admin));
-        if let Some((key, origin, _)) = channels.iter().find(|(_, _, channel)| !channel.is_empty()) {
+        if let Some((key, origin, _)) =
+            channels.iter().find(|(_, _, channel)| !channel.is_empty() && !is_elsewhere(channel))
+        {
             let from = self.origins.get(*origin).cloned().unwrap_or(Origin::Default);
             let what =
                 format!("is missing while {key} is set, so nothing would go to Slack; give it (SLACK_BOT_TOKEN)");
             self.add(&from, "slack.bot_token", what);
+        }
+    }
+
+    /// Channels that nothing is said about; and mail without a server.
+    fn check_elsewhere(&mut self) {
+        let Settings { slack, notifier, boards, webhooks, mail, mail_lists, .. } = &self.settings;
+        let mut channels = vec![
+            (String::from("slack.channel"), "slack.channel", &slack.channel),
+            (String::from("notifier.admin_channel"), "notifier.admin_channel", &notifier.admin_channel),
+        ];
+        channels.extend(
+            (0..)
+                .zip(boards)
+                .map(|(at, board): (usize, &Board)| (format!("boards[{at}].channel"), "boards", &board.channel)),
+        );
+        let mut found = Vec::new();
+        for (key, origin, channel) in channels {
+            let missing = match channel.split_once(':') {
+                Some(("webhook", name)) if !webhooks.contains_key(name) => format!("[webhooks.{name}]"),
+                Some(("mail", name)) if !mail_lists.contains_key(name) => format!("[mail.lists.{name}]"),
+                _ => continue,
+            };
+            found.push((key, origin, format!("is {channel:?}, but there is no {missing}")));
+        }
+        if mail.host.is_empty() && !mail_lists.is_empty() {
+            let what = String::from("is missing while there are mail lists; give the mail server's name");
+            found.push((String::from("mail.host"), "mail.lists", what));
+        }
+        for (name, path) in [("mail.password_file", &mail.password_file), ("mail.ca_file", &mail.ca_file)] {
+            if let Some((path, Err(error))) = path.as_ref().map(|path| (path, std::fs::File::open(path))) {
+                found.push((name.to_owned(), name, format!("is {}, which can't be read: {error}", path.display())));
+            }
+        }
+        for (key, origin, what) in found {
+            let from = self.origins.get(origin).cloned().unwrap_or(Origin::Default);
+            self.add(&from, key, what);
         }
     }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value as Toml};
 
-use super::boards;
 use super::mistake::{Mistake, Mistakes, Origin, nearest};
 use super::table::{Given, SECTIONS, SETTINGS, Setting, Settings};
+use super::{boards, elsewhere};
 
 /// Environment variables that are not settings: they belong to commands.
 const COMMAND_VARIABLES: [&str; 3] = ["RONDA_CONFIG", "RONDA_URL", "RONDA_API_KEY"];
@@ -134,6 +134,11 @@ impl Loading {
                 self.origins.insert(section.clone(), origin.clone());
                 continue;
             }
+            if section == "webhooks" {
+                self.settings.webhooks = elsewhere::read_webhooks(value, origin, &mut self.mistakes);
+                self.origins.insert(section.clone(), origin.clone());
+                continue;
+            }
             if !SECTIONS.iter().any(|(name, _)| name == section) {
                 let what = unknown_section(section, value);
                 self.add(origin, section.as_str(), what);
@@ -144,6 +149,11 @@ impl Loading {
                 continue;
             };
             for (key, value) in keys {
+                if section == "mail" && key == "lists" {
+                    self.settings.mail_lists = elsewhere::read_lists(value, origin, &mut self.mistakes);
+                    self.origins.insert(String::from("mail.lists"), origin.clone());
+                    continue;
+                }
                 match find(section, key) {
                     Some(setting) if setting.key != *key && self.origins.contains_key(&setting.name()) => {
                         let what =
@@ -207,11 +217,11 @@ fn unknown_key(section: &str, key: &str) -> String {
 
 fn unknown_section(section: &str, value: &Toml) -> String {
     if value.is_table() {
-        return match nearest(section, SECTIONS.iter().map(|(name, _)| *name).chain(["boards"])) {
+        return match nearest(section, SECTIONS.iter().map(|(name, _)| *name).chain(["boards", "webhooks"])) {
             Some(near) => format!("is not a section; did you mean [{near}]?"),
             None => {
                 let names: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
-                format!("is not a section; there are {} and boards", names.join(", "))
+                format!("is not a section; there are {}, boards and webhooks", names.join(", "))
             }
         };
     }

@@ -3,6 +3,7 @@
 
 pub mod boards;
 mod check;
+pub mod elsewhere;
 mod load;
 mod mistake;
 mod render;
@@ -13,11 +14,12 @@ mod value;
 mod tests;
 
 pub use boards::Board;
+pub use elsewhere::Webhook;
 pub use load::{Loaded, Sources, load};
 pub use mistake::{Mistake, Mistakes, Origin, nearest};
 pub use render::{documentation, example_file, shown};
 pub use table::{SECTIONS, SETTINGS, Setting, Settings};
-pub use value::{DirectAccess, QueueUrl, StoreUrl};
+pub use value::{DirectAccess, MailSecurity, QueueUrl, StoreUrl};
 
 /// File that is read when none is named and it is there.
 pub const DEFAULT_FILE: &str = "ronda.toml";

@@ -1,13 +1,16 @@
 //! The table of settings as a commented file, as documentation, and as what is in force.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::json;
 
 use super::boards::BOARD_KEYS;
+use super::elsewhere::{Key, LIST_KEYS, WEBHOOK_KEYS};
 use super::load::Loaded;
 use super::mistake::Origin;
 use super::table::{SECTIONS, SETTINGS, Setting, Settings};
+use super::value::Value as _;
 
 /// The file that `config init` writes: every setting with its default, commented out.
 #[must_use]
@@ -30,6 +33,13 @@ pub fn example_file() -> String {
     let board = super::Board::default();
     for row in BOARD_KEYS {
         let _ = writeln!(out, "# # {}\n# {} = {}", row.doc.trim(), row.key, row.get(&board));
+    }
+    out.push_str("\n# Webhooks and mail lists: channels \"webhook:NAME\" and \"mail:NAME\"; see docs/channels.md.\n");
+    for (title, keys) in [("[webhooks.NAME]", WEBHOOK_KEYS), ("[mail.lists.NAME]", LIST_KEYS)] {
+        let _ = writeln!(out, "# # {title}");
+        for Key { key, default, doc, .. } in keys {
+            let _ = writeln!(out, "# # {doc}\n# # {key} = {default}");
+        }
     }
     out
 }
@@ -70,6 +80,12 @@ pub fn documentation() -> String {
     for row in BOARD_KEYS {
         let _ = writeln!(out, "| `{}` | {} | `{}` | {} |", row.key, row.kind, row.get(&board), row.doc.trim());
     }
+    for (title, keys) in [("[webhooks.NAME]", WEBHOOK_KEYS), ("[mail.lists.NAME]", LIST_KEYS)] {
+        let _ = write!(out, "\n## {title}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n");
+        for Key { key, kind, default, doc } in keys {
+            let _ = writeln!(out, "| `{key}` | {kind} | `{default}` | {doc} |");
+        }
+    }
     out
 }
 
@@ -86,7 +102,10 @@ pub fn shown(loaded: &Loaded, as_json: bool) -> String {
                 json!({"setting": setting.name(), "value": value, "from": origin(&setting.name())})
             })
             .collect();
-        let whole = json!({"settings": settings, "boards": boards});
+        let webhooks: BTreeMap<_, _> =
+            loaded.settings.webhooks.iter().map(|(name, webhook)| (name, webhook.to_toml())).collect();
+        let lists = &loaded.settings.mail_lists;
+        let whole = json!({"settings": settings, "boards": boards, "webhooks": webhooks, "mail_lists": lists});
         return format!("{whole:#}\n");
     }
     let mut out = String::new();
@@ -103,6 +122,12 @@ pub fn shown(loaded: &Loaded, as_json: bool) -> String {
     }
     for board in boards {
         let _ = writeln!(out, "[[boards]]\n{board}");
+    }
+    for (name, webhook) in &loaded.settings.webhooks {
+        let _ = writeln!(out, "[webhooks.{name}]\n{}", webhook.to_toml());
+    }
+    for (name, to) in &loaded.settings.mail_lists {
+        let _ = writeln!(out, "[mail.lists.{name}]\nto = {}\n", to.to_toml());
     }
     out
 }

@@ -1,6 +1,7 @@
 //! The table of settings: the one place where a setting's name, type, default, bounds and explanation are written.
 //! The structures, the loader, `config init`, `config show` and the check of docs/configuration.md all come from it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,7 +10,8 @@ use ronda_runtime::telemetry::LogFormat;
 use toml::Value as Toml;
 
 use super::boards::Board;
-use super::value::{DirectAccess, QueueUrl, StoreUrl, Value};
+use super::elsewhere::Webhook;
+use super::value::{DirectAccess, MailSecurity, QueueUrl, StoreUrl, Value};
 
 /// Something given for a setting.
 #[derive(Clone, Copy)]
@@ -130,6 +132,10 @@ macro_rules! settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
             /// The night boards; see [`Board`].
             pub boards: Vec<Board>,
+            /// Webhooks by name: `webhook:NAME` is the channel.
+            pub webhooks: BTreeMap<String, Webhook>,
+            /// Recipients of mail by the list's name: `mail:NAME` is the channel.
+            pub mail_lists: BTreeMap<String, Vec<String>>,
         }
 
         $(
@@ -282,7 +288,7 @@ settings! {
         language: String = String::from("en");
         /// Address of a page about a scheduler, for the link below an alert, with `{tenant}` and `{scheduler}` in it; empty: no link.
         details_url: String = String::new();
-        /// Channel for the operator's notices (lost frames, a broken destination); empty: the one of `[slack]`.
+        /// Channel for the operator's notices (lost frames, a broken destination), `webhook:NAME` or `mail:NAME`; empty: the one of `[slack]`.
         admin_channel: String = String::new();
         /// How long a new alert waits for what follows at once, so that a job that fails and recovers within it is one message, in
         /// milliseconds.
@@ -307,10 +313,28 @@ settings! {
     slack: SlackSettings {
         /// Bot token, `xoxb-…`. Better given by the environment than written into a file.
         bot_token: Secret = Secret::default(), also "SLACK_BOT_TOKEN";
-        /// Channel for alerts and boards: its id (`C0123456789`). Empty while a board has a channel of its own: the first such board's.
+        /// Channel for alerts and boards: its id (`C0123456789`), or `webhook:NAME` or `mail:NAME`. Empty while a board has a channel of its own: the first such board's.
         channel: String = String::new(), also "SLACK_CHANNEL";
         /// Base address of the Web API. For tests and proxies.
         api_url: String = String::from("https://slack.com/api"), also "SLACK_API_URL";
+    }
+
+    /// The mail server, for channels `mail:NAME`; who gets mail is in `[mail.lists.NAME]`.
+    mail: MailSettings {
+        /// The server's name; empty: no mail.
+        host: String = String::new();
+        /// Its port: 587 for `starttls`, 465 for `tls`.
+        port: u32 = 587, from 1 to 65_535;
+        /// How the connection is protected. Without STARTTLS on the server nothing is sent; `none` is for a relay on the same machine.
+        security: MailSecurity = MailSecurity::StartTls;
+        /// Who logs in; empty: nobody.
+        user: String = String::new();
+        /// File with the password, on its first line.
+        password_file: Option<PathBuf> = None;
+        /// Whom mails are from, as `Ronda <ronda@example.com>`.
+        from: String = String::new();
+        /// Certificates of authorities to trust beside the system's, PEM.
+        ca_file: Option<PathBuf> = None;
     }
 
     /// Logs.

@@ -109,6 +109,43 @@ fn a_slack_channel_without_a_token_is_a_mistake_wherever_it_is_given() {
 }
 
 #[test]
+fn webhooks_and_mail_are_channels_without_a_slack_token_and_their_secrets_are_never_shown() {
+    let text = "[slack]\nchannel = \"webhook:ops\"\n[notifier]\nadmin_channel = \"mail:ops\"\n\
+                [webhooks.ops]\nurl = \"https://example.com/very-secret\"\nsecrets = [\"whsec_very-secret\"]\n\
+                [mail]\nhost = \"mail.example.com\"\nfrom = \"ronda@example.com\"\n\
+                [mail.lists.ops]\nto = [\"ops@example.com\"]\n";
+    let (_dir, sources) = file(text);
+    let loaded = load(&sources).unwrap();
+    assert_eq!(loaded.settings.webhooks["ops"].secrets.len(), 1);
+    assert_eq!(loaded.settings.mail_lists["ops"], ["ops@example.com"]);
+    for text in [shown(&loaded, false), shown(&loaded, true), format!("{loaded:?}")] {
+        assert!(text.contains("***") && text.contains("ops@example.com") && !text.contains("very-secret"), "{text}");
+    }
+}
+
+#[test]
+fn every_mistake_about_webhooks_and_mail_is_told_at_once() {
+    let text = "[slack]\nchannel = \"webhook:oops\"\n[notifier]\nadmin_channel = \"mail:nobody\"\n\
+                [webhooks.ops]\nurll = \"https://very-secret\"\nallow_http = 1\n\
+                [mail]\nsecurity = \"ssl\"\npassword_file = \"no-such-file\"\n[mail.lists.ops]\nfor = []\n";
+    let (_dir, sources) = file(text);
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "slack.channel is \"webhook:oops\", but there is no [webhooks.oops]",
+        "notifier.admin_channel is \"mail:nobody\", but there is no [mail.lists.nobody]",
+        "webhooks.ops.urll is not a setting of a webhook; did you mean \"url\"?",
+        "webhooks.ops.allow_http must be true or false",
+        "mail.security is \"ssl\", but must be",
+        "mail.password_file is no-such-file, which can't be read",
+        "mail.lists.ops.for is not a setting of a mail list",
+        "mail.host is missing while there are mail lists",
+    ] {
+        assert!(told.contains(wanted), "{wanted:?} is missing in\n{told}");
+    }
+    assert!(!told.contains("very-secret"), "{told}");
+}
+
+#[test]
 fn a_slack_token_without_a_channel_is_a_mistake_and_never_shown() {
     let environment = vec![(String::from("SLACK_BOT_TOKEN"), String::from("xoxb-very-secret"))];
     let told = mistakes(&Sources { environment: environment.clone(), ..Sources::default() }).join("\n");

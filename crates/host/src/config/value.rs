@@ -279,6 +279,38 @@ impl Value for DirectAccess {
     }
 }
 
+/// How the connection to the mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// STARTTLS, without which nothing is sent.
+    StartTls,
+    /// TLS from the beginning.
+    Tls,
+    /// Not at all.
+    None,
+}
+
+impl Value for MailSecurity {
+    const KIND: &'static str = "\"starttls\", \"tls\" or \"none\"";
+
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        match value.as_str() {
+            Some("starttls") => Ok(Self::StartTls),
+            Some("tls") => Ok(Self::Tls),
+            Some("none") => Ok(Self::None),
+            _ => Err(format!("is {value}, but must be \"starttls\", \"tls\" or \"none\"")),
+        }
+    }
+
+    fn to_toml(&self) -> Toml {
+        Toml::String(String::from(match self {
+            Self::StartTls => "starttls",
+            Self::Tls => "tls",
+            Self::None => "none",
+        }))
+    }
+}
+
 impl Value for LogFormat {
     const KIND: &'static str = "\"text\" or \"json\"";
 
