@@ -126,3 +126,34 @@ impl Pace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::channel::{Capabilities, Manner};
+
+    fn pace(shares_limits: bool) -> Pace {
+        let pacing = Pacing { post_interval: Duration::ZERO, edit_interval: Duration::from_secs(1) };
+        let manner = Manner { kind: "some", pacing, capabilities: Capabilities::ALL, shares_limits };
+        Pace::new(Manners::everywhere(manner))
+    }
+
+    #[test]
+    fn silence_and_edits_are_a_services_or_a_places() {
+        for shares_limits in [true, false] {
+            let mut pace = pace(shares_limits);
+            pace.silence("a", 1_000);
+            assert!(!pace.allows("a", &Work::Post, 999));
+            assert_eq!(pace.allows("b", &Work::Post, 999), !shares_limits);
+            assert!(pace.allows("a", &Work::Post, 1_000) && pace.allows("b", &Work::Post, 1_000));
+
+            for _ in 0..=EDIT_BURST {
+                pace.begin("a", &Work::Find, 2_000);
+            }
+            assert!(!pace.allows("a", &Work::Find, 2_000));
+            assert_eq!(pace.allows("b", &Work::Find, 2_000), !shares_limits);
+        }
+    }
+}

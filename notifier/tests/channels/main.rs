@@ -6,6 +6,7 @@ mod conformance;
 mod mail;
 mod stranger;
 mod webhook;
+mod whole;
 
 use ronda_notifier::channel::{About, Content, Link, Metadata, PostRequest, UpdateRequest};
 
