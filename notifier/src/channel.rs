@@ -243,7 +243,7 @@ impl std::error::Error for ChannelError {}
 /// An implementation never retries by itself: every call is one attempt, and its outcome is answered as it is.
 #[async_trait]
 pub trait Channel: Send + Sync + 'static {
-    /// What kind of channel it is: `slack`, `terminal`. What was applied to one kind is not there on another.
+    /// What kind of channel it is: `slack`, `webhook`, `mail`, `terminal`. What was applied to one kind is not there on another.
     fn kind(&self) -> &'static str;
 
     /// How fast it may be called.

@@ -1,4 +1,4 @@
-//! The notifier: derived events in, *surfaces* kept, Slack (or the terminal) brought to what they say.
+//! The notifier: derived events in, *surfaces* kept, Slack, webhooks, mail or the terminal brought to what they say.
 //!
 //! A surface is a row that says what one visible message should look like now, and what is there. Events change what
 //! is desired ([`intake`](crate)); a worker converges the channel to it, one claimed call at a time. The row is

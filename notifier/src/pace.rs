@@ -14,6 +14,8 @@ struct Place {
     busy: bool,
     next_post_ms: u64,
     broken_until_ms: u64,
+    /// Where its service's limits hold for it alone.
+    lane: Lane,
 }
 
 /// What holds for all places that share one service's limits.
@@ -32,8 +34,8 @@ struct Lane {
 pub(crate) struct Pace {
     manners: Manners,
     places: BTreeMap<String, Place>,
-    /// By a kind whose limits hold for all of its places (`true`), or by a place.
-    lanes: BTreeMap<(bool, String), Lane>,
+    /// Of kinds whose limits hold for all of their places.
+    shared: BTreeMap<&'static str, Lane>,
 }
 
 fn millis(duration: std::time::Duration) -> u64 {
@@ -42,24 +44,23 @@ fn millis(duration: std::time::Duration) -> u64 {
 
 impl Pace {
     pub(crate) fn new(manners: Manners) -> Self {
-        Self { manners, places: BTreeMap::new(), lanes: BTreeMap::new() }
-    }
-
-    fn lane_key(&self, channel: &str) -> (bool, String) {
-        let manner = self.manners.of(channel);
-        let name = if manner.shares_limits { manner.kind } else { channel };
-        (manner.shares_limits, name.to_owned())
+        Self { manners, places: BTreeMap::new(), shared: BTreeMap::new() }
     }
 
     fn lane(&mut self, channel: &str) -> &mut Lane {
-        let key = self.lane_key(channel);
-        self.lanes.entry(key).or_default()
+        let manner = self.manners.of(channel);
+        if manner.shares_limits {
+            self.shared.entry(manner.kind).or_default()
+        } else {
+            &mut self.places.entry(channel.to_owned()).or_default().lane
+        }
     }
 
     /// Whether this call may be made now.
     pub(crate) fn allows(&self, channel: &str, work: &Work, now_ms: u64) -> bool {
         let place = self.places.get(channel);
-        let lane = self.lanes.get(&self.lane_key(channel));
+        let manner = self.manners.of(channel);
+        let lane = if manner.shares_limits { self.shared.get(manner.kind) } else { place.map(|place| &place.lane) };
         // A lookup takes its time, posts nothing, and waits for nobody.
         let waits = |place: &Place| place.busy && *work != Work::Find;
         let is_silent = |lane: &Lane| {
@@ -71,7 +72,7 @@ impl Pace {
         match work {
             Work::Post => place.is_none_or(|place| now_ms >= place.next_post_ms),
             Work::Edit { .. } | Work::Find | Work::Delete { .. } => {
-                let interval_ms = millis(self.manners.of(channel).pacing.edit_interval);
+                let interval_ms = millis(manner.pacing.edit_interval);
                 lane.is_none_or(|lane| lane.edits_until_ms <= now_ms + interval_ms * (EDIT_BURST - 1))
             }
         }
