@@ -29,6 +29,8 @@ pub fn run(command: ConfigCommand) -> Result<String, Failure> {
         }
         ConfigCommand::Check { place } => {
             let loaded = load(&place, Vec::new())?;
+            // What only the notifier knows of: addresses, secrets, recipients.
+            ronda_notifier_bin::config(&loaded.settings)?;
             let from = loaded.file.map_or(String::from("no file"), |file| file.display().to_string());
             let changed = match loaded.origins.len() {
                 1 => String::from("1 setting"),
