@@ -58,6 +58,7 @@ impl Running {
             severity: Severity::Critical,
             runbook_url: "https://wiki/billing".into(),
             scheduled: true,
+            past: None,
         };
         let at = Timestamp::from_seconds(1_795_456_900);
         let event = SchedulerEvent { key, summary, event: Event { id: name.into(), at, kind } };
