@@ -186,6 +186,10 @@ fn tables_are_made_by_a_migration_alone(site: &Site) {
     assert!(site.done(&["store", "migrate"]).contains("ronda-partitions"));
     assert!(site.done(&["store", "migrate"]).contains("nothing was made"));
     assert!(site.done(&["store", "check"]).contains("as they shall be"));
+    // A forgotten address of the broker makes no queues as files that nobody would look at.
+    let forgotten = site.ronda().args(["queue", "init"]).env_remove("RONDA_QUEUE_URL").output().unwrap();
+    assert_eq!(forgotten.status.code(), Some(3), "{}", said(&forgotten));
+    assert!(said(&forgotten).contains("set queue.url"), "{}", said(&forgotten));
     let mut processor = site.service("processor");
     until("its partitions are its", || site.owners("partitions"));
     processor.server.stop_in_order().unwrap();
@@ -212,6 +216,12 @@ fn a_repartitioning_waits_for_no_replica_and_goes_past_no_living_one() {
     let mut gateway = site.service("ingest-gateway");
     site.refused(&repartition, 7, "the queues get more messages");
     gateway.server.stop_in_order().unwrap();
+    let mut stalled = site.service("processor");
+    stalled.server.stall();
     assert!(site.done(&repartition).contains("8 partitions now, and had 4"));
     site.refused(&["processor", "--admin-listen", "127.0.0.1:0"], 9, "repartition");
+
+    // One that slept through it would keep its lease and do nothing with it, while those that could work wait for it.
+    stalled.server.resume();
+    assert_eq!(stalled.server.ends().unwrap().code(), Some(10));
 }

@@ -6,7 +6,7 @@ use ronda_domain::id::TenantId;
 use ronda_host::alone;
 use ronda_host::arguments::ServiceArguments;
 use ronda_host::config::{self, Settings};
-use ronda_host::exit::{Failure, chain};
+use ronda_host::exit::{Code, Failure, chain};
 use ronda_host::process::{Process, Service};
 use ronda_processor::{Config, DirectAccess, Processor};
 use ronda_schemas::lease::Group;
@@ -51,9 +51,9 @@ pub fn start(process: &mut Process, settings: &Settings) -> Result<(), Failure> 
     let processor = Processor::build(config(settings), commands, events, dead, process.store(), &process.health)
         .map_err(|error| Failure::other(chain(&error)))?;
     let ownership = process.ownership(Group::Processor, settings)?;
+    let code_of_store = if settings.store.url.is_embedded() { Code::Data } else { Code::Store };
     process.start(Service::Processor, Duration::ZERO, |stop| async move {
-        processor.run(ownership, stop).await;
-        Ok(())
+        processor.run(ownership, stop).await.map_err(|error| Failure::new(code_of_store, chain(&error)))
     });
     Ok(())
 }

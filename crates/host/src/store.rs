@@ -6,7 +6,7 @@ use ronda_store::backend::{self, StoreOptions};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::Store;
 
-use crate::config::Settings;
+use crate::config::{Settings, StoreUrl};
 use crate::exit::{Code, Failure, chain};
 use crate::patience::{self, PAUSE};
 
@@ -53,6 +53,15 @@ where
     done.map_err(|error| failure(settings, &error))
 }
 
+/// What to look at when nobody answers there.
+fn hint(url: &StoreUrl) -> &'static str {
+    let is_aws = url.expose().starts_with("dynamodb:") && !url.expose().contains("endpoint=");
+    match is_aws {
+        true => "Is the region right, and does this machine have AWS credentials and a way there?",
+        false => "Is the database running there?",
+    }
+}
+
 /// What an error of the store means for a command.
 #[must_use]
 pub fn failure(settings: &Settings, error: &StoreError) -> Failure {
@@ -64,7 +73,7 @@ pub fn failure(settings: &Settings, error: &StoreError) -> Failure {
         StoreErrorKind::Invalid => (Code::Configuration, format!("store.url: {text}")),
         StoreErrorKind::Unavailable if error.retryable => (
             Code::Store,
-            format!("{place} can't be reached: {text}.\nIs the database running there? (store.url, --store)"),
+            format!("{place} can't be reached: {text}.\n{} (store.url, --store)", hint(&settings.store.url)),
         ),
         StoreErrorKind::Conflict => (
             Code::Store,

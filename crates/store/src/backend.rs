@@ -44,6 +44,12 @@ impl StoreOptions {
     pub fn place(&self) -> String {
         place(&self.url)
     }
+
+    /// The address as it can be written into the settings, without user and password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown(&self.url).unwrap_or_else(|| place(&self.url))
+    }
 }
 
 impl fmt::Debug for StoreOptions {
@@ -81,10 +87,44 @@ fn place(url: &str) -> String {
     }
 }
 
+fn shown(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    if scheme != "dynamodb" {
+        // A password may have any of the other marks in it, and stands before the last @.
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        return Some(format!("{scheme}://{rest}"));
+    }
+    let url = url::Url::parse(url).ok()?;
+    let pairs = url.query_pairs().filter_map(|(name, value)| match &*name {
+        "endpoint" => Some(format!("endpoint={}", without_user(url::Url::parse(&value).ok()?)?)),
+        _ => Some(format!("{name}={value}")),
+    });
+    let query = pairs.collect::<Vec<_>>().join("&");
+    let mark = if query.is_empty() { "" } else { "?" };
+    Some(format!("dynamodb://{}{mark}{query}", url.host_str().unwrap_or_default()))
+}
+
 fn without_user(mut url: url::Url) -> Option<String> {
     url.set_username("").and_then(|()| url.set_password(None)).ok()?;
     url.set_query(None);
     Some(url.to_string())
+}
+
+/// Takes in what a query sets, all of it.
+///
+/// # Errors
+/// `Invalid` with every mistake in it, not only the first.
+#[cfg(any(feature = "cassandra", feature = "dynamodb"))]
+pub(crate) fn take_in<'a>(
+    pairs: url::form_urlencoded::Parse<'a>,
+    mut set: impl FnMut(&str, &str) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mistakes: Vec<String> =
+        pairs.filter_map(|(name, value)| set(&name, &value).err()).map(|error| error.message).collect();
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::new(StoreErrorKind::Invalid, mistakes.join("; "))),
+    }
 }
 
 /// Opens the store that an address names. Nothing is made there.
@@ -208,6 +248,27 @@ mod tests {
             let options = StoreOptions::new(url);
             assert_eq!(options.place(), wanted);
             assert!(!format!("{options:?}").contains("s3c"), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_written_back_and_holds_no_secret() {
+        for (url, wanted) in [
+            (
+                "cassandra://ronda:s3c@ret@one:9042,two/night?datacenter=dc1",
+                "cassandra://one:9042,two/night?datacenter=dc1",
+            ),
+            ("cassandra://ronda:s3c?ret@one/night", "cassandra://one/night"),
+            ("scylla://one", "scylla://one"),
+            ("dynamodb://eu-central-1", "dynamodb://eu-central-1"),
+            (
+                "dynamodb://eu-central-1?prefix=night&endpoint=http://k:s3cret@127.0.0.1:8000",
+                "dynamodb://eu-central-1?prefix=night&endpoint=http://127.0.0.1:8000/",
+            ),
+            ("dynamodb://key:s3c?ret@eu-central-1", "(an address that can't be read)"),
+            ("s3cret", "(an address that can't be read)"),
+        ] {
+            assert_eq!(StoreOptions::new(url).shown(), wanted);
         }
     }
 

@@ -30,6 +30,9 @@ pub enum StoreErrorKind {
     /// It contradicts what is stored.
     #[error("conflict")]
     Conflict,
+    /// It is made for another number of partitions: whoever was started for this one can't go on.
+    #[error("another number of partitions")]
+    OtherPartitions,
     /// The store can't be asked now.
     #[error("unavailable")]
     Unavailable,

@@ -71,7 +71,8 @@ pub trait PartitionStore: Send + Sync {
     /// Makes the caller the partition's owner: raises its epoch, durably, and answers its row (a fresh one for a new partition).
     ///
     /// # Errors
-    /// [`Conflict`](crate::error::StoreErrorKind::Conflict) when the store was made for another number of partitions.
+    /// [`OtherPartitions`](crate::error::StoreErrorKind::OtherPartitions) when the store was made for another number of partitions;
+    /// [`Conflict`](crate::error::StoreErrorKind::Conflict) while that number is being changed.
     async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError>;
 
     /// The partition's scheduler rows, a page at a time: those whose `hash mod partitions` is the partition, after the given key in

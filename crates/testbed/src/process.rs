@@ -2,10 +2,10 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// How long a server may take to listen.
@@ -98,15 +98,26 @@ impl Server {
     /// When it does not end in time, or not well.
     pub fn stop_in_order(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM);
-        let Some(mut child) = self.child.take() else { return Ok(()) };
+        if self.child.is_none() {
+            return Ok(());
+        }
+        let status = self.ends()?;
+        ensure!(status.success(), "{} ended with {status}: {}", self.name, tail(&self.log));
+        Ok(())
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end in time.
+    pub fn ends(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut child = self.child.take().context("it does not run")?;
         let deadline = Instant::now() + STOP_WITHIN;
-        loop {
-            match child.try_wait()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => bail!("{} ended with {status}: {}", self.name, tail(&self.log)),
-                None if Instant::now() > deadline => break,
-                None => std::thread::sleep(POLL),
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
             }
+            std::thread::sleep(POLL);
         }
         let _ = child.kill();
         let _ = child.wait();

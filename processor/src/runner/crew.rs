@@ -27,7 +27,7 @@ pub(super) struct Crew<S: ?Sized> {
     /// Each is here until its task has ended, so no partition ever has two.
     working: BTreeMap<u32, Working>,
     tasks: JoinSet<()>,
-    fenced: (mpsc::Sender<u32>, mpsc::Receiver<u32>),
+    told: (mpsc::Sender<News>, mpsc::Receiver<News>),
 }
 
 /// A partition that is worked on.
@@ -37,17 +37,18 @@ struct Working {
 }
 
 /// What a supervisor tells.
-#[derive(Clone, Copy)]
 pub(super) enum News {
     /// Somebody else has acquired the partition.
     Fenced(u32),
+    /// The store is made for another number of partitions by now.
+    Repartitioned(ProcessorError),
     /// It has ended.
     Ended(Id),
 }
 
 impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Crew<S> {
     pub(super) fn new(shared: Arc<Shared<S>>) -> Self {
-        Self { shared, working: BTreeMap::new(), tasks: JoinSet::new(), fenced: mpsc::channel(1) }
+        Self { shared, working: BTreeMap::new(), tasks: JoinSet::new(), told: mpsc::channel(1) }
     }
 
     /// Ends the tasks of partitions that are not assigned, and starts those that are missing. One that is still ending is not started anew
@@ -62,7 +63,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Crew<S> {
         self.shared.vitals.own(&missing);
         for partition in missing {
             let stop = CancellationToken::new();
-            let supervisor = supervise(Arc::clone(&self.shared), partition, self.fenced.0.clone(), stop.clone());
+            let supervisor = supervise(Arc::clone(&self.shared), partition, self.told.0.clone(), stop.clone());
             let task = self.tasks.spawn(supervisor).id();
             self.working.insert(partition, Working { task, stop });
         }
@@ -77,16 +78,17 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Crew<S> {
     pub(super) async fn news(&mut self) -> News {
         tokio::select! {
             biased;
-            Some(partition) = self.fenced.1.recv() => News::Fenced(partition),
+            Some(news) = self.told.1.recv() => news,
             Some(ended) = self.tasks.join_next_with_id() => News::Ended(id_of(&ended)),
             else => std::future::pending().await,
         }
     }
 
-    /// Takes note of it, and passes on what whoever assigns the partitions has to know.
-    pub(super) fn hear(&mut self, news: News, ownership: &mut Ownership) {
+    /// Takes note of it, and passes on what whoever assigns the partitions has to know. What is returned ends the whole crew.
+    pub(super) fn hear(&mut self, news: News, ownership: &mut Ownership) -> Option<ProcessorError> {
         match news {
             News::Fenced(partition) => ownership.tell(Returned::Fenced(partition)),
+            News::Repartitioned(error) => return Some(error),
             News::Ended(task) => {
                 // One that is assigned again by now is not given to anybody: it is started anew.
                 let ended = self.ended(task);
@@ -95,6 +97,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Crew<S> {
                 }
             }
         }
+        None
     }
 
     /// Takes a partition out whose task has ended.
@@ -112,7 +115,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Crew<S> {
             working.stop.cancel();
         }
         // Nobody waits to tell anything any more.
-        self.fenced.1.close();
+        self.told.1.close();
         while let Some(ended) = self.tasks.join_next_with_id().await {
             if let Some(partition) = self.ended(id_of(&ended)) {
                 ownership.tell(Returned::LetGo(partition));
@@ -129,7 +132,7 @@ fn id_of(ended: &Result<(Id, ()), JoinError>) -> Id {
 }
 
 /// Keeps a partition's owner at work until it is told to stop, and the owner has ended in order.
-async fn supervise<S>(shared: Arc<Shared<S>>, partition: u32, fenced: mpsc::Sender<u32>, stop: CancellationToken)
+async fn supervise<S>(shared: Arc<Shared<S>>, partition: u32, told: mpsc::Sender<News>, stop: CancellationToken)
 where
     S: PartitionStore + Retention + KeyStore + ?Sized + 'static,
 {
@@ -156,12 +159,17 @@ where
             restart.reset();
             after_fence.reset();
         }
+        if error.is_repartitioned() {
+            tracing::error!(partition, error = %error, "the store was repartitioned: this process ends");
+            let _ = told.send(News::Repartitioned(error)).await;
+            return;
+        }
         let trouble = Trouble { text: error.to_string(), is_lasting: error.is_defect() };
         shared.vitals.set_trouble(partition, trouble);
         let is_still_ours = if error.is_fence() {
             tracing::warn!(partition, error = %error, "somebody else has acquired a partition; nothing more of it is settled or published here");
             // Whoever hears it is there as long as this is.
-            let _ = fenced.send(partition).await;
+            let _ = told.send(News::Fenced(partition)).await;
             after_fence.wait(None, &stop).await
         } else {
             telemetry::restarted(partition);

@@ -76,6 +76,11 @@ impl ProcessorError {
         }
     }
 
+    /// Whether the store was repartitioned meanwhile: no wait makes this process fit for it.
+    const fn is_repartitioned(&self) -> bool {
+        matches!(self, Self::Store(error) if matches!(error.kind, StoreErrorKind::OtherPartitions))
+    }
+
     /// Whether somebody else has acquired the partition.
     const fn is_fence(&self) -> bool {
         matches!(self, Self::Store(error) if matches!(error.kind, StoreErrorKind::Fenced))
@@ -123,10 +128,14 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Processor<S> {
     ///
     /// A partition that fails or panics is taken up again from its last commit, after a wait; the others go on meanwhile. One that somebody
     /// else has acquired ends at once, which is told; it is taken up again if it is still assigned after a wait.
-    pub async fn run(&self, mut ownership: Ownership, cancel: CancellationToken) {
+    ///
+    /// # Errors
+    /// When the store is made for another number of partitions by now: all are let go, so that others, started for that number, get them.
+    pub async fn run(&self, mut ownership: Ownership, cancel: CancellationToken) -> Result<(), ProcessorError> {
         let vitals = &self.shared.vitals;
         let mut crew = Crew::new(Arc::clone(&self.shared));
         let watch = AbortOnDrop(tokio::spawn(lag::watch(Arc::clone(&self.shared), cancel.clone())));
+        let mut end = Ok(());
         loop {
             crew.keep_to(&ownership.assigned());
             ownership.works_on(|partition| crew.works_on(partition));
@@ -134,13 +143,17 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Processor<S> {
                 biased;
                 () = cancel.cancelled() => break,
                 changed = ownership.changed() => if changed.is_err() { break },
-                news = crew.news() => crew.hear(news, &mut ownership),
+                news = crew.news() => if let Some(error) = crew.hear(news, &mut ownership) {
+                    end = Err(error);
+                    break;
+                },
                 _ = pause::pause(BEAT, &cancel) => vitals.beat_if_idle(),
             }
         }
         crew.let_all_go(&ownership).await;
         drop(watch);
         vitals.rest();
+        end
     }
 }
 

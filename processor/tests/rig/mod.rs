@@ -82,7 +82,10 @@ impl Rig {
         let processor = Processor::build(config, commands, events, letters, store, &self.health).unwrap();
         let cancel = CancellationToken::new();
         let token = cancel.clone();
-        Running { task: tokio::spawn(async move { processor.run(ownership, token).await }), cancel }
+        Running {
+            task: tokio::spawn(async move { processor.run(ownership, token).await.expect("no repartitioning") }),
+            cancel,
+        }
     }
 
     pub async fn publish(&self, message: bytes::Bytes) -> u64 {

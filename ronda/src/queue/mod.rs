@@ -44,7 +44,9 @@ fn pretty(value: &impl serde::Serialize) -> Result<String, Failure> {
 }
 
 async fn init(place: &QueuePlace, json: bool) -> Result<String, Failure> {
-    let settings = place::load(place)?.settings;
+    let loaded = place::load(place)?;
+    place::is_meant(&loaded)?;
+    let settings = loaded.settings;
     place::is_embedded(&settings)?;
     if settings.queue.url.is_embedded() {
         parts::make_directory(&settings.storage.data)?;

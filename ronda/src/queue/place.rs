@@ -62,6 +62,26 @@ pub fn is_embedded(settings: &Settings) -> Result<(), Failure> {
     }
 }
 
+/// Refuses to make queues as files for a store on a server, unless somebody said so: most likely an address was forgotten, and the services that
+/// share the store would not find them.
+///
+/// # Errors
+/// What to set.
+pub fn is_meant(loaded: &Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
+    if !settings.queue.url.is_embedded() || settings.store.url.is_embedded() || loaded.origins.contains_key("queue.url")
+    {
+        return Ok(());
+    }
+    let what = format!(
+        "the store is on {}, and no queues are named: set queue.url (--queue, RONDA_QUEUE_URL) to the broker's address, or to \"embedded:\" if \
+         'ronda up' shall keep them in {}",
+        settings.store.url.place(),
+        settings.storage.data.display()
+    );
+    Err(Failure::new(Code::Configuration, what))
+}
+
 impl Opened<'_> {
     /// The backend, reached.
     ///

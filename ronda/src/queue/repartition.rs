@@ -219,7 +219,8 @@ async fn drain(
         _ => Ok(true),
     };
     stop.cancel();
-    run.await.map_err(|error| Failure::other(chain(&error)))?;
+    let ended = run.await.map_err(|error| Failure::other(chain(&error)))?;
+    ended.map_err(|error| Failure::other(chain(&error)))?;
     let left = left.map_err(failed)?;
     if !is_quiet.map_err(|error| store::failure(settings, &error))? {
         let what = "the queues get more messages, so nothing was changed: a gateway or somebody who publishes directly is still there; what came \

@@ -167,6 +167,17 @@ impl Value for Secret {
     }
 }
 
+/// An address that may have a password in it: what is wrong with it is said without repeating it.
+fn address(value: &Toml) -> Result<Secret, String> {
+    let text = value.as_str().ok_or_else(|| format!("is {}, but must be a text", article(value.type_str())))?;
+    let text = text.trim();
+    match text.chars().find(|character| !character.is_ascii_graphic()) {
+        Some(' ') => Err(String::from("has a blank in it, which no address has (%20 stands for one)")),
+        Some(_) => Err(String::from("has a character in it that is no visible ASCII, as no address has")),
+        None => Ok(Secret::new(text)),
+    }
+}
+
 /// Address of the queues. It may have a password in it.
 #[derive(Clone, Debug)]
 pub struct QueueUrl(Secret);
@@ -201,7 +212,7 @@ impl Value for QueueUrl {
     const KIND: &'static str = "address";
 
     fn from_toml(value: &Toml) -> Result<Self, String> {
-        Secret::from_toml(value).map(Self)
+        address(value).map(Self)
     }
 
     fn to_toml(&self) -> Toml {
@@ -226,6 +237,12 @@ impl StoreUrl {
         if self.is_embedded() { String::from("embedded:") } else { StoreOptions::new(self.expose()).place() }
     }
 
+    /// As it can be written into the settings, without user and password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        if self.is_embedded() { String::from("embedded:") } else { StoreOptions::new(self.expose()).shown() }
+    }
+
     /// Whether the store is files in the data directory.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
@@ -243,11 +260,11 @@ impl Value for StoreUrl {
     const KIND: &'static str = "address";
 
     fn from_toml(value: &Toml) -> Result<Self, String> {
-        Secret::from_toml(value).map(Self)
+        address(value).map(Self)
     }
 
     fn to_toml(&self) -> Toml {
-        Toml::String(self.place())
+        Toml::String(self.shown())
     }
 }
 

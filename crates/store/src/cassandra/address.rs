@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{invalid, migrate};
-use crate::backend::StoreOptions;
+use crate::backend::{StoreOptions, take_in};
 use crate::cassandra::CassandraOptions;
 use crate::error::StoreError;
 
@@ -43,9 +43,7 @@ pub fn options_of(options: &StoreOptions) -> Result<CassandraOptions, StoreError
     if !keyspace.is_empty() {
         keyspace.clone_into(&mut read.keyspace);
     }
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        set(&mut read, &name, &value)?;
-    }
+    take_in(url::form_urlencoded::parse(query.as_bytes()), |name, value| set(&mut read, name, value))?;
     migrate::check_names(&read)?;
     Ok(read)
 }

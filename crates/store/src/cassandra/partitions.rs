@@ -11,7 +11,7 @@ use scylla::statement::prepared::PreparedStatement;
 
 use super::ownership::MAX_EPOCH;
 use super::{CassandraStore, conflict, decode, int, invalid};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::port::{Commit, PartitionStore};
 
 /// The row of `meta` that says for how many partitions the store is.
@@ -42,10 +42,11 @@ impl Meta {
         if made_for == partitions {
             return Ok(());
         }
-        Err(conflict(format!(
+        let message = format!(
             "this store was made for {made_for} command partitions and is asked for {partitions}: set the number of partitions back to \
              {made_for}, or change it with 'ronda queue repartition'"
-        )))
+        );
+        Err(StoreError::new(StoreErrorKind::OtherPartitions, message))
     }
 }
 

@@ -193,7 +193,7 @@ pub async fn the_number_of_partitions_changes_as_a_whole(harness: &dyn StoreHarn
     }
     drop(store);
     let store = harness.open().await;
-    assert_eq!(refusal(store.acquire(0, 4).await.map(drop)), StoreErrorKind::Conflict);
+    assert_eq!(refusal(store.acquire(0, 4).await.map(drop)), StoreErrorKind::OtherPartitions);
     let mut owner = Owner::acquire(&*store, 0, 1).await;
     owner.put(&*store, Vec::new()).await;
     assert_eq!(store.load(0, 1, None, 100).await.expect("load").len(), keys.len());

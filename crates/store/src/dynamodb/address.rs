@@ -2,7 +2,7 @@
 
 use super::invalid;
 use super::options::DynamoOptions;
-use crate::backend::StoreOptions;
+use crate::backend::{StoreOptions, take_in};
 use crate::error::StoreError;
 
 /// What can be set in it.
@@ -33,9 +33,7 @@ pub fn options_of(options: &StoreOptions) -> Result<DynamoOptions, StoreError> {
         client_name: options.client_name.clone(),
         ..DynamoOptions::default()
     };
-    for (name, value) in url.query_pairs() {
-        set(&mut read, &name, &value)?;
-    }
+    take_in(url.query_pairs(), |name, value| set(&mut read, name, value))?;
     Ok(read)
 }
 
@@ -100,6 +98,12 @@ mod tests {
         let full = read("dynamodb://x?prefix=night&endpoint=http://127.0.0.1:8000&deletion_protection=true").unwrap();
         assert_eq!((full.prefix.as_str(), full.endpoint.as_deref()), ("night", Some("http://127.0.0.1:8000")));
         assert!(full.deletion_protection && !full.point_in_time_recovery);
+    }
+
+    #[test]
+    fn every_mistake_in_an_address_is_told() {
+        let error = read("dynamodb://eu-west-1?endpont=http://127.0.0.1&prefix=a/b").unwrap_err();
+        assert!(error.message.contains("\"endpont\" is no setting") && error.message.contains("letters"), "{error}");
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn other_number(made_for: u32, asked: u32) -> StoreError {
         "this store was made for {made_for} command partitions and is asked for {asked}: set the number of partitions back to \
          {made_for}, or change it with 'ronda queue repartition'"
     );
-    StoreError::new(StoreErrorKind::Conflict, message)
+    StoreError::new(StoreErrorKind::OtherPartitions, message)
 }
 
 pub(super) fn unfinished(from: u32, to: u32) -> StoreError {

@@ -83,7 +83,7 @@ fn check_partitions(transaction: &mut Transaction<'_>, partitions: u32) -> Resul
         }
         Some(made_for) if made_for == u64::from(partitions) => Ok(()),
         Some(made_for) => Err(StoreError::new(
-            StoreErrorKind::Conflict,
+            StoreErrorKind::OtherPartitions,
             format!(
                 "this store was made for {made_for} command partitions and is asked for {partitions}: set the number of partitions back to \
                  {made_for}, or change it with 'ronda queue repartition'"

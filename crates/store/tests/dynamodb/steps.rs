@@ -199,7 +199,7 @@ async fn a_change_of_partitions_is_finished_wherever_it_ended() {
         for owner in &mut owners {
             assert_eq!(refusal(dying.commit(Arc::new(owner.next_commit())).await), StoreErrorKind::Fenced);
         }
-        assert_eq!(refusal(direct.acquire(0, 2).await), StoreErrorKind::Conflict);
+        assert_eq!(refusal(direct.acquire(0, 2).await), StoreErrorKind::OtherPartitions);
         Owner::acquire(&direct, 3, 4).await.put(&direct, Vec::new()).await;
         direct.repartition(2).await.expect("and back");
         cursor += 10;
