@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use fleet::{Client, Fleet, GATEWAY, Job, QUICK, USUAL, Ways, due_once_in, in_time};
+use fleet::{Client, Fleet, GATEWAY, Job, QUICK, USUAL, Ways, due_once_in, in_time, since_epoch};
 use ronda_testbed::{Nats, NatsOptions};
 
 /// What a busy machine may add to a bound, commits half a second apart included.
@@ -81,8 +81,10 @@ async fn good_jobs(fleet: &Fleet, worker_timeout_seconds: u64, until: Instant) -
             let schedule = format!(
                 r#","schedule":{{"every_seconds":{EVERY_SECONDS},"anchor":"2026-01-01T00:00:00Z"}},"early_window_seconds":{EARLY_SECONDS}"#
             );
+            // It is expected from the time at which it is registered on, which may take a while.
+            let since = since_epoch();
             registrar.register(&id, &schedule).await;
-            jobs.push(tokio::spawn(Job::scheduled(client, id, EVERY_SECONDS, until)));
+            jobs.push(tokio::spawn(Job::scheduled(client, id, EVERY_SECONDS, since, until)));
         }
     }
     jobs

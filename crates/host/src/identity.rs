@@ -187,12 +187,7 @@ async fn check_on_broker(parts: &Parts, store: &Memory, name: &broker::Name) -> 
     }
     // On a log it shows when somebody has worked something off.
     let is_log = parts.commands.capabilities().log;
-    // Partitions are asked one after another, and more may come meanwhile: what is there later must be fewer than there ever were before.
-    if is_log
-        && !cursors.is_known
-        && cursors.messages < cursors.newest
-        && Cursors::of(parts).await?.messages < cursors.newest
-    {
+    if is_log && !cursors.is_known && was_worked_off(parts, &cursors).await? {
         return refuse(&format!(
             "{store} is new, and commands on {name} have been worked off by another Ronda: two that share queues would each \
              miss what the other takes. Give this one a prefix of its own (queue.prefix). If the other's store is lost \
@@ -208,11 +203,27 @@ async fn check_on_broker(parts: &Parts, store: &Memory, name: &broker::Name) -> 
     Ok(())
 }
 
+/// Whether somebody has settled something on a log that numbers all partitions together, from 1 on.
+async fn was_worked_off(parts: &Parts, cursors: &Cursors) -> Result<bool, Failure> {
+    if cursors.newest == 0 {
+        return Ok(false);
+    }
+    // The very first message is gone, and does not come back.
+    if cursors.oldest.is_none_or(|oldest| oldest > 1) {
+        return Ok(true);
+    }
+    // Where that one's partition stands still: partitions are asked one after another, and more may come meanwhile, so what is there later must
+    // be fewer than there ever were before.
+    Ok(cursors.messages < cursors.newest && Cursors::of(parts).await?.messages < cursors.newest)
+}
+
 /// What the store's cursors and the queue of commands say of each other.
 #[derive(Default)]
 struct Cursors {
     /// The greatest position that was ever published; 0: none, or there are no positions.
     newest: u64,
+    /// The least position that is not settled.
+    oldest: Option<u64>,
     /// Messages that are not settled.
     messages: u64,
     /// Whether the store has a row of any partition.
@@ -234,6 +245,7 @@ impl Cursors {
                 Backend::Broker(..) => Failure::new(Code::Queue, chain(&error)),
             })?;
             let newest = depth.newest.map_or(0, |newest| newest.0);
+            all.oldest = all.oldest.into_iter().chain(depth.oldest.map(|oldest| oldest.0)).min();
             (all.newest, all.messages) = (all.newest.max(newest), all.messages + depth.messages);
             let row = parts.store.partition(partition).await.map_err(|error| parts.store_failure(&error))?;
             let Some(row) = row else { continue };

@@ -307,18 +307,25 @@ impl Job {
         .await
     }
 
-    /// Starts whenever it is due, as its schedule is `every_seconds` from the epoch on, and ends a second later.
-    pub async fn scheduled(mut client: Client, id: String, every_seconds: u64, until: Instant) -> Self {
+    /// Starts whenever it is due after a time since the epoch, as its schedule is `every_seconds` from that on, and ends a second later.
+    pub async fn scheduled(
+        mut client: Client,
+        id: String,
+        every_seconds: u64,
+        since: Duration,
+        until: Instant,
+    ) -> Self {
         Self::at_work(id.clone(), until, |confirmed| async move {
+            let mut after = since;
             loop {
-                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-                let due_seconds = (now.as_secs() / every_seconds + 1) * every_seconds;
-                tokio::time::sleep(Duration::from_secs(due_seconds).saturating_sub(now)).await;
+                let due_seconds = (after.as_secs() / every_seconds + 1) * every_seconds;
+                tokio::time::sleep(Duration::from_secs(due_seconds).saturating_sub(since_epoch())).await;
                 let run = format!("due{due_seconds}");
                 client.status(&id, "running", &run).await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 client.status(&id, "success", &run).await;
                 confirmed.lock().unwrap().push(run);
+                after = since_epoch();
             }
         })
         .await
@@ -337,6 +344,11 @@ impl Job {
         let confirmed = confirmed.lock().unwrap().clone();
         Self { id, confirmed, _work: work }
     }
+}
+
+/// What the machine's clock shows.
+pub fn since_epoch() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap()
 }
 
 /// A schedule that is due in so many seconds, and not again for a day: more fields of a registration.

@@ -295,12 +295,11 @@ impl Publisher {
 
     /// Whether somebody has taken messages away, on a log.
     pub fn is_worked_off(&self) -> bool {
-        let depths =
-            || (0..self.partitions).map(|partition| self.runtime.block_on(self.queue.depth(partition)).unwrap());
-        let newest = depths().filter_map(|depth| depth.newest).map(|newest| newest.0).max().unwrap_or(0);
-        // Later, so that what came meanwhile makes nobody believe it.
-        let messages: u64 = depths().map(|depth| depth.messages).sum();
-        messages < newest
+        let depths = (0..self.partitions).map(|partition| self.runtime.block_on(self.queue.depth(partition)).unwrap());
+        let depths: Vec<_> = depths.collect();
+        // The first one of all is gone, which stays so; how many there are goes up and down.
+        let oldest = depths.iter().filter_map(|depth| depth.oldest).min();
+        depths.iter().any(|depth| depth.newest.is_some()) && oldest.is_none_or(|oldest| oldest.0 > 1)
     }
 
     pub fn partition(&self, scheduler: &str) -> u32 {
