@@ -313,3 +313,17 @@ async fn a_store_that_is_far_away_is_asked_for_fewer_and_larger_pages() {
     // A scheduler that was not loaded would be nobody.
     assert_eq!(rig.store.partition(0).await.unwrap().unwrap().refused, 0);
 }
+
+#[tokio::test]
+async fn a_crowd_of_partitions_that_come_at_once_asks_the_store_in_turns() {
+    const CROWD: u32 = 128;
+    let rig = Rig::with(|path| queue(path, "commands", CROWD));
+    let store = Faulty::new(&rig.store);
+    *store.way.lock() = Duration::from_millis(20);
+    let running = rig.start_on(Arc::clone(&store), Config::default());
+    let all = usize::try_from(CROWD).unwrap();
+    wait_for("all have been loaded", async || store.loads.load(Ordering::SeqCst) >= all).await;
+    let most = store.loading.1.load(Ordering::SeqCst);
+    assert!((2..=32).contains(&most), "{most} pages at once");
+    running.stop().await;
+}

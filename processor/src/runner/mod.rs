@@ -20,6 +20,7 @@ use ronda_runtime::{CancellationToken, Health};
 use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{KeyStore, PartitionStore, Retention};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, ConfigError};
 use admission::Admission;
@@ -28,6 +29,10 @@ use vitals::Vitals;
 
 /// How often it is shown that the loop is alive while no partition is there to show it.
 const BEAT: Duration = Duration::from_secs(5);
+
+/// So many calls at once ask the store for what partitions begin with: a process may be given a thousand at the same moment, and whoever works on
+/// others already needs the store as well.
+const BEGINNING_AT_ONCE: usize = 32;
 
 /// Why a processor, or one of its partitions, stopped.
 #[derive(Debug, Error)]
@@ -101,6 +106,8 @@ struct Shared<S: ?Sized> {
     store: Arc<S>,
     vitals: Vitals,
     admission: Admission,
+    /// Turns to ask the store for what a partition begins with.
+    beginning: Semaphore,
 }
 
 impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Processor<S> {
@@ -120,7 +127,10 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Processor<S> {
         telemetry::describe();
         let vitals = Vitals::new(health, commands.partitions());
         let admission = Admission::new(config.direct_access.clone());
-        Ok(Self { shared: Arc::new(Shared { config, commands, events, dead_letters, store, vitals, admission }) })
+        let beginning = Semaphore::new(BEGINNING_AT_ONCE);
+        Ok(Self {
+            shared: Arc::new(Shared { config, commands, events, dead_letters, store, vitals, admission, beginning }),
+        })
     }
 
     /// Works on the partitions that are assigned, until it is cancelled or nobody assigns any more. Of one that is taken away, or of all at

@@ -55,9 +55,11 @@ impl Backoff {
         self.next = self.first;
     }
 
-    /// Waits as long as it is time for, or as the backend asked for if that is longer; `false` if it was cancelled first.
+    /// Waits as long as it is time for, or as the backend asked for if that is longer; `false` if it was cancelled first. Up to a quarter less
+    /// is left to chance, lest all that met the same outage come back at the same moments.
     pub(super) async fn wait(&mut self, asked: Option<Duration>, cancel: &CancellationToken) -> bool {
-        let wait = self.next.max(asked.unwrap_or_default()).min(self.longest);
+        let early = 1.0 - fastrand::f64() / 4.0;
+        let wait = self.next.mul_f64(early).max(asked.unwrap_or_default()).min(self.longest);
         self.next = (self.next * 2).min(self.longest);
         pause(wait, cancel).await
     }

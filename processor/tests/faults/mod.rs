@@ -51,6 +51,8 @@ pub struct Faulty {
     pub loads: AtomicUsize,
     /// How far it is away: a page takes so much longer.
     pub way: Mutex<Duration>,
+    /// Pages on their way, now and at most.
+    pub loading: (AtomicUsize, AtomicUsize),
 }
 
 impl Faulty {
@@ -63,6 +65,7 @@ impl Faulty {
             asked: AtomicUsize::new(0),
             loads: AtomicUsize::new(0),
             way: Mutex::default(),
+            loading: <(AtomicUsize, AtomicUsize)>::default(),
         })
     }
 
@@ -107,10 +110,14 @@ impl PartitionStore for Faulty {
         self.is_there()?;
         self.loads.fetch_add(1, Ordering::SeqCst);
         let way = *self.way.lock();
+        let now = self.loading.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.loading.1.fetch_max(now, Ordering::SeqCst);
         if !way.is_zero() {
             tokio::time::sleep(way).await;
         }
-        self.store.load(partition, partitions, after, limit).await
+        let page = self.store.load(partition, partitions, after, limit).await;
+        self.loading.0.fetch_sub(1, Ordering::SeqCst);
+        page
     }
 
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError> {

@@ -41,6 +41,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Pages<S> {
     fn ask(&mut self, after: Option<SchedulerKey>) {
         let (shared, partition, rows) = (Arc::clone(&self.shared), self.partition, self.rows);
         let read: JoinHandle<Page> = tokio::spawn(async move {
+            let _turn = shared.beginning.acquire().await;
             let watch = Stopwatch::start();
             let read = shared.store.load(partition, shared.commands.partitions(), after.as_ref(), rows).await;
             (read, watch.elapsed())
@@ -70,7 +71,9 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     pub(super) async fn take_up(&mut self) -> Result<(PartitionCore, u64), ProcessorError> {
         let shared = Arc::clone(&self.shared);
         let (watch, partition) = (Stopwatch::start(), self.partition);
+        let turn = shared.beginning.acquire().await;
         let row = shared.store.acquire(partition, shared.commands.partitions()).await?;
+        drop(turn);
         let acquired = watch.elapsed();
         let cursor = row.cursor;
         let mut core = PartitionCore::new(&row, shared.events.partitions(), shared.config.clone());
