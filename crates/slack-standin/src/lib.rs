@@ -5,10 +5,10 @@
 //! message was kept, by rate limit, by silence. A transcript tells what a person in the channel would have seen, in order.
 
 mod fault;
+mod limits;
 mod methods;
 mod render;
 mod state;
-mod validate;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use fault::{Fault, FaultPlan};
+pub use limits::{Refusal, judge_blocks};
 pub use render::message_as_text;
 pub use state::{Message, Seen, SeenKind, Slack};
 

@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 
 use crate::TOKEN;
 use crate::fault::Fault;
+use crate::limits::{Purpose, Refusal, refusal, split};
 use crate::state::{Message, Slack};
-use crate::validate::refusal;
 
 /// The bot that all messages come from.
 const BOT_ID: &str = "B0STANDIN";
@@ -108,6 +108,10 @@ fn refuse(code: &str, why: &str) -> Response {
     axum::Json(json!({"ok":false,"error":code,"stand_in":why})).into_response()
 }
 
+fn refuse_payload(refused: &Refusal) -> Response {
+    axum::Json(json!({"ok":false,"error":refused.code,"response_metadata":{"messages":[refused.why]}})).into_response()
+}
+
 fn carry_out(slack: &Slack, method: &str, arguments: &Map<String, Value>) -> Response {
     match method {
         "auth.test" => axum::Json(json!({
@@ -148,14 +152,26 @@ fn post_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
         metadata: arguments.get("metadata").filter(|value| value.is_object()).cloned(),
         ..Message::default()
     };
-    if let Some((code, why)) = refusal(&message) {
-        return refuse(code, &why);
+    if let Some(refused) = refusal(&message, Purpose::Post) {
+        return refuse_payload(&refused);
     }
     if let Some(seconds) = slack.rate_limited(channel) {
         return rate_limited(seconds);
     }
-    let message = slack.post(channel, message);
+    let message = post_in_pieces(slack, channel, message);
     axum::Json(json!({"ok":true,"channel":channel,"ts":message.ts,"message":shown(&message, true)})).into_response()
+}
+
+/// Posts the message; a long text without blocks becomes several, of which the last one is answered. (j) Which one Slack answers is not
+/// documented.
+fn post_in_pieces(slack: &Slack, channel: &str, message: Message) -> Message {
+    let mut pieces = if message.blocks.is_empty() { split(&message.text) } else { vec![message.text.clone()] };
+    let last = pieces.pop().unwrap_or_default();
+    for text in pieces {
+        let thread_ts = message.thread_ts.clone();
+        slack.post(channel, Message { thread_ts, text, ..Message::default() });
+    }
+    slack.post(channel, Message { text: last, ..message })
 }
 
 fn update_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
@@ -173,10 +189,11 @@ fn update_message(slack: &Slack, arguments: &Map<String, Value>) -> Response {
         text: new_text.clone().unwrap_or_default(),
         blocks: blocks.clone().unwrap_or_default(),
         attachments: attachments.clone().unwrap_or_default(),
+        metadata: metadata.clone(),
         ..Message::default()
     };
-    if let Some((code, why)) = refusal(&probe) {
-        return refuse(code, &why);
+    if let Some(refused) = refusal(&probe, Purpose::Update) {
+        return refuse_payload(&refused);
     }
     let updated = slack.update(channel, ts, |message| {
         // Text without blocks removes the blocks; metadata that is left out stays.
