@@ -1,13 +1,26 @@
 //! A stand-in for Slack's Web API over real HTTP.
 //!
 //! It is not Slack: it knows the handful of methods that Ronda calls, keeps what was posted, refuses what Slack's documentation
-//! says that Slack refuses (sizes, block shapes, update rules), and fails on request in the ways that matter: before and after the
-//! message was kept, by rate limit, by silence. A transcript tells what a person in the channel would have seen, in order.
+//! says that Slack refuses (sizes, block shapes, update rules, scopes, channels), and fails on request in the ways that matter:
+//! before and after the message was kept, by rate limit, by silence. It tells what a person would have seen, in order.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `limits` | which payloads are refused, with which code |
+//! | `state` | messages, channels, scopes, the clock |
+//! | `rates` | tiers, 429 |
+//! | `faults` | failures on request |
+//! | `render` | what a person sees |
+//! | `api` | the methods, and the stand-in's own pages |
+//!
+//! What Slack's documentation leaves open is marked (j), a judgement.
 
-mod fault;
+mod api;
+mod faults;
 mod limits;
-mod methods;
+mod rates;
 mod render;
+mod serve;
 mod state;
 
 use std::net::SocketAddr;
@@ -16,10 +29,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use fault::{Fault, FaultPlan};
+pub use api::Deed;
+pub use faults::{Fault, FaultRule};
 pub use limits::{Refusal, judge_blocks};
 pub use render::message_as_text;
-pub use state::{Message, Seen, SeenKind, Slack};
+pub use state::{Message, Place, Seen, SeenKind, Slack};
 
 /// The token that the stand-in accepts.
 pub const TOKEN: &str = "xoxb-stand-in";
@@ -50,11 +64,8 @@ impl StandIn {
         let address = listener.local_addr()?;
         let slack = Arc::new(slack);
         let stop = CancellationToken::new();
-        let router = methods::router(Arc::clone(&slack));
-        let stopped = stop.clone();
-        tokio::spawn(async move {
-            let _ = axum::serve(listener, router).with_graceful_shutdown(stopped.cancelled_owned()).await;
-        });
+        let router = api::router(Arc::clone(&slack));
+        tokio::spawn(serve::serve(listener, router, stop.clone()));
         Ok(Self { slack, address, _stop: stop.drop_guard() })
     }
 

@@ -3,3 +3,4 @@
 mod text;
 
 pub use text::message_as_text;
+pub(crate) use text::mrkdwn as plain_mrkdwn;

@@ -93,7 +93,7 @@ fn table_lines(block: &Value, lines: &mut Vec<String>) {
 }
 
 /// Slack's `<…|…>` forms as a reader sees them, and entities as characters.
-fn mrkdwn(text: &str) -> String {
+pub(crate) fn mrkdwn(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find('<') {

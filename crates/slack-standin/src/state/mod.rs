@@ -1,114 +1,44 @@
 //! What the stand-in keeps: messages by channel, and everything that was ever to be seen.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod clock;
+mod message;
+mod place;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::fault::{Fault, FaultPlan};
-use crate::render::message_as_text;
+use crate::faults::{Fault, FaultRule, Faults};
+use crate::rates::Rates;
+use clock::{Clock, micros};
+use place::Places;
 
-/// One message as it stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Message {
-    /// Slack's id of a message within its channel.
-    pub ts: String,
-    /// The parent's `ts`, when it is a reply.
-    pub thread_ts: Option<String>,
-    /// The plain text: notification and fallback.
-    pub text: String,
-    /// Block Kit blocks.
-    pub blocks: Vec<Value>,
-    /// Legacy attachments, which carry the colour bar.
-    pub attachments: Vec<Value>,
-    /// `{event_type, event_payload}`.
-    pub metadata: Option<Value>,
-    /// How often it was edited.
-    pub edits: u32,
-}
-
-/// What happened to a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SeenKind {
-    /// A new message in the channel.
-    Posted,
-    /// A new reply in a thread.
-    Replied,
-    /// An existing message changed.
-    Edited,
-    /// A message went away.
-    Deleted,
-}
-
-/// One thing that a person in the channel could have seen.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Seen {
-    /// Milliseconds since the Unix epoch.
-    pub at_ms: u64,
-    /// What happened.
-    pub kind: SeenKind,
-    /// Where.
-    pub channel: String,
-    /// To which message.
-    pub ts: String,
-    /// The message as a person reads it.
-    pub text: String,
-}
-
-impl Seen {
-    /// Whether it is Ronda's alert of a job: names the job, and is neither the night's table nor the notice of a blind time, which name many.
-    #[must_use]
-    pub fn is_alert_of(&self, job: &str) -> bool {
-        let is_of_many = ["Night watch", "Ronda was blind"].iter().any(|title| self.text.contains(title));
-        !is_of_many && names(&self.text, job)
-    }
-}
-
-/// Whether a text names a job, and not merely one whose name begins so.
-fn names(text: &str, job: &str) -> bool {
-    let goes_on = |next: char| next.is_ascii_alphanumeric() || next == '-';
-    text.match_indices(job).any(|(at, _)| !text[at.saturating_add(job.len())..].starts_with(goes_on))
-}
+pub use message::{Message, Seen, SeenKind};
+pub(crate) use place::Denied;
+pub use place::Place;
 
 #[derive(Debug, Default)]
 struct Inner {
     channels: BTreeMap<String, BTreeMap<String, Message>>,
     seen: Vec<Seen>,
-    faults: BTreeMap<String, FaultPlan>,
+    faults: Faults,
     calls: BTreeMap<String, u64>,
     last_ts_micros: u64,
-    last_post: BTreeMap<String, u64>,
+    rates: Option<Rates>,
+    places: Places,
+    clock: Clock,
+    history_lag: Duration,
+    /// How long a message may be edited; `None`: for ever.
+    edit_window: Option<Duration>,
 }
 
 /// The stand-in's memory and moods.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Slack {
     inner: Mutex<Inner>,
-    enforce_rate: bool,
-    history_lag: Duration,
     echo: bool,
-    /// Channels that it knows besides those whose name is an id.
-    known: BTreeSet<String>,
-}
-
-impl Default for Slack {
-    fn default() -> Self {
-        Self {
-            inner: Mutex::default(),
-            enforce_rate: false,
-            history_lag: Duration::ZERO,
-            echo: false,
-            known: BTreeSet::new(),
-        }
-    }
-}
-
-fn now_micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn ts_micros(ts: &str) -> u64 {
@@ -119,10 +49,17 @@ fn ts_micros(ts: &str) -> u64 {
 }
 
 impl Slack {
-    /// The same, holding callers to one post a second and channel.
+    /// The same, holding callers to Slack's rates.
     #[must_use]
     pub fn enforcing_rate(mut self) -> Self {
-        self.enforce_rate = true;
+        self.inner.get_mut().rates = Some(Rates::default());
+        self
+    }
+
+    /// The same, with a clock that stands at this time until [`Slack::advance`] moves it.
+    #[must_use]
+    pub fn with_frozen_clock(mut self, at_ms: u64) -> Self {
+        self.inner.get_mut().clock = Clock::frozen(at_ms);
         self
     }
 
@@ -136,31 +73,75 @@ impl Slack {
     /// The same, with posts appearing in the history only after so long.
     #[must_use]
     pub fn with_history_lag(mut self, lag: Duration) -> Self {
-        self.history_lag = lag;
+        self.inner.get_mut().history_lag = lag;
         self
     }
 
     /// The same, with a channel that is known by this name. Every id (`C…`, `G…`) is known without that.
     #[must_use]
     pub fn knowing(mut self, channel: &str) -> Self {
-        self.known.insert(channel.to_owned());
+        self.inner.get_mut().places.set(channel, Place::default());
         self
     }
 
-    /// Whether there is such a channel.
-    pub(crate) fn knows(&self, channel: &str) -> bool {
-        let is_id = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-        channel.strip_prefix(['C', 'G']).is_some_and(is_id) || self.known.contains(channel)
+    /// Posts appear in the history only after so long from now on.
+    pub fn set_history_lag(&self, lag: Duration) {
+        self.inner.lock().history_lag = lag;
+    }
+
+    /// Messages that are older than this can't be edited; `None`: all can.
+    pub fn set_edit_window(&self, window: Option<Duration>) {
+        self.inner.lock().edit_window = window;
+    }
+
+    /// What a channel is from now on: archived, private, with or without the app.
+    pub fn set_place(&self, channel: &str, place: Place) {
+        self.inner.lock().places.set(channel, place);
+    }
+
+    /// Takes a scope from the app, or grants it.
+    pub fn set_scope(&self, scope: &str, granted: bool) {
+        self.inner.lock().places.set_scope(scope, granted);
+    }
+
+    /// The token is refused with this code from now on, such as `token_revoked`; `None`: it is taken.
+    pub fn set_token_refused(&self, code: Option<&str>) {
+        self.inner.lock().places.token_refused = code.map(str::to_owned);
+    }
+
+    /// Moves the stand-in's clock.
+    pub fn advance(&self, by: Duration) {
+        self.inner.lock().clock.advance(by);
+    }
+
+    /// What time it is in the stand-in, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.inner.lock().clock.now_micros() / 1_000
     }
 
     /// One more call of `method` (such as `chat.postMessage`) meets this fault.
     pub fn fail_next(&self, method: &str, fault: Fault) {
-        self.inner.lock().faults.entry(method.to_owned()).or_default().push(fault);
+        self.fail(FaultRule::next(method, fault));
     }
 
     /// Every call of `method` meets this fault from now on, or none does any more.
     pub fn fail_always(&self, method: &str, fault: Option<Fault>) {
-        self.inner.lock().faults.entry(method.to_owned()).or_default().always(fault);
+        let mut inner = self.inner.lock();
+        inner.faults.end(method);
+        if let Some(fault) = fault {
+            inner.faults.add(FaultRule::always(method, fault));
+        }
+    }
+
+    /// Calls fail by this rule.
+    pub fn fail(&self, rule: FaultRule) {
+        self.inner.lock().faults.add(rule);
+    }
+
+    /// No call fails any more.
+    pub fn fail_no_more(&self) {
+        self.inner.lock().faults.clear();
     }
 
     /// How often a method was called.
@@ -186,32 +167,71 @@ impl Slack {
         self.remove(channel, ts)
     }
 
-    pub(crate) fn called(&self, method: &str) -> Fault {
-        let mut inner = self.inner.lock();
-        *inner.calls.entry(method.to_owned()).or_default() += 1;
-        inner.faults.get_mut(method).map_or(Fault::None, FaultPlan::take)
+    /// A person writes into a channel, or into a thread.
+    pub fn person_posts(&self, user: &str, channel: &str, thread_ts: Option<&str>, text: &str) -> Message {
+        let author = Some(user.to_owned());
+        let thread_ts = thread_ts.map(str::to_owned);
+        self.post(channel, Message { author, thread_ts, text: text.to_owned(), ..Message::default() })
     }
 
-    /// Seconds to wait when the channel's rate is used up.
-    pub(crate) fn rate_limited(&self, channel: &str) -> Option<u64> {
-        if !self.enforce_rate {
-            return None;
-        }
-        let now = now_micros();
+    /// A person reacts to a message; whether there is such a one.
+    pub fn person_reacts(&self, user: &str, channel: &str, ts: &str, emoji: &str) -> bool {
         let mut inner = self.inner.lock();
-        let last = inner.last_post.entry(channel.to_owned()).or_default();
-        // A token bucket as a "virtual time": one post a second, three at once.
-        let next = (*last).max(now.saturating_sub(3_000_000)) + 1_000_000;
-        if next > now {
-            return Some((next - now).div_ceil(1_000_000).max(1));
+        let message = inner.channels.get_mut(channel).and_then(|messages| messages.get_mut(ts));
+        message.is_some_and(|message| {
+            message.reactions.push((emoji.to_owned(), user.to_owned()));
+            true
+        })
+    }
+
+    /// Counts a call and tells what it meets.
+    pub(crate) fn called(&self, method: &str, arguments: &Map<String, Value>) -> Fault {
+        let mut inner = self.inner.lock();
+        *inner.calls.entry(method.to_owned()).or_default() += 1;
+        inner.faults.take(method, arguments)
+    }
+
+    pub(crate) fn places<T>(&self, look: impl FnOnce(&Places) -> T) -> T {
+        look(&self.inner.lock().places)
+    }
+
+    /// Seconds to wait when the rate is used up.
+    pub(crate) fn rate_limited(&self, method: &str, channel: &str) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        let now = inner.clock.now_micros();
+        inner.rates.as_mut()?.take(method, channel, now).err()
+    }
+
+    /// Whether the app may change this message.
+    pub(crate) fn may_change(&self, channel: &str, ts: &str, edit: bool) -> Result<(), &'static str> {
+        let inner = self.inner.lock();
+        let message = inner.channels.get(channel).and_then(|messages| messages.get(ts)).ok_or("message_not_found")?;
+        if message.author.is_some() {
+            return Err(if edit { "cant_update_message" } else { "cant_delete_message" });
         }
-        *last = next;
-        None
+        let age = inner.clock.now_micros().saturating_sub(ts_micros(ts));
+        if edit && inner.edit_window.is_some_and(|window| age > micros(window)) {
+            return Err("edit_window_closed");
+        }
+        Ok(())
+    }
+
+    /// Whether there is such a thread, or what is left of one.
+    pub(crate) fn has_thread(&self, channel: &str, ts: &str) -> bool {
+        let inner = self.inner.lock();
+        inner.channels.get(channel).is_some_and(|messages| {
+            messages.contains_key(ts) || messages.values().any(|message| message.thread_ts.as_deref() == Some(ts))
+        })
+    }
+
+    /// Something that only one person sees.
+    pub(crate) fn whisper(&self, channel: &str, message: &Message) {
+        self.note(&mut self.inner.lock(), SeenKind::Whispered, channel, message);
     }
 
     pub(crate) fn post(&self, channel: &str, mut message: Message) -> Message {
         let mut inner = self.inner.lock();
-        let micros = now_micros().max(inner.last_ts_micros + 1);
+        let micros = inner.clock.now_micros().max(inner.last_ts_micros + 1);
         inner.last_ts_micros = micros;
         message.ts = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
         let messages = inner.channels.entry(channel.to_owned()).or_default();
@@ -247,13 +267,7 @@ impl Slack {
     }
 
     fn note(&self, inner: &mut Inner, kind: SeenKind, channel: &str, message: &Message) {
-        let seen = Seen {
-            at_ms: now_micros() / 1_000,
-            kind,
-            channel: channel.to_owned(),
-            ts: message.ts.clone(),
-            text: message_as_text(message),
-        };
+        let seen = Seen::new(inner.clock.now_micros() / 1_000, kind, channel, message);
         if self.echo {
             echo(&seen);
         }
@@ -262,11 +276,10 @@ impl Slack {
 
     /// Messages that `conversations.history` (no thread) or `conversations.replies` (one thread) would list, newest first.
     pub(crate) fn list(&self, channel: &str, thread: Option<&str>, oldest: &str, latest: Option<&str>) -> Vec<Message> {
-        let lag = u64::try_from(self.history_lag.as_micros()).unwrap_or(u64::MAX);
-        let visible_until = now_micros().saturating_sub(lag);
         let oldest = ts_micros(oldest);
         let latest = latest.map_or(u64::MAX, ts_micros);
         let inner = self.inner.lock();
+        let visible_until = inner.clock.now_micros().saturating_sub(micros(inner.history_lag));
         let Some(messages) = inner.channels.get(channel) else {
             return Vec::new();
         };
@@ -295,24 +308,4 @@ fn echo(seen: &Seen) {
         seen.ts,
         seen.text
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_alert_is_of_the_job_that_it_names() {
-        let seen = |text: &str| Seen {
-            at_ms: 0,
-            kind: SeenKind::Posted,
-            channel: String::new(),
-            ts: String::new(),
-            text: text.to_owned(),
-        };
-        assert!(seen("🔴 *bad-1-fails* failed").is_alert_of("bad-1-fails"));
-        assert!(!seen("🔴 *bad-1-fails-2* failed").is_alert_of("bad-1-fails"));
-        assert!(!seen("🔴 *bad-10* failed").is_alert_of("bad-1"));
-        assert!(!seen("*Night watch*\n🔴 *bad-1* failed").is_alert_of("bad-1"));
-    }
 }

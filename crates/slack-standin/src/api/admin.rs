@@ -1,0 +1,164 @@
+//! The stand-in's own pages: what is to be seen, and deeds of people and of an unkind world.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::faults::{Fault, FaultRule};
+use crate::state::{Place, Seen, Slack};
+
+pub(super) fn router() -> Router<Arc<Slack>> {
+    Router::new()
+        .route("/stand-in/transcript", get(transcript))
+        .route("/stand-in/seen", get(seen))
+        .route("/stand-in/messages/{channel}", get(messages))
+        .route("/stand-in/faults", post(rule).delete(no_faults))
+        .route("/stand-in/faults/{method}", post(fault))
+        .route("/stand-in/deeds", post(deed))
+}
+
+/// Something that happens in the workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "deed")]
+pub enum Deed {
+    /// A person writes.
+    Post {
+        /// Who.
+        user: String,
+        /// Where.
+        channel: String,
+        /// In which thread.
+        #[serde(default)]
+        thread_ts: Option<String>,
+        /// What.
+        text: String,
+    },
+    /// A person deletes a message.
+    Delete {
+        /// Where.
+        channel: String,
+        /// Which.
+        ts: String,
+    },
+    /// A person reacts to a message.
+    React {
+        /// Who.
+        user: String,
+        /// Where.
+        channel: String,
+        /// To which.
+        ts: String,
+        /// Its name, without colons.
+        emoji: String,
+    },
+    /// A channel is archived, made private, left, or all of this undone.
+    SetPlace {
+        /// Which.
+        channel: String,
+        /// What it is now.
+        place: Place,
+    },
+    /// The app gets a scope or loses it.
+    SetScope {
+        /// Which.
+        scope: String,
+        /// Whether it has it now.
+        granted: bool,
+    },
+    /// The token is refused with a code such as `token_revoked`, or taken again.
+    RefuseToken {
+        /// The code; none: it is taken.
+        code: Option<String>,
+    },
+    /// Posts appear in the history so much later.
+    LagHistory {
+        /// Milliseconds.
+        lag_ms: u64,
+    },
+    /// Messages that are older can't be edited.
+    CloseEditWindow {
+        /// Milliseconds; none: all can.
+        window_ms: Option<u64>,
+    },
+    /// Time passes.
+    Advance {
+        /// Milliseconds.
+        by_ms: u64,
+    },
+}
+
+impl Slack {
+    /// Lets something happen; `false`: there is no such message.
+    pub fn happens(&self, deed: &Deed) -> bool {
+        match deed {
+            Deed::Post { user, channel, thread_ts, text } => {
+                self.person_posts(user, channel, thread_ts.as_deref(), text);
+            }
+            Deed::Delete { channel, ts } => return self.delete_by_hand(channel, ts),
+            Deed::React { user, channel, ts, emoji } => return self.person_reacts(user, channel, ts, emoji),
+            Deed::SetPlace { channel, place } => self.set_place(channel, *place),
+            Deed::SetScope { scope, granted } => self.set_scope(scope, *granted),
+            Deed::RefuseToken { code } => self.set_token_refused(code.as_deref()),
+            Deed::LagHistory { lag_ms } => self.set_history_lag(Duration::from_millis(*lag_ms)),
+            Deed::CloseEditWindow { window_ms } => self.set_edit_window(window_ms.map(Duration::from_millis)),
+            Deed::Advance { by_ms } => self.advance(Duration::from_millis(*by_ms)),
+        }
+        true
+    }
+}
+
+async fn deed(State(slack): State<Arc<Slack>>, body: Bytes) -> Response {
+    match serde_json::from_slice::<Deed>(&body) {
+        Ok(deed) if slack.happens(&deed) => StatusCode::NO_CONTENT.into_response(),
+        Ok(_) => (StatusCode::NOT_FOUND, "no such message").into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
+}
+
+async fn transcript(State(slack): State<Arc<Slack>>) -> String {
+    let line = |seen: &Seen| {
+        let seconds = seen.at_ms / 1_000 % 86_400;
+        let clock = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        format!("── {clock} UTC  {:?} in {} ({})\n{}\n", seen.kind, seen.channel, seen.ts, seen.text)
+    };
+    slack.seen().iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+async fn seen(State(slack): State<Arc<Slack>>) -> Response {
+    axum::Json(slack.seen()).into_response()
+}
+
+async fn messages(State(slack): State<Arc<Slack>>, Path(channel): Path<String>) -> Response {
+    axum::Json(slack.messages(&channel)).into_response()
+}
+
+async fn rule(State(slack): State<Arc<Slack>>, body: Bytes) -> Response {
+    planned(serde_json::from_slice(&body), |rule: FaultRule| slack.fail(rule))
+}
+
+async fn fault(State(slack): State<Arc<Slack>>, Path(method): Path<String>, body: Bytes) -> Response {
+    planned(serde_json::from_slice(&body), |fault: Fault| slack.fail_next(&method, fault))
+}
+
+fn planned<T>(read: serde_json::Result<T>, plan: impl FnOnce(T)) -> Response {
+    match read {
+        Ok(value) => {
+            plan(value);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, axum::Json(json!({"error":error.to_string()}))).into_response(),
+    }
+}
+
+async fn no_faults(State(slack): State<Arc<Slack>>) -> StatusCode {
+    slack.fail_no_more();
+    StatusCode::NO_CONTENT
+}
