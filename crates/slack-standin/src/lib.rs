@@ -32,7 +32,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub use api::Deed;
 pub use faults::{Fault, FaultRule};
 pub use limits::{Refusal, judge_blocks};
-pub use render::message_as_text;
+pub use render::{Reader, message_as_text};
 pub use state::{Message, Place, Seen, SeenKind, Slack};
 
 /// The token that the stand-in accepts.

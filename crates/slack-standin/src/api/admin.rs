@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, Query, State};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::faults::{Fault, FaultRule};
+use crate::render::Reader;
 use crate::state::{Place, Seen, Slack};
 
 pub(super) fn router() -> Router<Arc<Slack>> {
@@ -20,6 +21,8 @@ pub(super) fn router() -> Router<Arc<Slack>> {
         .route("/stand-in/transcript", get(transcript))
         .route("/stand-in/seen", get(seen))
         .route("/stand-in/messages/{channel}", get(messages))
+        .route("/stand-in/timeline/{channel}", get(timeline))
+        .route("/stand-in/page/{channel}", get(page))
         .route("/stand-in/faults", post(rule).delete(no_faults))
         .route("/stand-in/faults/{method}", post(fault))
         .route("/stand-in/deeds", post(deed))
@@ -138,6 +141,36 @@ async fn seen(State(slack): State<Arc<Slack>>) -> Response {
 
 async fn messages(State(slack): State<Arc<Slack>>, Path(channel): Path<String>) -> Response {
     axum::Json(slack.messages(&channel)).into_response()
+}
+
+/// Whose eyes a page is seen with.
+#[derive(Deserialize)]
+struct Eyes {
+    /// A zone such as `Asia/Jakarta`; UTC when none is said.
+    zone: Option<String>,
+}
+
+impl Eyes {
+    fn reader(&self, slack: &Slack) -> Result<Reader, (StatusCode, String)> {
+        let zone = self.zone.as_deref().unwrap_or("UTC");
+        Reader::new(zone, slack.now_ms()).map_err(|error| (StatusCode::BAD_REQUEST, format!("zone {zone:?}: {error}")))
+    }
+}
+
+async fn timeline(
+    State(slack): State<Arc<Slack>>,
+    Path(channel): Path<String>,
+    Query(eyes): Query<Eyes>,
+) -> Result<String, (StatusCode, String)> {
+    Ok(slack.timeline(&channel, &eyes.reader(&slack)?))
+}
+
+async fn page(
+    State(slack): State<Arc<Slack>>,
+    Path(channel): Path<String>,
+    Query(eyes): Query<Eyes>,
+) -> Result<Html<String>, (StatusCode, String)> {
+    Ok(Html(slack.page(&channel, &eyes.reader(&slack)?)))
 }
 
 async fn rule(State(slack): State<Arc<Slack>>, body: Bytes) -> Response {

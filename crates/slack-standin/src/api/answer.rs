@@ -9,34 +9,37 @@ use crate::limits::Refusal;
 use crate::serve::CutOff;
 use crate::state::{Denied, Slack};
 
+/// A refusal in place of an answer; boxed, as a response is large.
+pub(super) type Refused = Box<Response>;
+
 pub(super) fn ok(value: Value) -> Response {
     axum::Json(value).into_response()
 }
 
-pub(super) fn refuse(code: &str, why: &str) -> Response {
-    ok(json!({"ok":false,"error":code,"stand_in":why}))
+pub(super) fn refuse(code: &str, why: &str) -> Refused {
+    Box::new(ok(json!({"ok":false,"error":code,"stand_in":why})))
 }
 
-pub(super) fn refuse_payload(refused: &Refusal) -> Response {
-    ok(json!({"ok":false,"error":refused.code,"response_metadata":{"messages":[refused.why]}}))
+pub(super) fn refuse_payload(refused: &Refusal) -> Refused {
+    Box::new(ok(json!({"ok":false,"error":refused.code,"response_metadata":{"messages":[refused.why]}})))
 }
 
 /// `missing_scope` tells what is needed and what there is. <https://docs.slack.dev/reference/scopes>
-pub(super) fn deny(slack: &Slack, denied: &Denied) -> Response {
+pub(super) fn deny(slack: &Slack, denied: &Denied) -> Refused {
     match denied {
         Denied::Code(code) => refuse(code, ""),
         Denied::Scope(needed) => {
             let provided = slack.places(|places| places.provided());
-            ok(json!({"ok":false,"error":"missing_scope","needed":needed,"provided":provided}))
+            Box::new(ok(json!({"ok":false,"error":"missing_scope","needed":needed,"provided":provided})))
         }
     }
 }
 
-pub(super) fn rate_limited(seconds: u64) -> Response {
+pub(super) fn rate_limited(seconds: u64) -> Refused {
     let mut response = (StatusCode::TOO_MANY_REQUESTS, ok(json!({"ok":false,"error":"ratelimited"}))).into_response();
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    response
+    Box::new(response)
 }
 
 /// No answer: the connection is closed.

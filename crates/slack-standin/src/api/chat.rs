@@ -3,14 +3,14 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::{deny, ok, rate_limited, refuse, refuse_payload};
+use super::answer::{Refused, deny, ok, rate_limited, refuse, refuse_payload};
 use super::arguments::{Arguments, list, text};
 use super::shown;
 use crate::limits::{Purpose, refusal, split};
 use crate::state::{Message, Slack};
 
 /// The channel that is written to, when the app may.
-fn channel<'a>(slack: &Slack, arguments: &'a Arguments) -> Result<&'a str, Response> {
+fn channel<'a>(slack: &Slack, arguments: &'a Arguments) -> Result<&'a str, Refused> {
     let channel = text(arguments, "channel").unwrap_or_default();
     let may = slack.places(|places| places.require("chat:write").and_then(|()| places.enter(channel, true)));
     may.map(|_| channel).map_err(|denied| deny(slack, &denied))
@@ -31,7 +31,7 @@ fn message(arguments: &Arguments) -> Message {
     }
 }
 
-pub(super) fn post(slack: &Slack, arguments: &Arguments) -> Result<Response, Response> {
+pub(super) fn post(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let channel = channel(slack, arguments)?;
     let message = message(arguments);
     if let Some(refused) = refusal(&message, Purpose::Post) {
@@ -56,7 +56,7 @@ pub(crate) fn post_in_pieces(slack: &Slack, channel: &str, message: Message) -> 
     slack.post(channel, Message { text: last, ..message })
 }
 
-pub(super) fn post_ephemeral(slack: &Slack, arguments: &Arguments) -> Result<Response, Response> {
+pub(super) fn post_ephemeral(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let channel = channel(slack, arguments)?;
     let message = message(arguments);
     if text(arguments, "user").is_none() {
@@ -72,7 +72,7 @@ pub(super) fn post_ephemeral(slack: &Slack, arguments: &Arguments) -> Result<Res
     Ok(ok(json!({"ok":true,"message_ts":"0.000000"})))
 }
 
-pub(super) fn update(slack: &Slack, arguments: &Arguments) -> Result<Response, Response> {
+pub(super) fn update(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let channel = channel(slack, arguments)?;
     let ts = text(arguments, "ts").unwrap_or_default();
     slack.may_change(channel, ts, true).map_err(|code| refuse(code, ts))?;
@@ -104,7 +104,7 @@ pub(crate) fn change(message: &mut Message, arguments: &Arguments) {
     message.metadata = metadata(arguments).or(message.metadata.take());
 }
 
-pub(super) fn delete(slack: &Slack, arguments: &Arguments) -> Result<Response, Response> {
+pub(super) fn delete(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let channel = channel(slack, arguments)?;
     let ts = text(arguments, "ts").unwrap_or_default();
     slack.may_change(channel, ts, false).map_err(|code| refuse(code, ts))?;

@@ -22,7 +22,7 @@ use crate::TOKEN;
 use crate::faults::Fault;
 use crate::limits::judge_blocks;
 use crate::state::{Message, Slack};
-use answer::{ok, rate_limited, refuse, refuse_payload, reset, truncated};
+use answer::{Refused, ok, rate_limited, refuse, refuse_payload, reset, truncated};
 use arguments::Arguments;
 
 pub use admin::Deed;
@@ -48,15 +48,15 @@ async fn call(
     if method != "blocks.validate"
         && let Err(code) = authorise(&slack, &headers, &arguments)
     {
-        return refuse(&code, "");
+        return *refuse(&code, "");
     }
     let fault = slack.called(&method, &arguments);
     let effect = fault.is_effective().then(|| carry_out(&slack, &method, &arguments));
     let answer = effect.unwrap_or_else(reset);
     match fault {
         Fault::None => answer,
-        Fault::RateLimited { retry_after_seconds } => rate_limited(retry_after_seconds),
-        Fault::Refuse { code } => refuse(&code, "planned"),
+        Fault::RateLimited { retry_after_seconds } => *rate_limited(retry_after_seconds),
+        Fault::Refuse { code } => *refuse(&code, "planned"),
         Fault::ServerError { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "upstream connect error").into_response(),
         Fault::Silence { hold_ms, .. } => {
             tokio::time::sleep(Duration::from_millis(hold_ms)).await;
@@ -98,14 +98,14 @@ fn carry_out(slack: &Slack, method: &str, arguments: &Arguments) -> Response {
         "blocks.validate" => validate_blocks(arguments),
         _ => Err(refuse("unknown_method", method)),
     };
-    let mut answer = answer.unwrap_or_else(|refused| refused);
+    let mut answer = answer.unwrap_or_else(|refused| *refused);
     if let Ok(scopes) = HeaderValue::from_str(&slack.places(|places| places.provided())) {
         answer.headers_mut().insert("x-oauth-scopes", scopes);
     }
     answer
 }
 
-fn validate_blocks(arguments: &Arguments) -> Result<Response, Response> {
+fn validate_blocks(arguments: &Arguments) -> Result<Response, Refused> {
     let blocks = arguments::list(arguments, "blocks").ok_or_else(|| refuse("invalid_arguments", "no blocks"))?;
     judge_blocks(&blocks).map_err(|refused| refuse_payload(&refused))?;
     Ok(ok(json!({"ok":true})))

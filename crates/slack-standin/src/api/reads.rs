@@ -3,7 +3,7 @@
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::answer::{deny, ok, rate_limited, refuse};
+use super::answer::{Refused, deny, ok, rate_limited, refuse};
 use super::arguments::{Arguments, flag, number, text};
 use super::shown;
 use crate::state::{Place, Slack};
@@ -14,7 +14,7 @@ fn channel<'a>(
     arguments: &'a Arguments,
     method: &str,
     scopes: [&'static str; 2],
-) -> Result<(&'a str, Place), Response> {
+) -> Result<(&'a str, Place), Refused> {
     let channel = text(arguments, "channel").unwrap_or_default();
     if channel.is_empty() {
         return Err(refuse("invalid_arguments", "no channel; does the method take JSON?"));
@@ -30,7 +30,7 @@ fn channel<'a>(
     }
 }
 
-pub(super) fn list(slack: &Slack, method: &str, arguments: &Arguments) -> Result<Response, Response> {
+pub(super) fn list(slack: &Slack, method: &str, arguments: &Arguments) -> Result<Response, Refused> {
     let (channel, _) = channel(slack, arguments, method, ["channels:history", "groups:history"])?;
     let thread = if method == "conversations.replies" { Some(text(arguments, "ts").unwrap_or_default()) } else { None };
     if thread.is_some_and(|ts| !slack.has_thread(channel, ts)) {
@@ -50,7 +50,7 @@ pub(super) fn list(slack: &Slack, method: &str, arguments: &Arguments) -> Result
     Ok(ok(json!({"ok":true,"messages":page,"has_more":more,"response_metadata":{"next_cursor":cursor}})))
 }
 
-pub(super) fn channel_info(slack: &Slack, arguments: &Arguments) -> Result<Response, Response> {
+pub(super) fn channel_info(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let (channel, place) = channel(slack, arguments, "conversations.info", ["channels:read", "groups:read"])?;
     Ok(ok(json!({"ok":true,"channel":{
         "id":channel,"name":channel.trim_start_matches('#').to_lowercase(),"is_channel":!place.private,
@@ -58,7 +58,7 @@ pub(super) fn channel_info(slack: &Slack, arguments: &Arguments) -> Result<Respo
     }})))
 }
 
-pub(super) fn user_info(slack: &Slack, arguments: &Arguments) -> Result<Response, Response> {
+pub(super) fn user_info(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     slack.places(|places| places.require("users:read")).map_err(|denied| deny(slack, &denied))?;
     if let Some(seconds) = slack.rate_limited("users.info", "") {
         return Err(rate_limited(seconds));

@@ -2,11 +2,19 @@
 
 use serde_json::Value;
 
+use super::dates::Reader;
+use super::mrkdwn;
 use crate::state::Message;
 
 /// The message as plain text: blocks one under another, tables with columns, dates by their fallback.
 #[must_use]
 pub fn message_as_text(message: &Message) -> String {
+    message_for(message, None)
+}
+
+/// The same for one reader, with times as they see them.
+pub(super) fn message_for(message: &Message, reader: Option<&Reader>) -> String {
+    let mrkdwn = |text: &str| mrkdwn::plain(text, reader);
     let mut lines = Vec::new();
     // Above attachments the text is shown; beside blocks it is only the notification.
     if message.blocks.is_empty() && !message.text.is_empty() {
@@ -19,7 +27,7 @@ pub fn message_as_text(message: &Message) -> String {
     }
     let nested = message.attachments.iter().filter_map(|attachment| attachment["blocks"].as_array()).flatten();
     for block in message.blocks.iter().chain(nested) {
-        block_lines(block, &mut lines);
+        block_lines(block, reader, &mut lines);
     }
     lines.extend(message.attachments.iter().filter_map(|attachment| attachment["text"].as_str().map(mrkdwn)));
     let indent = if message.thread_ts.is_some() { "    ↳ " } else { "  " };
@@ -37,7 +45,8 @@ fn colour_name(colour: &str) -> String {
     format!("{name} {colour}")
 }
 
-fn block_lines(block: &Value, lines: &mut Vec<String>) {
+fn block_lines(block: &Value, reader: Option<&Reader>, lines: &mut Vec<String>) {
+    let plain = |object: &Value| mrkdwn::plain(object["text"].as_str().unwrap_or_default(), reader);
     match block["type"].as_str().unwrap_or_default() {
         "header" => lines.push(format!("# {}", plain(&block["text"]))),
         "section" => {
@@ -49,7 +58,7 @@ fn block_lines(block: &Value, lines: &mut Vec<String>) {
         }
         "context" => {
             let elements = block["elements"].as_array();
-            let texts: Vec<String> = elements.into_iter().flatten().map(plain).collect();
+            let texts: Vec<String> = elements.into_iter().flatten().map(&plain).collect();
             lines.push(format!("({})", texts.join(" · ")));
         }
         "actions" => {
@@ -65,10 +74,6 @@ fn block_lines(block: &Value, lines: &mut Vec<String>) {
     }
 }
 
-fn plain(object: &Value) -> String {
-    mrkdwn(object["text"].as_str().unwrap_or_default())
-}
-
 fn table_lines(block: &Value, lines: &mut Vec<String>) {
     if let Some(caption) = block["caption"].as_str() {
         lines.push(caption.to_owned());
@@ -78,7 +83,7 @@ fn table_lines(block: &Value, lines: &mut Vec<String>) {
         .into_iter()
         .flatten()
         .map(|row| {
-            row.as_array().into_iter().flatten().map(|cell| mrkdwn(cell["text"].as_str().unwrap_or("…"))).collect()
+            row.as_array().into_iter().flatten().map(|cell| cell["text"].as_str().unwrap_or("…").to_owned()).collect()
         })
         .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -92,38 +97,11 @@ fn table_lines(block: &Value, lines: &mut Vec<String>) {
     }
 }
 
-/// Slack's `<…|…>` forms as a reader sees them, and entities as characters.
-pub(crate) fn mrkdwn(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find('<') {
-        let Some(length) = rest[start..].find('>') else {
-            break;
-        };
-        out.push_str(&rest[..start]);
-        let inside = &rest[start + 1..start + length];
-        match inside.split_once('|') {
-            Some((target, label)) if target.starts_with("!date") => out.push_str(label),
-            Some((target, label)) => out.push_str(&format!("{label} ({target})")),
-            None => out.push_str(&format!("<{inside}>")),
-        }
-        rest = &rest[start + length + 1..];
-    }
-    out.push_str(rest);
-    out.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn dates_links_and_entities_read_as_a_person_sees_them() {
-        assert_eq!(mrkdwn("at <!date^1795443535^{time}|21:18 WIB> &lt;b&gt;"), "at 21:18 WIB <b>");
-        assert_eq!(mrkdwn("<https://r.example|Runbook>"), "Runbook (https://r.example)");
-    }
 
     #[test]
     fn a_table_keeps_its_columns() {
