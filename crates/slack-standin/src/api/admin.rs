@@ -7,12 +7,13 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::faults::{Fault, FaultRule};
+use crate::interact::{Gesture, RequestUrls, Signing, SocketTrouble};
 use crate::render::Reader;
 use crate::state::{Place, Seen, Slack};
 
@@ -26,6 +27,8 @@ pub(super) fn router() -> Router<Arc<Slack>> {
         .route("/stand-in/faults", post(rule).delete(no_faults))
         .route("/stand-in/faults/{method}", post(fault))
         .route("/stand-in/deeds", post(deed))
+        .route("/stand-in/gestures", get(gestures).post(gesture))
+        .route("/stand-in/request-urls", put(request_urls).delete(no_request_urls))
 }
 
 /// Something that happens in the workspace.
@@ -91,6 +94,11 @@ pub enum Deed {
         /// Milliseconds; none: all can.
         window_ms: Option<u64>,
     },
+    /// Something happens to all Socket Mode connections.
+    Sockets {
+        /// What.
+        trouble: SocketTrouble,
+    },
     /// Time passes.
     Advance {
         /// Milliseconds.
@@ -99,7 +107,7 @@ pub enum Deed {
 }
 
 impl Slack {
-    /// Lets something happen; `false`: there is no such message.
+    /// Lets something happen; `false`: there is nothing that it could happen to.
     pub fn happens(&self, deed: &Deed) -> bool {
         match deed {
             Deed::Post { user, channel, thread_ts, text } => {
@@ -112,6 +120,7 @@ impl Slack {
             Deed::RefuseToken { code } => self.set_token_refused(code.as_deref()),
             Deed::LagHistory { lag_ms } => self.set_history_lag(Duration::from_millis(*lag_ms)),
             Deed::CloseEditWindow { window_ms } => self.set_edit_window(window_ms.map(Duration::from_millis)),
+            Deed::Sockets { trouble } => return self.trouble_sockets(*trouble),
             Deed::Advance { by_ms } => self.advance(Duration::from_millis(*by_ms)),
         }
         true
@@ -121,9 +130,41 @@ impl Slack {
 async fn deed(State(slack): State<Arc<Slack>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Deed>(&body) {
         Ok(deed) if slack.happens(&deed) => StatusCode::NO_CONTENT.into_response(),
-        Ok(_) => (StatusCode::NOT_FOUND, "no such message").into_response(),
+        Ok(_) => (StatusCode::NOT_FOUND, "nothing there to happen to").into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
+}
+
+/// What a person does, and how truly it is signed.
+#[derive(Deserialize)]
+struct Performed {
+    #[serde(flatten)]
+    gesture: Gesture,
+    #[serde(default)]
+    signing: Signing,
+}
+
+async fn gesture(State(slack): State<Arc<Slack>>, body: Bytes) -> Response {
+    match serde_json::from_slice::<Performed>(&body) {
+        Ok(Performed { gesture, signing }) => match slack.perform(&gesture, signing).await {
+            Ok(interaction) => axum::Json(interaction).into_response(),
+            Err(_) => (StatusCode::NOT_FOUND, "no such button is to be seen").into_response(),
+        },
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    }
+}
+
+async fn gestures(State(slack): State<Arc<Slack>>) -> Response {
+    axum::Json(slack.gestures()).into_response()
+}
+
+async fn request_urls(State(slack): State<Arc<Slack>>, body: Bytes) -> Response {
+    planned(serde_json::from_slice(&body), |urls: RequestUrls| slack.set_request_urls(Some(urls)))
+}
+
+async fn no_request_urls(State(slack): State<Arc<Slack>>) -> StatusCode {
+    slack.set_request_urls(None);
+    StatusCode::NO_CONTENT
 }
 
 async fn transcript(State(slack): State<Arc<Slack>>) -> String {
@@ -148,12 +189,16 @@ async fn messages(State(slack): State<Arc<Slack>>, Path(channel): Path<String>) 
 struct Eyes {
     /// A zone such as `Asia/Jakarta`; UTC when none is said.
     zone: Option<String>,
+    /// Who; what is only for others is left out then.
+    user: Option<String>,
 }
 
 impl Eyes {
     fn reader(&self, slack: &Slack) -> Result<Reader, (StatusCode, String)> {
         let zone = self.zone.as_deref().unwrap_or("UTC");
-        Reader::new(zone, slack.now_ms()).map_err(|error| (StatusCode::BAD_REQUEST, format!("zone {zone:?}: {error}")))
+        let reader = Reader::new(zone, slack.now_ms())
+            .map_err(|error| (StatusCode::BAD_REQUEST, format!("zone {zone:?}: {error}")))?;
+        Ok(self.user.iter().fold(reader, |reader, user| reader.as_user(user)))
     }
 }
 

@@ -7,7 +7,7 @@ use super::answer::{Refused, deny, ok, rate_limited, refuse, refuse_payload};
 use super::arguments::{Arguments, list, text};
 use super::shown;
 use crate::limits::{Purpose, refusal, split};
-use crate::state::{Message, Slack};
+use crate::state::{Message, Slack, whisper_of};
 
 /// The channel that is written to, when the app may.
 fn channel<'a>(slack: &Slack, arguments: &'a Arguments) -> Result<&'a str, Refused> {
@@ -20,7 +20,8 @@ fn metadata(arguments: &Arguments) -> Option<Value> {
     arguments.get("metadata").filter(|value| !value.is_null()).cloned()
 }
 
-fn message(arguments: &Arguments) -> Message {
+/// What a call says that a message shall be.
+pub(crate) fn content(arguments: &Arguments) -> Message {
     Message {
         thread_ts: text(arguments, "thread_ts").map(str::to_owned),
         text: text(arguments, "text").unwrap_or_default().to_owned(),
@@ -33,7 +34,7 @@ fn message(arguments: &Arguments) -> Message {
 
 pub(super) fn post(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let channel = channel(slack, arguments)?;
-    let message = message(arguments);
+    let message = content(arguments);
     if let Some(refused) = refusal(&message, Purpose::Post) {
         return Err(refuse_payload(&refused));
     }
@@ -58,26 +59,23 @@ pub(crate) fn post_in_pieces(slack: &Slack, channel: &str, message: Message) -> 
 
 pub(super) fn post_ephemeral(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let channel = channel(slack, arguments)?;
-    let message = message(arguments);
-    if text(arguments, "user").is_none() {
-        return Err(refuse("user_not_in_channel", "no user"));
-    }
+    let message = content(arguments);
+    let user = text(arguments, "user").ok_or_else(|| refuse("user_not_in_channel", "no user"))?;
     if let Some(refused) = refusal(&message, Purpose::Post) {
         return Err(refuse_payload(&refused));
     }
     if let Some(seconds) = slack.rate_limited("chat.postEphemeral", channel) {
         return Err(rate_limited(seconds));
     }
-    slack.whisper(channel, &message);
-    Ok(ok(json!({"ok":true,"message_ts":"0.000000"})))
+    let shown = slack.whisper(channel, whisper_of(message, user));
+    Ok(ok(json!({"ok":true,"message_ts":shown.ts})))
 }
 
 pub(super) fn update(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let channel = channel(slack, arguments)?;
     let ts = text(arguments, "ts").unwrap_or_default();
     slack.may_change(channel, ts, true).map_err(|code| refuse(code, ts))?;
-    let content = message(arguments);
-    if let Some(refused) = refusal(&content, Purpose::Update) {
+    if let Some(refused) = refusal(&content(arguments), Purpose::Update) {
         return Err(refuse_payload(&refused));
     }
     if let Some(seconds) = slack.rate_limited("chat.update", channel) {

@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod arguments;
 mod chat;
+mod doors;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -18,22 +19,29 @@ use axum::routing::post;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::TOKEN;
 use crate::faults::Fault;
 use crate::limits::judge_blocks;
 use crate::state::{Message, Slack};
+use crate::{APP_TOKEN, TOKEN};
 use answer::{Refused, ok, rate_limited, refuse, refuse_payload, reset, truncated};
 use arguments::Arguments;
 
 pub use admin::Deed;
+pub(crate) use chat::{change, content, post_in_pieces};
 
+/// The method that an app's own token is for.
+const SOCKETS: &str = "apps.connections.open";
 /// The bot that all messages of the app come from.
 const BOT_ID: &str = "B0STANDIN";
 /// The same as a user.
 const BOT_USER: &str = "U0STANDIN";
 
 pub(crate) fn router(slack: Arc<Slack>) -> Router {
-    Router::new().route("/api/{method}", post(call).get(call)).merge(admin::router()).with_state(slack)
+    Router::new()
+        .route("/api/{method}", post(call).get(call))
+        .merge(admin::router())
+        .merge(doors::router())
+        .with_state(slack)
 }
 
 async fn call(
@@ -46,12 +54,17 @@ async fn call(
     let arguments = arguments::read(&method, &headers, &body, query);
     // It judges blocks for everybody.
     if method != "blocks.validate"
-        && let Err(code) = authorise(&slack, &headers, &arguments)
+        && let Err(code) = authorise(&slack, &method, &headers, &arguments)
     {
         return *refuse(&code, "");
     }
     let fault = slack.called(&method, &arguments);
-    let effect = fault.is_effective().then(|| carry_out(&slack, &method, &arguments));
+    meet(fault, || carry_out(&slack, &method, &arguments)).await
+}
+
+/// The answer to a call that meets this fault; it takes effect when the fault lets it.
+async fn meet(fault: Fault, carry_out: impl FnOnce() -> Response) -> Response {
+    let effect = fault.is_effective().then(carry_out);
     let answer = effect.unwrap_or_else(reset);
     match fault {
         Fault::None => answer,
@@ -72,13 +85,16 @@ async fn call(
     }
 }
 
-/// The token from the header or the arguments. <https://docs.slack.dev/authentication>
-fn authorise(slack: &Slack, headers: &HeaderMap, arguments: &Arguments) -> Result<(), String> {
+/// The token from the header or the arguments: an app's own for Socket Mode, the bot's for all else.
+/// <https://docs.slack.dev/authentication/tokens>
+fn authorise(slack: &Slack, method: &str, headers: &HeaderMap, arguments: &Arguments) -> Result<(), String> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).or_else(|| arguments::text(arguments, "token"));
+    let (right, other) = if method == SOCKETS { (APP_TOKEN, TOKEN) } else { (TOKEN, APP_TOKEN) };
     match token {
         None => Err("not_authed".to_owned()),
-        Some(TOKEN) => slack.places(|places| places.token_refused.clone()).map_or(Ok(()), Err),
+        Some(token) if token == other => Err("not_allowed_token_type".to_owned()),
+        Some(token) if token == right => slack.places(|places| places.token_refused.clone()).map_or(Ok(()), Err),
         Some(_) => Err("invalid_auth".to_owned()),
     }
 }
@@ -95,6 +111,7 @@ fn carry_out(slack: &Slack, method: &str, arguments: &Arguments) -> Response {
         "conversations.history" | "conversations.replies" => reads::list(slack, method, arguments),
         "conversations.info" => reads::channel_info(slack, arguments),
         "users.info" => reads::user_info(slack, arguments),
+        SOCKETS => doors::open(slack),
         "blocks.validate" => validate_blocks(arguments),
         _ => Err(refuse("unknown_method", method)),
     };
@@ -112,7 +129,7 @@ fn validate_blocks(arguments: &Arguments) -> Result<Response, Refused> {
 }
 
 /// A message as it is answered: metadata whole only when asked for.
-fn shown(message: &Message, with_metadata: bool) -> Value {
+pub(crate) fn shown(message: &Message, with_metadata: bool) -> Value {
     let mut value = json!({
         "type":"message","ts":message.ts,"text":message.text,"blocks":message.blocks,"attachments":message.attachments,
     });

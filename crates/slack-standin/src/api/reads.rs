@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Refused, deny, ok, rate_limited, refuse};
 use super::arguments::{Arguments, flag, number, text};
 use super::shown;
+use crate::interact::channel_name;
 use crate::state::{Place, Slack};
 
 /// The channel that is read, when the app may: public and private ones have a scope each.
@@ -53,7 +54,7 @@ pub(super) fn list(slack: &Slack, method: &str, arguments: &Arguments) -> Result
 pub(super) fn channel_info(slack: &Slack, arguments: &Arguments) -> Result<Response, Refused> {
     let (channel, place) = channel(slack, arguments, "conversations.info", ["channels:read", "groups:read"])?;
     Ok(ok(json!({"ok":true,"channel":{
-        "id":channel,"name":channel.trim_start_matches('#').to_lowercase(),"is_channel":!place.private,
+        "id":channel,"name":channel_name(channel),"is_channel":!place.private,
         "is_private":place.private,"is_archived":place.archived,"is_member":place.member,
     }})))
 }

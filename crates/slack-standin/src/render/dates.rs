@@ -3,11 +3,15 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::state::Message;
+
 /// Who looks, and when.
 #[derive(Clone, Debug)]
 pub struct Reader {
     zone: TimeZone,
     now: Timestamp,
+    /// Who it is; `None`: one who sees what is shown to anybody.
+    user: Option<String>,
 }
 
 impl Reader {
@@ -17,7 +21,18 @@ impl Reader {
     /// When there is no such zone, or no such time.
     pub fn new(zone: &str, now_ms: u64) -> Result<Self, jiff::Error> {
         let now = Timestamp::from_millisecond(i64::try_from(now_ms).unwrap_or(i64::MAX))?;
-        Ok(Self { zone: TimeZone::get(zone)?, now })
+        Ok(Self { zone: TimeZone::get(zone)?, now, user: None })
+    }
+
+    /// The same as this person, who doesn't see what is only for others.
+    #[must_use]
+    pub fn as_user(mut self, user: &str) -> Self {
+        self.user = Some(user.to_owned());
+        self
+    }
+
+    pub(crate) fn sees(&self, message: &Message) -> bool {
+        self.user.is_none() || message.only_for.is_none() || message.only_for == self.user
     }
 
     /// When a message was written, as its head shows it.

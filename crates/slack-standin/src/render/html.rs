@@ -19,17 +19,18 @@ blockquote{border-left:4px solid #ddd;margin:.2rem 0;padding-left:.7rem}.button{
 border-radius:4px;padding:.15rem .7rem;margin:.2rem .3rem .2rem 0;font-weight:600}.primary{background:#007a5a;color:#fff}
 .danger{background:#e01e5a;color:#fff}table{border-collapse:collapse;margin:.4rem 0}td,th{border:1px solid #ddd;padding:.15rem .5rem;
 text-align:left}caption{text-align:left;font-weight:600}.right{text-align:right}.center{text-align:center}
-.mention{background:#fff3c9;color:#1264a3}.reaction{background:#eef;border-radius:9px;padding:0 .5rem;margin-right:.3rem}";
+.whisper{background:#f8f8f8;border-left:4px solid #bbb;padding-left:.7rem}.mention{background:#fff3c9;color:#1264a3}.reaction{background:#eef;border-radius:9px;padding:0 .5rem;margin-right:.3rem}";
 
 impl Slack {
     /// A channel as an HTML page, as this reader sees it.
     #[must_use]
     pub fn page(&self, channel: &str, reader: &Reader) -> String {
-        let (messages, seen) = (self.messages(channel), self.seen());
-        let body: String = entries(channel, &messages, &seen)
+        let view = self.view(channel, reader);
+        let body: String = entries(&view)
             .into_iter()
             .map(|entry| match entry {
                 Entry::Deleted => "<article class=\"gone\">This message was deleted.</article>\n".to_owned(),
+                Entry::Whisper(message) => article(message, reader),
                 Entry::Message { message, replies } => {
                     let thread: String = replies.iter().map(|reply| article(reply, reader)).collect();
                     let thread =
@@ -51,6 +52,10 @@ fn article(message: &Message, reader: &Reader) -> String {
         Some(person) => format!("<b>{}</b>", escaped(person)),
         None => "<b>Ronda</b><span class=\"app\">APP</span>".to_owned(),
     };
+    let (class, only) = match &message.only_for {
+        Some(user) => (" class=\"whisper\"", format!("<div class=\"context\">Only visible to {}</div>", escaped(user))),
+        None => ("", String::new()),
+    };
     let edited = if message.edits > 0 { " <span class=\"edited\">(edited)</span>" } else { "" };
     let reactions: String = message
         .reactions
@@ -58,7 +63,7 @@ fn article(message: &Message, reader: &Reader) -> String {
         .map(|(emoji, _)| format!("<span class=\"reaction\">:{}:</span>", escaped(emoji)))
         .collect();
     format!(
-        "<article><div class=\"head\">{who} <span class=\"time\">{}</span></div>{}{edited}{reactions}</article>\n",
+        "<article{class}>{only}<div class=\"head\">{who} <span class=\"time\">{}</span></div>{}{edited}{reactions}</article>\n",
         reader.time_of(&message.ts),
         body(message, reader)
     )

@@ -10,12 +10,22 @@ use crate::state::{Message, Seen, SeenKind, Slack};
 pub(super) enum Entry<'a> {
     /// A message and its thread.
     Message { message: &'a Message, replies: Vec<&'a Message> },
+    /// What only one person sees.
+    Whisper(&'a Message),
     /// Where a message was that is gone.
     Deleted,
 }
 
+/// What a channel is shown from.
+pub(super) struct View {
+    messages: Vec<Message>,
+    whispers: Vec<Message>,
+    deleted: Vec<Seen>,
+}
+
 /// All that there is to see, oldest first. A reply whose parent is gone stays below where the parent was.
-pub(super) fn entries<'a>(channel: &str, messages: &'a [Message], seen: &[Seen]) -> Vec<Entry<'a>> {
+pub(super) fn entries<'a>(view: &'a View) -> Vec<Entry<'a>> {
+    let View { messages, whispers, deleted } = view;
     let mut replies: BTreeMap<&str, Vec<&Message>> = BTreeMap::new();
     for message in messages {
         if let Some(parent) = &message.thread_ts {
@@ -23,9 +33,10 @@ pub(super) fn entries<'a>(channel: &str, messages: &'a [Message], seen: &[Seen])
         }
     }
     let mut places: BTreeMap<&str, Entry<'a>> = BTreeMap::new();
-    for gone in seen.iter().filter(|seen| seen.kind == SeenKind::Deleted && seen.channel == channel) {
+    for gone in deleted {
         places.insert(&gone.ts, Entry::Deleted);
     }
+    places.extend(whispers.iter().map(|message| (message.ts.as_str(), Entry::Whisper(message))));
     for message in messages.iter().filter(|message| message.thread_ts.is_none()) {
         let replies = replies.remove(message.ts.as_str()).unwrap_or_default();
         places.insert(&message.ts, Entry::Message { message, replies });
@@ -34,13 +45,22 @@ pub(super) fn entries<'a>(channel: &str, messages: &'a [Message], seen: &[Seen])
 }
 
 impl Slack {
+    pub(super) fn view(&self, channel: &str, reader: &Reader) -> View {
+        let mut whispers = self.whispers(channel);
+        whispers.retain(|message| reader.sees(message));
+        let mut deleted = self.seen();
+        deleted.retain(|seen| seen.kind == SeenKind::Deleted && seen.channel == channel);
+        View { messages: self.messages(channel), whispers, deleted }
+    }
+
     /// A channel as text, as this reader sees it on a phone.
     #[must_use]
     pub fn timeline(&self, channel: &str, reader: &Reader) -> String {
-        let (messages, seen) = (self.messages(channel), self.seen());
+        let view = self.view(channel, reader);
         let mut out = String::new();
-        for entry in entries(channel, &messages, &seen) {
+        for entry in entries(&view) {
             match entry {
+                Entry::Whisper(message) => out.push_str(&one(message, reader)),
                 Entry::Deleted => out.push_str("(a message was deleted)\n"),
                 Entry::Message { message, replies } => {
                     out.push_str(&one(message, reader));
@@ -70,7 +90,8 @@ fn one(message: &Message, reader: &Reader) -> String {
     let body = text::message_for(message, Some(reader));
     let reactions: String =
         message.reactions.iter().map(|(emoji, user)| format!("{indent}  :{emoji}: {user}\n")).collect();
-    format!("{indent}{who}  {}{edited}\n{body}\n{reactions}", reader.time_of(&message.ts))
+    let only = message.only_for.as_ref().map(|user| format!("  (only visible to {user})")).unwrap_or_default();
+    format!("{indent}{who}  {}{edited}{only}\n{body}\n{reactions}", reader.time_of(&message.ts))
 }
 
 /// (j) About four lines on a phone.

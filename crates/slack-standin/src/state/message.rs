@@ -22,6 +22,8 @@ pub struct Message {
     pub edits: u32,
     /// The person who wrote it; `None`: the bot.
     pub author: Option<String>,
+    /// The only person who sees it; `None`: all in the channel do.
+    pub only_for: Option<String>,
     /// Emoji, each with who reacted so.
     pub reactions: Vec<(String, String)>,
 }
@@ -73,6 +75,8 @@ pub struct Seen {
     pub ts: String,
     /// The message as a person reads it.
     pub text: String,
+    /// The only person who saw it; `None`: all in the channel could.
+    pub only_for: Option<String>,
     /// What their lock screen showed. Edits and deletions notify nobody, replies only when they mention somebody.
     pub notification: Option<String>,
 }
@@ -90,6 +94,7 @@ impl Seen {
             channel: channel.to_owned(),
             ts: message.ts.clone(),
             text: crate::render::message_as_text(message),
+            only_for: message.only_for.clone(),
             notification: notifies.then(|| message.notification()),
         }
     }

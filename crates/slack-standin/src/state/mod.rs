@@ -3,14 +3,17 @@
 mod clock;
 mod message;
 mod place;
+mod whisper;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
+use tokio::sync::Notify;
 
 use crate::faults::{Fault, FaultRule, Faults};
+use crate::interact::Interactions;
 use crate::rates::Rates;
 use clock::{Clock, micros};
 use place::Places;
@@ -18,10 +21,12 @@ use place::Places;
 pub use message::{Message, Seen, SeenKind};
 pub(crate) use place::Denied;
 pub use place::Place;
+pub(crate) use whisper::whisper_of;
 
 #[derive(Debug, Default)]
 struct Inner {
     channels: BTreeMap<String, BTreeMap<String, Message>>,
+    whispers: BTreeMap<String, Vec<Message>>,
     seen: Vec<Seen>,
     faults: Faults,
     calls: BTreeMap<String, u64>,
@@ -38,6 +43,8 @@ struct Inner {
 #[derive(Debug, Default)]
 pub struct Slack {
     inner: Mutex<Inner>,
+    pub(crate) interactions: Interactions,
+    changes: Notify,
     echo: bool,
 }
 
@@ -46,6 +53,15 @@ fn ts_micros(ts: &str) -> u64 {
     let seconds: u64 = seconds.parse().unwrap_or(0);
     let padded = format!("{fraction:0<6}");
     seconds.saturating_mul(1_000_000).saturating_add(padded.get(..6).and_then(|six| six.parse().ok()).unwrap_or(0))
+}
+
+impl Inner {
+    /// A new message's name; no two are the same.
+    fn next_ts(&mut self) -> String {
+        let micros = self.clock.now_micros().max(self.last_ts_micros + 1);
+        self.last_ts_micros = micros;
+        format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+    }
 }
 
 impl Slack {
@@ -162,6 +178,27 @@ impl Slack {
         self.inner.lock().seen.clone()
     }
 
+    /// Waits until something is so, looking at each change; whether it came to be so in time.
+    pub async fn until(&self, patience: Duration, mut is_so: impl FnMut(&Self) -> bool) -> bool {
+        let wait = async {
+            loop {
+                let change = self.changes.notified();
+                tokio::pin!(change);
+                // Before the look, so that no change goes by unseen.
+                change.as_mut().enable();
+                if is_so(self) {
+                    return;
+                }
+                change.await;
+            }
+        };
+        tokio::time::timeout(patience, wait).await.is_ok()
+    }
+
+    pub(crate) fn changed(&self) {
+        self.changes.notify_waiters();
+    }
+
     /// Takes a message away, as a person would.
     pub fn delete_by_hand(&self, channel: &str, ts: &str) -> bool {
         self.remove(channel, ts)
@@ -224,16 +261,9 @@ impl Slack {
         })
     }
 
-    /// Something that only one person sees.
-    pub(crate) fn whisper(&self, channel: &str, message: &Message) {
-        self.note(&mut self.inner.lock(), SeenKind::Whispered, channel, message);
-    }
-
     pub(crate) fn post(&self, channel: &str, mut message: Message) -> Message {
         let mut inner = self.inner.lock();
-        let micros = inner.clock.now_micros().max(inner.last_ts_micros + 1);
-        inner.last_ts_micros = micros;
-        message.ts = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        message.ts = inner.next_ts();
         let messages = inner.channels.entry(channel.to_owned()).or_default();
         // A reply to a message that is gone becomes a message of its own, and Slack says ok.
         if message.thread_ts.as_ref().is_some_and(|parent| !messages.contains_key(parent)) {
@@ -272,6 +302,7 @@ impl Slack {
             echo(&seen);
         }
         inner.seen.push(seen);
+        self.changed();
     }
 
     /// Messages that `conversations.history` (no thread) or `conversations.replies` (one thread) would list, newest first.
