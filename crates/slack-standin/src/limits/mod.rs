@@ -1,4 +1,7 @@
 //! What Slack refuses in a payload, with its own error codes. Each rule names the page of Slack's documentation that it is from.
+//!
+//! `tests/model` compares these limits with two models that are not ours, at each limit and just over it: what is accepted here, both accept,
+//! and it lists where these rules are stricter than both, and why.
 
 mod block;
 mod message;

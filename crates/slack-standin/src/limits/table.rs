@@ -11,6 +11,7 @@ const COLUMNS: usize = 20;
 pub(super) const TABLE_CHARS: usize = 10_000;
 /// <https://docs.slack.dev/reference/block-kit/blocks/data-table-block>: a header and 200 rows
 const DATA_ROWS: usize = 201;
+const DATA_ROWS_LEAST: usize = 2;
 /// What the cells of all tables of a message may come to.
 pub(super) const DATA_CHARS: usize = 20_000;
 const CAPTION: usize = 3_000;
@@ -39,6 +40,9 @@ pub(super) fn check_data(block: &Value) -> Result<(), Wrong> {
         return Err(wrong("/page_size", "must be from 1 to 100"));
     }
     let rows = counted(&block["rows"], "/rows", DATA_ROWS)?;
+    if rows.len() < DATA_ROWS_LEAST {
+        return Err(wrong("/rows", format!("no fewer than {DATA_ROWS_LEAST} items allowed")));
+    }
     check_rows(rows, |cell, row| match cell["type"].as_str() {
         Some("raw_text") => has_text(cell),
         Some("raw_number") => cell["value"].is_number() && has_text(cell),

@@ -83,16 +83,17 @@ fn data_tables_are_held_to_their_limits() {
     let table = |rows: Value| with_blocks(vec![json!({"type":"data_table","caption":"c","rows":rows})]);
     at_and_over("rows", "invalid_blocks", 201, |n| table(rows(n, 2, 1)));
     at_and_over("columns", "invalid_blocks", 20, |n| table(rows(2, n, 1)));
-    at_and_over("characters", "invalid_blocks", 20_000, |n| table(rows(1, 1, n)));
+    at_and_over("characters", "invalid_blocks", 20_000, |n| table(rows(2, 1, n.div_ceil(2))));
     at_and_over("page_size", "invalid_blocks", 100, |n| {
         with_blocks(vec![json!({"type":"data_table","caption":"c","page_size":n,"rows":rows(2, 2, 1)})])
     });
     let rich = json!({"type":"rich_text","elements":[]});
     let text = json!({"type":"raw_text","text":"a"});
     for bad in [
-        json!({"type":"data_table","rows":[[text]]}),
-        json!({"type":"data_table","caption":"c","rows":[[{"type":"raw_text","text":""}]]}),
-        json!({"type":"data_table","caption":"c","rows":[[rich]]}),
+        json!({"type":"data_table","rows":[[text],[text]]}),
+        json!({"type":"data_table","caption":"c","rows":[[text]]}),
+        json!({"type":"data_table","caption":"c","rows":[[text],[{"type":"raw_text","text":""}]]}),
+        json!({"type":"data_table","caption":"c","rows":[[rich],[text]]}),
         json!({"type":"data_table","caption":"c","rows":[[text, text], [text]]}),
     ] {
         assert_eq!(code(&with_blocks(vec![bad.clone()])), Some("invalid_blocks"), "{bad}");
