@@ -1,5 +1,7 @@
 //! Who asks, and what they may do: extractors for handlers.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use ronda_domain::id::TenantId;
@@ -14,6 +16,17 @@ pub struct Principal {
     pub tenant: TenantId,
     /// What it may do.
     pub scopes: Scopes,
+    /// Which key it is.
+    pub key: Arc<KeyName>,
+}
+
+/// What a key is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName {
+    /// Its public id.
+    pub id: Box<str>,
+    /// What its maker called it.
+    pub name: Box<str>,
 }
 
 fn principal(parts: &Parts) -> Result<&Principal, Problem> {
@@ -50,7 +63,7 @@ access!(
     "ingest"
 );
 access!(
-    /// A caller that may delete, pause, resume and manage keys.
+    /// A caller that may do everything else.
     AdminAccess,
     admin,
     "admin"

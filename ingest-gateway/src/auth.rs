@@ -17,7 +17,7 @@ use ronda_store::port::Store;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use crate::access::Principal;
+use crate::access::{KeyName, Principal};
 use crate::config::Config;
 use crate::rate_limit::Bucket;
 
@@ -160,7 +160,11 @@ impl Keys {
         let kept = before.filter(|key| key.bucket.quota() == row.rate_limit_per_minute);
         let bucket = kept.map(|key| Arc::clone(&key.bucket));
         ActiveKey {
-            principal: Principal { tenant: row.tenant, scopes: row.scopes },
+            principal: Principal {
+                tenant: row.tenant,
+                scopes: row.scopes,
+                key: Arc::new(KeyName { id: row.id, name: row.name }),
+            },
             bucket: bucket.unwrap_or_else(|| Arc::new(Bucket::new(row.rate_limit_per_minute))),
             expires_at: row.expires_at,
             confirmed_ms: now_ms,

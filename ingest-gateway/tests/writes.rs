@@ -36,6 +36,47 @@ async fn a_scheduler_is_registered_reported_on_paused_and_deleted() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_is_acknowledged_and_muted_for_a_while() {
+    let gateway = TestGateway::start().await.ready().await;
+    gateway.register("nightly").await;
+    let failed = json!({"status": "failed", "error": "disk full"});
+    assert_eq!(gateway.json("PUT", STATUS, &failed).await.status, 202);
+    let path = |what: &str| format!("/api/v1/schedulers/nightly/{what}");
+    let acknowledged = gateway.json("POST", &path("acknowledge"), &json!({"by": "Ratna"})).await;
+    assert_eq!(acknowledged.status, 200, "{acknowledged:?}");
+    let by = |reply: &common::Reply| reply.json()["alert"]["acknowledgment"]["by"].clone();
+    assert_eq!((&by(&acknowledged)["name"], &by(&acknowledged)["source"]), (&json!("Ratna"), &json!("api")));
+    let again = gateway.send("POST", &path("acknowledge"), &[], b"").await;
+    assert_eq!((again.status, by(&again)), (200, by(&acknowledged)), "the first counts");
+
+    let muted = gateway.json("POST", &path("mute"), &json!({"for_seconds": 3600})).await;
+    assert_eq!(muted.status, 200, "{muted:?}");
+    assert!(muted.json()["muted_until"].is_string() && muted.json()["alert"].is_object());
+    assert_ne!(muted.json()["muted_by"]["name"], "", "the name of the key");
+    let unmuted = gateway.json("POST", &path("unmute"), &json!({})).await;
+    assert_eq!((unmuted.status, &unmuted.json()["muted_until"]), (200, &json!(null)));
+
+    for body in [
+        json!({}),
+        json!({"for_seconds": 0}),
+        json!({"until": "2020-01-01T00:00:00Z"}),
+        json!({"until": "2999-01-01T00:00:00Z"}),
+    ] {
+        gateway.json("POST", &path("mute"), &body).await.is_problem(400, "invalid_body");
+    }
+    gateway.send("POST", &path("mute"), &[], b"").await.is_problem(400, "invalid_json");
+    gateway
+        .json("POST", "/api/v1/schedulers/nobody/mute", &json!({"for_seconds": 1}))
+        .await
+        .is_problem(404, "unknown_scheduler");
+    let (reporter, _) = make_key(&gateway.store, Scopes { ingest: true, ..Scopes::default() }, 0).await;
+    for what in ["acknowledge", "mute", "unmute"] {
+        let headers = [("X-API-Key", reporter.as_str())];
+        gateway.send_as_is("POST", &path(what), &headers, b"").await.is_problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
 async fn who_prefers_to_wait_gets_the_resulting_state() {
     let gateway = TestGateway::start().await.ready().await;
     gateway.register("nightly").await;

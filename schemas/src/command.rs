@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use ronda_domain::attention::By;
 use ronda_domain::id::MessageId;
 use ronda_domain::input::{HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
 use ronda_domain::spec::SchedulerSpec;
@@ -34,6 +35,22 @@ const PAUSE: u8 = 2;
 const RESUME: u8 = 3;
 const STATUS: u8 = 4;
 const HEARTBEAT: u8 = 5;
+const ACKNOWLEDGE: u8 = 6;
+const MUTE: u8 = 7;
+const UNMUTE: u8 = 8;
+
+/// Source, id, name.
+type ByWire<'a> = (&'a str, &'a str, &'a str);
+
+impl Command<'_> {
+    /// The oldest version of a frame whose readers know this kind of command.
+    pub(crate) const fn frame_version(&self) -> u32 {
+        match self.input {
+            Input::Acknowledge { .. } | Input::Mute { .. } | Input::Unmute { .. } => 5,
+            _ => 1,
+        }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct StatusWire<'a>(
@@ -100,6 +117,18 @@ impl Serialize for Command<'_> {
                     report.progress.map(|progress| (progress.done, progress.total, progress.message)),
                 ))?;
             }
+            Input::Acknowledge { by } => {
+                tuple.serialize_element(&ACKNOWLEDGE)?;
+                tuple.serialize_element(&by_wire(*by))?;
+            }
+            Input::Mute { until, by } => {
+                tuple.serialize_element(&MUTE)?;
+                tuple.serialize_element(&(until, by_wire(*by)))?;
+            }
+            Input::Unmute { by } => {
+                tuple.serialize_element(&UNMUTE)?;
+                tuple.serialize_element(&by_wire(*by))?;
+            }
             Input::Tick | Input::Blind(_) | Input::Late(_) => {
                 return Err(serde::ser::Error::custom("a partition's clock is not a command"));
             }
@@ -114,6 +143,14 @@ impl Serialize for Command<'_> {
 fn unit<T: SerializeTuple>(tuple: &mut T, kind: u8) -> Result<(), T::Error> {
     tuple.serialize_element(&kind)?;
     tuple.serialize_element(&())
+}
+
+const fn by_wire(by: By<'_>) -> ByWire<'_> {
+    (by.source, by.id, by.name)
+}
+
+const fn by_of((source, id, name): ByWire<'_>) -> By<'_> {
+    By { source, id, name }
 }
 
 fn status_wire<'a>(report: &StatusReport<'a>) -> StatusWire<'a> {
@@ -155,6 +192,12 @@ impl<'de> Visitor<'de> for CommandVisitor {
             RESUME => next::<(), _>(&mut seq, "nothing").map(|()| Input::Resume)?,
             STATUS => Input::Status(status_report(next(&mut seq, "status")?)?),
             HEARTBEAT => Input::Heartbeat(heartbeat_report(next(&mut seq, "heartbeat")?)),
+            ACKNOWLEDGE => Input::Acknowledge { by: by_of(next(&mut seq, "person")?) },
+            MUTE => {
+                let (until, by) = next(&mut seq, "mute")?;
+                Input::Mute { until, by: by_of(by) }
+            }
+            UNMUTE => Input::Unmute { by: by_of(next(&mut seq, "person")?) },
             other => return Err(A::Error::custom(format!("unknown kind of command {other}"))),
         };
         let message = seq.next_element::<(u64, u64, u32)>()?;

@@ -1,12 +1,14 @@
 //! Derived events on their way from a processor to the notifier.
 
 use ronda_domain::Scheduler;
-use ronda_domain::event::Event;
+use ronda_domain::attention::Mute;
+use ronda_domain::event::{Event, EventKind};
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::Gap;
 use ronda_domain::spec::{SchedulerSpec, Severity};
 use ronda_domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::codec::Versioned;
 
@@ -26,10 +28,13 @@ pub struct EventBatch {
 
 impl Versioned for EventBatch {
     const WHAT: &'static str = "event batch";
-    /// 2: a clock that is held. 3: how it went when it went well.
-    const VERSION: u32 = 3;
+    /// 2: a clock that is held. 3: how it went when it went well. 4: who looks after an alert, and who wants to hear of it.
+    const VERSION: u32 = 4;
 
     fn version(&self) -> u32 {
+        if self.events.iter().any(EventEnvelope::has_attention) {
+            return 4;
+        }
         if self.events.iter().any(EventEnvelope::has_past) {
             return 3;
         }
@@ -78,6 +83,16 @@ impl EventEnvelope {
         matches!(self, Self::Scheduler(event) if event.summary.past.is_some())
     }
 
+    /// Whether it says who looks after an alert or wants to hear of it, which earlier releases don't read.
+    pub(crate) const fn has_attention(&self) -> bool {
+        let Self::Scheduler(event) = self else { return false };
+        let is_new = matches!(
+            event.event.kind,
+            EventKind::AlertAcknowledged { .. } | EventKind::Muted(_) | EventKind::Unmuted { .. }
+        );
+        is_new || event.summary.mute.is_some()
+    }
+
     /// Whose event it is; `None`: the operator's.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
@@ -101,7 +116,7 @@ pub struct SchedulerEvent {
 }
 
 /// What a message needs to know of a scheduler.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SchedulerSummary {
     /// What people call it.
     pub name: Box<str>,
@@ -118,8 +133,35 @@ pub struct SchedulerSummary {
     /// Whether a schedule expects it.
     pub scheduled: bool,
     /// How it went when it went well; `None`: that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub past: Option<Past>,
+    /// Nobody wants to hear of it for now.
+    #[serde(default)]
+    pub mute: Option<Box<Mute>>,
+}
+
+/// By hand, because what is at the end is left out when there is nothing of it, and only then can what is before it be left out, too.
+impl Serialize for SchedulerSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_mute = self.mute.is_some();
+        let has_past = has_mute || self.past.is_some();
+        let more = usize::from(has_past) + usize::from(has_mute);
+        let mut summary = serializer.serialize_struct("SchedulerSummary", 7 + more)?;
+        summary.serialize_field("name", &self.name)?;
+        summary.serialize_field("team", &self.team)?;
+        summary.serialize_field("environment", &self.environment)?;
+        summary.serialize_field("tags", &self.tags)?;
+        summary.serialize_field("severity", &self.severity)?;
+        summary.serialize_field("runbook_url", &self.runbook_url)?;
+        summary.serialize_field("scheduled", &self.scheduled)?;
+        if has_past {
+            summary.serialize_field("past", &self.past)?;
+        }
+        if has_mute {
+            summary.serialize_field("mute", &self.mute)?;
+        }
+        summary.end()
+    }
 }
 
 /// How a scheduler's runs go when they go well.
@@ -134,7 +176,8 @@ pub struct Past {
 impl From<&Scheduler> for SchedulerSummary {
     fn from(state: &Scheduler) -> Self {
         let past = state.past().map(|past| Past { last_good_at: past.last_good_at(), usual_ms: past.usual_ms() });
-        Self { past, ..Self::from(state.spec()) }
+        let mute = state.mute().cloned().map(Box::new);
+        Self { past, mute, ..Self::from(state.spec()) }
     }
 }
 
@@ -149,6 +192,7 @@ impl From<&SchedulerSpec> for SchedulerSummary {
             runbook_url: spec.runbook_url.clone(),
             scheduled: spec.schedule != ronda_domain::spec::Schedule::None,
             past: None,
+            mute: None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Layout (MessagePack): `[version, gateway, number, wall_ms, mono_ms, kind, abandoned, commands]`. Commands are encoded one by one as
 //! they come in and only joined here, so a frame is built without a second pass over them. Version 2 is the same with more kinds;
-//! version 3 has `refused` between `abandoned` and `commands`, and in version 4 that may be a list of tenants. A frame is written in the
-//! oldest version that has all of it.
+//! version 3 has `refused` between `abandoned` and `commands`, and in version 4 that may be a list of tenants. Version 5 has more kinds of
+//! commands, and `refused` is nothing, `true` or a list. A frame is written in the oldest version that has all of it.
 
 use bytes::Bytes;
 use ronda_domain::time::Timestamp;
@@ -12,7 +12,7 @@ use crate::codec::DecodeError;
 use crate::command::Command;
 
 /// The newest version that this release reads, and writes.
-pub const FRAME_VERSION: u32 = 4;
+pub const FRAME_VERSION: u32 = 5;
 const WHAT: &str = "frame";
 
 /// What a frame says about its gateway.
@@ -101,6 +101,8 @@ impl FrameHeader {
 pub struct CommandBuffer {
     bytes: Vec<u8>,
     count: u32,
+    /// The oldest version of a frame that has all of them; 0: there are none.
+    version: u32,
 }
 
 impl CommandBuffer {
@@ -114,12 +116,14 @@ impl CommandBuffer {
             self.bytes.truncate(before);
             return Err(DecodeError::malformed("command", error));
         }
+        self.version = self.version.max(command.frame_version());
         Ok(self.counted(1))
     }
 
     /// Appends another buffer's commands; answers the index of the first of them.
     pub fn append(&mut self, other: &Self) -> u32 {
         self.bytes.extend_from_slice(&other.bytes);
+        self.version = self.version.max(other.version);
         self.counted(other.count)
     }
 
@@ -152,16 +156,15 @@ impl CommandBuffer {
     pub fn into_frame(self, header: &FrameHeader) -> Bytes {
         let mut out = Vec::with_capacity(self.bytes.len() + 64 + header.abandoned.len() * 9);
         // Writing into a Vec can't fail: the results are infallible in all but type.
-        let _ = write_header(&mut out, header);
+        let _ = write_header(&mut out, header, header.version().max(self.version));
         let _ = rmp::encode::write_array_len(&mut out, self.count);
         out.extend_from_slice(&self.bytes);
         out.into()
     }
 }
 
-fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::encode::ValueWriteError> {
+fn write_header(out: &mut Vec<u8>, header: &FrameHeader, version: u32) -> Result<(), rmp::encode::ValueWriteError> {
     use rmp::encode::{write_array_len, write_sint, write_uint};
-    let version = header.version();
     write_array_len(out, array_len(version))?;
     write_uint(out, u64::from(version))?;
     write_uint(out, header.gateway)?;
@@ -174,6 +177,9 @@ fn write_header(out: &mut Vec<u8>, header: &FrameHeader) -> Result<(), rmp::enco
         write_uint(out, *number)?;
     }
     match &header.refused {
+        Refused::Nobody if version >= 5 => {
+            rmp::encode::write_nil(out).map_err(rmp::encode::ValueWriteError::InvalidDataWrite)?;
+        }
         Refused::Nobody => {}
         Refused::Anybody => {
             rmp::encode::write_bool(out, true).map_err(rmp::encode::ValueWriteError::InvalidDataWrite)?;
@@ -228,13 +234,7 @@ impl<'a> Frame<'a> {
         for _ in 0..abandoned_count {
             abandoned.push(rmp::decode::read_int(&mut input).map_err(malformed)?);
         }
-        let refused = if version > 3 {
-            Refused::Tenants(read_tenants(&mut input)?)
-        } else if version == 3 && rmp::decode::read_bool(&mut input).map_err(malformed)? {
-            Refused::Anybody
-        } else {
-            Refused::Nobody
-        };
+        let refused = read_refused(&mut input, version)?;
         let count = rmp::decode::read_array_len(&mut input).map_err(malformed)?;
         let header = FrameHeader { gateway, number, wall, mono_ms, kind, abandoned, refused };
         Ok(Self { header, count, commands: input })
@@ -271,6 +271,23 @@ impl<'a> Frame<'a> {
     }
 }
 
+fn read_refused(input: &mut &[u8], version: u32) -> Result<Refused, DecodeError> {
+    match (version, input.first()) {
+        (0..=2, _) => Ok(Refused::Nobody),
+        (3, _) => {
+            let anybody = rmp::decode::read_bool(input).map_err(malformed)?;
+            Ok(if anybody { Refused::Anybody } else { Refused::Nobody })
+        }
+        (5.., Some(&NIL)) => rmp::decode::read_nil(input).map(|()| Refused::Nobody).map_err(malformed),
+        (5.., Some(&TRUE)) => rmp::decode::read_bool(input).map(|_| Refused::Anybody).map_err(malformed),
+        _ => read_tenants(input).map(Refused::Tenants),
+    }
+}
+
+/// How MessagePack begins nothing, and `true`.
+const NIL: u8 = 0xc0;
+const TRUE: u8 = 0xc3;
+
 fn read_tenants(input: &mut &[u8]) -> Result<Vec<Box<str>>, DecodeError> {
     let count = rmp::decode::read_array_len(input).map_err(malformed)?;
     if count as usize > MAX_REFUSED_TENANTS {
@@ -301,6 +318,7 @@ fn malformed(reason: impl std::fmt::Display) -> DecodeError {
 
 #[cfg(test)]
 mod tests {
+    use ronda_domain::attention::By;
     use ronda_domain::id::MessageId;
     use ronda_domain::input::{HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
 
@@ -333,7 +351,18 @@ mod tests {
             occurred_at: None,
             progress: Some(ProgressReport { done: 40, total: Some(100), message: None }),
         };
-        let inputs = [Input::Status(status), Input::Heartbeat(heartbeat), Input::Delete, Input::Pause, Input::Resume];
+        let by = By { source: "slack", id: "U0123456789", name: "Ratna" };
+        let until = Timestamp::from_millis(1_795_447_135_000);
+        let inputs = [
+            Input::Status(status),
+            Input::Heartbeat(heartbeat),
+            Input::Delete,
+            Input::Pause,
+            Input::Resume,
+            Input::Acknowledge { by },
+            Input::Mute { until, by },
+            Input::Unmute { by },
+        ];
         inputs
             .into_iter()
             .map(|input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input, message: None })
@@ -350,6 +379,23 @@ mod tests {
         let frame = Frame::decode(&bytes).unwrap();
         assert_eq!(frame.header, header());
         assert_eq!(frame.commands().collect::<Result<Vec<_>, _>>().unwrap(), commands());
+    }
+
+    #[test]
+    fn a_frame_of_any_version_says_whose_reports_were_refused() {
+        let all = commands();
+        let tenants = Refused::Tenants(vec!["acme".into()]);
+        for refused in [Refused::Nobody, Refused::Anybody, tenants] {
+            for command in [&all[0], &all[5]] {
+                let mut buffer = CommandBuffer::default();
+                buffer.push(command).unwrap();
+                let header = FrameHeader { refused: refused.clone(), ..header() };
+                let bytes = buffer.into_frame(&header);
+                let frame = Frame::decode(&bytes).unwrap();
+                assert_eq!(frame.header, header);
+                assert_eq!(frame.commands().next().unwrap().unwrap(), *command);
+            }
+        }
     }
 
     #[test]
@@ -416,7 +462,7 @@ mod tests {
             }
         }
         let mut newer = bytes.to_vec();
-        newer[1] = 5;
-        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 5, .. })));
+        newer[1] = 6;
+        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 6, .. })));
     }
 }

@@ -29,10 +29,14 @@ pub struct SchedulerRow {
 impl Versioned for SchedulerRow {
     const WHAT: &'static str = "scheduler row";
     /// 2: the state has its registration's number (`incarnation`). 3: starts that may come late. 4: by which messages a copy of a run's
-    /// heartbeat is known. 5: how it went when it went well.
-    const VERSION: u32 = 5;
+    /// heartbeat is known. 5: how it went when it went well. 6: who looks after it, and who wants to hear of it.
+    const VERSION: u32 = 6;
 
     fn version(&self) -> u32 {
+        let has_attention = self.state.as_ref().is_some_and(Scheduler::knows_attention);
+        if has_attention || self.outbox.iter().any(EventEnvelope::has_attention) {
+            return 6;
+        }
         let has_past = self.state.as_ref().is_some_and(|state| state.past().is_some());
         if has_past || self.outbox.iter().any(EventEnvelope::has_past) {
             return 5;
@@ -251,7 +255,7 @@ pub struct Scopes {
     pub ingest: bool,
     /// Read schedulers, histories and errors.
     pub read: bool,
-    /// Delete, pause and resume schedulers, and manage keys.
+    /// Delete, pause, resume, acknowledge, mute and unmute schedulers, and manage keys.
     pub admin: bool,
 }
 
@@ -286,7 +290,12 @@ pub struct IdempotentAnswer {
 
 impl Versioned for OccurrenceRecord {
     const WHAT: &'static str = "history entry";
-    const VERSION: u32 = 1;
+    /// 2: who looked after it.
+    const VERSION: u32 = 2;
+
+    fn version(&self) -> u32 {
+        if self.acknowledgment.is_some() { 2 } else { 1 }
+    }
 }
 
 impl Versioned for RunRecord {

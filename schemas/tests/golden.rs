@@ -88,6 +88,14 @@ fn frames_keep_their_bytes() {
         let what = format!("frame, version 1: one command, {name}");
         check_frame(&format!("frame-v1-{name}"), &what, &normal, &[command]);
     }
+    for (name, command) in samples::attention_commands() {
+        let what = format!("frame, version 5: one command, {name}");
+        check_frame(&format!("frame-v5-{name}"), &what, &normal, &[command]);
+    }
+    let (_, acknowledge) = samples::attention_commands().remove(0);
+    let what = "frame, version 5: a command, and whose reports were refused before it";
+    check_frame("frame-v5-refused", what, &refused, std::slice::from_ref(&acknowledge));
+    check_frame("frame-v5-refused-of", what, &refused_of, &[acknowledge]);
     let all: Vec<_> = samples::commands().into_iter().map(|(_, command)| command).collect();
     check_frame("frame-v1-all", "frame, version 1: one of each command", &normal, &all);
     let message = Some(MessageId { source: 7, sequence: 1 << 63, index: 2 });
@@ -104,6 +112,11 @@ fn event_batches_keep_their_bytes() {
         "event-batch-v3-past",
         "event batch, version 3: a failure, and how it went when it went well",
         &samples::past_batch(),
+    );
+    check(
+        "event-batch-v4-attention",
+        "event batch, version 4: who looks after an alert, and who wants to hear of it",
+        &samples::attention_batch(),
     );
 }
 
@@ -163,6 +176,11 @@ fn scheduler_rows_keep_their_bytes() {
         "scheduler-row-v4",
         "scheduler row, version 4: with an open run that sent a heartbeat, an alert and a history",
         &samples::scheduler_row(),
+    );
+    check(
+        "scheduler-row-v6-attention",
+        "scheduler row, version 6: somebody looks after its failure, and it is muted",
+        &samples::attended_row(),
     );
     check("scheduler-row-v5-past", "scheduler row, version 5: with good runs behind it", &samples::good_row());
 }

@@ -207,7 +207,12 @@ impl Scheduler {
 
     fn open_alert(&mut self, id: &str, cause: Change, now: Timestamp, effects: &mut Effects) {
         let alert: Box<str> = format!("alert:{id}").into();
-        self.alert = Some(Box::new(Alert { id: alert.clone(), opened_at: now, subject: cause.subject.clone() }));
+        self.alert = Some(Box::new(Alert {
+            id: alert.clone(),
+            opened_at: now,
+            subject: cause.subject.clone(),
+            acknowledgment: None,
+        }));
         let streak = self.bad_streak;
         push(effects, format!("{alert}:opened"), now, EventKind::AlertOpened { alert, cause, streak });
     }

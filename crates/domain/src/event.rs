@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attention::{Actor, Mute};
 use crate::record::{OccurrenceStatus, StaleReason, Subject};
 use crate::time::Timestamp;
 
@@ -50,6 +51,20 @@ pub enum EventKind {
         opened_at: Timestamp,
         /// What ended it.
         resolution: Resolution,
+    },
+    /// Somebody looks after it since the time of the event; once an alert.
+    AlertAcknowledged {
+        /// Which alert.
+        alert: Box<str>,
+        /// Who.
+        by: Actor,
+    },
+    /// Nobody wants to hear of the scheduler until a time.
+    Muted(Mute),
+    /// People want to hear of the scheduler again, before its mute is over.
+    Unmuted {
+        /// Who said so.
+        by: Actor,
     },
 }
 

@@ -122,7 +122,8 @@ impl Scheduler {
         self.forgotten = forgotten.into();
     }
 
-    /// Entries are kept while a run of theirs is, and the newest few; a silence until it is broken.
+    /// Entries are kept while a run of theirs is, and the newest few; a silence until it is broken; what went wrong last while somebody
+    /// may say that he looks after it.
     fn forget_entries(&mut self) {
         let excess = self.occurrences.len().saturating_sub(MAX_KEPT_OCCURRENCES);
         if excess == 0 {
@@ -130,6 +131,7 @@ impl Scheduler {
         }
         let mut held: Vec<Subject> = self.runs.iter().filter_map(Run::subject).collect();
         held.extend(self.open_silence().map(|silence| silence.subject.clone()));
+        held.extend(self.alert.as_ref().and(self.newest_bad.as_deref()).cloned());
         let mut closed = self.closed_until;
         let mut position = 0_usize;
         self.occurrences.retain(|entry| {

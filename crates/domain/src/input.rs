@@ -1,5 +1,6 @@
 //! What can happen to a scheduler: commands from outside, and what a partition's clock says.
 
+use crate::attention::By;
 use crate::spec::SchedulerSpec;
 use crate::time::Timestamp;
 
@@ -14,6 +15,23 @@ pub enum Input<'a> {
     Pause,
     /// Expect it again, from now on.
     Resume,
+    /// Somebody looks after what is wrong with it.
+    Acknowledge {
+        /// Who.
+        by: By<'a>,
+    },
+    /// Nobody wants to hear of it until a time.
+    Mute {
+        /// The end; at most [`MAX_MUTE_SECONDS`](crate::limits::MAX_MUTE_SECONDS) after it was said, or then.
+        until: Timestamp,
+        /// Who says so.
+        by: By<'a>,
+    },
+    /// People want to hear of it again.
+    Unmute {
+        /// Who says so.
+        by: By<'a>,
+    },
     /// A job said where it is.
     Status(StatusReport<'a>),
     /// A job said that it is alive.

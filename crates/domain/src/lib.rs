@@ -16,6 +16,7 @@
     )
 )]
 
+pub mod attention;
 pub mod draft;
 pub mod effects;
 pub mod event;

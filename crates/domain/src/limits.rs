@@ -30,6 +30,14 @@ pub const MAX_METADATA_PAIRS: usize = 16;
 pub const MAX_METADATA_KEY_BYTES: usize = 64;
 /// Longest metadata value, in bytes of UTF-8.
 pub const MAX_METADATA_VALUE_BYTES: usize = 256;
+/// Longest id of somebody who acknowledges or mutes, in bytes of UTF-8; a longer one is cut.
+pub const MAX_ACTOR_ID_BYTES: usize = 128;
+/// Longest name of somebody who acknowledges or mutes, in bytes of UTF-8; a longer one is cut.
+pub const MAX_ACTOR_NAME_BYTES: usize = 100;
+/// Longest name of where they said so, in bytes of UTF-8; a longer one is cut.
+pub const MAX_ACTOR_SOURCE_BYTES: usize = 32;
+/// Longest mute, in seconds: 30 days.
+pub const MAX_MUTE_SECONDS: u32 = 30 * 86_400;
 /// Most runs of one scheduler that are open at once; one more ends the oldest as `unknown`.
 pub const MAX_OPEN_RUNS: usize = 32;
 /// Most ended runs of one scheduler kept whole so that a contradicting word on them finds them.

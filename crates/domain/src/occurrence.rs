@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attention::Acknowledgment;
 use crate::limits::MAX_CORRECTIONS;
 use crate::record::{Correction, OccurrenceRecord, OccurrenceStatus, StaleReason, Subject};
 use crate::time::Timestamp;
@@ -37,6 +38,9 @@ pub(crate) struct More {
     /// How many corrections there were, the forgotten ones included.
     pub(crate) corrected: u32,
     pub(crate) corrections: Vec<Correction>,
+    /// Who looked after it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acknowledgment: Option<Box<Acknowledgment>>,
 }
 
 impl Occurrence {
@@ -121,6 +125,7 @@ impl Occurrence {
             stale: self.stale,
             runs: self.runs,
             corrections: self.more.as_deref().map(|more| more.corrections.clone()).unwrap_or_default(),
+            acknowledgment: self.more.as_deref().and_then(|more| more.acknowledgment.as_deref().cloned()),
         }
     }
 
@@ -130,7 +135,10 @@ impl Occurrence {
             Subject::Occurrence { .. } | Subject::Silence { .. } => 0,
         };
         let more = self.more.as_deref().map_or(0, |more| {
-            more.corrections.capacity().saturating_mul(size_of::<Correction>()).saturating_add(size_of::<More>())
+            let who = more.acknowledgment.as_deref();
+            let who = who.map_or(0, |who| size_of::<Acknowledgment>().saturating_add(who.by.heap_bytes()));
+            let corrections = more.corrections.capacity().saturating_mul(size_of::<Correction>());
+            size_of::<More>().saturating_add(corrections).saturating_add(who)
         });
         more.saturating_add(name)
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use crate::attention::By;
 use crate::event::{Event, EventKind, Lifecycle};
 use crate::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use crate::input::{Gap, HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
@@ -171,7 +172,13 @@ fn lifecycle() -> impl Strategy<Value = Option<Input<'static>>> {
 
 fn said_to_it() -> impl Strategy<Value = Input<'static>> {
     let update = specs().prop_map(|spec| Input::Register(Box::new(spec)));
-    prop_oneof![Just(Input::Pause), Just(Input::Resume), update]
+    let by = proptest::sample::select(vec!["ratna", "bayu"]).prop_map(|name| By { source: "slack", id: name, name });
+    let acknowledge = by.clone().prop_map(|by| Input::Acknowledge { by });
+    // Ends before, in and long after the history.
+    let mute = (-WINDOW_MS..20 * WINDOW_MS, by.clone())
+        .prop_map(|(until, by)| Input::Mute { until: Timestamp::from_millis(until), by });
+    let unmute = by.prop_map(|by| Input::Unmute { by });
+    prop_oneof![Just(Input::Pause), Just(Input::Resume), update, acknowledge, mute, unmute]
 }
 
 /// Windows of facts, with what happens to the scheduler at the end of each.
@@ -340,13 +347,52 @@ proptest! {
         let latest = |said: &[(i64, Input<'static>)]| {
             let state = World::run(&log(said)).slot.unwrap();
             let pause_key = state.rare().pause_key;
-            (state.spec, state.spec_key, state.paused, pause_key)
+            let muting = state.rare().muting.clone();
+            (state.spec, state.spec_key, state.paused, pause_key, muting)
         };
         let (mut in_order, shuffled) = said;
         in_order.sort_by_key(|(offset, _)| *offset);
         in_order.dedup_by_key(|(offset, _)| *offset);
         let shuffled: Vec<_> = shuffled.into_iter().filter(|one| in_order.contains(one)).collect();
         prop_assert_eq!(latest(&in_order), latest(&shuffled));
+    }
+
+    /// Whoever says so, how often and when: an alert is acknowledged once, by the first who said so after it had opened, and the next
+    /// alert is acknowledged by nobody who said so before it.
+    #[test]
+    fn an_alert_is_acknowledged_once_and_the_next_one_anew(history in history(8)) {
+        let world = World::run(&plain_log(&history));
+        let mut open: Option<(&str, Timestamp, bool)> = None;
+        for event in &world.events {
+            match &event.kind {
+                EventKind::AlertOpened { alert, .. } => open = Some((alert, event.at, false)),
+                EventKind::AlertResolved { .. } => open = None,
+                EventKind::AlertAcknowledged { alert, .. } => {
+                    let (known, opened_at, is_acknowledged) = open.unwrap();
+                    prop_assert_eq!((known, is_acknowledged), (&**alert, false));
+                    prop_assert!(opened_at <= event.at);
+                    open = Some((known, opened_at, true));
+                }
+                _ => {}
+            }
+        }
+        let alert = world.slot.as_ref().and_then(|state| state.alert.as_deref());
+        let told = open.map(|(id, _, is_acknowledged)| (id, is_acknowledged));
+        prop_assert_eq!(alert.map(|alert| (&*alert.id, alert.acknowledgment.is_some())), told);
+    }
+
+    /// Whether anybody wants to hear changes nothing of what is concluded.
+    #[test]
+    fn a_mute_changes_no_judgement((spec, windows) in history(6)) {
+        let is_mute = |input: &Input<'_>| matches!(input, Input::Mute { .. } | Input::Unmute { .. });
+        let without = windows.iter().cloned();
+        let without = without.map(|(facts, input)| (facts, input.filter(|input| !is_mute(input)))).collect();
+        let judged = |world: World| -> Vec<Event> {
+            let is_told = |event: &Event| !matches!(event.kind, EventKind::Muted(_) | EventKind::Unmuted { .. });
+            world.events.into_iter().filter(is_told).collect()
+        };
+        let with = judged(World::run(&plain_log(&(spec.clone(), windows))));
+        prop_assert_eq!(with, judged(World::run(&plain_log(&(spec, without)))));
     }
 
     /// A worker that says nothing after it was resumed is told of, whatever it had said, and been told of, before.
@@ -501,7 +547,7 @@ proptest! {
     #[test]
     fn anything_is_survived(
         spec in specs(),
-        steps in proptest::collection::vec((extreme(), extreme(), 0u8..9, facts(0)), 1..5),
+        steps in proptest::collection::vec((extreme(), extreme(), 0u8..12, facts(0)), 1..5),
     ) {
         let mut world = World { slot: None, events: Vec::new(), effects: Effects::new() };
         for (index, (at, other, kind, facts)) in steps.into_iter().enumerate() {
@@ -514,6 +560,9 @@ proptest! {
                 4 => Input::Delete,
                 5 => Input::Blind(Gap { from: at, until: other }),
                 6 => Input::Late(Gap { from: at, until: other }),
+                7 => Input::Acknowledge { by: By { source: "", id: "", name: "" } },
+                8 => Input::Mute { until: other, by: By { source: "", id: "", name: "" } },
+                9 => Input::Unmute { by: By { source: "", id: "", name: "" } },
                 _ => Input::Tick,
             };
             world.apply(&input, at, message);

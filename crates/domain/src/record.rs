@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attention::Acknowledgment;
 use crate::id::RunId;
 use crate::time::Timestamp;
 
@@ -125,6 +126,9 @@ pub struct OccurrenceRecord {
     pub runs: u32,
     /// Judgements that turned out otherwise, oldest first; the last 16.
     pub corrections: Vec<Correction>,
+    /// Who looked after it first, when anybody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgment: Option<Acknowledgment>,
 }
 
 /// One run within a history entry. Written when the run is first judged and whenever it is judged anew.

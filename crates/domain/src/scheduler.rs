@@ -1,7 +1,9 @@
 //! The state of one scheduler.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
+use crate::attention::{Acknowledgment, Muting};
 use crate::id::MessageId;
 use crate::input::{Gap, ProgressReport};
 use crate::limits::CLOCKS_APART_MS;
@@ -67,7 +69,7 @@ pub struct Scheduler {
 }
 
 /// What most schedulers don't have.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Rare {
     /// The last pause or resume; older ones are ignored.
     pub(crate) pause_key: Key,
@@ -78,8 +80,38 @@ pub(crate) struct Rare {
     /// How its own heartbeat's deadline was put off.
     pub(crate) rearmed: Rearmed,
     /// Starts whose last moment lies in it may come after its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) late: Option<Gap>,
+    /// Whether anybody wants to hear of it; `None`: nobody ever said.
+    #[serde(default)]
+    pub(crate) muting: Option<Box<Muting>>,
+}
+
+/// By hand, because what is at the end is left out when there is nothing of it, and only then can what is before it be left out, too.
+impl Serialize for Rare {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_muting = self.muting.is_some();
+        let has_late = has_muting || self.late.is_some();
+        let length = if has_muting {
+            6
+        } else if has_late {
+            5
+        } else {
+            4
+        };
+        let mut rare = serializer.serialize_struct("Rare", length)?;
+        rare.serialize_field("pause_key", &self.pause_key)?;
+        rare.serialize_field("filled", &self.filled)?;
+        rare.serialize_field("gaps", &self.gaps)?;
+        rare.serialize_field("rearmed", &self.rearmed)?;
+        if has_late {
+            rare.serialize_field("late", &self.late)?;
+        }
+        if has_muting {
+            rare.serialize_field("muting", &self.muting)?;
+        }
+        rare.end()
+    }
 }
 
 /// What all the others have instead.
@@ -89,6 +121,7 @@ static NOTHING_RARE: Rare = Rare {
     gaps: Vec::new(),
     rearmed: Rearmed::NEVER,
     late: None,
+    muting: None,
 };
 
 /// Messages without a run id.
@@ -109,6 +142,9 @@ pub(crate) struct Alert {
     pub(crate) id: Box<str>,
     pub(crate) opened_at: Timestamp,
     pub(crate) subject: Subject,
+    /// Who looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acknowledgment: Option<Box<Acknowledgment>>,
 }
 
 /// A message without a run id: whose it is depends on what else was received before it.
@@ -193,7 +229,9 @@ impl Scheduler {
     /// all that was said before. Clocks can't tell the order of what is close together; the queue can.
     #[must_use]
     pub fn said_at(&self, at: Timestamp, message: MessageId) -> Timestamp {
-        let last = self.spec_key.max(self.rare().pause_key);
+        let rare = self.rare();
+        let muting = rare.muting.as_deref().map_or(rare.pause_key, |muting| muting.key);
+        let last = self.spec_key.max(rare.pause_key).max(muting);
         let is_close = last.0.millis_since(at) <= CLOCKS_APART_MS;
         if (at, message) < last && is_close { last.0.plus_millis(1) } else { at }
     }
@@ -290,17 +328,26 @@ impl Scheduler {
             self.forgotten.len().saturating_mul(size_of::<(u64, Timestamp)>()),
             self.newest_bad.as_ref().map_or(0, |_| size_of::<Subject>()),
             self.past.as_ref().map_or(0, |_| size_of::<Past>()),
-            self.alert.as_ref().map_or(0, |alert| size_of::<Alert>().saturating_add(alert.id.len())),
+            self.alert.as_deref().map_or(0, Alert::memory_bytes),
         ];
         parts.iter().fold(0, |sum: usize, part| sum.saturating_add(*part))
     }
 }
 
 impl Rare {
-    const fn memory_bytes(&self) -> usize {
+    fn memory_bytes(&self) -> usize {
         let gaps = self.gaps.capacity().saturating_mul(size_of::<Gap>());
         let filled = self.filled.capacity().saturating_mul(size_of::<Timestamp>());
-        size_of::<Self>().saturating_add(gaps).saturating_add(filled)
+        let muting = self.muting.as_deref().map_or(0, Muting::memory_bytes);
+        size_of::<Self>().saturating_add(gaps).saturating_add(filled).saturating_add(muting)
+    }
+}
+
+impl Alert {
+    fn memory_bytes(&self) -> usize {
+        let who = self.acknowledgment.as_deref();
+        let who = who.map_or(0, |who| size_of::<Acknowledgment>().saturating_add(who.by.heap_bytes()));
+        size_of::<Self>().saturating_add(self.id.len()).saturating_add(who)
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attention::{Acknowledgment, Mute};
 use crate::id::RunId;
 use crate::occurrence::Occurrence;
 use crate::record::{OccurrenceStatus, Progress, StaleReason, Subject};
@@ -101,6 +102,8 @@ pub struct SchedulerView {
     pub last: Option<OccurrenceView>,
     /// The alert that is open.
     pub alert: Option<AlertView>,
+    /// Nobody wants to hear of it for now.
+    pub mute: Option<Mute>,
     /// When the last heartbeat of any kind was received.
     pub last_heartbeat_at: Option<Timestamp>,
     /// How many in a row went wrong.
@@ -176,6 +179,8 @@ pub struct AlertView {
     pub subject: Subject,
     /// How many in a row have gone wrong by now.
     pub streak: u32,
+    /// Who looks after it.
+    pub acknowledgment: Option<Acknowledgment>,
 }
 
 impl Scheduler {
@@ -200,7 +205,9 @@ impl Scheduler {
                 opened_at: alert.opened_at,
                 subject: alert.subject.clone(),
                 streak: self.bad_streak,
+                acknowledgment: alert.acknowledgment.as_deref().cloned(),
             }),
+            mute: self.mute_at(now).cloned(),
             last_heartbeat_at: self.last_heartbeat_at,
             bad_streak: self.bad_streak,
             good_streak: self.good_streak,

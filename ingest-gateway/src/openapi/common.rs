@@ -132,7 +132,7 @@ fn idempotency_key() -> Parameter {
         .description(Some(
             "The same key with the same request gets the same answer, and reports take effect once. After a 503, and after a bulk answer \
              with items of status 503, the same key carries the request out again: reports that had arrived are not counted twice; \
-             registering, deleting, pausing and resuming take effect as of then.",
+             registering, deleting, pausing, resuming, muting and unmuting take effect as of then.",
         ))
         .schema(Some(text))
         .build()

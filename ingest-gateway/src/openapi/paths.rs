@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "the functions only carry documentation")]
 
 use ronda_schemas::api::problem::BulkAnswer;
-use ronda_schemas::api::request::{BulkItem, HeartbeatRequest, RegisterRequest, StatusRequest};
+use ronda_schemas::api::request::{BulkItem, ByRequest, HeartbeatRequest, MuteRequest, RegisterRequest, StatusRequest};
 use ronda_schemas::api::resource::{
     AcceptedResource, ErrorResource, HistoryResource, KeyResource, Page, SchedulerResource,
 };
@@ -158,6 +158,50 @@ fn pause() {}
 )]
 fn resume() {}
 
+/// Say that somebody looks after what is wrong
+///
+/// Of the alert that is open: the first to say so counts, until it is over; a failure after that is not acknowledged. When nothing is wrong,
+/// nothing changes.
+#[utoipa::path(
+    post, path = "/api/v1/schedulers/{id}/acknowledge", tag = "schedulers", operation_id = "acknowledge",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    request_body(content = ByRequest, example = json!({"by": "Ratna"})),
+    responses(
+        (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn acknowledge() {}
+
+/// Tell nobody of a scheduler for a while
+///
+/// It is watched and judged as ever; what is wrong at the end is told then. The latest mute or unmute counts.
+#[utoipa::path(
+    post, path = "/api/v1/schedulers/{id}/mute", tag = "schedulers", operation_id = "mute",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    request_body(content = MuteRequest, examples(
+        ("for" = (summary = "For an hour", value = json!({"for_seconds": 3600, "by": "Ratna"}))),
+        ("until" = (summary = "Until a time", value = json!({"until": "2099-12-31T06:00:00+07:00"}))),
+    )),
+    responses(
+        (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn mute() {}
+
+/// Tell people of a muted scheduler again
+#[utoipa::path(
+    post, path = "/api/v1/schedulers/{id}/unmute", tag = "schedulers", operation_id = "unmute",
+    params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
+    request_body(content = ByRequest, example = json!({"by": "Ratna"})),
+    responses(
+        (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
+        (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
+    )
+)]
+fn unmute() {}
+
 /// List what was refused after it had been accepted
 ///
 /// Newest first: commands that turned out wrong later in the pipeline, and why. `code` is one of `unknown_scheduler` (it was deleted
@@ -206,7 +250,7 @@ fn revoke_key() {}
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        register, status, heartbeat, events, list, detail, history, remove, pause, resume, errors, list_keys, create_key, revoke_key
+        register, status, heartbeat, events, list, detail, history, remove, pause, resume, acknowledge, mute, unmute, errors, list_keys, create_key, revoke_key
     ),
     components(schemas(ronda_schemas::api::problem::ProblemBody, FilterText, SchedulerStatusWord, Time)),
     tags(

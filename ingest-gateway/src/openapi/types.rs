@@ -38,7 +38,7 @@ pub(super) enum ScopeWord {
     Ingest,
     /// Read.
     Read,
-    /// Delete, pause, resume and manage keys.
+    /// Delete, pause, resume, acknowledge, mute, unmute and manage keys.
     Admin,
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn register(state: &AppState, write: &Write, made: Option<Messa
 
 pub(super) async fn delete(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let scheduler = write.scheduler()?;
-    must_exist(state, write, &scheduler).await?;
+    must_exist(state, write.tenant(), &scheduler).await?;
     let accepted = submit(state, write, &scheduler, Input::Delete, made).await?;
     let applied = applied(state, write, accepted).await;
     state.known.forget(write.tenant(), &scheduler);
@@ -61,17 +61,27 @@ pub(super) async fn set_paused(
     made: Option<MessageId>,
 ) -> Result<Answer, Problem> {
     let scheduler = write.scheduler()?;
-    must_exist(state, write, &scheduler).await?;
+    must_exist(state, write.tenant(), &scheduler).await?;
     let input = if paused { Input::Pause } else { Input::Resume };
     let accepted = submit(state, write, &scheduler, input, made).await?;
+    finish(state, write, &scheduler, accepted).await
+}
+
+/// Answers with the scheduler once a durable command is applied; when that takes longer, that it is durable.
+pub(super) async fn finish(
+    state: &AppState,
+    write: &Write,
+    scheduler: &str,
+    accepted: Accepted,
+) -> Result<Answer, Problem> {
     if !applied(state, write, accepted).await {
-        return Ok(Answer::accepted(&scheduler, None));
+        return Ok(Answer::accepted(scheduler, None));
     }
-    match resource(state, write, &scheduler).await {
-        Ok(Some(body)) => Ok(waited(write, Answer::new(StatusCode::OK, body).at(&scheduler))),
-        Ok(None) => Err(Problem::unknown_scheduler(&scheduler)),
+    match resource(state, write, scheduler).await {
+        Ok(Some(body)) => Ok(waited(write, Answer::new(StatusCode::OK, body).at(scheduler))),
+        Ok(None) => Err(Problem::unknown_scheduler(scheduler)),
         // It is durable: a refusal would have it sent again.
-        Err(_) => Ok(Answer::accepted(&scheduler, None)),
+        Err(_) => Ok(Answer::accepted(scheduler, None)),
     }
 }
 

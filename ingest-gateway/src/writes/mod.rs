@@ -1,6 +1,7 @@
-//! Everything that changes something: reports, bulk, and the life of a scheduler.
+//! Everything that changes something: reports, bulk, the life of a scheduler, and what people say of what is wrong.
 
 mod answer;
+pub(crate) mod attention;
 mod budget;
 mod bulk;
 mod idempotency;
@@ -34,6 +35,9 @@ pub(crate) fn router() -> Router<AppState> {
         .route(Operation::HEARTBEAT_ROUTE, post(heartbeat))
         .route("/api/v1/schedulers/{id}/pause", post(pause))
         .route("/api/v1/schedulers/{id}/resume", post(resume))
+        .route("/api/v1/schedulers/{id}/acknowledge", post(acknowledge))
+        .route("/api/v1/schedulers/{id}/mute", post(mute))
+        .route("/api/v1/schedulers/{id}/unmute", post(unmute))
         .route(Operation::EVENTS_ROUTE, post(events))
 }
 
@@ -52,7 +56,10 @@ handlers!(
     events => Events,
     remove => Delete,
     pause => Pause,
-    resume => Resume
+    resume => Resume,
+    acknowledge => Acknowledge,
+    mute => Mute,
+    unmute => Unmute
 );
 
 /// A write that came through the router, which has put into the request who asks.
@@ -98,5 +105,8 @@ async fn perform(state: &AppState, write: &Write, made: Option<MessageId>) -> Re
         Operation::Delete => Box::pin(manage::delete(state, write, made)).await,
         Operation::Pause => Box::pin(manage::set_paused(state, write, true, made)).await,
         Operation::Resume => Box::pin(manage::set_paused(state, write, false, made)).await,
+        Operation::Acknowledge | Operation::Mute | Operation::Unmute => {
+            Box::pin(attention::say(state, write, made)).await
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::state::AppState;
 pub(super) async fn status(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let scheduler = write.scheduler()?;
     let body = parse_status(&write.body).map_err(Problem::from)?;
-    must_exist(state, write, &scheduler).await?;
+    must_exist(state, write.tenant(), &scheduler).await?;
     let starts = body.run_id.is_none() && !body.status.is_terminal();
     let ticket = {
         let input = Input::Status(body.report());
@@ -38,7 +38,7 @@ pub(super) async fn status(state: &AppState, write: &Write, made: Option<Message
 pub(super) async fn heartbeat(state: &AppState, write: &Write, made: Option<MessageId>) -> Result<Answer, Problem> {
     let scheduler = write.scheduler()?;
     let body = parse_heartbeat(&write.body).map_err(Problem::from)?;
-    must_exist(state, write, &scheduler).await?;
+    must_exist(state, write.tenant(), &scheduler).await?;
     let ticket = {
         let input = Input::Heartbeat(body.report());
         let command = Command { tenant: write.tenant(), scheduler: &scheduler, age_ms: 0, input, message: made };
@@ -49,8 +49,8 @@ pub(super) async fn heartbeat(state: &AppState, write: &Write, made: Option<Mess
 }
 
 /// 404 when nobody registered the scheduler. When the store can't be asked, the report is taken and judged later.
-pub(super) async fn must_exist(state: &AppState, write: &Write, scheduler: &str) -> Result<(), Problem> {
-    match state.known.check(write.tenant(), scheduler).await {
+pub(super) async fn must_exist(state: &AppState, tenant: &str, scheduler: &str) -> Result<(), Problem> {
+    match state.known.check(tenant, scheduler).await {
         Existence::Known | Existence::CantTell => Ok(()),
         Existence::Unknown => Err(Problem::unknown_scheduler(scheduler)),
     }
@@ -80,7 +80,7 @@ async fn finish(
 }
 
 /// Waits until a durable command is applied; `false`: not within this time.
-pub(super) async fn applied_within(state: &AppState, accepted: Accepted, within: Duration) -> bool {
+pub(crate) async fn applied_within(state: &AppState, accepted: Accepted, within: Duration) -> bool {
     let deadline = Instant::now() + within;
     state.progress.applied(accepted.partition, accepted.message.sequence, deadline).await
 }

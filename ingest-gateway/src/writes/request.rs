@@ -36,6 +36,9 @@ pub(crate) enum Operation {
     Delete,
     Pause,
     Resume,
+    Acknowledge,
+    Mute,
+    Unmute,
 }
 
 impl Operation {
@@ -52,7 +55,15 @@ impl Operation {
             Self::Status => Some(Self::STATUS_ROUTE),
             Self::Heartbeat => Some(Self::HEARTBEAT_ROUTE),
             Self::Events => Some(Self::EVENTS_ROUTE),
-            Self::Register | Self::Delete | Self::Pause | Self::Resume => None,
+            _ => None,
+        }
+    }
+
+    /// Whether it needs the scope `admin`; else `ingest`.
+    const fn needs_admin(self) -> bool {
+        match self {
+            Self::Delete | Self::Pause | Self::Resume | Self::Acknowledge | Self::Mute | Self::Unmute => true,
+            Self::Status | Self::Heartbeat | Self::Register | Self::Events => false,
         }
     }
 }
@@ -84,9 +95,10 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Incoming<B> {
     /// Checks who asks and how, and reads the body.
     pub(super) async fn read(self, state: &AppState) -> Result<Write, Problem> {
         let Self { operation, principal, parts, body } = self;
-        let (allowed, scope) = match operation {
-            Operation::Delete | Operation::Pause | Operation::Resume => (principal.scopes.admin, "admin"),
-            _ => (principal.scopes.ingest, "ingest"),
+        let (allowed, scope) = if operation.needs_admin() {
+            (principal.scopes.admin, "admin")
+        } else {
+            (principal.scopes.ingest, "ingest")
         };
         if !allowed {
             return Err(Problem::forbidden(scope));

@@ -153,7 +153,10 @@ impl Core {
                 self.lifecycle(id, event, *lifecycle);
                 return;
             }
-            EventKind::AlertResolved { .. } => return,
+            EventKind::AlertResolved { .. }
+            | EventKind::AlertAcknowledged { .. }
+            | EventKind::Muted(_)
+            | EventKind::Unmuted { .. } => return,
         };
         for state in self.boards.iter_mut().filter(|state| state.shard == id) {
             if state.board.tenant != event.key.tenant {

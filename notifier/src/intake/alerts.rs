@@ -21,6 +21,7 @@ pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent
         EventKind::AlertResolved { alert, opened_at, resolution } => {
             resolved(shard, event, alert, *opened_at, resolution, now);
         }
+        EventKind::AlertAcknowledged { .. } | EventKind::Muted(_) | EventKind::Unmuted { .. } => {}
         EventKind::Lifecycle(_) | EventKind::Changed(_) => {}
     }
 }

@@ -39,7 +39,8 @@ pub(crate) fn alert_of(event: &SchedulerEvent) -> Option<String> {
     match &event.event.kind {
         EventKind::AlertOpened { alert, .. }
         | EventKind::AlertChanged { alert, .. }
-        | EventKind::AlertResolved { alert, .. } => Some(alerts::alert_key(event, alert)),
-        EventKind::Lifecycle(_) | EventKind::Changed(_) => None,
+        | EventKind::AlertResolved { alert, .. }
+        | EventKind::AlertAcknowledged { alert, .. } => Some(alerts::alert_key(event, alert)),
+        EventKind::Lifecycle(_) | EventKind::Changed(_) | EventKind::Muted(_) | EventKind::Unmuted { .. } => None,
     }
 }

@@ -89,6 +89,7 @@ fn alert(key: &SchedulerKey, cause: Change) -> AlertFacts {
             runbook_url: "https://wiki.example/runbooks/billing".into(),
             scheduled: true,
             past: Some(Past { last_good_at: at(6 - 24 * 60), usual_ms: Some(372_000) }),
+            mute: None,
         },
         opened_at: cause.ended_at.unwrap_or(at(31)),
         first: cause.clone(),

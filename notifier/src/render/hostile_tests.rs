@@ -121,6 +121,7 @@ impl Words {
             runbook_url: self.url.clone(),
             scheduled: true,
             past: Some(Past { last_good_at: NOW.minus_seconds(86_400), usual_ms: Some(372_000) }),
+            mute: None,
         };
         let first = self.change(OccurrenceStatus::Stale);
         let key = SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("job").unwrap() };

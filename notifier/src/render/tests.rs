@@ -50,6 +50,7 @@ fn alert(name: &str, error: &str) -> AlertFacts {
             runbook_url: "https://wiki/billing".into(),
             scheduled: true,
             past: None,
+            mute: None,
         },
         opened_at: DUE.plus_seconds(302),
         first: cause.clone(),

@@ -59,6 +59,7 @@ impl Running {
             runbook_url: "https://wiki/billing".into(),
             scheduled: true,
             past: None,
+            mute: None,
         };
         let at = Timestamp::from_seconds(1_795_456_900);
         let event = SchedulerEvent { key, summary, event: Event { id: name.into(), at, kind } };

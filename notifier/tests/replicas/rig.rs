@@ -96,6 +96,7 @@ impl Shared {
             runbook_url: "".into(),
             scheduled: true,
             past: None,
+            mute: None,
         };
         let at = Timestamp::from_seconds(1_795_456_900);
         let event = SchedulerEvent { key, summary, event: Event { id: event.into(), at, kind } };

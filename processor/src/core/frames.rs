@@ -199,7 +199,13 @@ impl PartitionCore {
     fn said_at(&self, id: SlotId, input: &Input<'_>, at: Timestamp, message: MessageId) -> Timestamp {
         let Some(state) = self.schedulers.slot(id).state.as_ref() else { return at };
         match input {
-            Input::Register(_) | Input::Delete | Input::Pause | Input::Resume => state.said_at(at, message),
+            Input::Register(_)
+            | Input::Delete
+            | Input::Pause
+            | Input::Resume
+            | Input::Mute { .. }
+            | Input::Unmute { .. } => state.said_at(at, message),
+            Input::Acknowledge { .. } => state.acknowledged_at(at),
             Input::Status(_) | Input::Heartbeat(_) if at == self.watermark => state.reported_at(at),
             _ => at,
         }

@@ -1,14 +1,16 @@
 //! From rows and views to what the API answers.
 
 use ronda_domain::Scheduler;
+use ronda_domain::attention::{Acknowledgment, Actor};
 use ronda_domain::record::{Correction, OccurrenceRecord, Progress, RunRecord, Subject};
 use ronda_domain::spec::Schedule;
 use ronda_domain::time::Timestamp;
 use ronda_domain::view::{AlertView, OccurrenceView, RunView};
 
 use super::resource::{
-    AlertResource, CorrectionResource, EntryKind, ErrorResource, HistoryResource, KeyResource, LastResource,
-    OpenRunResource, ProgressResource, RunResource, ScheduleResource, SchedulerResource,
+    AcknowledgmentResource, ActorResource, AlertResource, CorrectionResource, EntryKind, ErrorResource,
+    HistoryResource, KeyResource, LastResource, OpenRunResource, ProgressResource, RunResource, ScheduleResource,
+    SchedulerResource,
 };
 use super::time::Time;
 use crate::row::{ApiKeyRow, ErrorRow};
@@ -43,6 +45,8 @@ impl SchedulerResource {
             open_runs: view.open_runs.into_iter().map(Into::into).collect(),
             last: view.last.map(Into::into),
             alert: view.alert.map(Into::into),
+            muted_until: view.mute.as_ref().map(|mute| Time(mute.until)),
+            muted_by: view.mute.map(|mute| mute.by.into()),
             last_heartbeat_at: view.last_heartbeat_at.map(Time),
             bad_streak: view.bad_streak,
             good_streak: view.good_streak,
@@ -117,7 +121,24 @@ impl From<OccurrenceView> for LastResource {
 
 impl From<AlertView> for AlertResource {
     fn from(alert: AlertView) -> Self {
-        Self { id: alert.id.into(), opened_at: Time(alert.opened_at), streak: alert.streak }
+        Self {
+            id: alert.id.into(),
+            opened_at: Time(alert.opened_at),
+            streak: alert.streak,
+            acknowledgment: alert.acknowledgment.map(Into::into),
+        }
+    }
+}
+
+impl From<Acknowledgment> for AcknowledgmentResource {
+    fn from(acknowledgment: Acknowledgment) -> Self {
+        Self { by: acknowledgment.by.into(), at: Time(acknowledgment.at) }
+    }
+}
+
+impl From<Actor> for ActorResource {
+    fn from(actor: Actor) -> Self {
+        Self { name: actor.name.into(), id: actor.id.into(), source: actor.source.into() }
     }
 }
 
@@ -140,6 +161,7 @@ impl HistoryResource {
             late_start_ms: record.late_start_ms,
             stale_reason: record.stale,
             corrections: record.corrections.into_iter().map(Into::into).collect(),
+            acknowledgment: record.acknowledgment.map(Into::into),
             runs: runs.into_iter().map(Into::into).collect(),
             runs_total,
         }

@@ -6,6 +6,7 @@
 //!
 //! The command JSON of [`event`] is also what direct publishers put on a queue.
 
+pub mod attention;
 pub mod event;
 pub mod invalid;
 pub mod key;
@@ -25,6 +26,7 @@ pub(crate) mod node;
 mod report_slow;
 pub(crate) mod text;
 
+pub use attention::{ByBody, MuteBody, MuteEnd, check_mute_end, parse_by, parse_mute};
 pub use event::{BulkEvent, BulkEvents, EventBody, parse_event};
 pub use invalid::{FieldError, Invalid};
 pub use key::{NewKeyBody, parse_new_key};

@@ -162,6 +162,51 @@ impl ToSchema for MetadataRequest {
     }
 }
 
+/// That somebody looks after what is wrong, or wants to hear of it again. An empty body is one, too.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes the body")]
+pub struct ByRequest {
+    /// Who says so; absent: the name of the key.
+    #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", examples("Ratna"))]
+    by: Option<String>,
+}
+
+/// That nobody wants to hear of a scheduler until a time: either `until` or `for_seconds`.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum MuteRequest {
+    /// Until a time.
+    Until(MuteUntil),
+    /// For so long.
+    For(MuteFor),
+}
+
+/// Until a time.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes the body")]
+pub struct MuteUntil {
+    /// When it ends; at most 30 days ahead.
+    until: Time,
+    /// Who says so; absent: the name of the key.
+    #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", examples("Ratna"))]
+    by: Option<String>,
+}
+
+/// For so long.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes the body")]
+pub struct MuteFor {
+    /// How long, in seconds; at most 30 days.
+    #[schema(minimum = 1, maximum = 2_592_000, examples(3600))]
+    for_seconds: u32,
+    /// Who says so; absent: the name of the key.
+    #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", examples("Ratna"))]
+    by: Option<String>,
+}
+
 /// A sign of life. An empty body is one, too.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

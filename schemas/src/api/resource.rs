@@ -70,6 +70,10 @@ pub struct SchedulerResource {
     pub last: Option<LastResource>,
     /// The alert that is open.
     pub alert: Option<AlertResource>,
+    /// Nobody is told of it before this time: it is muted; null: it is not.
+    pub muted_until: Option<Time>,
+    /// Who muted it; null: it is not muted.
+    pub muted_by: Option<ActorResource>,
     /// When the last heartbeat was received.
     pub last_heartbeat_at: Option<Time>,
     /// How many in a row went wrong.
@@ -200,6 +204,30 @@ pub struct AlertResource {
     pub opened_at: Time,
     /// How many in a row have gone wrong by now.
     pub streak: u32,
+    /// Who looks after it; null: nobody has said so.
+    pub acknowledgment: Option<AcknowledgmentResource>,
+}
+
+/// That somebody looks after what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Acknowledgment))]
+pub struct AcknowledgmentResource {
+    /// Who.
+    pub by: ActorResource,
+    /// Since when.
+    pub at: Time,
+}
+
+/// Who said something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Actor))]
+pub struct ActorResource {
+    /// What people call them.
+    pub name: String,
+    /// What they are known by where they said it, such as a key's id; may be empty.
+    pub id: String,
+    /// Where they said it: `api`, or a chat.
+    pub source: String,
 }
 
 /// One entry of a history: an occurrence, an unscheduled run or a silence, with its runs.
@@ -224,6 +252,8 @@ pub struct HistoryResource {
     pub stale_reason: Option<StaleReason>,
     /// Judgements that turned out otherwise, oldest first.
     pub corrections: Vec<CorrectionResource>,
+    /// Who looked after it first; null: nobody said so.
+    pub acknowledgment: Option<AcknowledgmentResource>,
     /// Its newest runs, at most 100, oldest first. Of an entry with thousands these may not be the very newest.
     #[cfg_attr(feature = "openapi", schema(max_items = 100))]
     pub runs: Vec<RunResource>,

@@ -1,5 +1,6 @@
 //! One of everything that is encoded. Changing a value here changes what is compared, not what is promised: leave them as they are.
 
+use ronda_domain::attention::{By, Mute};
 use ronda_domain::event::{Change, Event, EventKind, Lifecycle, Resolution};
 use ronda_domain::id::{MessageId, RunId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{Gap, HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
@@ -133,6 +134,19 @@ pub(crate) fn commands() -> Vec<(&'static str, Command<'static>)> {
     inputs.into_iter().map(|(name, input)| (name, command(input))).collect()
 }
 
+const BY: By<'static> = By { source: "slack", id: "U0123456789", name: "Ratna" };
+
+/// The kinds of commands that version 5 of a frame has more, by name.
+pub(crate) fn attention_commands() -> Vec<(&'static str, Command<'static>)> {
+    let inputs = [
+        ("acknowledge", Input::Acknowledge { by: BY }),
+        ("mute", Input::Mute { until: at(3_600), by: BY }),
+        ("unmute", Input::Unmute { by: BY }),
+    ];
+    let command = |input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input, message: None };
+    inputs.into_iter().map(|(name, input)| (name, command(input))).collect()
+}
+
 fn change() -> Change {
     Change {
         subject: Subject::Occurrence { due: at(0) },
@@ -227,6 +241,26 @@ pub(crate) fn past_batch() -> EventBatch {
     let kind = EventKind::AlertOpened { alert: "alert-1".into(), cause: change(), streak: 1 };
     let event = SchedulerEvent { key: key(), summary, event: Event { id: "event-1".into(), at: at(10), kind } };
     EventBatch { events: vec![EventEnvelope::Scheduler(Box::new(event))], ..empty_batch() }
+}
+
+/// What people say of an alert, and an alert of a muted scheduler.
+pub(crate) fn attention_batch() -> EventBatch {
+    let mute = Mute { by: BY.into(), at: at(12), until: at(3_600) };
+    let summary = SchedulerSummary { mute: Some(Box::new(mute.clone())), ..SchedulerSummary::from(&spec(cron())) };
+    let kinds = [
+        EventKind::AlertAcknowledged { alert: "alert-1".into(), by: BY.into() },
+        EventKind::Muted(mute),
+        EventKind::AlertOpened { alert: "alert-1".into(), cause: change(), streak: 1 },
+        EventKind::Unmuted { by: BY.into() },
+    ];
+    let envelope = |(number, kind)| {
+        let event = Event { id: format!("event-{number}").into(), at: at(10), kind };
+        EventEnvelope::Scheduler(Box::new(SchedulerEvent { key: key(), summary: summary.clone(), event }))
+    };
+    EventBatch {
+        events: kinds.into_iter().zip(0..).map(|(kind, number): (_, u32)| envelope((number, kind))).collect(),
+        ..empty_batch()
+    }
 }
 
 pub(crate) fn held_batch() -> EventBatch {
@@ -352,6 +386,21 @@ pub(crate) fn scheduler_row() -> SchedulerRow {
     );
     input(&Input::Tick, 131);
     SchedulerRow { key: key(), state, epoch: 5, position: 77, outbox: Vec::new() }
+}
+
+/// Somebody looks after its failure, and it is muted.
+pub(crate) fn attended_row() -> SchedulerRow {
+    let row = scheduler_row();
+    let (mut state, mut effects) = (row.state, Effects::new());
+    let inputs =
+        [(Input::Acknowledge { by: BY }, 140), (Input::Mute { until: at(3_600), by: BY }, 150), (Input::Tick, 151)];
+    for ((input, seconds), sequence) in inputs.into_iter().zip(1..) {
+        let message = MessageId { source: 2, sequence, index: 0 };
+        apply(&mut state, &key(), &input, at(seconds), message, &mut effects);
+    }
+    let view = state.as_ref().map(|state| state.view(at(151))).expect("a state");
+    assert!(view.mute.is_some() && view.alert.is_some_and(|alert| alert.acknowledgment.is_some()));
+    SchedulerRow { key: key(), state, epoch: 5, position: 78, outbox: Vec::new() }
 }
 
 /// Three good runs.

@@ -19,6 +19,9 @@ fn alerts(story: &mut Story) -> Vec<&'static str> {
             Resolution::CompletedLate { .. } => "completed",
             Resolution::Paused | Resolution::Deleted => "withdrawn",
         },
+        EventKind::AlertAcknowledged { .. } => "acknowledged",
+        EventKind::Muted(_) => "muted",
+        EventKind::Unmuted { .. } => "unmuted",
         EventKind::Lifecycle(_) | EventKind::Changed(_) => "none",
     };
     story.alerts().iter().map(|event| word(&event.kind)).collect()

@@ -7,6 +7,7 @@
 mod story;
 
 mod alerts;
+mod attention;
 mod blindness;
 mod bounds;
 

@@ -1,5 +1,6 @@
 //! A small stage for stories about one scheduler.
 
+use ronda_domain::attention::By;
 use ronda_domain::event::{Change, Event, EventKind};
 use ronda_domain::id::{MessageId, SchedulerKey};
 use ronda_domain::input::{Gap, HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
@@ -44,6 +45,11 @@ pub fn plain(seconds: u32) -> SchedulerSpec {
 
 pub fn heartbeat_only() -> SchedulerSpec {
     SchedulerSpec { heartbeat_timeout_seconds: Some(120), ..ad_hoc() }
+}
+
+/// Somebody, as a chat knows them.
+fn by(name: &'static str) -> By<'static> {
+    By { source: "slack", id: name, name }
 }
 
 pub struct Story {
@@ -233,6 +239,21 @@ impl Story {
 
     pub fn resume(&mut self) {
         self.send(&Input::Resume);
+    }
+
+    pub fn acknowledge(&mut self, name: &'static str) -> &mut Self {
+        self.send(&Input::Acknowledge { by: by(name) });
+        self
+    }
+
+    pub fn mute(&mut self, until: &str, name: &'static str) -> &mut Self {
+        self.send(&Input::Mute { until: time(until), by: by(name) });
+        self
+    }
+
+    pub fn unmute(&mut self, name: &'static str) -> &mut Self {
+        self.send(&Input::Unmute { by: by(name) });
+        self
     }
 
     pub fn delete(&mut self) {

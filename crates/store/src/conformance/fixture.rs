@@ -122,6 +122,7 @@ pub fn occurrence(subject: &Subject, status: OccurrenceStatus) -> OccurrenceReco
         stale: None,
         runs: 1,
         corrections: Vec::new(),
+        acknowledgment: None,
     }
 }
 

@@ -226,6 +226,7 @@ impl Rig {
                 stale: None,
                 runs: 0,
                 corrections: Vec::new(),
+                acknowledgment: None,
             },
         ));
         self.event(id, "silent", EventKind::Changed(change));
@@ -477,6 +478,7 @@ impl Rig {
             runbook_url: "".into(),
             scheduled: true,
             past: None,
+            mute: None,
         };
         let event = Event { id: event.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
         let event = SchedulerEvent { key: key(id), summary, event };
