@@ -162,6 +162,7 @@ async fn connections_are_warned_refreshed_cut_and_turned_off() {
     stand_in.slack().set_request_urls(Some(urls));
     assert_eq!(socket.said().await["reason"], "link_disabled");
     assert_eq!(socket.next().await, None);
+    assert_eq!(Socket::open(&stand_in).await.said().await["reason"], "link_disabled");
 }
 
 #[tokio::test]

@@ -1,4 +1,17 @@
 //! The stand-in's own pages: what is to be seen, and deeds of people and of an unkind world.
+//!
+//! | below `/stand-in/` | |
+//! |---|---|
+//! | GET `transcript`, `seen` | everything that was to be seen, in order: as text, as JSON |
+//! | GET `messages/{channel}` | a channel's messages as they stand, as JSON |
+//! | GET `timeline/{channel}`, `page/{channel}` | a channel as a reader sees it: as text, as HTML; `?zone=Asia/Jakarta&user=U1` |
+//! | POST `gestures` | a person clicks or commands: a [`Gesture`], with `signing`; answered is what came of it |
+//! | GET `gestures` | everything that people did, and what came of it |
+//! | PUT, DELETE `request-urls` | where that goes: [`RequestUrls`], else over Socket Mode |
+//! | POST `deeds` | something happens: a [`Deed`] |
+//! | POST `faults` | calls fail by a [`FaultRule`] |
+//! | POST `faults/{method}` | the next call of a method fails: a [`Fault`] |
+//! | DELETE `faults` | no call fails any more |
 
 use std::sync::Arc;
 use std::time::Duration;

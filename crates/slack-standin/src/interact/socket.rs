@@ -164,10 +164,15 @@ impl Slack {
     /// Holds one connection until it ends.
     pub(crate) async fn hold(&self, mut socket: WebSocket) {
         let sockets = &self.interactions.sockets;
-        let Some(mut link) = sockets.join() else {
-            let _ = say(&mut socket, disconnect("too_many_websockets")).await;
-            let _ = socket.send(Message::Close(None)).await;
-            return;
+        let is_off = self.interactions(|state| state.urls.is_some());
+        let joined = if is_off { Err("link_disabled") } else { sockets.join().ok_or("too_many_websockets") };
+        let mut link = match joined {
+            Ok(link) => link,
+            Err(reason) => {
+                // A client that is gone already needs no parting.
+                let _ = part(&mut socket, reason).await;
+                return;
+            }
         };
         self.changed();
         let stop = link.stop.clone();

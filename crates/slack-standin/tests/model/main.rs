@@ -1,4 +1,5 @@
-//! The stand-in's limits against two models that are not ours: `slack_sdk` and `slackblocks` for Python.
+//! The stand-in against Python packages that are not ours: Slack's own SDK, `slack_sdk`, and `slackblocks`. `sdk` is an app on that SDK; here
+//! both are models for the stand-in's limits.
 //!
 //! What the stand-in accepts, each of them accepts that knows such blocks. Where they are more patient than the stand-in, both of them, it
 //! is said here why: the stand-in may be stricter, for a reason, but never kinder.
@@ -7,6 +8,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod cases;
+mod sdk;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -31,18 +33,24 @@ const STRICTER: [(&str, &str); 11] = [
     ("a message of nothing", "chat.postMessage: no_text; the models look at blocks"),
 ];
 
-/// What each model says of each message: nothing, why not, or `unknown`. `None`, said loudly: Python or its packages can't be had here.
-fn verdicts(messages: &[Value]) -> Option<Vec<[Option<String>; 2]>> {
+/// A script of this folder, with its packages. `None`, said loudly: Python or they can't be had here.
+fn python(script: &str) -> Option<Command> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/model");
     let folder = match ronda_tools::from_requirements(&here.join("requirements.txt")) {
         Ok(folder) => folder,
         Err(error) => {
-            eprintln!("!! SKIPPED: the stand-in's limits against slack_sdk and slackblocks: {error:#}");
+            eprintln!("!! SKIPPED: the stand-in against slack_sdk and slackblocks, {script}: {error:#}");
             return None;
         }
     };
     let mut command = Command::new(folder.join("bin/python"));
-    let command = command.args(["-W", "ignore"]).arg(here.join("judge.py"));
+    command.args(["-W", "ignore"]).arg(here.join(script));
+    Some(command)
+}
+
+/// What each model says of each message: nothing, why not, or `unknown`.
+fn verdicts(messages: &[Value]) -> Option<Vec<[Option<String>; 2]>> {
+    let mut command = python("judge.py")?;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let (mut told, mut lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
     let ask = |message: &Value| {
