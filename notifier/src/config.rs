@@ -8,6 +8,7 @@ use ronda_domain::id::TenantId;
 use thiserror::Error;
 
 use crate::language::Language;
+use crate::route::{Route, Rules};
 
 /// The notifier's settings. Parsing them from a file is the binary's task; [`validate`](Self::validate) says all that is wrong.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct Config {
     pub claim_fresh_ms: u64,
     /// The status tables. Default: none.
     pub boards: Vec<Board>,
+    /// Where alerts go, in order; those that no route is for go to `channel`. Default: none.
+    pub routes: Vec<Route>,
 }
 
 impl Default for Config {
@@ -70,6 +73,7 @@ impl Default for Config {
             drain_ms: 5_000,
             claim_fresh_ms: 5_000,
             boards: Vec::new(),
+            routes: Vec::new(),
         }
     }
 }
@@ -175,6 +179,11 @@ impl Config {
                 wrong(format!("boards[{index}].name"), format!("another board is called {:?} already", board.name));
             }
         }
+        for (index, route) in self.routes.iter().enumerate() {
+            if route.channel.as_ref().is_some_and(|channel| channel.trim().is_empty()) {
+                wrong(format!("routes[{index}].channel"), "must not be empty: give the channel's id".into());
+            }
+        }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
@@ -186,10 +195,23 @@ impl Config {
         board.channel.as_ref().unwrap_or(&self.channel)
     }
 
+    /// What decides about alerts.
+    #[must_use]
+    pub fn rules(&self) -> Rules<'_> {
+        Rules { routes: &self.routes, channel: &self.channel }
+    }
+
+    /// Whether alerts may go to this channel.
+    pub(crate) fn is_for_alerts(&self, channel: &str) -> bool {
+        self.channel == channel || self.routes.iter().any(|route| route.channel.as_deref() == Some(channel))
+    }
+
     /// Every channel that messages may go to, each once.
     pub(crate) fn channels(&self) -> Vec<String> {
         let boards = self.boards.iter().map(|board| self.channel_of(board));
-        let all: BTreeSet<&str> = [self.channel.as_str(), self.channel_for_admin()].into_iter().chain(boards).collect();
+        let routes = self.routes.iter().filter_map(|route| route.channel.as_deref());
+        let own = [self.channel.as_str(), self.channel_for_admin()];
+        let all: BTreeSet<&str> = own.into_iter().chain(boards).chain(routes).collect();
         all.into_iter().map(str::to_owned).collect()
     }
 

@@ -1,5 +1,7 @@
 //! Storms: when many alerts come at once, or have piled up during an outage, they become one digest.
 
+use std::collections::BTreeMap;
+
 use ronda_domain::time::Timestamp;
 
 use crate::config::Config;
@@ -21,8 +23,9 @@ const OPEN_WINDOWS: u64 = 3;
 /// Remembers when alerts were posted one by one, and which digest is being filled.
 #[derive(Debug, Default)]
 pub(crate) struct Storm {
-    posted_ms: Vec<u64>,
-    /// At most one a shard.
+    /// In which channel, and when.
+    posted_ms: Vec<(String, u64)>,
+    /// At most one a shard and channel.
     open: Vec<Open>,
 }
 
@@ -30,6 +33,7 @@ pub(crate) struct Storm {
 #[derive(Debug)]
 struct Open {
     shard: u32,
+    channel: String,
     key: String,
     /// Until when, if nothing else comes.
     until_ms: u64,
@@ -45,8 +49,8 @@ impl Open {
 
 impl Storm {
     /// An alert was posted by itself.
-    pub(crate) fn posted(&mut self, now_ms: u64) {
-        self.posted_ms.push(now_ms);
+    pub(crate) fn posted(&mut self, channel: &str, now_ms: u64) {
+        self.posted_ms.push((channel.to_owned(), now_ms));
     }
 
     /// A shard is not ours any more: its open digest is somebody else's.
@@ -57,7 +61,7 @@ impl Storm {
     /// Folds what waits into a digest when it is too much for single messages.
     pub(crate) fn fold(&mut self, shard: &mut Shard, config: &Config, now: Now) {
         let window_ms = config.storm_window_seconds.saturating_mul(1_000);
-        self.posted_ms.retain(|posted| now.mono_ms < posted + window_ms);
+        self.posted_ms.retain(|(_, posted)| now.mono_ms < posted + window_ms);
         for open in self.open.iter_mut().filter(|open| open.shard == shard.id && open.seen_ms.is_none()) {
             if shard.get(&open.key).is_some_and(|surface| surface.applied.is_some()) {
                 open.seen_ms = Some(now.mono_ms);
@@ -66,35 +70,42 @@ impl Storm {
         // What somebody deleted shows nothing that is folded into it.
         let there = |open: &Open| shard.get(&open.key).is_some_and(|surface| surface.phase != Phase::Gone);
         self.open.retain(|open| open.takes_more(now.mono_ms, window_ms) && (open.shard != shard.id || there(open)));
-        let waiting: Vec<String> = shard
-            .active()
-            .filter(|surface| surface.phase == Phase::Absent && surface.folded_into.is_none())
-            .filter(|surface| matches!(surface.facts, Facts::Alert(_)))
-            .filter(|surface| surface.channel == config.channel)
-            .map(|surface| surface.key.clone())
-            .collect();
-        let open = self.open.iter_mut().find(|open| open.shard == shard.id);
-        let stormy = waiting.len() + self.posted_ms.len() > config.storm_threshold && waiting.len() > 1;
-        if waiting.is_empty() || !(stormy || open.is_some()) {
+        let mut waiting: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let alone = |surface: &&Surface| surface.phase == Phase::Absent && surface.folded_into.is_none();
+        for alert in shard.active().filter(alone).filter(|surface| matches!(surface.facts, Facts::Alert(_))) {
+            waiting.entry(alert.channel.clone()).or_default().push(alert.key.clone());
+        }
+        for (channel, waiting) in waiting {
+            self.fold_channel(shard, config, &channel, &waiting, now);
+        }
+    }
+
+    fn fold_channel(&mut self, shard: &mut Shard, config: &Config, channel: &str, waiting: &[String], now: Now) {
+        let open = self.open.iter_mut().find(|open| open.shard == shard.id && open.channel == channel);
+        let posted = self.posted_ms.iter().filter(|(place, _)| place == channel).count();
+        let stormy = waiting.len() + posted > config.storm_threshold && waiting.len() > 1;
+        if !(stormy || open.is_some()) {
             return;
         }
-        let until_ms = now.mono_ms + window_ms;
+        let until_ms = now.mono_ms + config.storm_window_seconds.saturating_mul(1_000);
         let key = match open {
             Some(open) => {
                 open.until_ms = until_ms;
                 open.key.clone()
             }
             None => {
-                let key = format!("d/{:016}", now.wall_ms);
-                self.open.push(Open { shard: shard.id, key: key.clone(), until_ms, seen_ms: None });
+                let own = if channel == config.channel { String::new() } else { format!("/{:016x}", fnv64(channel)) };
+                let key = format!("d/{:016}{own}", now.wall_ms);
+                let channel = channel.to_owned();
+                self.open.push(Open { shard: shard.id, channel, key: key.clone(), until_ms, seen_ms: None });
                 key
             }
         };
-        fold_into(shard, config, &key, &waiting, now);
+        fold_into(shard, channel, &key, waiting, now);
     }
 }
 
-fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], now: Now) {
+fn fold_into(shard: &mut Shard, channel: &str, key: &str, waiting: &[String], now: Now) {
     if shard.get(key).is_none() {
         let opened_at = Timestamp::from_millis(now.wall_ms);
         let facts = Facts::Digest(Box::new(DigestFacts {
@@ -106,7 +117,7 @@ fn fold_into(shard: &mut Shard, config: &Config, key: &str, waiting: &[String], 
         }));
         // What follows within the next seconds goes into the same first post.
         let not_before = now.mono_ms + 1_000;
-        shard.insert(Surface::new(key.to_owned(), config.channel.clone(), facts, now.wall_ms, not_before));
+        shard.insert(Surface::new(key.to_owned(), channel.to_owned(), facts, now.wall_ms, not_before));
     }
     let Some(Facts::Digest(before)) = shard.get(key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();

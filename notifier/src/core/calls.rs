@@ -185,7 +185,7 @@ impl Core {
                 metrics::counter!("ronda_notifier_posts_total").increment(1);
                 let surface = self.shards.get(call.shard).and_then(|shard| shard.get(&call.key));
                 if surface.is_some_and(|surface| matches!(surface.facts, Facts::Alert(_))) {
-                    self.storm.posted(now.mono_ms);
+                    self.storm.posted(&call.channel, now.mono_ms);
                 }
             }
             Outcome::Edited => {

@@ -16,7 +16,7 @@ use ronda_schemas::event::{EventBatch, EventEnvelope};
 
 use crate::board::{Night, Window, board_prefix};
 use crate::config::{Board, Config};
-use crate::intake::{self, Now};
+use crate::intake::{self, Further, Now};
 use crate::manners::Manners;
 use crate::pace::Pace;
 use crate::render::Voice;
@@ -117,7 +117,9 @@ impl Core {
             self.installation = Some(name.clone());
         }
         let policy = policy(&self.config, &self.manners, None);
-        shard.recover(now.mono_ms, &self.manners, &policy, |surface| home(&self.config, surface).map(str::to_owned));
+        let further = Further::of(&shard);
+        shard.recover(now.mono_ms, &self.manners, &policy, |surface| home(&self.config, &further, surface));
+        intake::show_anew(&mut shard, &self.config, now);
         let id = shard.id;
         self.shards.insert(shard);
         self.own_up_to_unread_rows(id, now);
@@ -157,7 +159,7 @@ impl Core {
             metrics::counter!("ronda_notifier_events_total").increment(1);
             intake::take_in(shard, &self.config, envelope, now);
             if let EventEnvelope::Scheduler(event) = envelope {
-                if let Some(key) = intake::alert_of(event) {
+                for key in intake::alerts_of(shard, event) {
                     storm::follow(shard, &key, now);
                 }
                 self.event_for_boards(id, event, now);
@@ -209,12 +211,16 @@ fn board_of<'a>(config: &'a Config, surface: &Surface) -> Option<&'a Board> {
 }
 
 /// The channel that a surface belongs to as configured now; `None`: nothing asks for it any more.
-fn home<'a>(config: &'a Config, surface: &Surface) -> Option<&'a str> {
-    match &surface.facts {
-        Facts::Board(_) | Facts::Summary(_) => board_of(config, surface).map(|board| config.channel_of(board)),
-        Facts::Admin(_) => Some(config.channel_for_admin()),
-        Facts::Alert(_) | Facts::Reply(_) | Facts::Blind(_) | Facts::Digest(_) => Some(&config.channel),
-    }
+fn home(config: &Config, further: &Further, surface: &Surface) -> Option<String> {
+    let channel = match &surface.facts {
+        Facts::Board(_) | Facts::Summary(_) => config.channel_of(board_of(config, surface)?),
+        Facts::Admin(_) => config.channel_for_admin(),
+        Facts::Alert(alert) => return further.home(config, surface, alert),
+        // Of the alerts of one channel, wherever it is still one of alerts.
+        Facts::Digest(_) if config.is_for_alerts(&surface.channel) => &surface.channel,
+        Facts::Digest(_) | Facts::Reply(_) | Facts::Blind(_) => &config.channel,
+    };
+    Some(channel.to_owned())
 }
 
 /// How a surface is told: a board's table, its summary and what stands below them as the board says, all else as the notifier does.

@@ -1,6 +1,7 @@
 //! What people see, with driven time: the core against a channel double.
 
 mod rig;
+mod routes;
 mod shards;
 mod storms;
 mod told;

@@ -5,7 +5,7 @@ use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerEvent;
 
-use super::{Now, channel_of};
+use super::{Now, places};
 use crate::config::Config;
 use crate::hash::fnv64;
 use crate::shard::{Shard, fit_key};
@@ -27,7 +27,7 @@ pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent
 }
 
 pub(crate) fn alert_key(event: &SchedulerEvent, alert: &str) -> String {
-    fit_key(format!("a/{}/{}/{alert}", event.key.tenant, event.key.scheduler))
+    fit_key(format!("{}{}/{}/{alert}", places::ALERT_PREFIX, event.key.tenant, event.key.scheduler))
 }
 
 fn opened(
@@ -49,14 +49,7 @@ fn opened(
         ended: None,
         maybe_repeat: false,
     };
-    let not_before = now.mono_ms + config.grouping_wait_ms;
-    shard.insert(Surface::new(
-        alert_key(event, alert),
-        channel_of(config, event).to_owned(),
-        Facts::Alert(Box::new(facts)),
-        now.wall_ms,
-        not_before,
-    ));
+    places::show(shard, config, &alert_key(event, alert), &facts, now);
 }
 
 fn changed(
@@ -79,7 +72,7 @@ fn changed(
     let mut facts = before.clone();
     let worth_a_reply = if is_escalation(&facts, cause) {
         Some(ReplyWhat::Escalated { change: cause.clone() })
-    } else if is_turn(&facts, cause) && replies(shard, &key) < MAX_REPLIES {
+    } else if is_turn(&facts, cause) {
         Some(ReplyWhat::Turned { before: facts.now.clone(), change: cause.clone() })
     } else {
         None
@@ -89,9 +82,16 @@ fn changed(
         facts.now = cause.clone();
     }
     facts.streak = streak;
-    shard.change(&key, |surface| surface.desire(Facts::Alert(facts), now.wall_ms));
-    if let Some(what) = worth_a_reply {
-        reply(shard, &key, event, what, now);
+    for shown in places::shown_as(shard, &key) {
+        shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
+        let Some(what) = &worth_a_reply else { continue };
+        if matches!(what, ReplyWhat::Turned { .. }) && replies(shard, &shown) >= MAX_REPLIES {
+            continue;
+        }
+        reply(shard, &shown, event, what.clone(), now);
+    }
+    if facts.ended.is_none() {
+        places::show(shard, config, &key, &facts, now);
     }
 }
 
@@ -144,10 +144,13 @@ fn resolved(
     let end = AlertEnd { at: event.event.at, resolution: resolution.clone() };
     let mut facts = before.clone();
     facts.ended = Some(end.clone());
-    shard.change(&key, |surface| surface.desire(Facts::Alert(facts), now.wall_ms));
     // A pause or a removal is somebody's own doing: the edit is enough.
-    if matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. }) {
-        reply(shard, &key, event, ReplyWhat::Ended { opened_at, end }, now);
+    let worth_a_reply = matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. });
+    for shown in places::shown_as(shard, &key) {
+        shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
+        if worth_a_reply {
+            reply(shard, &shown, event, ReplyWhat::Ended { opened_at, end: end.clone() }, now);
+        }
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod alerts;
 mod notices;
+mod places;
 
 use ronda_domain::event::EventKind;
 use ronda_schemas::event::{EventEnvelope, SchedulerEvent};
 
 use crate::config::Config;
 use crate::shard::Shard;
+
+pub(crate) use places::{Further, show_anew};
 
 /// Now, on both clocks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +32,13 @@ pub(crate) fn take_in(shard: &mut Shard, config: &Config, envelope: &EventEnvelo
     }
 }
 
-/// Where a scheduler's alerts go.
-fn channel_of<'a>(config: &'a Config, _event: &SchedulerEvent) -> &'a str {
-    &config.channel
-}
-
-/// The surface of the alert that an event is about.
-pub(crate) fn alert_of(event: &SchedulerEvent) -> Option<String> {
+/// The surfaces of the alert that an event is about.
+pub(crate) fn alerts_of(shard: &Shard, event: &SchedulerEvent) -> Vec<String> {
     match &event.event.kind {
         EventKind::AlertOpened { alert, .. }
         | EventKind::AlertChanged { alert, .. }
         | EventKind::AlertResolved { alert, .. }
-        | EventKind::AlertAcknowledged { alert, .. } => Some(alerts::alert_key(event, alert)),
-        EventKind::Lifecycle(_) | EventKind::Changed(_) | EventKind::Muted(_) | EventKind::Unmuted { .. } => None,
+        | EventKind::AlertAcknowledged { alert, .. } => places::shown_as(shard, &alerts::alert_key(event, alert)),
+        EventKind::Lifecycle(_) | EventKind::Changed(_) | EventKind::Muted(_) | EventKind::Unmuted { .. } => Vec::new(),
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn rate_limit(seconds: u64) -> ChannelErrorKind {
 }
 
 pub(super) struct Message {
+    pub(super) channel: String,
     pub(super) ts: String,
     pub(super) k: String,
     pub(super) content: Content,
@@ -100,6 +101,7 @@ impl Slack {
                 let orphaned = post.thread_ts.as_ref().is_some_and(|parent| !there(parent));
                 let (generation, revision) = (post.metadata.generation, post.metadata.revision);
                 self.messages.push(Message {
+                    channel: post.channel.clone(),
                     ts: ts.clone(),
                     k: post.metadata.k,
                     content: post.content,
@@ -148,6 +150,8 @@ pub(super) struct Rig {
     records: Vec<(SchedulerKey, OccurrenceRecord)>,
     stored: Vec<(String, Vec<u8>)>,
     events: u64,
+    /// Whose schedulers they are that events are of.
+    pub(super) team: &'static str,
     /// The store has no time for schedulers that changed.
     pub(super) reads_nothing: bool,
     reloads: Vec<(NightToRead, Vec<SchedulerKey>)>,
@@ -167,6 +171,7 @@ impl Rig {
             records: Vec::new(),
             stored: Vec::new(),
             events: 0,
+            team: "",
             reads_nothing: false,
             reloads: Vec::new(),
         }
@@ -376,6 +381,12 @@ impl Rig {
         self.slack.messages.iter().map(line).collect()
     }
 
+    /// The same of one channel.
+    pub(super) fn visible_in(&self, channel: &str) -> Vec<String> {
+        let lines = self.visible().into_iter().zip(&self.slack.messages);
+        lines.filter(|(_, message)| message.channel == channel).map(|(line, _)| line).collect()
+    }
+
     fn due(&self) -> Timestamp {
         Timestamp::from_millis(EVENING - 60_000)
     }
@@ -471,7 +482,7 @@ impl Rig {
     fn event_named(&mut self, id: &str, name: &str, event: &str, kind: EventKind) {
         let summary = SchedulerSummary {
             name: name.into(),
-            team: "".into(),
+            team: self.team.into(),
             environment: "production".into(),
             tags: Box::new([]),
             severity: Severity::Warning,

@@ -1,0 +1,93 @@
+//! Where an alert goes: routes in the order of the settings, asked what they make of it. Pure.
+
+mod matcher;
+#[cfg(test)]
+mod tests;
+
+pub use matcher::{Difference, Kind, Matcher, NotAKind, Subject, severity_name};
+
+/// One way for alerts: which, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// Which alerts it is for.
+    pub matcher: Matcher,
+    /// Where they go; `None`: where alerts without a route go.
+    pub channel: Option<String>,
+    /// Whether the routes after it are asked, too.
+    pub goes_on: bool,
+}
+
+/// Everything that decides about alerts.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// In order.
+    pub routes: &'a [Route],
+    /// Where an alert goes that no route is for.
+    pub channel: &'a str,
+}
+
+/// Where an alert goes, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// At least one, each channel once; the first is the most important.
+    pub places: Vec<Place>,
+    /// What each route made of it, in order.
+    pub why: Vec<Verdict>,
+}
+
+/// One place at which an alert is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its channel.
+    pub channel: String,
+    /// The routes that lead there, counted from 0; none: it is the default.
+    pub routes: Vec<usize>,
+}
+
+/// What a route made of an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is for it.
+    Matches,
+    /// It is not: everything that stands against it.
+    Differs(Vec<Difference>),
+    /// It was not asked: this earlier one, counted from 0, is for it and the last.
+    NotAsked {
+        /// Which one.
+        after: usize,
+    },
+}
+
+/// Decides where an alert goes.
+#[must_use]
+pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>) -> Decision {
+    let mut places: Vec<Place> = Vec::new();
+    let mut why = Vec::with_capacity(rules.routes.len());
+    let mut last = None;
+    for (index, route) in rules.routes.iter().enumerate() {
+        if let Some(after) = last {
+            why.push(Verdict::NotAsked { after });
+            continue;
+        }
+        let differences = route.matcher.differences(subject);
+        if !differences.is_empty() {
+            why.push(Verdict::Differs(differences));
+            continue;
+        }
+        why.push(Verdict::Matches);
+        add(&mut places, route.channel.as_deref().unwrap_or(rules.channel), index);
+        last = (!route.goes_on).then_some(index);
+    }
+    if places.is_empty() {
+        places.push(Place { channel: rules.channel.to_owned(), routes: Vec::new() });
+    }
+    Decision { places, why }
+}
+
+/// A channel to which several routes lead is one place.
+fn add(places: &mut Vec<Place>, channel: &str, route: usize) {
+    match places.iter_mut().find(|place| place.channel == channel) {
+        Some(place) => place.routes.push(route),
+        None => places.push(Place { channel: channel.to_owned(), routes: vec![route] }),
+    }
+}

@@ -1,0 +1,131 @@
+//! Where alerts go.
+
+use proptest::prelude::*;
+use ronda_domain::spec::Severity;
+
+use super::*;
+
+fn subject(team: &'static str, kind: Kind) -> Subject<'static> {
+    Subject { id: "nightly-billing", team, environment: "production", tags: &[], severity: Severity::Critical, kind }
+}
+
+fn route(channel: &str, matcher: Matcher) -> Route {
+    Route { matcher, channel: Some(channel.to_owned()), goes_on: false }
+}
+
+fn of_team(channel: &str, team: &str) -> Route {
+    route(channel, Matcher { teams: vec![team.to_owned()], ..Matcher::default() })
+}
+
+fn channels(routes: &[Route], subject: &Subject<'_>) -> Vec<String> {
+    let decision = decide(&Rules { routes, channel: "C-default" }, subject);
+    decision.places.into_iter().map(|place| place.channel).collect()
+}
+
+#[test]
+fn the_first_route_that_is_for_it_decides_and_without_any_the_default() {
+    let routes = [of_team("C-pay", "pay*"), of_team("C-all", "*")];
+    assert_eq!(channels(&routes, &subject("payments", Kind::Failed)), ["C-pay"]);
+    assert_eq!(channels(&routes, &subject("search", Kind::Failed)), ["C-all"]);
+    assert_eq!(channels(&routes[..1], &subject("search", Kind::Failed)), ["C-default"]);
+    assert_eq!(channels(&[], &subject("search", Kind::Failed)), ["C-default"]);
+}
+
+#[test]
+fn a_route_that_goes_on_lets_the_next_ones_be_asked_and_a_channel_is_one_place() {
+    let mut routes = [of_team("C-pay", "payments"), of_team("C-all", "*"), of_team("C-pay", "*")];
+    routes[0].goes_on = true;
+    routes[1].goes_on = true;
+    let decision = decide(&Rules { routes: &routes, channel: "C" }, &subject("payments", Kind::Missed));
+    let place = |channel: &str, routes: &[usize]| Place { channel: channel.into(), routes: routes.to_vec() };
+    assert_eq!(decision.places, [place("C-pay", &[0, 2]), place("C-all", &[1])]);
+}
+
+#[test]
+fn everything_that_stands_against_a_route_is_told() {
+    let matcher = Matcher {
+        teams: vec!["search".into()],
+        environments: vec!["prod*".into()],
+        tags: vec!["money".into()],
+        ids: vec!["hourly-*".into()],
+        severities: vec![Severity::Info, Severity::Warning],
+        kinds: vec![Kind::Stale],
+    };
+    let routes = [route("C1", matcher), of_team("C2", "*"), of_team("C3", "*")];
+    let decision = decide(&Rules { routes: &routes, channel: "C" }, &subject("payments", Kind::Failed));
+    let Verdict::Differs(differences) = &decision.why[0] else { panic!("{decision:?}") };
+    let conditions: Vec<_> = differences.iter().map(|difference| difference.condition).collect();
+    assert_eq!(conditions, ["teams", "ids", "tags", "severities", "kinds"]);
+    assert_eq!(
+        (&differences[3].wanted[..], &differences[3].is[..]),
+        (&["info".to_owned(), "warning".to_owned()][..], &["critical".to_owned()][..])
+    );
+    assert_eq!(decision.why[1..], [Verdict::Matches, Verdict::NotAsked { after: 1 }]);
+}
+
+#[test]
+fn kinds_are_read_as_they_are_written() {
+    for kind in Kind::ALL {
+        assert_eq!(kind.name().parse(), Ok(kind));
+        assert!(NotAKind.to_string().contains(&format!("{:?}", kind.name())));
+    }
+    assert_eq!("late".parse::<Kind>(), Err(NotAKind));
+}
+
+fn any_route() -> impl Strategy<Value = Route> {
+    let team = prop::sample::select(vec!["*", "pay*", "payments", "search", "?", ""]);
+    let channel = prop::option::of(prop::sample::select(vec!["C1", "C2", "webhook:ops"]));
+    let kinds = prop::sample::subsequence(Kind::ALL.to_vec(), 0..3);
+    (team, channel, kinds, any::<bool>()).prop_map(|(team, channel, kinds, goes_on)| Route {
+        matcher: Matcher { teams: vec![team.to_owned()], kinds, ..Matcher::default() },
+        channel: channel.map(str::to_owned),
+        goes_on,
+    })
+}
+
+proptest! {
+    #[test]
+    fn each_alert_has_a_place_each_channel_once_and_a_reason_from_every_route(
+        routes in prop::collection::vec(any_route(), 0..6),
+        team in prop::sample::select(vec!["payments", "search", "x", ""]),
+        kind in prop::sample::select(Kind::ALL.to_vec()),
+    ) {
+        let subject = subject(team, kind);
+        let decision = decide(&Rules { routes: &routes, channel: "C-default" }, &subject);
+        prop_assert_eq!(decision.why.len(), routes.len());
+        let mut channels: Vec<_> = decision.places.iter().map(|place| &place.channel).collect();
+        channels.sort();
+        channels.dedup();
+        prop_assert_eq!(channels.len(), decision.places.len());
+        // Every route that is for it shows it at its own place, and no other does.
+        let matching: Vec<usize> = (0..routes.len()).filter(|index| decision.why[*index] == Verdict::Matches).collect();
+        let mut leading: Vec<usize> = decision.places.iter().flat_map(|place| place.routes.clone()).collect();
+        leading.sort_unstable();
+        prop_assert_eq!(&leading, &matching);
+        prop_assert_eq!(matching.is_empty(), decision.places[0].routes.is_empty());
+        for place in &decision.places {
+            for index in &place.routes {
+                prop_assert_eq!(routes[*index].channel.as_deref().unwrap_or("C-default"), &place.channel);
+            }
+        }
+        // All but the last that matches go on, and who comes after one that does not is not asked.
+        if let Some((last, earlier)) = matching.split_last() {
+            prop_assert!(earlier.iter().all(|index| routes[*index].goes_on));
+            let not_asked = decision.why.iter().filter(|verdict| matches!(verdict, Verdict::NotAsked { .. })).count();
+            prop_assert_eq!(not_asked, if routes[*last].goes_on { 0 } else { routes.len() - last - 1 });
+        }
+    }
+
+    #[test]
+    fn a_route_that_is_not_for_it_changes_nothing(
+        routes in prop::collection::vec(any_route(), 0..5),
+        at in 0_usize..5,
+        kind in prop::sample::select(Kind::ALL.to_vec()),
+    ) {
+        let subject = subject("payments", kind);
+        let before = channels(&routes, &subject);
+        let mut with = routes;
+        with.insert(at.min(with.len()), of_team("C-elsewhere", "nobody"));
+        prop_assert_eq!(channels(&with, &subject), before);
+    }
+}
