@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod keys;
 pub mod partitions;
 pub mod queue;
+pub mod routes;
 pub mod settings_command;
 pub mod slack;
 pub mod store;
@@ -45,6 +46,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Queue(command) => Box::pin(queue::run(command)).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,
         Command::Slack(command) => slack::run(&command),
+        Command::Routes(command) => Box::pin(routes::run(command)).await,
         Command::Schedulers(command) => client::schedulers(command).await,
         Command::Register(arguments) => client::register(*arguments).await,
         Command::Status(arguments) => client::status(arguments).await,

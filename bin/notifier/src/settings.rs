@@ -1,11 +1,14 @@
 //! From the settings to the notifier's own.
 
-use ronda_domain::id::TenantId;
 use std::path::PathBuf;
+
+use ronda_domain::id::TenantId;
+use ronda_domain::spec::Severity;
 
 use ronda_host::config::{self, MailSecurity, Settings};
 use ronda_host::exit::{Code, Failure};
 use ronda_notifier::mail::Security;
+use ronda_notifier::route::{self, Kind, Matcher, Route};
 use ronda_notifier::{Board, BoardFilter, Config, Language, MailConfig, WebhookConfig};
 use ronda_runtime::Secret;
 
@@ -47,6 +50,7 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         // A claim that is older may be another's by now.
         claim_fresh_ms: settings.replicas.lease_ms / 2,
         boards: settings.boards.iter().map(board).collect::<Result<_, _>>()?,
+        routes: (0..).zip(&settings.routes).map(|(at, given)| route(at, given)).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let own = config.validate().err().unwrap_or_default();
@@ -121,23 +125,28 @@ pub(crate) fn mail(settings: &Settings) -> Result<Option<MailConfig>, Failure> {
 /// Which channels messages go to, for people.
 #[must_use]
 pub fn destinations(config: &Config) -> String {
-    let alerts = config.channel.as_str();
-    let mut tables: Vec<&str> = config.boards.iter().map(|board| board.channel.as_deref().unwrap_or(alerts)).collect();
-    tables.sort_unstable();
-    tables.dedup();
-    let notices = config.admin_channel.as_deref().unwrap_or(alerts);
-    if notices == alerts && tables.iter().all(|channel| *channel == alerts) {
-        return alerts.to_owned();
+    let default = config.channel.as_str();
+    let mut alerts: Vec<&str> = config.routes.iter().map(|route| route.channel.as_deref().unwrap_or(default)).collect();
+    alerts.push(default);
+    let mut tables: Vec<&str> = config.boards.iter().map(|board| board.channel.as_deref().unwrap_or(default)).collect();
+    for channels in [&mut alerts, &mut tables] {
+        channels.sort_unstable();
+        channels.dedup();
+    }
+    let notices = config.admin_channel.as_deref().unwrap_or(default);
+    if notices == default && alerts.iter().chain(&tables).all(|channel| *channel == default) {
+        return default.to_owned();
     }
     let tables = if tables.is_empty() { String::new() } else { format!(", tables to {}", tables.join(" and ")) };
-    format!("alerts to {alerts}{tables}, notices to {notices}")
+    format!("alerts to {}{tables}, notices to {notices}", alerts.join(" and "))
 }
 
 /// Whether any messages go to a webhook or by mail.
 #[must_use]
 pub fn goes_elsewhere(config: &Config) -> bool {
     let boards = config.boards.iter().filter_map(|board| board.channel.as_deref());
-    let mut all = boards.chain([config.channel.as_str()]).chain(config.admin_channel.as_deref());
+    let routes = config.routes.iter().filter_map(|route| route.channel.as_deref());
+    let mut all = boards.chain(routes).chain([config.channel.as_str()]).chain(config.admin_channel.as_deref());
     all.any(ronda_notifier::switchboard::is_elsewhere)
 }
 
@@ -163,6 +172,35 @@ fn board(board: &config::Board) -> Result<Board, Failure> {
         closing_grace_seconds: board.closing_grace_seconds,
         ..Board::nightly(tenant)
     })
+}
+
+fn route(at: usize, route: &config::Route) -> Result<Route, Failure> {
+    let wrong = |key: &str, what: String| Failure::new(Code::Configuration, format!("routes[{at}].{key} {what}"));
+    let severities = route
+        .severities
+        .iter()
+        .map(|name| severity(name).ok_or_else(|| wrong("severities", format!("has {name:?}, which is none"))));
+    let kinds = route
+        .kinds
+        .iter()
+        .map(|name| name.parse::<Kind>().map_err(|error| wrong("kinds", format!("has {name:?}, but {error}"))));
+    let matcher = Matcher {
+        teams: route.teams.clone(),
+        environments: route.environments.clone(),
+        tags: route.tags.clone(),
+        ids: route.ids.clone(),
+        severities: severities.collect::<Result<_, _>>()?,
+        kinds: kinds.collect::<Result<_, _>>()?,
+    };
+    Ok(Route { matcher, channel: some(&route.channel), goes_on: route.goes_on })
+}
+
+/// A severity by its name.
+#[must_use]
+pub fn severity(name: &str) -> Option<Severity> {
+    [Severity::Info, Severity::Warning, Severity::Critical]
+        .into_iter()
+        .find(|severity| route::severity_name(*severity) == name)
 }
 
 /// The language of a code; none of nothing.
@@ -216,6 +254,29 @@ mod tests {
         settings.boards.push(board("edge", "C2"));
         settings.notifier.admin_channel = String::from("C3");
         assert_eq!(destinations(&config(&settings).unwrap()), "alerts to C1, tables to C1 and C2, notices to C3");
+    }
+
+    #[test]
+    fn routes_are_taken_with_every_kind_and_severity_that_the_settings_know() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let mut settings = Settings::default();
+        settings.slack.channel = String::from("C1");
+        settings.slack.bot_token = Secret::new("xoxb-1");
+        settings.routes.push(config::Route {
+            teams: names(&["payments"]),
+            severities: names(&config::routes::SEVERITIES),
+            kinds: names(&config::routes::KINDS),
+            channel: String::from("C2"),
+            goes_on: true,
+            ..config::Route::default()
+        });
+        settings.routes.push(config::Route::default());
+        let config = config(&settings).unwrap();
+        assert_eq!(config.routes[0].matcher.kinds, Kind::ALL);
+        assert_eq!(config.routes[0].matcher.severities.len(), 3);
+        assert!(config.routes[0].goes_on);
+        assert_eq!((&config.routes[0].channel, &config.routes[1].channel), (&Some("C2".to_owned()), &None));
+        assert_eq!(destinations(&config), "alerts to C1 and C2, notices to C1");
     }
 
     #[test]

@@ -9,9 +9,11 @@ use ronda_host::arguments::{Place, ServiceArguments};
 use ronda_host::exit::CODES_HELP;
 
 mod queue;
+mod routes;
 mod slack;
 
 pub use queue::{DEAD_LETTERS_HELP, DeadLettersCommand, QueueCommand, QueuePlace};
+pub use routes::{RouteKind, RouteSeverity, RoutesCommand, RoutesTestArguments};
 pub use slack::{PreviewArguments, PreviewForm, PreviewFormat, PreviewLanguage, SlackCommand};
 
 /// The night watch for fleets of schedulers.
@@ -64,6 +66,9 @@ pub enum Command {
     /// Look at Slack's messages before anybody gets one
     #[command(subcommand)]
     Slack(SlackCommand),
+    /// Look at the routes of alerts
+    #[command(subcommand)]
+    Routes(RoutesCommand),
     /// Look at schedulers
     #[command(subcommand, about = "Look at schedulers; pause, resume or delete one")]
     Schedulers(SchedulersCommand),

@@ -1,63 +1,15 @@
 //! `[[boards]]`: tables of a night, one message each, edited in place.
 
-use toml::{Table, Value as Toml};
+use toml::Value as Toml;
 
 use super::mistake::{Mistake, Origin, nearest};
-use super::value::Value;
+use super::rows::{self, Named, rows};
 
-/// One row of the table of a board's keys.
-pub struct BoardKey {
-    /// Its name in the file.
-    pub key: &'static str,
-    /// Type of the value, for people.
-    pub kind: &'static str,
-    /// Explanation.
-    pub doc: &'static str,
-    set: fn(&mut Board, &Toml) -> Result<(), String>,
-    get: fn(&Board) -> Toml,
-}
-
-impl BoardKey {
-    /// Its value as it would be written in the file.
-    #[must_use]
-    pub fn get(&self, board: &Board) -> Toml {
-        (self.get)(board)
-    }
-}
-
-macro_rules! board {
-    ($( $(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr $(, checked by $check:path)?; )+) => {
-        /// One night board.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct Board {
-            $( $(#[doc = $doc])+ pub $key: $type, )+
-        }
-
-        impl Default for Board {
-            fn default() -> Self {
-                Self { $( $key: $default, )+ }
-            }
-        }
-
-        /// The keys of a board, in the file's order.
-        pub const BOARD_KEYS: &[BoardKey] = &[$(
-            BoardKey {
-                key: stringify!($key),
-                kind: <$type as Value>::KIND,
-                doc: concat!($($doc),+),
-                set: |board, value| {
-                    let value = <$type as Value>::from_toml(value)?;
-                    $( $check(&value)?; )?
-                    board.$key = value;
-                    Ok(())
-                },
-                get: |board| board.$key.to_toml(),
-            },
-        )+];
-    };
-}
-
-board! {
+rows! {
+    /// One night board.
+    Board,
+    /// The keys of a board, in the file's order.
+    BOARD_KEYS;
     /// Name of the board, unique: letters, digits, `-` and `_`. Renaming it starts it anew.
     name: String = String::from("night"), checked by check_name;
     /// What people read above it.
@@ -88,56 +40,20 @@ board! {
     closing_grace_seconds: u32 = 300;
 }
 
-impl Board {
-    /// As it would be written in a file.
-    #[must_use]
-    pub fn to_toml(&self) -> Table {
-        BOARD_KEYS.iter().map(|key| (key.key.to_owned(), key.get(self))).collect()
-    }
-}
-
 /// Reads every board of a file, and adds what is wrong with them.
 pub fn read(value: &Toml, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Vec<Board> {
-    let mut add = |key: String, what: String| mistakes.push(Mistake { origin: origin.clone(), key, what });
-    let Some(items) = value.as_array() else {
-        add(String::from("boards"), String::from("must be a list of tables: begin each board with [[boards]]"));
-        return Vec::new();
-    };
+    let named = Named { section: "boards", one: "board" };
     let mut boards: Vec<Board> = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        let place = format!("boards[{index}]");
-        let Some(table) = item.as_table() else {
-            add(place, String::from("must be a table: begin it with [[boards]]"));
-            continue;
-        };
-        let mut board = Board::default();
-        let mut has_wrong_name = false;
-        for (key, value) in table {
-            if let Err(what) = set(&mut board, key, value) {
-                has_wrong_name |= key == "name";
-                add(format!("{place}.{key}"), what);
-            }
-        }
+    for (index, (board, wrong)) in rows::read(named, BOARD_KEYS, value, origin, mistakes).into_iter().enumerate() {
         // A name that was not taken is the default's, and no repetition.
-        if !has_wrong_name && boards.iter().any(|other| other.name == board.name) {
-            add(
-                format!("{place}.name"),
-                format!("is {:?} a second time; give each board a name of its own", board.name),
-            );
+        let is_repeated = boards.iter().any(|other| other.name == board.name);
+        if is_repeated && !wrong.iter().any(|key| key == "name") {
+            let what = format!("is {:?} a second time; give each board a name of its own", board.name);
+            mistakes.push(Mistake { origin: origin.clone(), key: format!("boards[{index}].name"), what });
         }
         boards.push(board);
     }
     boards
-}
-
-fn set(board: &mut Board, key: &str, value: &Toml) -> Result<(), String> {
-    match BOARD_KEYS.iter().find(|row| row.key == key) {
-        Some(row) => (row.set)(board, value),
-        None => Err(match nearest(key, BOARD_KEYS.iter().map(|row| row.key)) {
-            Some(name) => format!("is not a setting of a board; did you mean {name:?}?"),
-            None => String::from("is not a setting of a board"),
-        }),
-    }
 }
 
 pub(super) fn check_name(name: &String) -> Result<(), String> {

@@ -4,6 +4,7 @@ use super::boards::{self, Board};
 use super::elsewhere::is_elsewhere;
 use super::load::Loading;
 use super::mistake::Origin;
+use super::routes::Route;
 use super::table::Settings;
 use crate::{parts, store};
 
@@ -88,6 +89,12 @@ impl Loading {
         }
         let admin = self.settings.notifier.admin_channel.as_str();
         channels.push((String::from("notifier.admin_channel"), "notifier.admin_channel", admin));
+        let routes = (0..).zip(&self.settings.routes);
+        channels.extend(
+            routes.map(|(at, route): (usize, &Route)| {
+                (format!("routes[{at}].channel"), "routes", route.channel.as_str())
+            }),
+        );
         if let Some((key, origin, _)) =
             channels.iter().find(|(_, _, channel)| !channel.is_empty() && !is_elsewhere(channel))
         {
@@ -100,7 +107,7 @@ impl Loading {
 
     /// Channels that nothing is said about; and mail without a server.
     fn check_elsewhere(&mut self) {
-        let Settings { slack, notifier, boards, webhooks, mail, mail_lists, .. } = &self.settings;
+        let Settings { slack, notifier, boards, routes, webhooks, mail, mail_lists, .. } = &self.settings;
         let mut channels = vec![
             (String::from("slack.channel"), "slack.channel", &slack.channel),
             (String::from("notifier.admin_channel"), "notifier.admin_channel", &notifier.admin_channel),
@@ -109,6 +116,11 @@ impl Loading {
             (0..)
                 .zip(boards)
                 .map(|(at, board): (usize, &Board)| (format!("boards[{at}].channel"), "boards", &board.channel)),
+        );
+        channels.extend(
+            (0..)
+                .zip(routes)
+                .map(|(at, route): (usize, &Route)| (format!("routes[{at}].channel"), "routes", &route.channel)),
         );
         let mut found = Vec::new();
         for (key, origin, channel) in channels {

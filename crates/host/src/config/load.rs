@@ -8,7 +8,7 @@ use toml::{Table, Value as Toml};
 
 use super::mistake::{Mistake, Mistakes, Origin, nearest};
 use super::table::{Given, SECTIONS, SETTINGS, Setting, Settings};
-use super::{boards, elsewhere};
+use super::{boards, elsewhere, routes};
 
 /// Environment variables that are not settings: they belong to commands.
 const COMMAND_VARIABLES: [&str; 3] = ["RONDA_CONFIG", "RONDA_URL", "RONDA_API_KEY"];
@@ -134,6 +134,11 @@ impl Loading {
                 self.origins.insert(section.clone(), origin.clone());
                 continue;
             }
+            if section == "routes" {
+                self.settings.routes = routes::read(value, origin, &mut self.mistakes);
+                self.origins.insert(section.clone(), origin.clone());
+                continue;
+            }
             if section == "webhooks" {
                 self.settings.webhooks = elsewhere::read_webhooks(value, origin, &mut self.mistakes);
                 self.origins.insert(section.clone(), origin.clone());
@@ -217,11 +222,11 @@ fn unknown_key(section: &str, key: &str) -> String {
 
 fn unknown_section(section: &str, value: &Toml) -> String {
     if value.is_table() {
-        return match nearest(section, SECTIONS.iter().map(|(name, _)| *name).chain(["boards", "webhooks"])) {
+        return match nearest(section, SECTIONS.iter().map(|(name, _)| *name).chain(["boards", "routes", "webhooks"])) {
             Some(near) => format!("is not a section; did you mean [{near}]?"),
             None => {
                 let names: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
-                format!("is not a section; there are {}, boards and webhooks", names.join(", "))
+                format!("is not a section; there are {}, boards, routes and webhooks", names.join(", "))
             }
         };
     }

@@ -7,6 +7,8 @@ pub mod elsewhere;
 mod load;
 mod mistake;
 mod render;
+pub mod routes;
+mod rows;
 mod table;
 mod value;
 
@@ -18,6 +20,8 @@ pub use elsewhere::Webhook;
 pub use load::{Loaded, Sources, load};
 pub use mistake::{Mistake, Mistakes, Origin, nearest};
 pub use render::{documentation, example_file, shown};
+pub use routes::Route;
+pub use rows::RowKey;
 pub use table::{SECTIONS, SETTINGS, Setting, Settings};
 pub use value::{DirectAccess, MailSecurity, QueueUrl, StoreUrl};
 

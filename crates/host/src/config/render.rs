@@ -9,6 +9,8 @@ use super::boards::BOARD_KEYS;
 use super::elsewhere::{Key, LIST_KEYS, WEBHOOK_KEYS};
 use super::load::Loaded;
 use super::mistake::Origin;
+use super::routes::ROUTE_KEYS;
+use super::rows::RowKey;
 use super::table::{SECTIONS, SETTINGS, Setting, Settings};
 use super::value::Value as _;
 
@@ -33,6 +35,14 @@ pub fn example_file() -> String {
     let board = super::Board::default();
     for row in BOARD_KEYS {
         let _ = writeln!(out, "# # {}\n# {} = {}", row.doc.trim(), row.key, row.get(&board));
+    }
+    out.push_str(
+        "\n# Routes say where alerts go, in order; those that none is for go to slack.channel. See docs/routes.md.\n\
+         # [[routes]]\n",
+    );
+    let route = super::Route::default();
+    for row in ROUTE_KEYS {
+        let _ = writeln!(out, "# # {}\n# {} = {}", row.doc.trim(), row.key, row.get(&route));
     }
     out.push_str("\n# Webhooks and mail lists: channels \"webhook:NAME\" and \"mail:NAME\"; see docs/channels.md.\n");
     for (title, keys) in [("[webhooks.NAME]", WEBHOOK_KEYS), ("[mail.lists.NAME]", LIST_KEYS)] {
@@ -75,11 +85,9 @@ pub fn documentation() -> String {
         }
         out.push('\n');
     }
-    out.push_str("## [[boards]]\n\n| setting | type | default | meaning |\n|---|---|---|---|\n");
-    let board = super::Board::default();
-    for row in BOARD_KEYS {
-        let _ = writeln!(out, "| `{}` | {} | `{}` | {} |", row.key, row.kind, row.get(&board), row.doc.trim());
-    }
+    document_rows(&mut out, "[[boards]]", BOARD_KEYS);
+    out.push('\n');
+    document_rows(&mut out, "[[routes]]", ROUTE_KEYS);
     for (title, keys) in [("[webhooks.NAME]", WEBHOOK_KEYS), ("[mail.lists.NAME]", LIST_KEYS)] {
         let _ = write!(out, "\n## {title}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n");
         for Key { key, kind, default, doc } in keys {
@@ -89,11 +97,20 @@ pub fn documentation() -> String {
     out
 }
 
+fn document_rows<T: Default>(out: &mut String, title: &str, keys: &[RowKey<T>]) {
+    let _ = write!(out, "## {title}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n");
+    let row = T::default();
+    for key in keys {
+        let _ = writeln!(out, "| `{}` | {} | `{}` | {} |", key.key, key.kind, key.get(&row), key.doc.trim());
+    }
+}
+
 /// What is in force: as TOML with each value's origin, or as JSON. Secrets are shown as `***`.
 #[must_use]
 pub fn shown(loaded: &Loaded, as_json: bool) -> String {
     let origin = |name: &str| loaded.origins.get(name).unwrap_or(&Origin::Default).to_string();
     let boards: Vec<_> = loaded.settings.boards.iter().map(super::Board::to_toml).collect();
+    let routes: Vec<_> = loaded.settings.routes.iter().map(super::Route::to_toml).collect();
     if as_json {
         let settings: Vec<_> = SETTINGS
             .iter()
@@ -105,7 +122,9 @@ pub fn shown(loaded: &Loaded, as_json: bool) -> String {
         let webhooks: BTreeMap<_, _> =
             loaded.settings.webhooks.iter().map(|(name, webhook)| (name, webhook.to_toml())).collect();
         let lists = &loaded.settings.mail_lists;
-        let whole = json!({"settings": settings, "boards": boards, "webhooks": webhooks, "mail_lists": lists});
+        let whole = json!({
+            "settings": settings, "boards": boards, "routes": routes, "webhooks": webhooks, "mail_lists": lists
+        });
         return format!("{whole:#}\n");
     }
     let mut out = String::new();
@@ -122,6 +141,9 @@ pub fn shown(loaded: &Loaded, as_json: bool) -> String {
     }
     for board in boards {
         let _ = writeln!(out, "[[boards]]\n{board}");
+    }
+    for route in routes {
+        let _ = writeln!(out, "[[routes]]\n{route}");
     }
     for (name, webhook) in &loaded.settings.webhooks {
         let _ = writeln!(out, "[webhooks.{name}]\n{}", webhook.to_toml());

@@ -11,6 +11,7 @@ use toml::Value as Toml;
 
 use super::boards::Board;
 use super::elsewhere::Webhook;
+use super::routes::Route;
 use super::value::{DirectAccess, MailSecurity, QueueUrl, StoreUrl, Value};
 
 /// Something given for a setting.
@@ -132,6 +133,8 @@ macro_rules! settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
             /// The night boards; see [`Board`].
             pub boards: Vec<Board>,
+            /// Where alerts go, in order; see [`Route`].
+            pub routes: Vec<Route>,
             /// Webhooks by name: `webhook:NAME` is the channel.
             pub webhooks: BTreeMap<String, Webhook>,
             /// Recipients of mail by the list's name: `mail:NAME` is the channel.

@@ -245,7 +245,7 @@ fn the_file_that_config_init_writes_is_the_defaults_also_when_every_line_is_take
         .collect();
     let (_dir, sources) = file(&uncommented);
     let loaded = load(&sources).unwrap_or_else(|error| panic!("{error}\n{uncommented}"));
-    assert_eq!(loaded.origins.len(), SETTINGS.len() + 1, "{uncommented}");
+    assert_eq!(loaded.origins.len(), SETTINGS.len() + 2, "{uncommented}");
     let values = |text: &str| {
         let json: serde_json::Value = serde_json::from_str(text).unwrap();
         let list = json["settings"].as_array().unwrap().clone();
@@ -253,6 +253,7 @@ fn the_file_that_config_init_writes_is_the_defaults_also_when_every_line_is_take
     };
     assert_eq!(values(&shown(&loaded, true)), values(&taken));
     assert_eq!(loaded.settings.boards, [Board::default()]);
+    assert_eq!(loaded.settings.routes, [Route::default()]);
 }
 
 #[test]
@@ -280,4 +281,24 @@ fn a_language_or_a_details_address_that_is_none_is_a_mistake() {
         assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
     }
     assert!(!told.contains("boards[1]"), "{told}");
+}
+
+#[test]
+fn every_mistake_in_a_route_is_told_at_once() {
+    let (_dir, sources) = file(
+        "[[routes]]\nteam = [\"payments\"]\nkinds = [\"late\"]\nseverities = [\"critcal\"]\nchannel = \"webhook:ops\"\ncontinue = 1\n\
+         [[routes]]\nids = \"nightly-*\"\nchannel = \"C1\"\n",
+    );
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "routes[0].team is not a setting of a route; did you mean \"teams\"?",
+        "routes[0].kinds has \"late\", but there are failed, stale, missed, started_late",
+        "routes[0].severities has \"critcal\", which is none; did you mean \"critical\"?",
+        "routes[0].channel is \"webhook:ops\", but there is no [webhooks.ops]",
+        "routes[0].continue is an integer 1, but must be true or false",
+        "routes[1].ids is a string \"nightly-*\", but must be a list of texts",
+        "slack.bot_token is missing while routes[1].channel is set",
+    ] {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
 }

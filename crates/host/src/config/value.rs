@@ -88,6 +88,18 @@ impl Value for String {
     }
 }
 
+impl Value for bool {
+    const KIND: &'static str = "true or false";
+
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        value.as_bool().ok_or_else(|| wrong(value, "true or false"))
+    }
+
+    fn to_toml(&self) -> Toml {
+        Toml::Boolean(*self)
+    }
+}
+
 impl Value for Vec<String> {
     const KIND: &'static str = "list of texts";
 

@@ -1,0 +1,125 @@
+//! A decision, for people.
+
+use std::fmt::Write as _;
+
+use ronda_notifier::route::{Decision, Difference, Kind, Route, Rules, Verdict, severity_name};
+
+use super::Job;
+use crate::text::{printable, whole_columns};
+
+pub(super) fn told(job: &Job, kind: Kind, rules: &Rules<'_>, decision: &Decision) -> String {
+    let mut out = format!("{}\n\n", about(job, kind));
+    for place in &decision.places {
+        let because = match place.routes.as_slice() {
+            [] if rules.routes.is_empty() => String::from("there are no routes, so it goes where all alerts do"),
+            [] => String::from("no route is for it, so it goes where such alerts do"),
+            routes => {
+                let names: Vec<String> = routes.iter().map(|index| format!("routes[{index}]")).collect();
+                names.join(" and ")
+            }
+        };
+        let _ = writeln!(out, "goes to {}: {because}", printable(&place.channel));
+    }
+    if !rules.routes.is_empty() {
+        let rows: Vec<Vec<String>> = (0..)
+            .zip(rules.routes.iter().zip(&decision.why))
+            .map(|(index, (route, verdict)): (usize, _)| {
+                vec![format!("  routes[{index}]"), to(route, rules), verdict_told(verdict, route)]
+            })
+            .collect();
+        let _ = write!(out, "\n{}", whole_columns(&rows));
+    }
+    out
+}
+
+fn about(job: &Job, kind: Kind) -> String {
+    let mut parts = vec![format!("{}: {kind}, {}", printable(&job.id), severity_name(job.severity))];
+    for (what, text) in [("team", &job.team), ("environment", &job.environment)] {
+        parts.push(if text.is_empty() { format!("no {what}") } else { format!("{what} {}", printable(text)) });
+    }
+    let tags: Vec<String> = job.tags.iter().map(|tag| printable(tag)).collect();
+    parts.push(if tags.is_empty() { String::from("no tags") } else { format!("tags {}", tags.join(", ")) });
+    parts.join(", ")
+}
+
+fn to(route: &Route, rules: &Rules<'_>) -> String {
+    format!("to {}", printable(route.channel.as_deref().unwrap_or(rules.channel)))
+}
+
+fn verdict_told(verdict: &Verdict, route: &Route) -> String {
+    match verdict {
+        Verdict::Matches if route.goes_on => String::from("matches, and the next are asked, too"),
+        Verdict::Matches => String::from("matches, and is the last"),
+        Verdict::Differs(differences) => {
+            let told: Vec<String> = differences.iter().map(difference).collect();
+            format!("does not match: {}", told.join("; "))
+        }
+        Verdict::NotAsked { after } => format!("is not asked: routes[{after}] is the last"),
+    }
+}
+
+fn difference(difference: &Difference) -> String {
+    let Difference { condition, wanted, is } = difference;
+    let is = is.iter().filter(|text| !text.is_empty()).map(|text| quoted(text)).collect::<Vec<_>>();
+    let is = if is.is_empty() { String::from("there is none") } else { format!("it is {}", is.join(", ")) };
+    let wanted: Vec<String> = wanted.iter().map(|text| quoted(text)).collect();
+    format!("{condition} wants {}, and {is}", wanted.join(if *condition == "tags" { " and " } else { " or " }))
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use ronda_domain::spec::Severity;
+    use ronda_notifier::route::{Matcher, decide};
+
+    use super::*;
+
+    fn job() -> Job {
+        Job {
+            id: "nightly-billing".into(),
+            team: "payments".into(),
+            environment: "production".into(),
+            tags: Box::new(["money".into()]),
+            severity: Severity::Critical,
+        }
+    }
+
+    fn told_with(routes: &[Route]) -> String {
+        let rules = Rules { routes, channel: "C-all" };
+        told(&job(), Kind::Failed, &rules, &decide(&rules, &super::super::subject(&job(), Kind::Failed)))
+    }
+
+    #[test]
+    fn where_it_goes_comes_first_and_then_what_each_route_made_of_it() {
+        let team = |team: &str| Matcher { teams: vec![team.into()], ..Matcher::default() };
+        let to = |channel: &str, matcher| Route { matcher, channel: Some(channel.into()), goes_on: false };
+        let stale = Matcher { kinds: vec![Kind::Stale, Kind::Missed], tags: vec!["eu".into()], ..team("search") };
+        let routes = [
+            to("C-search", stale),
+            Route { goes_on: true, ..to("C-pay", team("pay*")) },
+            Route::default(),
+            to("C-x", team("*")),
+        ];
+        assert_eq!(
+            told_with(&routes),
+            "nightly-billing: failed, critical, team payments, environment production, tags money\n\n\
+             goes to C-pay: routes[1]\n\
+             goes to C-all: routes[2]\n\n\
+             \x20 routes[0]  to C-search  does not match: teams wants \"search\", and it is \"payments\"; tags wants \"eu\", and it is \"money\"; \
+             kinds wants \"stale\" or \"missed\", and it is \"failed\"\n\
+             \x20 routes[1]  to C-pay     matches, and the next are asked, too\n\
+             \x20 routes[2]  to C-all     matches, and is the last\n\
+             \x20 routes[3]  to C-x       is not asked: routes[2] is the last\n"
+        );
+    }
+
+    #[test]
+    fn without_a_match_the_default_is_said_to_be_that() {
+        let nobody = Route { matcher: Matcher { ids: vec!["x".into()], ..Matcher::default() }, ..Route::default() };
+        assert!(told_with(&[nobody]).contains("goes to C-all: no route is for it"), "{}", told_with(&[]));
+        assert!(told_with(&[]).ends_with("goes to C-all: there are no routes, so it goes where all alerts do\n"));
+    }
+}
