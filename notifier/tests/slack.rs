@@ -14,6 +14,7 @@ use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_lease::Ownership;
 use ronda_notifier::channel::{About, ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
+use ronda_notifier::route::{Kind, Matcher, Route};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_queue::conformance::CountedQueue;
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
@@ -45,13 +46,20 @@ impl Running {
     }
 
     fn start_on(dir: &Path, channel: Arc<dyn Channel>, place: &str, queue: Arc<dyn Queue>) -> Self {
+        Self::start_with(dir, channel, Config { channel: place.to_owned(), ..Config::default() }, queue)
+    }
+
+    /// With routes, and C1 for what none is for.
+    fn start_routed(dir: &Path, stand_in: &StandIn, routes: Vec<Route>) -> Self {
+        let options = EmbeddedOptions { partitions: 1, ..EmbeddedOptions::default() };
+        let queue = Arc::new(EmbeddedQueue::open(dir.join("events"), options).unwrap());
+        let config = Config { channel: CHANNEL.to_owned(), routes, ..Config::default() };
+        Self::start_with(dir, slack(stand_in), config, queue)
+    }
+
+    fn start_with(dir: &Path, channel: Arc<dyn Channel>, config: Config, queue: Arc<dyn Queue>) -> Self {
         let store = EmbeddedStore::open(dir.join("store"), ronda_store::embedded::EmbeddedOptions::default()).unwrap();
-        let config = Config {
-            channel: place.to_owned(),
-            grouping_wait_ms: 50,
-            reconcile_interval_seconds: 1,
-            ..Config::default()
-        };
+        let config = Config { grouping_wait_ms: 50, reconcile_interval_seconds: 1, ..config };
         let events = Arc::clone(&queue);
         let clock = Arc::new(SystemClock::new());
         let health = Health::new();
@@ -354,4 +362,65 @@ async fn a_message_is_looked_for_near_its_claim_then_everywhere_and_only_among_o
     assert_eq!(channel.find(find("k9", now_ms)).await.unwrap(), []);
     let elsewhere = FindRequest { installation: "there".into(), ..find("k1", now_ms) };
     assert_eq!(channel.find(elsewhere).await.unwrap(), [], "another installation's messages are not ours");
+}
+
+/// To the team's channel, calling its group, and to everybody's.
+fn to_both() -> Vec<Route> {
+    let team = Matcher { teams: vec!["pay*".into()], kinds: vec![Kind::Failed], ..Matcher::default() };
+    let first = Route {
+        matcher: team,
+        channel: Some("C2".into()),
+        mentions: vec!["S0123ABCD".parse().unwrap()],
+        goes_on: true,
+        ..Route::default()
+    };
+    vec![first, Route::default()]
+}
+
+#[tokio::test]
+async fn an_alert_of_two_routes_is_seen_once_in_each_channel_and_calls_whom_its_route_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    // One of the two posts is made, and its answer is lost.
+    stand_in.slack().fail_next("chat.postMessage", Fault::ServerError { effective: true });
+    let running = Running::start_routed(dir.path(), &stand_in, to_both());
+    let shown = |channel: &str| stand_in.slack().messages(channel);
+    running.publish("opened", opened()).await;
+    until("both alerts", || shown("C1").len() == 1 && shown("C2").len() == 1).await;
+    assert!(shown("C2")[0].text.ends_with("\n<!subteam^S0123ABCD>"), "{}", shown("C2")[0].text);
+    assert!(!shown("C1")[0].text.contains("S0123ABCD"), "{}", shown("C1")[0].text);
+    running.stop().await;
+    let running = Running::start_routed(dir.path(), &stand_in, to_both());
+    running.publish("opened", opened()).await;
+    running.publish("resolved", resolved()).await;
+    for channel in ["C1", "C2"] {
+        until("the reply", || shown(channel).len() == 2).await;
+        until("the edit", || shown(channel)[0].text.contains("recovered")).await;
+        assert!(shown(channel).iter().all(|message| !message.text.contains("S0123ABCD")), "neither calls anybody");
+    }
+    running.stop().await;
+    let posted = stand_in.slack().seen().iter().filter(|seen| seen.kind == SeenKind::Posted).count();
+    assert_eq!(posted, 2, "one in each channel");
+}
+
+#[tokio::test]
+async fn a_route_that_is_taken_away_leaves_its_message_to_its_end_and_one_that_comes_shows_what_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    let shown = |channel: &str| stand_in.slack().messages(channel);
+    let running = Running::start_routed(dir.path(), &stand_in, Vec::new());
+    running.publish("opened", opened()).await;
+    until("the alert", || shown("C1").len() == 1).await;
+    running.stop().await;
+    let running = Running::start_routed(dir.path(), &stand_in, to_both());
+    until("the alert in the new channel", || shown("C2").len() == 1).await;
+    running.stop().await;
+    let running = Running::start_routed(dir.path(), &stand_in, Vec::new());
+    running.publish("resolved", resolved()).await;
+    for channel in ["C1", "C2"] {
+        until("the edit", || shown(channel)[0].text.contains("recovered")).await;
+    }
+    running.stop().await;
+    let posted = stand_in.slack().seen().iter().filter(|seen| seen.kind == SeenKind::Posted).count();
+    assert_eq!(posted, 2, "one in each channel");
 }

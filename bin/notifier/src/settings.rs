@@ -8,7 +8,7 @@ use ronda_domain::spec::Severity;
 use ronda_host::config::{self, MailSecurity, Settings};
 use ronda_host::exit::{Code, Failure};
 use ronda_notifier::mail::Security;
-use ronda_notifier::route::{self, Kind, Matcher, Route};
+use ronda_notifier::route::{self, Kind, Matcher, Mention, Route};
 use ronda_notifier::{Board, BoardFilter, Config, Language, MailConfig, WebhookConfig};
 use ronda_runtime::Secret;
 
@@ -192,7 +192,17 @@ fn route(at: usize, route: &config::Route) -> Result<Route, Failure> {
         severities: severities.collect::<Result<_, _>>()?,
         kinds: kinds.collect::<Result<_, _>>()?,
     };
-    Ok(Route { matcher, channel: some(&route.channel), goes_on: route.goes_on })
+    let mentions = route
+        .mention
+        .iter()
+        .map(|text| text.parse::<Mention>().map_err(|error| wrong("mention", format!("has {text:?}, but {error}"))));
+    Ok(Route {
+        matcher,
+        channel: some(&route.channel),
+        mentions: mentions.collect::<Result<_, _>>()?,
+        grouping_wait_ms: route.grouping_wait_ms,
+        goes_on: route.goes_on,
+    })
 }
 
 /// A severity by its name.
@@ -267,13 +277,14 @@ mod tests {
             severities: names(&config::routes::SEVERITIES),
             kinds: names(&config::routes::KINDS),
             channel: String::from("C2"),
+            mention: names(&["here", "U0123ABCD", "S0123ABCD"]),
             goes_on: true,
             ..config::Route::default()
         });
         settings.routes.push(config::Route::default());
         let config = config(&settings).unwrap();
         assert_eq!(config.routes[0].matcher.kinds, Kind::ALL);
-        assert_eq!(config.routes[0].matcher.severities.len(), 3);
+        assert_eq!((config.routes[0].matcher.severities.len(), config.routes[0].mentions.len()), (3, 3));
         assert!(config.routes[0].goes_on);
         assert_eq!((&config.routes[0].channel, &config.routes[1].channel), (&Some("C2".to_owned()), &None));
         assert_eq!(destinations(&config), "alerts to C1 and C2, notices to C1");

@@ -5,7 +5,7 @@ use ronda_domain::time::Timestamp;
 use super::{Core, policy, voice};
 use crate::channel::{ChannelError, ChannelErrorKind, FindRequest, Metadata, PostRequest, UpdateRequest};
 use crate::hash::fnv64;
-use crate::intake::Now;
+use crate::intake::{self, Now};
 use crate::render;
 use crate::shard::Shard;
 use crate::surface::{AdminFacts, AlertTone, Facts, Form, Outcome, Phase, ReplyWhat, Surface, Work};
@@ -107,6 +107,12 @@ impl Core {
             Parent::Wait | Parent::Gone => None,
         };
         let about = surface.about();
+        let content = || render::surface(surface, &voice(&self.config, surface));
+        let new_content = || {
+            let mut content = content();
+            render::call(&mut content, &intake::mentions(shard, &self.config, surface));
+            content
+        };
         let metadata = Metadata {
             installation: installation.clone(),
             k: surface.key.clone(),
@@ -117,14 +123,14 @@ impl Core {
             Work::Post => Request::Post(PostRequest {
                 channel: channel.clone(),
                 thread_ts,
-                content: render::surface(surface, &voice(&self.config, surface)),
+                content: new_content(),
                 metadata,
                 about,
             }),
             Work::Edit { channel, ts } => Request::Update(UpdateRequest {
                 channel: channel.clone(),
                 ts: ts.clone(),
-                content: render::surface(surface, &voice(&self.config, surface)),
+                content: content(),
                 metadata,
                 about,
             }),

@@ -10,14 +10,17 @@ use ronda_domain::record::OccurrenceStatus;
 use super::Now;
 use crate::config::Config;
 use crate::hash::fnv64;
-use crate::route::{self, Kind, Place, Subject};
+use crate::route::{self, Kind, Mention, Place, Subject};
 use crate::shard::Shard;
-use crate::surface::{AlertFacts, Facts, Phase, Surface};
+use crate::surface::{AlertFacts, Facts, Phase, ReplyWhat, Surface};
 
 /// What the key of an alert's own surface begins with.
 pub(super) const ALERT_PREFIX: &str = "a/";
 /// What the keys of further ones begin with.
 const FURTHER_PREFIX: &str = "x/";
+
+/// Most that one message calls: a digest may tell of the alerts of many routes.
+const MAX_MENTIONS: usize = 20;
 
 fn further_prefix(alert: &str) -> String {
     format!("{FURTHER_PREFIX}{:016x}/", fnv64(alert))
@@ -56,9 +59,38 @@ pub(super) fn show(shard: &mut Shard, config: &Config, key: &str, alert: &AlertF
             continue;
         }
         let key = if own.is_none() { key.to_owned() } else { further };
-        let not_before = now.mono_ms + config.grouping_wait_ms;
+        let not_before = now.mono_ms + place.grouping_wait_ms.unwrap_or(config.grouping_wait_ms);
         let facts = Facts::Alert(Box::new(alert.clone()));
         shard.insert(Surface::new(key, place.channel, facts, now.wall_ms, not_before));
+    }
+}
+
+/// Whom the post of a surface calls: those of the alerts that it tells of and that are open.
+pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface) -> Vec<Mention> {
+    let alerts: Vec<&AlertFacts> = match &surface.facts {
+        Facts::Alert(alert) => vec![alert.as_ref()],
+        Facts::Reply(reply) if matches!(reply.what, ReplyWhat::Escalated { .. }) => {
+            surface.parent.iter().filter_map(|parent| alert_of(shard, parent)).collect()
+        }
+        Facts::Digest(digest) => digest.entries.iter().filter_map(|entry| alert_of(shard, &entry.surface)).collect(),
+        _ => Vec::new(),
+    };
+    let mut called = Vec::new();
+    for alert in alerts.into_iter().filter(|alert| alert.ended.is_none()) {
+        let here = places(config, alert, alert.now.to).into_iter().find(|place| place.channel == surface.channel);
+        for mention in here.into_iter().flat_map(|place| place.mentions) {
+            if called.len() < MAX_MENTIONS && !called.contains(&mention) {
+                called.push(mention);
+            }
+        }
+    }
+    called
+}
+
+fn alert_of<'a>(shard: &'a Shard, key: &str) -> Option<&'a AlertFacts> {
+    match &shard.get(key)?.facts {
+        Facts::Alert(alert) => Some(alert),
+        _ => None,
     }
 }
 

@@ -23,8 +23,11 @@ mod words;
 use jiff::tz::TimeZone;
 use ronda_domain::time::Timestamp;
 
+use serde_json::json;
+
 use crate::channel::Content;
 use crate::language::Language;
+use crate::route::Mention;
 use crate::surface::{Facts, Form, Surface};
 use document::{Document, Span};
 
@@ -38,6 +41,19 @@ const LATE_MS: i64 = 120_000;
 /// Renders a surface as it is to be shown now.
 pub(crate) fn surface(surface: &Surface, voice: &Voice) -> Content {
     content(&surface.facts, late_ms(surface), surface.form, voice)
+}
+
+/// Puts those whom it calls below a message that is posted. An edit has none: it would call nobody, and say so.
+pub(crate) fn call(content: &mut Content, mentions: &[Mention]) {
+    if mentions.is_empty() {
+        return;
+    }
+    let markup = mentions.iter().map(Mention::markup).collect::<Vec<_>>().join(" ");
+    // Where there is a colour, the text stands above the blocks; else it is only what a notification shows.
+    if content.colour.is_none() && !content.blocks.is_empty() {
+        content.blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": markup}}));
+    }
+    content.text = format!("{}\n{markup}", content.text);
 }
 
 /// By how much a surface was told late because it could not be told before; `None`: in time.

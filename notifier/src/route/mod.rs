@@ -1,10 +1,12 @@
 //! Where an alert goes: routes in the order of the settings, asked what they make of it. Pure.
 
 mod matcher;
+mod mention;
 #[cfg(test)]
 mod tests;
 
 pub use matcher::{Difference, Kind, Matcher, NotAKind, Subject, severity_name};
+pub use mention::{Mention, NotAMention};
 
 /// One way for alerts: which, and where to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,10 @@ pub struct Route {
     pub matcher: Matcher,
     /// Where they go; `None`: where alerts without a route go.
     pub channel: Option<String>,
+    /// Whom a new message of theirs calls, on Slack.
+    pub mentions: Vec<Mention>,
+    /// How long a new one waits for what follows at once, in milliseconds; `None`: as long as any.
+    pub grouping_wait_ms: Option<u64>,
     /// Whether the routes after it are asked, too.
     pub goes_on: bool,
 }
@@ -42,6 +48,10 @@ pub struct Place {
     pub channel: String,
     /// The routes that lead there, counted from 0; none: it is the default.
     pub routes: Vec<usize>,
+    /// Whom a new message there calls, each once.
+    pub mentions: Vec<Mention>,
+    /// How long a new alert waits there: the least that one of its routes says; `None`: none says anything.
+    pub grouping_wait_ms: Option<u64>,
 }
 
 /// What a route made of an alert.
@@ -75,19 +85,41 @@ pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>) -> Decision {
             continue;
         }
         why.push(Verdict::Matches);
-        add(&mut places, route.channel.as_deref().unwrap_or(rules.channel), index);
+        let channel = route.channel.as_deref().unwrap_or(rules.channel);
+        lead_to(&mut places, channel, index, route);
         last = (!route.goes_on).then_some(index);
     }
     if places.is_empty() {
-        places.push(Place { channel: rules.channel.to_owned(), routes: Vec::new() });
+        places.push(Place::at(rules.channel));
     }
     Decision { places, why }
 }
 
+impl Place {
+    fn at(channel: &str) -> Self {
+        Self { channel: channel.to_owned(), routes: Vec::new(), mentions: Vec::new(), grouping_wait_ms: None }
+    }
+
+    fn take(&mut self, index: usize, route: &Route) {
+        self.routes.push(index);
+        for mention in &route.mentions {
+            if !self.mentions.contains(mention) {
+                self.mentions.push(mention.clone());
+            }
+        }
+        let waits = self.grouping_wait_ms.into_iter().chain(route.grouping_wait_ms);
+        self.grouping_wait_ms = waits.min();
+    }
+}
+
 /// A channel to which several routes lead is one place.
-fn add(places: &mut Vec<Place>, channel: &str, route: usize) {
+fn lead_to(places: &mut Vec<Place>, channel: &str, index: usize, route: &Route) {
     match places.iter_mut().find(|place| place.channel == channel) {
-        Some(place) => place.routes.push(route),
-        None => places.push(Place { channel: channel.to_owned(), routes: vec![route] }),
+        Some(place) => place.take(index, route),
+        None => {
+            let mut place = Place::at(channel);
+            place.take(index, route);
+            places.push(place);
+        }
     }
 }

@@ -10,7 +10,7 @@ fn subject(team: &'static str, kind: Kind) -> Subject<'static> {
 }
 
 fn route(channel: &str, matcher: Matcher) -> Route {
-    Route { matcher, channel: Some(channel.to_owned()), goes_on: false }
+    Route { matcher, channel: Some(channel.to_owned()), ..Route::default() }
 }
 
 fn of_team(channel: &str, team: &str) -> Route {
@@ -37,8 +37,29 @@ fn a_route_that_goes_on_lets_the_next_ones_be_asked_and_a_channel_is_one_place()
     routes[0].goes_on = true;
     routes[1].goes_on = true;
     let decision = decide(&Rules { routes: &routes, channel: "C" }, &subject("payments", Kind::Missed));
-    let place = |channel: &str, routes: &[usize]| Place { channel: channel.into(), routes: routes.to_vec() };
-    assert_eq!(decision.places, [place("C-pay", &[0, 2]), place("C-all", &[1])]);
+    let places: Vec<_> = decision.places.iter().map(|place| (place.channel.as_str(), &place.routes[..])).collect();
+    assert_eq!(places, [("C-pay", &[0, 2][..]), ("C-all", &[1])]);
+}
+
+#[test]
+fn a_place_calls_whom_its_routes_call_and_waits_as_the_most_urgent_of_them() {
+    let call = |whom: &[&str], wait| Route {
+        goes_on: true,
+        mentions: whom.iter().map(|whom| whom.parse().unwrap()).collect(),
+        grouping_wait_ms: wait,
+        ..of_team("C1", "*")
+    };
+    let routes = [
+        call(&["here", "S0123ABCD"], Some(5_000)),
+        call(&["U0123ABCD", "here"], Some(1_000)),
+        call(&[], None),
+        of_team("C2", "*"),
+    ];
+    let decision = decide(&Rules { routes: &routes, channel: "C" }, &subject("payments", Kind::Missed));
+    let told: Vec<String> = decision.places[0].mentions.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["here", "S0123ABCD", "U0123ABCD"]);
+    assert_eq!((decision.places[0].grouping_wait_ms, decision.places[1].grouping_wait_ms), (Some(1_000), None));
+    assert_eq!(decision.places[1].mentions, []);
 }
 
 #[test]
@@ -80,6 +101,7 @@ fn any_route() -> impl Strategy<Value = Route> {
         matcher: Matcher { teams: vec![team.to_owned()], kinds, ..Matcher::default() },
         channel: channel.map(str::to_owned),
         goes_on,
+        ..Route::default()
     })
 }
 

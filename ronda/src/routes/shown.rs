@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ronda_notifier::route::{Decision, Difference, Kind, Route, Rules, Verdict, severity_name};
+use ronda_notifier::route::{Decision, Difference, Kind, Place, Route, Rules, Verdict, severity_name};
 
 use super::Job;
 use crate::text::{printable, whole_columns};
@@ -18,7 +18,7 @@ pub(super) fn told(job: &Job, kind: Kind, rules: &Rules<'_>, decision: &Decision
                 names.join(" and ")
             }
         };
-        let _ = writeln!(out, "goes to {}: {because}", printable(&place.channel));
+        let _ = writeln!(out, "goes to {}: {because}{}", printable(&place.channel), how(place));
     }
     if !rules.routes.is_empty() {
         let rows: Vec<Vec<String>> = (0..)
@@ -30,6 +30,19 @@ pub(super) fn told(job: &Job, kind: Kind, rules: &Rules<'_>, decision: &Decision
         let _ = write!(out, "\n{}", whole_columns(&rows));
     }
     out
+}
+
+/// What else its routes say of a place.
+fn how(place: &Place) -> String {
+    let mut told = String::new();
+    if !place.mentions.is_empty() {
+        let whom: Vec<String> = place.mentions.iter().map(ToString::to_string).collect();
+        let _ = write!(told, "; calls {}", whom.join(" and "));
+    }
+    if let Some(wait_ms) = place.grouping_wait_ms {
+        let _ = write!(told, "; waits {wait_ms} ms for what follows");
+    }
+    told
 }
 
 fn about(job: &Job, kind: Kind) -> String {
@@ -95,7 +108,8 @@ mod tests {
     #[test]
     fn where_it_goes_comes_first_and_then_what_each_route_made_of_it() {
         let team = |team: &str| Matcher { teams: vec![team.into()], ..Matcher::default() };
-        let to = |channel: &str, matcher| Route { matcher, channel: Some(channel.into()), goes_on: false };
+        let to = |channel: &str, matcher| Route { matcher, channel: Some(channel.into()), ..Route::default() };
+        let mentions = vec!["here".parse().unwrap(), "S0123ABCD".parse().unwrap()];
         let stale = Matcher { kinds: vec![Kind::Stale, Kind::Missed], tags: vec!["eu".into()], ..team("search") };
         let routes = [
             to("C-search", stale),
@@ -106,7 +120,7 @@ mod tests {
         assert_eq!(
             told_with(&routes),
             "nightly-billing: failed, critical, team payments, environment production, tags money\n\n\
-             goes to C-pay: routes[1]\n\
+             goes to C-pay: routes[1]; calls here and S0123ABCD; waits 500 ms for what follows\n\
              goes to C-all: routes[2]\n\n\
              \x20 routes[0]  to C-search  does not match: teams wants \"search\", and it is \"payments\"; tags wants \"eu\", and it is \"money\"; \
              kinds wants \"stale\" or \"missed\", and it is \"failed\"\n\

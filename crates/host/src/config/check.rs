@@ -51,6 +51,7 @@ impl Loading {
         self.check_queue();
         self.check_store();
         self.check_channels();
+        self.check_mentions();
         if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
             self.settings.boards.push(Board::default());
         }
@@ -102,6 +103,24 @@ impl Loading {
             let what =
                 format!("is missing while {key} is set, so nothing would go to Slack; give it (SLACK_BOT_TOKEN)");
             self.add(&from, "slack.bot_token", what);
+        }
+    }
+
+    /// Only Slack can call somebody.
+    fn check_mentions(&mut self) {
+        let default = self.settings.slack.channel.as_str();
+        let goes = |route: &Route| if route.channel.is_empty() { default.to_owned() } else { route.channel.clone() };
+        let calls = (0..).zip(&self.settings.routes).filter(|(_, route)| !route.mention.is_empty());
+        let wrong: Vec<(usize, String)> = calls
+            .map(|(at, route): (usize, &Route)| (at, goes(route)))
+            .filter(|(_, channel)| is_elsewhere(channel))
+            .collect();
+        let from = self.origins.get("routes").cloned().unwrap_or(Origin::Default);
+        for (at, channel) in wrong {
+            let what = format!(
+                "calls somebody in {channel:?}, but only Slack can: leave it out, or give a channel of Slack's"
+            );
+            self.add(&from, format!("routes[{at}].mention"), what);
         }
     }
 

@@ -10,6 +10,9 @@ pub const KINDS: [&str; 4] = ["failed", "stale", "missed", "started_late"];
 /// How much a scheduler can matter, by the names that a route's `severities` has.
 pub const SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 
+/// The longest that a route may let alerts wait.
+const MAX_GROUPING_WAIT_MS: u64 = 600_000;
+
 rows! {
     /// One route. A condition that is empty is none; all that are given must be met. In texts `*` is any text and `?` any character.
     Route,
@@ -29,6 +32,10 @@ rows! {
     kinds: Vec<String> = Vec::new(), checked by check_kinds;
     /// Channel that they go to, `webhook:NAME` or `mail:NAME`; empty: the one of `[slack]`.
     channel: String = String::new();
+    /// Whom a new message calls on Slack: ids of users (`U…`) and user groups (`S…`), or `here`. Edits, and that it is over, call nobody.
+    mention: Vec<String> = Vec::new(), checked by check_mentions;
+    /// How long a new alert waits for what follows at once, in milliseconds; empty: `notifier.grouping_wait_ms`.
+    grouping_wait_ms: Option<u64> = None, checked by check_wait;
     /// Whether the routes after it are asked, too; else the first that matches is the last.
     goes_on: bool = false, named "continue";
 }
@@ -45,6 +52,29 @@ fn check_severities(names: &[String]) -> Result<(), String> {
 
 fn check_kinds(names: &[String]) -> Result<(), String> {
     check_names(names, &KINDS)
+}
+
+fn check_mentions(mentions: &[String]) -> Result<(), String> {
+    let is_id = |text: &str| {
+        text.starts_with(['U', 'W', 'S'])
+            && (9..=24).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    match mentions.iter().find(|mention| *mention != "here" && !is_id(mention)) {
+        Some(wrong) => Err(format!(
+            "has {wrong:?}, but must have ids of users (\"U0123ABCD\") or user groups (\"S0123ABCD\"), or \"here\""
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_wait(wait_ms: &Option<u64>) -> Result<(), String> {
+    match wait_ms {
+        Some(wait_ms) if *wait_ms > MAX_GROUPING_WAIT_MS => {
+            Err(format!("is {wait_ms}, but must be from 0 to {MAX_GROUPING_WAIT_MS}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_names(names: &[String], known: &[&str]) -> Result<(), String> {

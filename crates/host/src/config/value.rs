@@ -88,6 +88,18 @@ impl Value for String {
     }
 }
 
+impl Value for Option<u64> {
+    const KIND: &'static str = "whole number";
+
+    fn from_toml(value: &Toml) -> Result<Self, String> {
+        if value.as_str() == Some("") { Ok(None) } else { u64::from_toml(value).map(Some) }
+    }
+
+    fn to_toml(&self) -> Toml {
+        self.as_ref().map_or_else(|| Toml::String(String::new()), Value::to_toml)
+    }
+}
+
 impl Value for bool {
     const KIND: &'static str = "true or false";
 

@@ -10,12 +10,12 @@ use crate::route::{Kind, Matcher, Route};
 
 fn team(team: &str, channel: &str) -> Route {
     let matcher = Matcher { teams: vec![team.into()], ..Matcher::default() };
-    Route { matcher, channel: Some(channel.into()), goes_on: false }
+    Route { matcher, channel: Some(channel.into()), ..Route::default() }
 }
 
 fn failures(channel: &str) -> Route {
     let matcher = Matcher { kinds: vec![Kind::Failed], ..Matcher::default() };
-    Route { matcher, channel: Some(channel.into()), goes_on: false }
+    Route { matcher, channel: Some(channel.into()), ..Route::default() }
 }
 
 fn config(routes: Vec<Route>) -> Config {
@@ -168,4 +168,68 @@ fn a_storm_over_two_places_is_a_digest_in_each_and_both_are_brought_to_their_end
     for channel in ["C-pay", "C-all"] {
         assert!(rig.visible_in(channel)[0].starts_with("🟢 *30 alerts"), "{:?}", rig.visible());
     }
+}
+
+fn calling(mut config: Config) -> Config {
+    config.routes[0].mentions = vec!["S0123ABCD".parse().unwrap()];
+    config
+}
+
+/// What somebody is called by, and below which line.
+fn calls(rig: &Rig) -> Vec<(String, String)> {
+    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    let called = rig.slack.messages.iter().filter(|message| message.content.text.contains("<!subteam^S0123ABCD>"));
+    called.map(|message| (message.channel.clone(), first(&message.content.text))).collect()
+}
+
+#[test]
+fn who_is_to_be_called_is_by_a_new_message_and_by_one_that_says_it_got_worse_and_by_no_edit() {
+    let mut rig = Rig::new(calling(both()));
+    rig.team = "payments";
+    rig.opens("billing", Status::Stale);
+    rig.pass(10_000);
+    let opened = ("C-pay".to_owned(), rig.visible_in("C-pay")[0].clone());
+    assert_eq!(calls(&rig), [opened], "and not in the other channel");
+    rig.changes("billing", Status::Stale, Status::Failed);
+    rig.pass(10_000);
+    let replied = ("C-pay".to_owned(), rig.visible_in("C-pay")[1].trim_start_matches("↳ ").to_owned());
+    assert_eq!(calls(&rig), [replied], "the alert was edited, and calls nobody any more");
+    rig.recovers("billing");
+    rig.pass(10_000);
+    assert_eq!(calls(&rig).len(), 1, "that it is over calls nobody");
+}
+
+#[test]
+fn what_is_over_before_it_is_told_calls_nobody() {
+    let mut rig = Rig::new(calling(both()));
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.recovers("billing");
+    rig.pass(10_000);
+    assert_eq!((calls(&rig), rig.visible_in("C-pay").len()), (Vec::new(), 1));
+}
+
+#[test]
+fn a_digest_calls_those_whom_its_alerts_would_have_called() {
+    let mut rig = Rig::new(calling(config(vec![team("payments", "C-pay")])));
+    rig.team = "payments";
+    (0..30).for_each(|number| rig.fails(&format!("job-{number}")));
+    rig.team = "search";
+    rig.fails("index");
+    rig.pass(MINUTE);
+    assert_eq!(calls(&rig).len(), 1, "{:?}", rig.visible());
+    assert!(calls(&rig)[0].1.contains("30 alerts"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_route_has_a_grouping_wait_of_its_own() {
+    let mut config = both();
+    config.routes[0].grouping_wait_ms = Some(20_000);
+    let mut rig = Rig::new(config);
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.pass(10_000);
+    assert_eq!((rig.visible_in("C-pay").len(), rig.visible_in("C-all").len()), (0, 1));
+    rig.pass(15_000);
+    assert_eq!((rig.visible_in("C-pay").len(), rig.visible_in("C-all").len()), (1, 1));
 }
