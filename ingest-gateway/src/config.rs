@@ -1,5 +1,7 @@
 //! What can be set about a gateway.
 
+use crate::slack::SlackConfig;
+
 /// Settings of one gateway. The defaults suit one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -58,6 +60,8 @@ pub struct Config {
     pub max_known_schedulers: usize,
     /// Age at which an `Idempotency-Key` whose request never ended may be taken over, in seconds.
     pub idempotency_takeover_seconds: u64,
+    /// How people in Slack are answered; `None`: they are not.
+    pub slack: Option<SlackConfig>,
 }
 
 impl Default for Config {
@@ -88,6 +92,7 @@ impl Default for Config {
             known_scheduler_ttl_seconds: 300,
             max_known_schedulers: 1_000_000,
             idempotency_takeover_seconds: 60,
+            slack: None,
         }
     }
 }

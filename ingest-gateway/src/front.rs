@@ -255,9 +255,10 @@ static METHODS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     openapi::document().paths.paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
 });
 
-/// Which methods a route takes, in a sentence. What is not in the document are its own pages, to be read.
+/// Which methods a route takes, in a sentence. What is not in the document are its own pages, to be read, and what Slack sends to.
 fn takes(route: &str) -> Cow<'static, str> {
-    let methods = METHODS.get(route).map_or("GET", String::as_str);
+    let undescribed = if route.starts_with("/slack/") { "POST" } else { "GET" };
+    let methods = METHODS.get(route).map_or(undescribed, String::as_str);
     format!("It takes {methods}.").into()
 }
 

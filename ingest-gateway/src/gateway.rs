@@ -26,6 +26,7 @@ use crate::known::KnownSchedulers;
 use crate::outage::OutageLog;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
+use crate::slack::{self, Desk, SlackError};
 use crate::state::{AppState, Shared};
 use crate::{keys_api, openapi, reads, writes};
 
@@ -41,6 +42,9 @@ pub enum GatewayError {
     /// The machine gives no random numbers, which a gateway's name is made of.
     #[error("the machine gives no random numbers: {0}")]
     Random(getrandom::Error),
+    /// Slack can't be used as configured.
+    #[error("Slack can't be used as configured: {0}")]
+    Slack(#[from] SlackError),
     /// A partition's sender ended while the gateway ran: writes to that partition would have waited for ever.
     #[error("a sender of frames ended by itself: {0}")]
     Sender(String),
@@ -56,7 +60,7 @@ impl Gateway {
     /// Puts a gateway together; nothing happens before [`run`](Self::run). Install the metrics recorder first.
     ///
     /// # Errors
-    /// [`GatewayError::Random`].
+    /// [`GatewayError::Random`] and [`GatewayError::Slack`].
     pub fn build(
         config: Config,
         commands: Arc<dyn Queue>,
@@ -69,7 +73,9 @@ impl Gateway {
         let partitions = commands.partitions();
         let publisher = Publisher::new(&config, gateway, commands, Arc::clone(&clock), component.clone());
         let poll_every = Duration::from_millis(config.progress_poll_ms.max(1));
+        let slack = config.slack.as_ref().map(Desk::new).transpose()?.map(Arc::new);
         let state = AppState::new(Shared {
+            slack,
             keys: Keys::new(&config, Arc::clone(&store), Arc::clone(&clock)),
             known: KnownSchedulers::new(&config, Arc::clone(&store), Arc::clone(&clock)),
             progress: Progress::new(Arc::clone(&store), gateway, partitions, poll_every),
@@ -94,7 +100,11 @@ impl Gateway {
             .merge(reads::router())
             .merge(keys_api::router())
             .layer(from_fn_with_state(state.clone(), front::guarded));
-        let open = openapi::router().fallback(front::nowhere).layer(from_fn_with_state(state.clone(), front::open));
+        let mut open = openapi::router();
+        if state.slack.as_ref().is_some_and(|desk| desk.takes_https()) {
+            open = open.merge(slack::router());
+        }
+        let open = open.fallback(front::nowhere).layer(from_fn_with_state(state.clone(), front::open));
         open.merge(guarded).with_state(state.clone())
     }
 
@@ -126,6 +136,7 @@ impl Gateway {
                 Instant::now()
             })
         };
+        let socket = tokio::spawn(socket(state.clone(), stop.clone()));
         let requests = drain.saturating_sub(LEAVE_FOR);
         let mut serving = pin!(crate::serve::serve(listener, entrance, &state.config, stop.clone(), requests));
         let lost = tokio::select! {
@@ -139,6 +150,10 @@ impl Gateway {
             serving.await;
         }
         let stopped_at = unready.await.unwrap_or_else(|_| Instant::now());
+        // Has ended soon after the stop: its time is bounded.
+        if let Err(error) = socket.await {
+            error!(%error, "the task of Slack's connection ended by itself");
+        }
         state.publisher.close();
         let deadline = (stopped_at + drain).max(Instant::now() + LEAVE_FOR);
         let left = timeout_at(deadline, async { while senders.join_next().await.is_some() {} }).await;
@@ -155,6 +170,13 @@ impl Gateway {
         component.set_ready(false, "stopped");
         info!("the gateway has left");
         lost.map_or(Ok(()), |reason| Err(GatewayError::Sender(reason)))
+    }
+}
+
+/// People in Slack, over connections from here, until the stop.
+async fn socket(state: AppState, stop: CancellationToken) {
+    if let Some(desk) = state.slack.clone().filter(|desk| desk.takes_socket()) {
+        Box::pin(slack::run_socket(state, desk, stop)).await;
     }
 }
 

@@ -59,6 +59,8 @@ kinds! {
     InvalidCursor, BAD_REQUEST, "invalid_cursor", "The cursor does not fit";
     /// No key, or not a valid one.
     Unauthorized, UNAUTHORIZED, "unauthorized", "A valid API key is needed";
+    /// A request to Slack's addresses that Slack did not sign.
+    InvalidSignature, UNAUTHORIZED, "invalid_signature", "The request is not signed by Slack";
     /// A key without the scope that is needed.
     Forbidden, FORBIDDEN, "forbidden", "The key may not do this";
     /// No such address.
@@ -349,6 +351,9 @@ impl IntoResponse for Problem {
         }
         if self.kind == Kind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ronda\""));
+        }
+        if self.kind == Kind::InvalidSignature {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Signature realm=\"slack\""));
         }
         response.extensions_mut().insert(self);
         response

@@ -15,6 +15,7 @@ use crate::known::KnownSchedulers;
 use crate::outage::OutageLog;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
+use crate::slack::Desk;
 use crate::writes::{BodyBudget, MadeMessages};
 
 /// Shared by all handlers; cheap to clone.
@@ -40,6 +41,8 @@ pub struct Shared {
     /// Work that goes on when its client hangs up, and that leaving waits for.
     pub(crate) tasks: TaskTracker,
     pub(crate) bodies: BodyBudget,
+    /// Where people in Slack are answered, when they are.
+    pub(crate) slack: Option<Arc<Desk>>,
 }
 
 impl AppState {

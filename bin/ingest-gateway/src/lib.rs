@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use ronda_domain::id::TenantId;
 use ronda_host::alone;
 use ronda_host::arguments::ServiceArguments;
 use ronda_host::config::Settings;
-use ronda_host::exit::{Failure, chain};
+use ronda_host::exit::{Code, Failure, chain};
 use ronda_host::process::{self, Process, Service};
-use ronda_ingest_gateway::{Config, Gateway};
+use ronda_ingest_gateway::{Config, Gateway, SlackConfig};
 use tokio::net::TcpListener;
 
 /// The gateway's own settings.
-#[must_use]
-pub fn config(settings: &Settings) -> Config {
+///
+/// # Errors
+/// What can't be used.
+pub fn config(settings: &Settings) -> Result<Config, Failure> {
     let server = &settings.server;
-    Config {
+    Ok(Config {
         // Embedded queues have the lock of the data directory: no other process writes to them, and what an earlier one wrote is in them. On a
         // broker another one, that is only stalled, may still write.
         alone: settings.queue.url.is_embedded(),
@@ -30,8 +33,27 @@ pub fn config(settings: &Settings) -> Config {
         max_connections: server.max_connections,
         drain_timeout_seconds: server.drain_timeout_seconds,
         key_ttl_ms: server.key_ttl_ms,
+        slack: slack(settings)?,
         ..Config::default()
+    })
+}
+
+/// How people in Slack are answered, when there is a way for them to ask.
+fn slack(settings: &Settings) -> Result<Option<SlackConfig>, Failure> {
+    let slack = &settings.slack;
+    if slack.signing_secret.is_empty() && slack.app_token.is_empty() {
+        return Ok(None);
     }
+    let tenant = TenantId::new(&slack.tenant)
+        .map_err(|error| Failure::new(Code::Configuration, format!("slack.tenant is {:?}: {error}", slack.tenant)))?;
+    Ok(Some(SlackConfig {
+        signing_secret: slack.signing_secret.clone(),
+        app_token: slack.app_token.clone(),
+        api_url: slack.api_url.clone(),
+        team_id: slack.team_id.clone(),
+        timezone: settings.notifier.timezone.clone(),
+        ..SlackConfig::new(tenant)
+    }))
 }
 
 /// Listens where clients come in.
@@ -47,7 +69,7 @@ pub async fn listen(settings: &Settings) -> Result<TcpListener, Failure> {
 /// # Errors
 /// Settings that it can't use.
 pub fn start(process: &mut Process, settings: &Settings, listener: TcpListener) -> Result<(), Failure> {
-    let config = config(settings);
+    let config = config(settings)?;
     let drain = Duration::from_secs(config.drain_timeout_seconds);
     let (commands, clock) = (process.parts.commands.clone(), process.clock.clone());
     let gateway = Gateway::build(config, commands, process.store(), clock, &process.health)
@@ -78,6 +100,18 @@ mod tests {
 
     #[test]
     fn the_defaults_are_taken() {
-        assert_eq!(config(&Settings::default()), Config { alone: true, ..Config::default() });
+        assert_eq!(config(&Settings::default()).unwrap(), Config { alone: true, ..Config::default() });
+    }
+
+    #[test]
+    fn either_way_from_slack_is_enough() {
+        for (signing, app) in [("8f742231b10e8888abcd99yyyzzz85a5", ""), ("", "xapp-1")] {
+            let mut settings = Settings::default();
+            settings.slack.signing_secret = signing.to_owned().into();
+            settings.slack.app_token = app.to_owned().into();
+            let slack = config(&settings).unwrap().slack.unwrap();
+            assert_eq!((slack.signing_secret.expose(), slack.app_token.expose()), (signing, app));
+            assert_eq!((slack.tenant.as_str(), &*slack.timezone), ("default", "Asia/Jakarta"));
+        }
     }
 }

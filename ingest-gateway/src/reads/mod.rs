@@ -31,7 +31,7 @@ use crate::{AppState, ReadAccess};
 use cursor::Binding;
 use filter::ListRequest;
 use query::Query;
-use watermark::Watermarks;
+pub(crate) use watermark::Watermarks;
 
 /// Most rows looked at for one page; with narrow filters a page may have few items, or none, and still a next one.
 const MAX_SCANNED: usize = 5_000;

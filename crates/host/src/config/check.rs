@@ -48,12 +48,48 @@ impl Loading {
             );
             self.add(&from, "slack.api_url", what);
         }
+        self.check_interactivity();
         self.check_queue();
         self.check_store();
         self.check_channels();
         self.check_mentions();
         if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
             self.settings.boards.push(Board::default());
+        }
+    }
+
+    /// What people in Slack may do, and with which secrets it comes. The secrets themselves are never told.
+    fn check_interactivity(&mut self) {
+        let slack = &self.settings.slack;
+        let (signing, app) = (slack.signing_secret.expose(), slack.app_token.expose());
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut found = Vec::new();
+        if signing.starts_with("xox") || signing.starts_with("xapp-") {
+            let what = "is a token, but must be the signing secret of the app's page Basic Information";
+            found.push(("slack.signing_secret", what.to_owned()));
+        } else if !plain(signing) || (1..16).contains(&signing.len()) {
+            let what = "is not a signing secret: those are 32 hexadecimal digits (Basic Information on the app's page)";
+            found.push(("slack.signing_secret", what.to_owned()));
+        }
+        if !app.is_empty() && (!app.starts_with("xapp-") || !plain(app)) {
+            let what = "is not an app-level token: those begin with xapp- (Basic Information on the app's page)";
+            found.push(("slack.app_token", what.to_owned()));
+        }
+        if let Err(error) = ronda_domain::id::TenantId::new(&slack.tenant) {
+            found.push(("slack.tenant", format!("is {:?}: {error}", slack.tenant)));
+        }
+        let is_team = |id: &str| {
+            id.starts_with(['T', 'E'])
+                && id.len() >= 3
+                && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        };
+        if !slack.team_id.is_empty() && !is_team(&slack.team_id) {
+            let what = format!("is {:?}, but must be a workspace's id such as T0123456789", slack.team_id);
+            found.push(("slack.team_id", what));
+        }
+        for (key, what) in found {
+            let from = self.origins.get(key).cloned().unwrap_or(Origin::Default);
+            self.add(&from, key, what);
         }
     }
 

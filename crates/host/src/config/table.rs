@@ -320,6 +320,14 @@ settings! {
         channel: String = String::new(), also "SLACK_CHANNEL";
         /// Base address of the Web API. For tests and proxies.
         api_url: String = String::from("https://slack.com/api"), also "SLACK_API_URL";
+        /// Signing secret of the app: with it the gateway takes slash commands and buttons at `/slack/commands` and `/slack/interactions`. Better given by the environment than written into a file.
+        signing_secret: Secret = Secret::default(), also "SLACK_SIGNING_SECRET";
+        /// App-level token, `xapp-…`: with it the gateway opens connections to Slack (Socket Mode), over which the same comes without a public address.
+        app_token: Secret = Secret::default(), also "SLACK_APP_TOKEN";
+        /// The tenant whose jobs people in Slack see and work on.
+        tenant: String = String::from("default");
+        /// The only workspace whose people may do so, by its id (`T0123456789`); empty: every one that the app is installed in.
+        team_id: String = String::new();
     }
 
     /// The mail server, for channels `mail:NAME`; who gets mail is in `[mail.lists.NAME]`.

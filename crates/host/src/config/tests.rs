@@ -146,6 +146,26 @@ fn every_mistake_about_webhooks_and_mail_is_told_at_once() {
 }
 
 #[test]
+fn secrets_of_slack_that_were_mixed_up_are_told_and_never_shown() {
+    let text = "[slack]\nsigning_secret = \"xoxb-very-secret\"\napp_token = \"xoxb-also-secret\"\n\
+                tenant = \"a b\"\nteam_id = \"acme\"\n";
+    let (_dir, sources) = file(text);
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "slack.signing_secret is a token, but must be the signing secret",
+        "slack.app_token is not an app-level token: those begin with xapp-",
+        "slack.tenant is \"a b\": must consist of letters",
+        "slack.team_id is \"acme\", but must be a workspace's id such as T0123456789",
+    ] {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
+    assert!(!told.contains("very-secret") && !told.contains("also-secret"), "{told}");
+    let good = "[slack]\nsigning_secret = \"8f742231b10e8888abcd99yyyzzz85a5\"\napp_token = \"xapp-1-A-2-b\"\nteam_id = \"T0123456789\"\n";
+    let (_dir, sources) = file(good);
+    assert_eq!(load(&sources).unwrap().settings.slack.tenant, "default");
+}
+
+#[test]
 fn a_slack_token_without_a_channel_is_a_mistake_and_never_shown() {
     let environment = vec![(String::from("SLACK_BOT_TOKEN"), String::from("xoxb-very-secret"))];
     let told = mistakes(&Sources { environment: environment.clone(), ..Sources::default() }).join("\n");

@@ -1,0 +1,214 @@
+//! What people write after `/ronda`. Pure: texts in, wishes out.
+
+use std::fmt;
+
+/// What `/ronda help` says, and what follows a command that can't be read.
+pub(crate) const USAGE: [(&str, &str); 7] = [
+    ("/ronda status", "counts of all jobs, and what needs somebody"),
+    ("/ronda list failing", "every job that failed, hangs or never started"),
+    ("/ronda show <job>", "one job: how it is, its last run, what comes next"),
+    ("/ronda mute <job> <time>", "no alerts of it for a while: `30m`, `2h`, `1d`, `until 06:00`, `morning`"),
+    ("/ronda unmute <job>", "alerts of it again"),
+    ("/ronda ack <job>", "say that you are on it"),
+    ("/ronda help", "this list"),
+];
+
+/// Longest mute, in minutes: thirty days. What nobody wants to hear of for longer is to be paused.
+const MAX_MUTE_MINUTES: u32 = 30 * 24 * 60;
+
+/// What somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Counts.
+    Status,
+    /// The jobs that are not well.
+    ListFailing,
+    /// One job, by its id or name.
+    Show(String),
+    /// No alerts of a job until then.
+    Mute(String, MuteFor),
+    /// Alerts of it again.
+    Unmute(String),
+    /// Somebody is on it.
+    Acknowledge(String),
+    /// What can be written.
+    Help,
+}
+
+/// How long a mute lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MuteFor {
+    /// So many minutes, at least one.
+    Minutes(u32),
+    /// Until the wall clock next shows this hour and minute.
+    Until(i8, i8),
+    /// Until the night is over.
+    Morning,
+}
+
+/// Why a text is no command, to be shown to who wrote it. It may contain what they wrote, not escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Misread {
+    /// The first word is none that is known; the nearest one that is.
+    Unknown(String, Option<&'static str>),
+    /// A command without its job.
+    NoJob(&'static str),
+    /// `mute` without, or with a wrong time.
+    NoTime(String),
+    /// A mute that is too long.
+    TooLong,
+}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(word, Some(near)) => write!(f, "There is no command “{word}”. Did you mean “{near}”?"),
+            Self::Unknown(word, None) => write!(f, "There is no command “{word}”."),
+            Self::NoJob(command) => write!(f, "Say which job: /ronda {command} nightly-billing"),
+            Self::NoTime(job) => {
+                write!(f, "Say for how long: /ronda mute {job} 1h (or 30m, 1d, until 06:00, morning)")
+            }
+            Self::TooLong => f.write_str("A mute lasts 30 days at most. A job that is expected no more can be paused."),
+        }
+    }
+}
+
+const WORDS: [&str; 7] = ["status", "list", "show", "mute", "unmute", "ack", "help"];
+
+/// Reads what stands after `/ronda`.
+pub(crate) fn parse(text: &str) -> Result<Wish, Misread> {
+    let words: Vec<String> = text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect();
+    let Some((first, rest)) = words.split_first() else { return Ok(Wish::Help) };
+    let job = |command| {
+        if rest.is_empty() { Err(Misread::NoJob(command)) } else { Ok(rest.join(" ")) }
+    };
+    match first.to_lowercase().as_str() {
+        "status" => Ok(Wish::Status),
+        "list" | "failing" => Ok(Wish::ListFailing),
+        "show" => job("show").map(Wish::Show),
+        "mute" | "snooze" => mute(rest),
+        "unmute" | "unsnooze" => job("unmute").map(Wish::Unmute),
+        "ack" | "acknowledge" => job("ack").map(Wish::Acknowledge),
+        "help" | "?" => Ok(Wish::Help),
+        other => Err(Misread::Unknown(shortened(first), near(other))),
+    }
+}
+
+/// A word without what phones and Slack put around it.
+fn bare(word: &str) -> String {
+    // Slack escapes these three.
+    let word = word.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    word.trim_matches(|character| matches!(character, '`' | '"' | '\'' | '“' | '”' | '‘' | '’' | '*' | '<' | '>' | ','))
+        .to_owned()
+}
+
+fn shortened(word: &str) -> String {
+    word.chars().take(40).collect()
+}
+
+fn near(word: &str) -> Option<&'static str> {
+    let distance = |known: &&'static str| strsim::osa_distance(word, known);
+    WORDS.into_iter().min_by_key(distance).filter(|known| distance(known) <= 2)
+}
+
+/// `<job> [for] 1h`, `<job> [until] 06:00`, `<job> [until] morning`.
+fn mute(words: &[String]) -> Result<Wish, Misread> {
+    let Some((last, before)) = words.split_last() else { return Err(Misread::NoJob("mute")) };
+    if before.is_empty() {
+        return Err(if time(last).is_some() { Misread::NoJob("mute") } else { Misread::NoTime(shortened(last)) });
+    }
+    let Some(time) = time(last) else {
+        return Err(Misread::NoTime(shortened(&words.join(" "))));
+    };
+    let job = match before.split_last() {
+        Some((word, job)) if matches!(word.to_lowercase().as_str(), "until" | "for" | "till" | "to") => job,
+        _ => before,
+    };
+    if job.is_empty() {
+        return Err(Misread::NoJob("mute"));
+    }
+    if matches!(time, MuteFor::Minutes(minutes) if minutes > MAX_MUTE_MINUTES) {
+        return Err(Misread::TooLong);
+    }
+    Ok(Wish::Mute(job.join(" "), time))
+}
+
+fn time(word: &str) -> Option<MuteFor> {
+    let word = word.to_lowercase();
+    if word == "morning" {
+        return Some(MuteFor::Morning);
+    }
+    if let Some((hours, minutes)) = word.split_once([':', '.']) {
+        let number = |text: &str, digits: &[usize], most: i8| {
+            let fits = digits.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<i8>().ok().filter(|number| fits && *number <= most)
+        };
+        return Some(MuteFor::Until(number(hours, &[1, 2], 23)?, number(minutes, &[2], 59)?));
+    }
+    let digits = word.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = word.split_at(digits);
+    let number: u32 = number.parse().ok().filter(|number| *number > 0)?;
+    let minutes = match unit {
+        "m" | "min" | "mins" | "minute" | "minutes" => 1,
+        "h" | "hour" | "hours" => 60,
+        "d" | "day" | "days" => 24 * 60,
+        _ => return None,
+    };
+    Some(MuteFor::Minutes(number.saturating_mul(minutes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn muted(job: &str, time: MuteFor) -> Result<Wish, Misread> {
+        Ok(Wish::Mute(job.into(), time))
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        assert_eq!(parse("status"), Ok(Wish::Status));
+        assert_eq!(parse("  List  FAILING "), Ok(Wish::ListFailing));
+        assert_eq!(parse("show nightly-billing"), Ok(Wish::Show("nightly-billing".into())));
+        assert_eq!(parse("unmute `nightly-billing`"), Ok(Wish::Unmute("nightly-billing".into())));
+        assert_eq!(parse("ack “Nightly billing”"), Ok(Wish::Acknowledge("Nightly billing".into())));
+        for text in ["", "   ", "help", "?"] {
+            assert_eq!(parse(text), Ok(Wish::Help), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_mute_has_a_job_and_a_time() {
+        assert_eq!(parse("mute a 1h"), muted("a", MuteFor::Minutes(60)));
+        assert_eq!(parse("mute a for 30m"), muted("a", MuteFor::Minutes(30)));
+        assert_eq!(parse("mute a 2 d"), Err(Misread::NoTime("a 2 d".into())));
+        assert_eq!(parse("mute Nightly billing until 06:00"), muted("Nightly billing", MuteFor::Until(6, 0)));
+        assert_eq!(parse("mute a 6.05"), muted("a", MuteFor::Until(6, 5)));
+        assert_eq!(parse("mute a until morning"), muted("a", MuteFor::Morning));
+        assert_eq!(parse("mute a morning"), muted("a", MuteFor::Morning));
+        assert_eq!(parse("mute a 30d"), muted("a", MuteFor::Minutes(MAX_MUTE_MINUTES)));
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        assert_eq!(parse("show"), Err(Misread::NoJob("show")));
+        assert_eq!(parse("mute"), Err(Misread::NoJob("mute")));
+        assert_eq!(parse("mute 1h"), Err(Misread::NoJob("mute")));
+        assert_eq!(parse("mute until 06:00"), Err(Misread::NoJob("mute")));
+        assert_eq!(parse("mute a"), Err(Misread::NoTime("a".into())));
+        for time in ["soon", "0h", "1w", "24:00", "6:5", "-1h", "1.5h", "99999999999h", "h"] {
+            assert_eq!(parse(&format!("mute a {time}")), Err(Misread::NoTime(format!("a {time}"))), "{time}");
+        }
+        assert_eq!(parse("mute a 31d"), Err(Misread::TooLong));
+        assert_eq!(parse("mute a 4000000000h"), Err(Misread::TooLong));
+        assert_eq!(parse("stauts"), Err(Misread::Unknown("stauts".into(), Some("status"))));
+        assert_eq!(parse("frobnicate"), Err(Misread::Unknown("frobnicate".into(), None)));
+    }
+
+    #[test]
+    fn the_usage_names_every_word() {
+        for word in WORDS {
+            assert!(USAGE.iter().any(|(usage, _)| usage.split(' ').nth(1) == Some(word)), "{word}");
+        }
+    }
+}

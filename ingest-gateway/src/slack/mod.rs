@@ -1,0 +1,26 @@
+//! Slack's entrance: slash commands and clicks, over HTTPS with signatures (`web`) or over Socket Mode (`socket`). Both are thin edges of
+//! one core (`desk`), which answers within the three seconds that Slack gives, and puts what is to change into the command queue.
+
+mod answer;
+mod asked;
+mod command;
+mod config;
+mod desk;
+mod escape;
+mod fleet;
+mod http;
+mod metrics;
+mod recent;
+mod signature;
+mod socket;
+mod web;
+mod when;
+
+pub use self::config::SlackConfig;
+pub(crate) use self::desk::Desk;
+pub use self::http::SlackError;
+pub(crate) use self::socket::run as run_socket;
+pub(crate) use self::web::router;
+
+/// The scopes of a bot token that slash commands need; buttons need none.
+pub const SLACK_SCOPES: [&str; 1] = ["commands"];

@@ -1,0 +1,153 @@
+//! The other edge: Socket Mode, for installs that Slack can't reach. A connection is opened from here, what people ask comes over it, and
+//! each envelope is acknowledged once what it changes is durable, or the budget is spent.
+//!
+//! Slack ends each connection after some hours and says so before; the next one is open by then.
+
+mod connection;
+mod envelope;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ronda_runtime::retry::{BackoffBuilder, policy};
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, info, warn};
+
+use self::connection::{Connection, Leaving};
+use super::desk::Desk;
+use super::http::CallError;
+use crate::state::AppState;
+
+type Stream = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long to wait before the next attempt, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The same after what a person has to put right.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// How long what is under way may take to be answered at the end.
+const END_WITHIN: Duration = Duration::from_secs(3);
+/// How often it is looked whether the gateway has joined its partitions.
+const JOIN_LOOK: Duration = Duration::from_millis(50);
+/// Largest message: a click brings the whole message along.
+const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+enum LinkError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The address stays out: it holds a ticket.
+    #[error("the address of the connection is not wss")]
+    Address,
+    #[error("the connection could not be made: {0}")]
+    WebSocket(String),
+    #[error("the connection was not made within {} s", CONNECT_WITHIN.as_secs())]
+    Timeout,
+}
+
+impl LinkError {
+    /// What somebody has to do about it, when trying again alone won't help.
+    fn advice(&self) -> Option<&'static str> {
+        let Self::Call(CallError::Refused(code)) = self else { return None };
+        match code.as_str() {
+            "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive" => {
+                Some("make a new app-level token with the scope connections:write, and set slack.app_token")
+            }
+            "not_allowed_token_type" => Some("slack.app_token must be the app-level token, xapp-…, not the bot's"),
+            "missing_scope" | "no_permission" => Some("give the app-level token the scope connections:write"),
+            "forbidden" | "socket_mode_not_enabled" | "access_denied" => {
+                Some("turn Socket Mode on in the app's settings")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Keeps a connection open until told to stop; then lets what is under way be answered.
+pub(crate) async fn run(state: AppState, desk: Arc<Desk>, stop: CancellationToken) {
+    let open = TaskTracker::new();
+    let work = async {
+        while !state.publisher.is_joined() {
+            sleep(JOIN_LOOK).await;
+        }
+        keep(&state, &desk, &open, &stop).await;
+    };
+    // The connections end by themselves.
+    let _ = stop.run_until_cancelled(Box::pin(work)).await;
+    open.close();
+    if timeout(END_WITHIN, open.wait()).await.is_err() {
+        warn!("what people asked over Socket Mode was still under way at the end");
+    }
+}
+
+async fn keep(state: &AppState, desk: &Arc<Desk>, open: &TaskTracker, stop: &CancellationToken) {
+    let fresh = || policy(FIRST_PAUSE, LONGEST_PAUSE, usize::MAX).build();
+    let mut pauses = fresh();
+    loop {
+        let pause = match link(desk).await {
+            Ok(stream) => {
+                let (leave, leaving) = oneshot::channel();
+                let connection = Connection::new(state.clone(), Arc::clone(desk), leave, stop.clone());
+                open.spawn(connection.serve(stream));
+                match leaving.await {
+                    Ok(Leaving::Announced) => {
+                        debug!("Slack will end this connection of Socket Mode; the next one is opened");
+                        pauses = fresh();
+                        Duration::ZERO
+                    }
+                    Ok(Leaving::Disabled) => {
+                        error!(
+                            "Socket Mode was turned off in the app's settings: nothing that people ask in Slack arrives; turn it on again"
+                        );
+                        REFUSED_PAUSE
+                    }
+                    Ok(Leaving::Lost { was_good: true }) => {
+                        warn!("the connection of Socket Mode was lost; it is made again");
+                        pauses = fresh();
+                        FIRST_PAUSE
+                    }
+                    Ok(Leaving::Lost { was_good: false }) | Err(_) => pauses.next().unwrap_or(LONGEST_PAUSE),
+                }
+            }
+            Err(failed) => match failed.advice() {
+                Some(advice) => {
+                    error!(error = %failed, advice, "no connection of Socket Mode: nothing that people ask in Slack arrives");
+                    REFUSED_PAUSE
+                }
+                None => {
+                    warn!(error = %failed, "no connection of Socket Mode yet; it is tried again");
+                    pauses.next().unwrap_or(LONGEST_PAUSE)
+                }
+            },
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn link(desk: &Desk) -> Result<Stream, LinkError> {
+    let address = desk.http.open_connection(&desk.config.app_token).await?;
+    // Without TLS only where the Web API is without, too: a stand-in on this machine.
+    if !address.starts_with("wss://") && !desk.config.api_url.starts_with("http://") {
+        return Err(LinkError::Address);
+    }
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let connecting = connect_async_with_config(address, Some(config), true);
+    match timeout(CONNECT_WITHIN, connecting).await {
+        Ok(Ok((stream, _))) => {
+            info!("connected to Slack by Socket Mode");
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(LinkError::WebSocket(error.to_string())),
+        Err(_) => Err(LinkError::Timeout),
+    }
+}
