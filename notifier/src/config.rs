@@ -23,6 +23,8 @@ pub struct Config {
     pub language: Language,
     /// Address of a page about a scheduler, with `{tenant}` and `{scheduler}` in it, for the link below an alert. Default: none.
     pub details_url: Option<String>,
+    /// Whether alerts on Slack have buttons: only where somebody takes in what is clicked. Default false.
+    pub interactive: bool,
     /// How long a new alert waits for what follows at once, so that a job that fails and recovers within it is one green
     /// message. Default 2000.
     pub grouping_wait_ms: u64,
@@ -62,6 +64,7 @@ impl Default for Config {
             timezone: "Asia/Jakarta".to_owned(),
             language: Language::English,
             details_url: None,
+            interactive: false,
             grouping_wait_ms: 2_000,
             storm_threshold: 20,
             storm_window_seconds: 10,

@@ -71,7 +71,9 @@ impl Storm {
         let there = |open: &Open| shard.get(&open.key).is_some_and(|surface| surface.phase != Phase::Gone);
         self.open.retain(|open| open.takes_more(now.mono_ms, window_ms) && (open.shard != shard.id || there(open)));
         let mut waiting: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let alone = |surface: &&Surface| surface.phase == Phase::Absent && surface.folded_into.is_none();
+        let alone = |surface: &&Surface| {
+            surface.phase == Phase::Absent && surface.folded_into.is_none() && !surface.awaits_unmute(now.wall_ms)
+        };
         for alert in shard.active().filter(alone).filter(|surface| matches!(surface.facts, Facts::Alert(_))) {
             waiting.entry(alert.channel.clone()).or_default().push(alert.key.clone());
         }

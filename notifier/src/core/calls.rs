@@ -63,6 +63,9 @@ impl Core {
         for shard in self.shards.iter().filter(|shard| !shard.is_leaving) {
             let id = shard.id;
             for surface in shard.active() {
+                if surface.awaits_unmute(now.wall_ms) {
+                    continue;
+                }
                 let Some(work) = surface.work(now.mono_ms) else { continue };
                 if !self.looked_up.is_empty() && self.looked_up.contains(&(id, surface.key.clone())) {
                     continue;
@@ -297,8 +300,8 @@ fn priority(surface: &Surface, work: &Work) -> u8 {
         },
         Facts::Digest(_) => 0,
         Facts::Reply(reply) => match reply.what {
-            ReplyWhat::Escalated { .. } | ReplyWhat::Turned { .. } => 6,
-            ReplyWhat::Names { .. } => 8,
+            ReplyWhat::Escalated { .. } | ReplyWhat::Turned { .. } | ReplyWhat::StillWrong { .. } => 6,
+            ReplyWhat::Names { .. } | ReplyWhat::Acknowledged { .. } => 8,
             ReplyWhat::Ended { .. } => 13,
             ReplyWhat::AfterTheEnd { .. } => 18,
         },

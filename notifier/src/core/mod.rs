@@ -236,6 +236,7 @@ pub(crate) fn voice(config: &Config, surface: &Surface) -> Voice {
         language: board.and_then(|board| board.language).unwrap_or(config.language),
         zone: crate::config::zone(zone).unwrap_or(TimeZone::UTC),
         details_url: config.details_url.as_deref().map(Into::into),
+        interactive: config.interactive,
     }
 }
 

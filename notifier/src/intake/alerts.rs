@@ -1,5 +1,6 @@
-//! Alerts: one surface each, edited in place; a reply in its thread when it gets worse and when it is over.
+//! Alerts: one surface each, edited in place; a reply in its thread when it gets worse, when somebody looks after it and when it is over.
 
+use ronda_domain::attention::{Acknowledgment, Mute};
 use ronda_domain::event::{Change, EventKind, Resolution};
 use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::time::Timestamp;
@@ -21,7 +22,11 @@ pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent
         EventKind::AlertResolved { alert, opened_at, resolution } => {
             resolved(shard, event, alert, *opened_at, resolution, now);
         }
-        EventKind::AlertAcknowledged { .. } | EventKind::Muted(_) | EventKind::Unmuted { .. } => {}
+        EventKind::AlertAcknowledged { alert, by } => {
+            acknowledged(shard, event, alert, Acknowledgment { by: by.clone(), at: event.event.at }, now);
+        }
+        EventKind::Muted(mute) => muted(shard, event, Some(mute), now),
+        EventKind::Unmuted { .. } => muted(shard, event, None, now),
         EventKind::Lifecycle(_) | EventKind::Changed(_) => {}
     }
 }
@@ -39,7 +44,7 @@ fn opened(
     streak: u32,
     now: Now,
 ) {
-    let facts = AlertFacts {
+    let mut facts = AlertFacts {
         key: event.key.clone(),
         summary: event.summary.clone(),
         opened_at: event.event.at,
@@ -48,7 +53,11 @@ fn opened(
         streak,
         ended: None,
         maybe_repeat: false,
+        care: None,
     };
+    if facts.is_muted(now.wall_ms) {
+        facts.care.get_or_insert_default().kept_back = true;
+    }
     places::show(shard, config, &alert_key(event, alert), &facts, now);
 }
 
@@ -70,19 +79,24 @@ fn changed(
         return;
     };
     let mut facts = before.clone();
-    let worth_a_reply = if is_escalation(&facts, cause) {
+    facts.summary = event.summary.clone();
+    let worth_a_reply = if facts.is_muted(now.wall_ms) {
+        None
+    } else if is_escalation(&facts, cause) {
         Some(ReplyWhat::Escalated { change: cause.clone() })
     } else if is_turn(&facts, cause) {
         Some(ReplyWhat::Turned { before: facts.now.clone(), change: cause.clone() })
     } else {
         None
     };
-    facts.summary = event.summary.clone();
     if is_wrong(cause) {
         facts.now = cause.clone();
     }
     facts.streak = streak;
     for shown in places::shown_as(shard, &key) {
+        if is_wrong(cause) {
+            remind_of(shard, &shown, Some(cause));
+        }
         shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
         let Some(what) = &worth_a_reply else { continue };
         if matches!(what, ReplyWhat::Turned { .. }) && replies(shard, &shown) >= MAX_REPLIES {
@@ -143,14 +157,84 @@ fn resolved(
     };
     let end = AlertEnd { at: event.event.at, resolution: resolution.clone() };
     let mut facts = before.clone();
+    let is_muted = facts.is_muted(now.wall_ms);
     facts.ended = Some(end.clone());
-    // A pause or a removal is somebody's own doing: the edit is enough.
-    let worth_a_reply = matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. });
+    // A pause or a removal is somebody's own doing, and of what is muted nobody wants to hear: the edit is enough.
+    let worth_a_reply =
+        !is_muted && matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. });
     for shown in places::shown_as(shard, &key) {
-        shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
+        shard.change(&shown, |surface| {
+            // What is over before anybody wanted to hear of it is not told at all.
+            if surface.awaits_unmute(now.wall_ms) {
+                surface.phase = Phase::Gone;
+            }
+            surface.desire(Facts::Alert(facts.clone()), now.wall_ms);
+        });
+        remind_of(shard, &shown, None);
         if worth_a_reply {
             reply(shard, &shown, event, ReplyWhat::Ended { opened_at, end: end.clone() }, now);
         }
+    }
+}
+
+/// Somebody looks after it: the message says so, and a reply does, once.
+fn acknowledged(shard: &mut Shard, event: &SchedulerEvent, alert: &str, by: Acknowledgment, now: Now) {
+    let key = alert_key(event, alert);
+    let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else { return };
+    let mut facts = before.clone();
+    facts.care.get_or_insert_default().acknowledged = Some(by.clone());
+    for shown in places::shown_as(shard, &key) {
+        shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
+        reply(shard, &shown, event, ReplyWhat::Acknowledged { by: by.clone() }, now);
+    }
+}
+
+/// Whether anybody wants to hear of a scheduler has changed: its open alerts say so. One that nobody has seen waits for the end; of one
+/// that is visible a reply tells then that it is wrong still.
+fn muted(shard: &mut Shard, event: &SchedulerEvent, mute: Option<&Mute>, now: Now) {
+    let prefix = alert_key(event, "");
+    let is_open = |surface: &&Surface| matches!(&surface.facts, Facts::Alert(alert) if alert.ended.is_none());
+    let open: Vec<String> = shard.beginning_with(&prefix).filter(is_open).map(|surface| surface.key.clone()).collect();
+    let shown: Vec<String> = open.iter().flat_map(|alert| places::shown_as(shard, alert)).collect();
+    for key in shown {
+        let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else { continue };
+        let mut facts = before.clone();
+        facts.summary = event.summary.clone();
+        facts.summary.mute = mute.cloned().map(Box::new);
+        let (since, change) = (facts.opened_at, facts.now.clone());
+        let is_muted = facts.is_muted(now.wall_ms);
+        shard.change(&key, |surface| {
+            if is_muted && surface.phase == Phase::Absent && surface.folded_into.is_none() {
+                facts.care.get_or_insert_default().kept_back = true;
+            }
+            surface.desire(Facts::Alert(facts), now.wall_ms);
+        });
+        remind_of(shard, &key, None);
+        if let Some(mute) = mute.filter(|_| is_muted) {
+            reply(shard, &key, event, ReplyWhat::StillWrong { since, until: mute.until, change }, now);
+        }
+    }
+}
+
+/// Says of what the end of a mute will remind below an alert; `None`: of nothing.
+fn remind_of(shard: &mut Shard, alert: &str, change: Option<&Change>) {
+    let is_waiting = |surface: &&Surface| {
+        let is_reminder =
+            matches!(&surface.facts, Facts::Reply(reply) if matches!(reply.what, ReplyWhat::StillWrong { .. }));
+        is_reminder && surface.phase == Phase::Absent
+    };
+    let prefix = reply_prefix(alert);
+    let waiting: Vec<String> =
+        shard.beginning_with(&prefix).filter(is_waiting).map(|surface| surface.key.clone()).collect();
+    for key in waiting {
+        shard.change(&key, |surface| match (&mut surface.facts, change) {
+            (Facts::Reply(reply), Some(newer)) => {
+                if let ReplyWhat::StillWrong { change, .. } = &mut reply.what {
+                    *change = newer.clone();
+                }
+            }
+            _ => surface.phase = Phase::Gone,
+        });
     }
 }
 

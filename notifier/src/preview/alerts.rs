@@ -1,5 +1,6 @@
 //! Samples of alerts and of what stands below them.
 
+use ronda_domain::attention::{Acknowledgment, By, Mute};
 use ronda_domain::event::{Change, Resolution};
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
@@ -8,7 +9,7 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{Past, SchedulerSummary};
 
 use super::{ONE, Sample};
-use crate::surface::{AlertEnd, AlertFacts, Facts, ReplyFacts, ReplyWhat};
+use crate::surface::{AlertEnd, AlertFacts, Care, Facts, ReplyFacts, ReplyWhat};
 
 const DISK_FULL: &str = "disk full: /var/lib/billing";
 const TRACEBACK: &str = "Traceback (most recent call last):\n  File \"/app/bill.py\", line 212, in main\n    post(invoice)\n  \
@@ -38,6 +39,15 @@ pub(super) fn samples() -> Vec<Sample> {
         late_ms: Some(32 * 60_000),
         ..of("late", "A failure that could not be told when it happened.", failed.clone())
     };
+    let acknowledged = acknowledged(failed.clone());
+    let snoozed = snoozed(failed.clone());
+    let kept_back = AlertFacts { care: Some(Box::new(Care { kept_back: true, ..Care::default() })), ..failed.clone() };
+    let buttons = Sample {
+        interactive: true,
+        ..of("buttons", "A failure, where Ronda takes in what is clicked.", failed.clone())
+    };
+    let still = ReplyWhat::StillWrong { since: failed.opened_at, until: at(300), change: failed.now.clone() };
+    let by = ReplyWhat::Acknowledged { by: ratna() };
     vec![
         of("failure", "A run failed and said why.", failed),
         of("failure-traceback", "A run failed with many words, for the third time in a row.", traceback),
@@ -54,10 +64,31 @@ pub(super) fn samples() -> Vec<Sample> {
         reply("recovery-reply", "The same, in the thread.", end_of(&recovered)),
         of("late-recovery", "The stale run has completed after all.", completed.clone()),
         reply("late-recovery-reply", "The same, in the thread.", end_of(&completed)),
+        buttons,
+        of("acknowledged", "Somebody looks after it: the same message.", acknowledged),
+        reply("acknowledged-reply", "The same, in the thread.", by),
+        of("snoozed", "Somebody wants to hear of it again in the morning.", snoozed),
+        reply("still-wrong-reply", "Morning has come, and it is not over: in the thread, where it notifies.", still),
+        of("kept-back", "It failed while it was snoozed, and is told at the end.", kept_back),
         of("paused", "Somebody paused the scheduler.", paused),
         of("repeat", "It may be there already: Slack's history could not be read.", repeated),
         late_told,
     ]
+}
+
+/// Who looks after it.
+fn ratna() -> Acknowledgment {
+    Acknowledgment { by: By { source: "slack", id: "U0123456789", name: "Ratna" }.into(), at: at(12) }
+}
+
+fn acknowledged(alert: AlertFacts) -> AlertFacts {
+    AlertFacts { care: Some(Box::new(Care { acknowledged: Some(ratna()), kept_back: false })), ..alert }
+}
+
+fn snoozed(mut alert: AlertFacts) -> AlertFacts {
+    let Acknowledgment { by, at: since } = ratna();
+    alert.summary.mute = Some(Box::new(Mute { by, at: since, until: at(300) }));
+    alert
 }
 
 fn of(kind: &'static str, about: &'static str, alert: AlertFacts) -> Sample {
@@ -97,6 +128,7 @@ fn alert(key: &SchedulerKey, cause: Change) -> AlertFacts {
         streak: 1,
         ended: None,
         maybe_repeat: false,
+        care: None,
     }
 }
 

@@ -11,7 +11,7 @@ const NOT_KEPT: &str = "night-full";
 
 /// Everything that a message shows, in all forms.
 fn shown(sample: &Sample, voice: &Voice) -> String {
-    let content = |form| render::content(&sample.facts, sample.late_ms, form, voice);
+    let content = |form| sample.content(form, voice);
     let mut out = format!("# {} ({}): {}\n", sample.kind, voice.language, sample.about);
     let best = content(Form::DataTable);
     let _ = write!(out, "\n## text\n\n{}\n\n## terminal\n\n{}\n", best.text, best.plain);
@@ -63,7 +63,7 @@ fn kinds_have_names_of_their_own_and_first_lines_that_a_locked_phone_shows_whole
         kinds.dedup();
         assert_eq!(kinds.len(), samples().len());
         for sample in samples() {
-            let plain = render::content(&sample.facts, sample.late_ms, Form::Text, &voice).plain;
+            let plain = sample.content(Form::Text, &voice).plain;
             let first = plain.lines().next().unwrap_or_default();
             // In a thread the message above says to whom; there the line may be longer.
             let most = if matches!(sample.facts, Facts::Reply(_)) { 100 } else { 82 };

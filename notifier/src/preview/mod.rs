@@ -38,25 +38,31 @@ struct Sample {
     facts: Facts,
     /// By how much it is told late.
     late_ms: Option<i64>,
+    /// With buttons.
+    interactive: bool,
 }
 
 impl Sample {
+    fn content(&self, form: Form, voice: &Voice) -> Content {
+        let voice = Voice { interactive: self.interactive, ..voice.clone() };
+        render::content(&self.facts, self.late_ms, form, &voice)
+    }
+
     fn new(kind: &'static str, about: &'static str, facts: Facts) -> Self {
-        Self { kind, about, facts, late_ms: None }
+        Self { kind, about, facts, late_ms: None, interactive: false }
     }
 }
 
 /// All kinds of messages, in the order in which somebody would want to read of them.
 #[must_use]
 pub fn previews(language: Language, form: Form) -> Vec<Preview> {
-    let voice = voice(language);
     samples()
         .into_iter()
         .map(|sample| Preview {
             kind: sample.kind,
             about: sample.about,
             is_reply: matches!(sample.facts, Facts::Reply(_)),
-            content: render::content(&sample.facts, sample.late_ms, form, &voice),
+            content: sample.content(form, &voice(language)),
         })
         .collect()
 }
@@ -66,6 +72,7 @@ fn voice(language: Language) -> Voice {
         language,
         zone: TimeZone::get("Asia/Jakarta").unwrap_or(TimeZone::UTC),
         details_url: Some("https://ronda.example/{tenant}/schedulers/{scheduler}".into()),
+        interactive: false,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Alerts.
 
+use ronda_domain::attention::Actor;
 use ronda_domain::event::{Change, Resolution};
 use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
 
-use super::document::{Document, Line, Span, colour, dotted, line};
-use super::escape::{is_blank, shortened};
+use super::document::{Button, Document, Does, Line, Span, colour, dotted, line};
+use super::escape::{is_blank, shortened, url};
 use super::excerpt::telling_line;
 use super::time::duration;
 use super::voice::Voice;
@@ -17,6 +18,8 @@ const LINE_CHARS: usize = 80;
 const MIN_NAME_CHARS: usize = 24;
 /// Longest environment in a headline.
 const MAX_ENVIRONMENT_CHARS: usize = 20;
+/// Longest name of somebody who looks after it, in characters.
+const MAX_ACTOR_CHARS: usize = 40;
 /// How much is shown of an error in a line, in characters.
 const MAX_REASON_CHARS: usize = 160;
 
@@ -50,19 +53,23 @@ pub(super) fn alert(alert: &AlertFacts, late_ms: Option<i64>, voice: &Voice) -> 
     let mut paragraphs = Vec::new();
     if alert.maybe_repeat {
         paragraphs.push(line![words.maybe_repeat()]);
+    } else if alert.is_kept_back() {
+        paragraphs.push(line![words.kept_back()]);
     } else if let Some(late_ms) = late_ms {
         paragraphs.push(line![words.told_late(&duration(late_ms, words))]);
     }
     Document {
         headline: line![mark, Span::bold(shown), what, environment],
-        lead: vec![lead(alert, words)],
+        lead: [lead(alert, words)].into_iter().chain(care(alert, words)).collect(),
         reason,
         colour: Some(colour),
         paragraphs,
         fields: fields.into_iter().map(|(label, value)| (words.label(label), value)).collect(),
         quote: alert.now.error.as_deref().filter(|error| !is_blank(error)).map(str::to_owned),
         reason_has_quote: because.is_some_and(|(_, is_all)| is_all),
-        footer: footer(alert, voice),
+        footer: footer(alert, words),
+        links: links(alert, voice).into_iter().map(|(label, _, url)| link(label, url, words)).collect(),
+        buttons: buttons(alert, voice),
         ..Document::default()
     }
 }
@@ -100,6 +107,21 @@ fn lead(alert: &AlertFacts, words: &dyn Words) -> Line {
         parts.push(words.since(alert.opened_at.into()));
     }
     dotted(parts)
+}
+
+/// What people said of it.
+fn care(alert: &AlertFacts, words: &dyn Words) -> Vec<Line> {
+    let acknowledged = alert.acknowledged();
+    let acknowledged = acknowledged.map(|by| [line!["👀 "], words.acknowledged(&who(&by.by), by.at.into())].concat());
+    let mute = alert.summary.mute.as_deref().filter(|_| alert.ended.is_none());
+    let muted = mute.map(|mute| [line!["🔕 "], words.muted(mute.until.into(), &who(&mute.by))].concat());
+    acknowledged.into_iter().chain(muted).collect()
+}
+
+/// What to call somebody.
+pub(super) fn who(by: &Actor) -> String {
+    let name = if is_blank(&by.name) { &by.id } else { &by.name };
+    shortened(if is_blank(name) { "?" } else { name }, MAX_ACTOR_CHARS)
 }
 
 pub(super) fn wrong(change: &Change) -> Wrong {
@@ -260,16 +282,47 @@ const fn noticed(change: &Change) -> Label {
     }
 }
 
-fn footer(alert: &AlertFacts, voice: &Voice) -> Line {
+fn footer(alert: &AlertFacts, words: &dyn Words) -> Line {
+    let mut parts = vec![vec![Span::Code(alert.key.scheduler.as_str().to_owned())]];
+    parts.extend(tenant_of(alert.key.tenant.as_str(), words));
+    dotted(parts)
+}
+
+/// Where more is to be read: label, name for machines, address.
+fn links(alert: &AlertFacts, voice: &Voice) -> Vec<(Label, &'static str, String)> {
+    let runbook = Some(alert.summary.runbook_url.to_string()).filter(|url| !url.is_empty());
+    let details = voice.details(alert.key.tenant.as_str(), alert.key.scheduler.as_str());
+    let runbook = runbook.map(|url| (Label::Runbook, "runbook", url));
+    runbook.into_iter().chain(details.map(|url| (Label::Details, "details", url))).collect()
+}
+
+fn link(label: Label, url: String, words: &dyn Words) -> Line {
+    vec![Span::Link { label: words.label(label), url }]
+}
+
+/// What a reader can do about it: nothing more about what is over, and nothing twice.
+fn buttons(alert: &AlertFacts, voice: &Voice) -> Vec<Button> {
+    if !voice.interactive {
+        return Vec::new();
+    }
     let words = voice.words();
     let (tenant, scheduler) = (alert.key.tenant.as_str(), alert.key.scheduler.as_str());
-    let link = |label, url: String| vec![Span::Link { label: words.label(label), url }];
-    let mut parts = vec![vec![Span::Code(scheduler.to_owned())]];
-    parts.extend(tenant_of(tenant, words));
-    let runbook = Some(&alert.summary.runbook_url).filter(|url| !url.is_empty());
-    parts.extend(runbook.map(|url| link(Label::Runbook, url.to_string())));
-    parts.extend(voice.details(tenant, scheduler).map(|url| link(Label::Details, url)));
-    dotted(parts)
+    let value = serde_json::json!({"t": tenant, "s": scheduler}).to_string();
+    let send = |label, id| Button { label: words.label(label), id, does: Does::Send(value.clone()) };
+    let mut buttons = Vec::new();
+    if alert.ended.is_none() {
+        if alert.acknowledged().is_none() {
+            buttons.push(send(Label::Acknowledge, "acknowledge"));
+        }
+        buttons.push(send(Label::SnoozeHour, "snooze_1h"));
+        buttons.push(send(Label::SnoozeMorning, "snooze_morning"));
+    }
+    let open = |(label, id, address): (Label, &'static str, String)| {
+        url(&address)?;
+        Some(Button { label: words.label(label), id, does: Does::Open(address) })
+    };
+    buttons.extend(links(alert, voice).into_iter().filter_map(open));
+    buttons
 }
 
 /// Whose it is, where there is more than the tenant that everybody begins with.

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::document::{Document, Line, Span, Table};
+use super::document::{Button, Document, Does, Line, Span, Table};
 use super::escape::{cap, mrkdwn, mrkdwn_bytes, tame};
 use super::excerpt::cut_middle;
 use super::plain::aligned;
@@ -56,11 +56,13 @@ pub(super) fn blocks(document: &Document, form: Form, voice: &Voice) -> Vec<Valu
     if let Some(table) = &document.table {
         blocks.table(table, form);
     }
-    if !document.footer.is_empty() {
-        let text = cap(&line(&document.footer, voice), MAX_FIELD);
+    let footer = if document.buttons.is_empty() { document.whole_footer() } else { document.footer.clone() };
+    if !footer.is_empty() {
+        let text = cap(&line(&footer, voice), MAX_FIELD);
         let size = text.len();
         blocks.push(json!({"type":"context","elements":[{"type":"mrkdwn","text":text}]}), size);
     }
+    blocks.buttons(&document.buttons);
     blocks.blocks
 }
 
@@ -102,6 +104,24 @@ impl Blocks<'_> {
         let text = cap(text, MAX_SECTION);
         let size = text.len();
         self.push(json!({"type":"section","text":{"type":"mrkdwn","text":text}}), size);
+    }
+
+    fn buttons(&mut self, buttons: &[Button]) {
+        if buttons.is_empty() {
+            return;
+        }
+        let button = |button: &Button| {
+            let text = json!({"type":"plain_text","text":button.label});
+            let mut element = json!({"type":"button","action_id":button.id,"text":text});
+            match &button.does {
+                Does::Send(value) => element["value"] = json!(value),
+                Does::Open(url) => element["url"] = json!(url),
+            }
+            element
+        };
+        let elements: Vec<Value> = buttons.iter().map(button).collect();
+        // Buttons are no text of the message.
+        self.push(json!({"type":"actions","block_id":"ronda","elements":elements}), 0);
     }
 
     /// What is above the bar where there is one.

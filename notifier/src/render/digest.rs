@@ -126,7 +126,8 @@ pub(crate) fn digest_room(entries: &[DigestEntry]) -> usize {
 
 /// What an entry may take at most, in bytes.
 fn widest(entry: &DigestEntry) -> usize {
-    let voices = Language::ALL.map(|language| Voice { language, zone: TimeZone::UTC, details_url: None });
+    let voices =
+        Language::ALL.map(|language| Voice { language, zone: TimeZone::UTC, details_url: None, interactive: false });
     let of = |voice: &Voice| {
         let words = voice.words();
         let status = STATUSES.into_iter().max_by_key(|status| words.status(*status).len());

@@ -93,6 +93,35 @@ pub(crate) struct Document {
     pub(crate) list: Vec<Line>,
     pub(crate) table: Option<Table>,
     pub(crate) footer: Line,
+    /// Where more is to be read; further parts of the footer, where there are no buttons.
+    pub(crate) links: Vec<Line>,
+    pub(crate) buttons: Vec<Button>,
+}
+
+/// Something that a reader can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Button {
+    pub(crate) label: &'static str,
+    /// Which, for who takes in what was clicked.
+    pub(crate) id: &'static str,
+    pub(crate) does: Does,
+}
+
+/// What a button does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Does {
+    /// Sends this to us.
+    Send(String),
+    /// Opens an address.
+    Open(String),
+}
+
+impl Document {
+    /// The footer with its links.
+    pub(crate) fn whole_footer(&self) -> Line {
+        let footer = Some(self.footer.clone()).filter(|footer| !footer.is_empty());
+        dotted(footer.into_iter().chain(self.links.iter().cloned()))
+    }
 }
 
 /// A table; its cells are text.

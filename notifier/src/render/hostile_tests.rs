@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
+use ronda_domain::attention::{Acknowledgment, By, Mute};
 use ronda_domain::event::{Change, Resolution};
 use ronda_domain::id::{SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::Gap;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use super::{Voice, content};
 use crate::language::Language;
 use crate::surface::{
-    AdminFacts, AlertEnd, AlertFacts, BlindFacts, BoardFacts, BoardRow, Counts, DigestEntry, DigestFacts, Doubts,
+    AdminFacts, AlertEnd, AlertFacts, BlindFacts, BoardFacts, BoardRow, Care, Counts, DigestEntry, DigestFacts, Doubts,
     Facts, Form, NightChange, ReplyFacts, ReplyWhat, SummaryFacts,
 };
 
@@ -121,7 +122,7 @@ impl Words {
             runbook_url: self.url.clone(),
             scheduled: true,
             past: Some(Past { last_good_at: NOW.minus_seconds(86_400), usual_ms: Some(372_000) }),
-            mute: None,
+            mute: Some(Box::new(Mute { by: self.acknowledgment().by, at: NOW, until: NOW.plus_seconds(3_600) })),
         };
         let first = self.change(OccurrenceStatus::Stale);
         let key = SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("job").unwrap() };
@@ -134,7 +135,12 @@ impl Words {
             streak: 7,
             ended: None,
             maybe_repeat: true,
+            care: Some(Box::new(Care { acknowledged: Some(self.acknowledgment()), kept_back: false })),
         }
+    }
+
+    fn acknowledgment(&self) -> Acknowledgment {
+        Acknowledgment { by: By { source: "slack", id: &self.name, name: &self.name }.into(), at: NOW }
     }
 
     fn row(&self, number: usize) -> BoardRow {
@@ -199,6 +205,8 @@ impl Words {
             ReplyWhat::Turned { before: change(), change: self.change(OccurrenceStatus::Missed) },
             ReplyWhat::Ended { opened_at: NOW, end },
             ReplyWhat::AfterTheEnd { change: change(), at: NOW },
+            ReplyWhat::Acknowledged { by: self.acknowledgment() },
+            ReplyWhat::StillWrong { since: NOW, until: NOW.plus_seconds(999), change: change() },
             ReplyWhat::Names { names: vec![self.name.clone(); 20] },
         ]
     }
@@ -305,6 +313,20 @@ fn check_block(block: &Value) -> usize {
             assert!(cells.map(size).sum::<usize>() <= most_text);
             0
         }
+        "actions" => {
+            let buttons = block["elements"].as_array().unwrap();
+            assert!(!buttons.is_empty() && buttons.len() <= 25);
+            let mut ids: Vec<&str> = buttons.iter().map(|button| button["action_id"].as_str().unwrap()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), buttons.len(), "Slack wants ids that differ");
+            for button in buttons {
+                text_of(&button["text"], 75);
+                assert!(button["value"].as_str().is_none_or(|value| value.len() <= 2_000));
+                assert!(button["url"].as_str().is_none_or(|url| url.len() <= 3_000 && url.starts_with("http")));
+            }
+            0
+        }
         other => panic!("a block of kind {other}"),
     }
 }
@@ -325,7 +347,7 @@ proptest! {
         };
         for language in Language::ALL {
             let details_url = Some("https://ronda.example/{tenant}/{scheduler}".into());
-            let voice = Voice { language, zone: TimeZone::get("Asia/Jakarta").unwrap(), details_url };
+            let voice = Voice { language, zone: TimeZone::get("Asia/Jakarta").unwrap(), details_url, interactive: true };
             for facts in words.facts(rows) {
                 for form in [Form::DataTable, Form::Table, Form::Code, Form::Text] {
                     let shown = content(&facts, Some(700_000), form, &voice);

@@ -83,7 +83,7 @@ pub(crate) fn content(facts: &Facts, late_ms: Option<i64>, form: Form, voice: &V
 
 /// What a name takes of the reply that lists it, in bytes.
 pub(crate) fn name_bytes(name: &str) -> usize {
-    let voice = Voice { language: Language::default(), zone: TimeZone::UTC, details_url: None };
+    let voice = Voice { language: Language::default(), zone: TimeZone::UTC, details_url: None, interactive: false };
     blocks::item_bytes(&[Span::bold(name)], &voice)
 }
 

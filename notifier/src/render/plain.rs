@@ -25,8 +25,9 @@ pub(super) fn text(document: &Document, voice: &Voice) -> String {
     if let Some(table) = &document.table {
         table_lines(table, voice, &mut lines);
     }
-    if !document.footer.is_empty() {
-        lines.push(line(&document.footer, voice));
+    let footer = document.whole_footer();
+    if !footer.is_empty() {
+        lines.push(line(&footer, voice));
     }
     lines.join("\n")
 }

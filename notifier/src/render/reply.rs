@@ -2,7 +2,7 @@
 
 use ronda_domain::record::{OccurrenceStatus, Subject};
 
-use super::alert::{because, late_start, over, wrong};
+use super::alert::{because, late_start, over, who, wrong};
 use super::document::{Document, Span, line};
 use super::escape::{is_blank, shortened};
 use super::time::duration;
@@ -34,14 +34,18 @@ pub(super) fn reply(reply: &ReplyFacts, voice: &Voice) -> Document {
             let lasted = duration(end.at.millis_since(*opened_at), words);
             [line!["✅ "], words.ended(name, &over(end, words), &lasted)].concat()
         }
+        ReplyWhat::Acknowledged { by } => [line!["👀 "], words.acknowledged(&who(&by.by), by.at.into())].concat(),
+        ReplyWhat::StillWrong { change, .. } => [line!["⏰ "], words.still_wrong(name, wrong(change))].concat(),
         ReplyWhat::Names { .. } => line![words.also_among()],
         ReplyWhat::AfterTheEnd { change, at } => words.after_the_end(name, wrong(change), (*at).into()),
     };
     let told = match &reply.what {
-        ReplyWhat::Escalated { change } | ReplyWhat::AfterTheEnd { change, .. } => Some(change),
+        ReplyWhat::Escalated { change }
+        | ReplyWhat::AfterTheEnd { change, .. }
+        | ReplyWhat::StillWrong { change, .. } => Some(change),
         // The edit shows the new one's.
         ReplyWhat::Turned { before, .. } => Some(before),
-        ReplyWhat::Ended { .. } | ReplyWhat::Names { .. } => None,
+        ReplyWhat::Ended { .. } | ReplyWhat::Names { .. } | ReplyWhat::Acknowledged { .. } => None,
     };
     let list = match &reply.what {
         ReplyWhat::Names { names } => names.iter().map(|name| line![Span::bold(&**name)]).collect(),
@@ -49,6 +53,7 @@ pub(super) fn reply(reply: &ReplyFacts, voice: &Voice) -> Document {
     };
     let lead = match &reply.what {
         ReplyWhat::Ended { opened_at, end } => vec![words.span((*opened_at).into(), end.at.into())],
+        ReplyWhat::StillWrong { since, .. } => vec![words.since((*since).into())],
         _ => Vec::new(),
     };
     let because = told.and_then(|change| because(change, words));

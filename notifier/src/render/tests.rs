@@ -17,7 +17,12 @@ use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Doubts,
 const DUE: Timestamp = Timestamp::from_seconds(1_795_456_800);
 
 fn voice() -> Voice {
-    Voice { language: Language::English, zone: TimeZone::get("Asia/Jakarta").unwrap(), details_url: None }
+    Voice {
+        language: Language::English,
+        zone: TimeZone::get("Asia/Jakarta").unwrap(),
+        details_url: None,
+        interactive: false,
+    }
 }
 
 fn content(facts: &Facts, form: Form, voice: &Voice) -> Content {
@@ -58,6 +63,7 @@ fn alert(name: &str, error: &str) -> AlertFacts {
         streak: 2,
         ended: None,
         maybe_repeat: false,
+        care: None,
     }
 }
 

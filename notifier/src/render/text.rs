@@ -34,8 +34,9 @@ pub(super) fn whole(document: &Document, voice: &Voice) -> String {
         lines.extend(quote.map(|quoted| format!("&gt; {}", mrkdwn(quoted))));
     }
     lines.extend(document.list.iter().map(|item| format!("• {}", line(item, voice))));
-    if !document.footer.is_empty() {
-        lines.push(line(&document.footer, voice));
+    let footer = document.whole_footer();
+    if !footer.is_empty() {
+        lines.push(line(&footer, voice));
     }
     if let Some(table) = &document.table {
         // Columns would not stand below each other: letters differ in width.

@@ -67,7 +67,7 @@ mod tests {
     use crate::language::Language;
 
     fn voice(language: Language) -> Voice {
-        Voice { language, zone: TimeZone::get("Asia/Jakarta").unwrap(), details_url: None }
+        Voice { language, zone: TimeZone::get("Asia/Jakarta").unwrap(), details_url: None, interactive: false }
     }
 
     #[test]

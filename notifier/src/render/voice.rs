@@ -14,6 +14,8 @@ pub(crate) struct Voice {
     pub(crate) zone: TimeZone,
     /// Address of a page about a scheduler, with `{tenant}` and `{scheduler}` in it.
     pub(crate) details_url: Option<Box<str>>,
+    /// Whether a reader can do something about it right there, with buttons.
+    pub(crate) interactive: bool,
 }
 
 impl Voice {
@@ -51,6 +53,7 @@ mod tests {
             language: Language::English,
             zone: TimeZone::UTC,
             details_url: details_url.map(Into::into),
+            interactive: false,
         };
         let page = voice(Some("https://ronda.example/{tenant}/s/{scheduler}")).details("acme", "a/b ü");
         assert_eq!(page.as_deref(), Some("https://ronda.example/acme/s/a%2Fb%20%C3%BC"));

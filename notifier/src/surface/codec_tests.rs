@@ -1,5 +1,6 @@
 //! Rows of surfaces that are in stores stay readable, and are only written in a newer version when there is something new in them.
 
+use ronda_domain::attention::{Acknowledgment, By, Mute};
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::codec::Versioned;
@@ -28,6 +29,28 @@ fn an_alert_of_version_2_is_read_and_written_as_it_was_and_with_a_past_as_versio
     let newer = Surface { facts: Facts::Alert(alert), ..surface };
     let row = newer.encode().unwrap();
     assert_eq!((version(&row), Surface::decode(&row).unwrap()), (3, newer));
+}
+
+#[test]
+fn what_people_said_is_written_as_version_4_and_read_again() {
+    let surface = Surface::decode(&bytes(include_str!("golden/v2-alert.hex"))).unwrap();
+    let Facts::Alert(old) = &surface.facts else { panic!("{surface:?}") };
+    let by = By { source: "slack", id: "U0123456789", name: "Ratna" };
+    let acknowledged = Acknowledgment { by: by.into(), at: Timestamp::from_seconds(1) };
+    let mute = Mute { by: by.into(), at: Timestamp::from_seconds(2), until: Timestamp::from_seconds(3) };
+    let mut muted = old.clone();
+    muted.summary.mute = Some(Box::new(mute));
+    let mut cared = old.clone();
+    cared.care = Some(Box::new(Care { acknowledged: Some(acknowledged.clone()), kept_back: false }));
+    let change = old.now.clone();
+    let still = ReplyWhat::StillWrong { since: old.opened_at, until: Timestamp::from_seconds(3), change };
+    let reply = |what| Facts::Reply(Box::new(ReplyFacts { name: "a".into(), what }));
+    let said = ReplyWhat::Acknowledged { by: acknowledged };
+    for facts in [Facts::Alert(muted), Facts::Alert(cared), reply(said), reply(still)] {
+        let newer = Surface { facts, ..surface.clone() };
+        let row = newer.encode().unwrap();
+        assert_eq!((version(&row), Surface::decode(&row).unwrap()), (4, newer));
+    }
 }
 
 #[test]

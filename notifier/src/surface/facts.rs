@@ -1,5 +1,6 @@
 //! What a message has to say: the facts, without any wording or markup.
 
+use ronda_domain::attention::Acknowledgment;
 use ronda_domain::event::{Change, Resolution};
 use ronda_domain::id::{SchedulerKey, TenantId};
 use ronda_domain::input::Gap;
@@ -32,6 +33,12 @@ impl Facts {
     /// The oldest version of a surface that has all of these.
     pub(super) fn version(&self) -> u32 {
         match self {
+            Self::Alert(alert) if alert.care.is_some() || alert.summary.mute.is_some() => 4,
+            Self::Reply(reply)
+                if matches!(reply.what, ReplyWhat::Acknowledged { .. } | ReplyWhat::StillWrong { .. }) =>
+            {
+                4
+            }
             Self::Board(_) | Self::Summary(_) => 3,
             Self::Alert(alert) if alert.summary.past.is_some() => 3,
             _ => 2,
@@ -62,6 +69,18 @@ pub(crate) struct AlertFacts {
     pub(crate) ended: Option<AlertEnd>,
     /// Posted although it may be visible already: the history could not be read.
     pub(crate) maybe_repeat: bool,
+    /// What people said of it; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) care: Option<Box<Care>>,
+}
+
+/// What people said of an alert.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Care {
+    /// Who looks after it.
+    pub(crate) acknowledged: Option<Acknowledgment>,
+    /// It was not told when it happened because nobody wanted to hear of the scheduler.
+    pub(crate) kept_back: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +101,26 @@ pub(crate) enum AlertTone {
 }
 
 impl AlertFacts {
+    /// Who looks after it.
+    pub(crate) fn acknowledged(&self) -> Option<&Acknowledgment> {
+        self.care.as_deref()?.acknowledged.as_ref()
+    }
+
+    /// It was not told when it happened because nobody wanted to hear of the scheduler.
+    pub(crate) fn is_kept_back(&self) -> bool {
+        self.care.as_deref().is_some_and(|care| care.kept_back)
+    }
+
+    /// Until when nobody wants to hear of it, if there is such a time.
+    pub(crate) fn muted_until(&self) -> Option<Timestamp> {
+        self.summary.mute.as_deref().map(|mute| mute.until)
+    }
+
+    /// Whether nobody wants to hear of it now.
+    pub(crate) fn is_muted(&self, wall_ms: i64) -> bool {
+        self.muted_until().is_some_and(|until| wall_ms < until.as_millis())
+    }
+
     pub(crate) fn tone(&self) -> AlertTone {
         match &self.ended {
             Some(AlertEnd { resolution: Resolution::Recovered { .. } | Resolution::CompletedLate { .. }, .. }) => {
@@ -116,6 +155,10 @@ pub(crate) enum ReplyWhat {
     Names { names: Vec<Box<str>> },
     /// The next one went wrong in another way: what the alert had said is overwritten.
     Turned { before: Change, change: Change },
+    /// Somebody looks after it.
+    Acknowledged { by: Acknowledgment },
+    /// Nobody wanted to hear of it until a time, and it is wrong still.
+    StillWrong { since: Timestamp, until: Timestamp, change: Change },
 }
 
 /// How many occurrences of a night are where.

@@ -12,8 +12,8 @@ use ronda_schemas::codec::Versioned;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use facts::{
-    AdminFacts, AlertEnd, AlertFacts, AlertTone, BlindFacts, BoardFacts, BoardRow, Counts, DigestEntry, DigestFacts,
-    Doubts, Facts, NightChange, ReplyFacts, ReplyWhat, SummaryFacts,
+    AdminFacts, AlertEnd, AlertFacts, AlertTone, BlindFacts, BoardFacts, BoardRow, Care, Counts, DigestEntry,
+    DigestFacts, Doubts, Facts, NightChange, ReplyFacts, ReplyWhat, SummaryFacts,
 };
 pub(crate) use machine::{Outcome, Policy, Work};
 
@@ -70,8 +70,8 @@ pub(crate) struct Surface {
 
 impl Versioned for Surface {
     const WHAT: &'static str = "surface";
-    /// 3: how it went when it went well, and what is otherwise than in the night before.
-    const VERSION: u32 = 3;
+    /// 3: how it went when it went well, and what is otherwise than in the night before. 4: what people said of it.
+    const VERSION: u32 = 4;
 
     fn version(&self) -> u32 {
         self.facts.version()
@@ -187,6 +187,20 @@ impl Surface {
             _ => true,
         };
         self.folded_into.is_none() && concerns_anybody
+    }
+
+    /// Whether it waits for the end of a mute before anybody sees it.
+    pub(crate) fn awaits_unmute(&self, wall_ms: i64) -> bool {
+        let is_unseen = self.phase == Phase::Absent && self.applied.is_none();
+        is_unseen
+            && match &self.facts {
+                Facts::Alert(alert) => self.folded_into.is_none() && alert.ended.is_none() && alert.is_muted(wall_ms),
+                Facts::Reply(reply) => match &reply.what {
+                    ReplyWhat::StillWrong { until, .. } => wall_ms < until.as_millis(),
+                    _ => false,
+                },
+                _ => false,
+            }
     }
 
     /// Whether nothing will change it any more, so that it may be forgotten after its time.

@@ -1,9 +1,10 @@
 //! Core, time and a channel double in one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ronda_domain::attention::{Actor, By, Mute};
 use ronda_domain::event::{Change, Event, EventKind, Lifecycle, Resolution};
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{Gap, Input};
@@ -34,6 +35,10 @@ pub(super) fn tenant() -> TenantId {
 
 pub(super) fn rate_limit(seconds: u64) -> ChannelErrorKind {
     ChannelErrorKind::NotSent { retry_after: Duration::from_secs(seconds), rate_limited: true }
+}
+
+fn actor(name: &str) -> Actor {
+    By { source: "slack", id: name, name }.into()
 }
 
 pub(super) struct Message {
@@ -155,6 +160,8 @@ pub(super) struct Rig {
     /// The store has no time for schedulers that changed.
     pub(super) reads_nothing: bool,
     reloads: Vec<(NightToRead, Vec<SchedulerKey>)>,
+    /// As the processor knows them.
+    mutes: BTreeMap<String, Mute>,
 }
 
 impl Rig {
@@ -174,6 +181,7 @@ impl Rig {
             team: "",
             reads_nothing: false,
             reloads: Vec::new(),
+            mutes: BTreeMap::new(),
         }
     }
 
@@ -453,6 +461,24 @@ impl Rig {
         self.event(id, &name, EventKind::Changed(change));
     }
 
+    pub(super) fn acknowledged(&mut self, id: &str, name: &str) {
+        let kind = EventKind::AlertAcknowledged { alert: "a1".into(), by: actor(name) };
+        self.event(id, "acknowledged", kind);
+    }
+
+    /// Nobody wants to hear of it for so many minutes.
+    pub(super) fn muted(&mut self, id: &str, name: &str, minutes: i64) {
+        let at = Timestamp::from_millis(self.now.wall_ms);
+        let mute = Mute { by: actor(name), at, until: at.plus_millis(minutes * 60_000) };
+        self.mutes.insert(id.to_owned(), mute.clone());
+        self.event(id, &format!("muted by {name}"), EventKind::Muted(mute));
+    }
+
+    pub(super) fn unmuted(&mut self, id: &str) {
+        self.mutes.remove(id);
+        self.event(id, "unmuted", EventKind::Unmuted { by: actor("Bayu") });
+    }
+
     pub(super) fn lifecycle(&mut self, id: &str, lifecycle: Lifecycle) {
         self.event(id, "lifecycle", EventKind::Lifecycle(lifecycle));
     }
@@ -489,7 +515,7 @@ impl Rig {
             runbook_url: "".into(),
             scheduled: true,
             past: None,
-            mute: None,
+            mute: self.mutes.get(id).filter(|mute| self.now.wall_ms < mute.until.as_millis()).cloned().map(Box::new),
         };
         let event = Event { id: event.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
         let event = SchedulerEvent { key: key(id), summary, event };

@@ -63,6 +63,9 @@ impl Words for English {
             Label::BeganWith => "Began with",
             Label::Runbook => "Runbook",
             Label::Details => "Details",
+            Label::Acknowledge => "Acknowledge",
+            Label::SnoozeHour => "Snooze 1 h",
+            Label::SnoozeMorning => "Snooze until morning",
         }
     }
 
@@ -167,6 +170,22 @@ impl Words for English {
 
     fn told_late(&self, by: &str) -> String {
         format!("This comes {by} late: it could not be told before.")
+    }
+
+    fn kept_back(&self) -> &'static str {
+        "This comes late because the scheduler was snoozed."
+    }
+
+    fn acknowledged(&self, by: &str, at: Span) -> Line {
+        line!["Acked by ", by, ", ", at]
+    }
+
+    fn muted(&self, until: Span, by: &str) -> Line {
+        line!["Snoozed until ", until, " by ", by]
+    }
+
+    fn still_wrong(&self, name: Span, wrong: Wrong) -> Line {
+        line!["The snooze is over, and it is not: ", name, self.wrong(wrong)]
     }
 
     fn escalated(&self, name: Span, wrong: Wrong, at: Option<Span>) -> Line {

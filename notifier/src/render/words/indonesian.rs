@@ -57,6 +57,9 @@ impl Words for Indonesian {
             Label::BeganWith => "Awalnya",
             Label::Runbook => "Runbook",
             Label::Details => "Detail",
+            Label::Acknowledge => "Saya tangani",
+            Label::SnoozeHour => "Tunda 1 jam",
+            Label::SnoozeMorning => "Tunda sampai pagi",
         }
     }
 
@@ -161,6 +164,22 @@ impl Words for Indonesian {
 
     fn told_late(&self, by: &str) -> String {
         format!("Pesan ini terlambat {by}: sebelumnya tidak bisa dikirim.")
+    }
+
+    fn kept_back(&self) -> &'static str {
+        "Pesan ini terlambat karena notifikasi scheduler-nya ditunda."
+    }
+
+    fn acknowledged(&self, by: &str, at: Span) -> Line {
+        line!["Ditangani oleh ", by, ", ", at]
+    }
+
+    fn muted(&self, until: Span, by: &str) -> Line {
+        line!["Ditunda sampai ", until, " oleh ", by]
+    }
+
+    fn still_wrong(&self, name: Span, wrong: Wrong) -> Line {
+        line!["Penundaan selesai, tetapi belum pulih: ", name, self.wrong(wrong)]
     }
 
     fn escalated(&self, name: Span, wrong: Wrong, at: Option<Span>) -> Line {

@@ -73,6 +73,9 @@ pub(crate) enum Label {
     BeganWith,
     Runbook,
     Details,
+    Acknowledge,
+    SnoozeHour,
+    SnoozeMorning,
 }
 
 /// A column of the night's table; a time's is followed by its zone.
@@ -140,11 +143,17 @@ pub(crate) trait Words: Sync {
     fn before(&self) -> &'static str;
     fn maybe_repeat(&self) -> &'static str;
     fn told_late(&self, by: &str) -> String;
+    /// It is told late because nobody wanted to hear of the scheduler.
+    fn kept_back(&self) -> &'static str;
+    fn acknowledged(&self, by: &str, at: Span) -> Line;
+    fn muted(&self, until: Span, by: &str) -> Line;
 
     // Replies
     fn escalated(&self, name: Span, wrong: Wrong, at: Option<Span>) -> Line;
     fn started_late(&self, name: Span, after_due: Option<&str>) -> Line;
     fn turned(&self, name: Span, wrong: Wrong, due: Option<Span>, before: Wrong, before_at: Option<Span>) -> Line;
+    /// At the end of a mute.
+    fn still_wrong(&self, name: Span, wrong: Wrong) -> Line;
     fn ended(&self, name: Span, over: &Over, lasted: &str) -> Line;
     fn after_the_end(&self, name: Span, wrong: Wrong, at: Span) -> Line;
     fn also_among(&self) -> &'static str;
