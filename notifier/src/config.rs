@@ -8,7 +8,7 @@ use ronda_domain::id::TenantId;
 use thiserror::Error;
 
 use crate::language::Language;
-use crate::route::{Route, Rules};
+use crate::route::{Maintenance, Route, Rules};
 
 /// The notifier's settings. Parsing them from a file is the binary's task; [`validate`](Self::validate) says all that is wrong.
 #[derive(Clone, Debug)]
@@ -54,6 +54,8 @@ pub struct Config {
     pub boards: Vec<Board>,
     /// Where alerts go, in order; those that no route is for go to `channel`. Default: none.
     pub routes: Vec<Route>,
+    /// When alerts are not told. Default: none.
+    pub maintenance: Vec<Maintenance>,
 }
 
 impl Default for Config {
@@ -77,6 +79,7 @@ impl Default for Config {
             claim_fresh_ms: 5_000,
             boards: Vec::new(),
             routes: Vec::new(),
+            maintenance: Vec::new(),
         }
     }
 }
@@ -201,7 +204,7 @@ impl Config {
     /// What decides about alerts.
     #[must_use]
     pub fn rules(&self) -> Rules<'_> {
-        Rules { routes: &self.routes, channel: &self.channel }
+        Rules { routes: &self.routes, maintenance: &self.maintenance, channel: &self.channel }
     }
 
     /// Whether alerts may go to this channel.

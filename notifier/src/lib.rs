@@ -5,7 +5,8 @@
 //! committed before each call and after each answer, so a message whose fate is unknown is looked up before it could
 //! be posted twice.
 //!
-//! Layers, each knowing only those above it: [`channel`] (the port) and `surface` (the pure state machine); `render`
+//! Layers, each knowing only those above it: [`channel`] (the port), [`route`] (where an alert goes and when, pure) and `surface` (the
+//! pure state machine); `render`
 //! (facts to content, pure); `intake` and `board` (events to facts, pure); `core` (all of it together, no I/O); `worker`
 //! (queue, store, clock and calls around the core).
 
@@ -23,6 +24,7 @@ pub mod webhook;
 mod board;
 mod core;
 mod hash;
+mod hours;
 mod intake;
 mod language;
 mod manners;
@@ -36,6 +38,7 @@ mod worker;
 
 pub use channel::Channel;
 pub use config::{Board, BoardFilter, Config, ConfigError};
+pub use hours::Hours;
 pub use language::{Language, NotALanguage};
 pub use mail::{MailChannel, MailConfig};
 pub use preview::{Preview, previews};

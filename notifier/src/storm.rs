@@ -72,7 +72,8 @@ impl Storm {
         self.open.retain(|open| open.takes_more(now.mono_ms, window_ms) && (open.shard != shard.id || there(open)));
         let mut waiting: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let alone = |surface: &&Surface| {
-            surface.phase == Phase::Absent && surface.folded_into.is_none() && !surface.awaits_unmute(now.wall_ms)
+            let is_free = surface.phase == Phase::Absent && surface.folded_into.is_none();
+            is_free && surface.held.is_none() && !surface.awaits_unmute(now.wall_ms)
         };
         for alert in shard.active().filter(alone).filter(|surface| matches!(surface.facts, Facts::Alert(_))) {
             waiting.entry(alert.channel.clone()).or_default().push(alert.key.clone());

@@ -14,7 +14,7 @@ use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_lease::Ownership;
 use ronda_notifier::channel::{About, ChannelErrorKind, Content, FindRequest, Metadata, PostRequest, Posted};
-use ronda_notifier::route::{Kind, Matcher, Route};
+use ronda_notifier::route::{Kind, Maintenance, Matcher, Route, When};
 use ronda_notifier::{Channel, Config, Notifier, NotifierError, SlackChannel, SlackConfig, TerminalChannel};
 use ronda_queue::conformance::CountedQueue;
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
@@ -51,9 +51,14 @@ impl Running {
 
     /// With routes, and C1 for what none is for.
     fn start_routed(dir: &Path, stand_in: &StandIn, routes: Vec<Route>) -> Self {
+        Self::start_held(dir, stand_in, routes, Vec::new())
+    }
+
+    /// And with maintenance.
+    fn start_held(dir: &Path, stand_in: &StandIn, routes: Vec<Route>, maintenance: Vec<Maintenance>) -> Self {
         let options = EmbeddedOptions { partitions: 1, ..EmbeddedOptions::default() };
         let queue = Arc::new(EmbeddedQueue::open(dir.join("events"), options).unwrap());
-        let config = Config { channel: CHANNEL.to_owned(), routes, ..Config::default() };
+        let config = Config { channel: CHANNEL.to_owned(), routes, maintenance, ..Config::default() };
         Self::start_with(dir, slack(stand_in), config, queue)
     }
 
@@ -423,4 +428,27 @@ async fn a_route_that_is_taken_away_leaves_its_message_to_its_end_and_one_that_c
     running.stop().await;
     let posted = stand_in.slack().seen().iter().filter(|seen| seen.kind == SeenKind::Posted).count();
     assert_eq!(posted, 2, "one in each channel");
+}
+
+#[tokio::test]
+async fn what_is_over_in_a_maintenance_is_never_seen_and_what_is_not_is_seen_at_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let stand_in = StandIn::start().await.unwrap();
+    let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let end = Timestamp::from_millis(now_ms + 3_000);
+    let when = When::Once(Timestamp::from_millis(now_ms - 3_000), end);
+    let maintenance = vec![Maintenance { matcher: Matcher::default(), when }];
+    let running = Running::start_held(dir.path(), &stand_in, to_both(), maintenance);
+    running.publish("opened", opened()).await;
+    running.publish("resolved", resolved()).await;
+    let other = EventKind::AlertOpened { alert: "a2".into(), cause: change(OccurrenceStatus::Stale), streak: 1 };
+    running.publish("other", other).await;
+    until("the other alert", || stand_in.slack().messages("C1").len() == 1).await;
+    running.stop().await;
+    let messages = stand_in.slack().messages("C1");
+    let posted_ms = messages[0].ts.split_once('.').unwrap().0.parse::<i64>().unwrap() * 1_000 + 999;
+    assert!(posted_ms >= end.as_millis(), "{posted_ms} is before {end:?}");
+    assert!(!messages[0].text.contains("recovered"), "{}", messages[0].text);
+    assert_eq!(stand_in.slack().messages("C2").len(), 0, "the failure that was over");
+    assert_eq!(stand_in.slack().calls("chat.postMessage"), 1);
 }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use ronda_domain::id::TenantId;
 use ronda_domain::spec::Severity;
+use ronda_domain::time::Timestamp;
 
 use ronda_host::config::{self, MailSecurity, Settings};
 use ronda_host::exit::{Code, Failure};
 use ronda_notifier::mail::Security;
-use ronda_notifier::route::{self, Kind, Matcher, Mention, Route};
-use ronda_notifier::{Board, BoardFilter, Config, Language, MailConfig, WebhookConfig};
+use ronda_notifier::route::{self, Kind, Maintenance, Matcher, Mention, Quiet, Route, When};
+use ronda_notifier::{Board, BoardFilter, Config, Hours, Language, MailConfig, WebhookConfig};
 use ronda_runtime::Secret;
 
 /// Where messages go on the terminal, where there are no channels.
@@ -51,6 +52,10 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         claim_fresh_ms: settings.replicas.lease_ms / 2,
         boards: settings.boards.iter().map(board).collect::<Result<_, _>>()?,
         routes: (0..).zip(&settings.routes).map(|(at, given)| route(at, given)).collect::<Result<_, _>>()?,
+        maintenance: (0..)
+            .zip(&settings.maintenance)
+            .filter_map(|(at, given)| maintenance(at, given).transpose())
+            .collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let own = config.validate().err().unwrap_or_default();
@@ -174,33 +179,63 @@ fn board(board: &config::Board) -> Result<Board, Failure> {
     })
 }
 
-fn route(at: usize, route: &config::Route) -> Result<Route, Failure> {
-    let wrong = |key: &str, what: String| Failure::new(Code::Configuration, format!("routes[{at}].{key} {what}"));
-    let severities = route
-        .severities
-        .iter()
-        .map(|name| severity(name).ok_or_else(|| wrong("severities", format!("has {name:?}, which is none"))));
-    let kinds = route
-        .kinds
-        .iter()
-        .map(|name| name.parse::<Kind>().map_err(|error| wrong("kinds", format!("has {name:?}, but {error}"))));
-    let matcher = Matcher {
-        teams: route.teams.clone(),
-        environments: route.environments.clone(),
-        tags: route.tags.clone(),
-        ids: route.ids.clone(),
+/// Conditions of a route or a maintenance, with what is to be said before what is wrong.
+fn matcher(texts: [&[String]; 4], severities: &[String], kinds: &[String], place: &str) -> Result<Matcher, Failure> {
+    let wrong =
+        |key: &str, name: &str| Failure::new(Code::Configuration, format!("{place}.{key} has {name:?}, which is none"));
+    let [teams, environments, tags, ids] = texts.map(<[String]>::to_vec);
+    let severities = severities.iter().map(|name| severity(name).ok_or_else(|| wrong("severities", name)));
+    let kinds = kinds.iter().map(|name| name.parse::<Kind>().map_err(|_| wrong("kinds", name)));
+    Ok(Matcher {
+        teams,
+        environments,
+        tags,
+        ids,
         severities: severities.collect::<Result<_, _>>()?,
         kinds: kinds.collect::<Result<_, _>>()?,
+    })
+}
+
+/// `None`: it is never.
+fn maintenance(at: usize, given: &config::Maintenance) -> Result<Option<Maintenance>, Failure> {
+    if given.start.is_empty() {
+        return Ok(None);
+    }
+    let place = format!("maintenance[{at}]");
+    let once = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp::from_millis(at.as_millisecond()));
+    let when = match (once(&given.start), once(&given.end)) {
+        (Some(from), Some(until)) => When::Once(from, until),
+        _ => When::Daily(
+            Hours::new(&given.start, &given.end, &given.timezone)
+                .map_err(|what| Failure::new(Code::Configuration, format!("{place}: {what}")))?,
+        ),
     };
+    let texts = [&given.teams[..], &given.environments, &given.tags, &given.ids];
+    Ok(Some(Maintenance { matcher: matcher(texts, &given.severities, &given.kinds, &place)?, when }))
+}
+
+fn quiet(route: &config::Route) -> Result<Option<Quiet>, String> {
+    if route.quiet_start.is_empty() {
+        return Ok(None);
+    }
+    let hours = Hours::new(&route.quiet_start, &route.quiet_end, &route.quiet_timezone)?;
+    let below = severity(&route.quiet_below).ok_or_else(|| format!("quiet_below is {:?}", route.quiet_below))?;
+    Ok(Some(Quiet { hours, below }))
+}
+
+fn route(at: usize, route: &config::Route) -> Result<Route, Failure> {
+    let wrong = |key: &str, what: String| Failure::new(Code::Configuration, format!("routes[{at}].{key} {what}"));
     let mentions = route
         .mention
         .iter()
         .map(|text| text.parse::<Mention>().map_err(|error| wrong("mention", format!("has {text:?}, but {error}"))));
+    let texts = [&route.teams[..], &route.environments, &route.tags, &route.ids];
     Ok(Route {
-        matcher,
+        matcher: matcher(texts, &route.severities, &route.kinds, &format!("routes[{at}]"))?,
         channel: some(&route.channel),
         mentions: mentions.collect::<Result<_, _>>()?,
         grouping_wait_ms: route.grouping_wait_ms,
+        quiet: quiet(route).map_err(|what| wrong("quiet_start", what))?,
         goes_on: route.goes_on,
     })
 }

@@ -1,11 +1,10 @@
 //! When a board's window is: a piece of the day on a zone's wall clock, so that it keeps its hours across a change of
 //! daylight-saving time.
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use ronda_domain::time::Timestamp;
 
-use crate::config::{Board, time_of_day, zone};
+use crate::config::Board;
+use crate::hours::Hours;
 
 /// One night of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,25 +17,8 @@ pub(crate) struct Window {
 
 /// The board's window that a time lies in, if it lies in one.
 pub(crate) fn window_at(board: &Board, at: Timestamp) -> Option<Window> {
-    let zone = zone(&board.timezone).ok()?;
-    let today = jiff::Timestamp::from_millisecond(at.as_millis()).ok()?.to_zoned(zone.clone()).date();
-    // A window across midnight began yesterday.
-    [Some(today), today.yesterday().ok()]
-        .into_iter()
-        .flatten()
-        .filter_map(|date| window_of(board, &zone, date))
-        .find(|window| window.start <= at && at < window.end)
-}
-
-fn window_of(board: &Board, zone: &TimeZone, date: Date) -> Option<Window> {
-    let start = time_of_day(&board.start).ok()?;
-    let end = time_of_day(&board.end).ok()?;
-    let end_date = if end <= start { date.tomorrow().ok()? } else { date };
-    let millis = |date: Date, time| -> Option<Timestamp> {
-        let zoned = zone.to_ambiguous_zoned(date.to_datetime(time)).compatible().ok()?;
-        Some(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
-    };
-    Some(Window { date: date.to_string(), start: millis(date, start)?, end: millis(end_date, end)? })
+    let piece = Hours::new(&board.start, &board.end, &board.timezone).ok()?.at(at)?;
+    Some(Window { date: piece.date.to_string(), start: piece.start, end: piece.end })
 }
 
 #[cfg(test)]

@@ -110,10 +110,11 @@ impl Core {
             Parent::Wait | Parent::Gone => None,
         };
         let about = surface.about();
-        let content = || render::surface(surface, &voice(&self.config, surface));
+        let told_from = intake::could_be_told_from(shard, &self.config, surface);
+        let content = || render::surface(surface, told_from, &voice(&self.config, surface));
         let new_content = || {
             let mut content = content();
-            render::call(&mut content, &intake::mentions(shard, &self.config, surface));
+            render::call(&mut content, &intake::mentions(shard, &self.config, surface, now));
             content
         };
         let metadata = Metadata {

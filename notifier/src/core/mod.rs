@@ -185,6 +185,7 @@ impl Core {
     pub(crate) fn tick(&mut self, now: Now) {
         self.tick_boards(now);
         for shard in self.shards.iter_mut() {
+            intake::release(shard, &self.config, now);
             self.storm.fold(shard, &self.config, now);
         }
         if now.mono_ms >= self.next_forget_ms {

@@ -20,7 +20,7 @@ pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent
         EventKind::AlertOpened { alert, cause, streak } => opened(shard, config, event, alert, cause, *streak, now),
         EventKind::AlertChanged { alert, cause, streak } => changed(shard, config, event, alert, cause, *streak, now),
         EventKind::AlertResolved { alert, opened_at, resolution } => {
-            resolved(shard, event, alert, *opened_at, resolution, now);
+            resolved(shard, config, event, alert, *opened_at, resolution, now);
         }
         EventKind::AlertAcknowledged { alert, by } => {
             acknowledged(shard, event, alert, Acknowledgment { by: by.clone(), at: event.event.at }, now);
@@ -98,6 +98,7 @@ fn changed(
             remind_of(shard, &shown, Some(cause));
         }
         shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
+        places::hold(shard, config, &shown, now);
         let Some(what) = &worth_a_reply else { continue };
         if matches!(what, ReplyWhat::Turned { .. }) && replies(shard, &shown) >= MAX_REPLIES {
             continue;
@@ -144,6 +145,7 @@ fn reply_prefix(parent: &str) -> String {
 
 fn resolved(
     shard: &mut Shard,
+    config: &Config,
     event: &SchedulerEvent,
     alert: &str,
     opened_at: Timestamp,
@@ -170,6 +172,7 @@ fn resolved(
             }
             surface.desire(Facts::Alert(facts.clone()), now.wall_ms);
         });
+        places::hold(shard, config, &shown, now);
         remind_of(shard, &shown, None);
         if worth_a_reply {
             reply(shard, &shown, event, ReplyWhat::Ended { opened_at, end: end.clone() }, now);

@@ -10,7 +10,7 @@ use ronda_schemas::event::{EventEnvelope, SchedulerEvent};
 use crate::config::Config;
 use crate::shard::Shard;
 
-pub(crate) use places::{Further, mentions, show_anew};
+pub(crate) use places::{Further, could_be_told_from, mentions, release, show_anew};
 
 /// Now, on both clocks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

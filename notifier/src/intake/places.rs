@@ -6,21 +6,23 @@
 use std::collections::BTreeSet;
 
 use ronda_domain::record::OccurrenceStatus;
+use ronda_domain::time::Timestamp;
 
 use super::Now;
 use crate::config::Config;
 use crate::hash::fnv64;
-use crate::route::{self, Kind, Mention, Place, Subject};
+use crate::route::{self, Held, HeldBy, Kind, Mention, Place, Subject};
 use crate::shard::Shard;
-use crate::surface::{AlertFacts, Facts, Phase, ReplyWhat, Surface};
+use crate::surface::{AlertFacts, FURTHER_PREFIX, Facts, Phase, ReplyWhat, Surface};
 
 /// What the key of an alert's own surface begins with.
 pub(super) const ALERT_PREFIX: &str = "a/";
-/// What the keys of further ones begin with.
-const FURTHER_PREFIX: &str = "x/";
 
 /// Most that one message calls: a digest may tell of the alerts of many routes.
 const MAX_MENTIONS: usize = 20;
+
+/// Most holds in a row that are followed.
+const MAX_HOLDS: usize = 8;
 
 fn further_prefix(alert: &str) -> String {
     format!("{FURTHER_PREFIX}{:016x}/", fnv64(alert))
@@ -38,7 +40,7 @@ pub(crate) fn shown_as(shard: &Shard, alert: &str) -> Vec<String> {
 }
 
 /// Where an alert goes that says this is wrong.
-fn places(config: &Config, alert: &AlertFacts, status: OccurrenceStatus) -> Vec<Place> {
+fn places(config: &Config, alert: &AlertFacts, status: OccurrenceStatus, at: Timestamp) -> Vec<Place> {
     let subject = Subject {
         id: alert.key.scheduler.as_str(),
         team: &alert.summary.team,
@@ -47,12 +49,19 @@ fn places(config: &Config, alert: &AlertFacts, status: OccurrenceStatus) -> Vec<
         severity: alert.summary.severity,
         kind: Kind::of(status),
     };
-    route::decide(&config.rules(), &subject).places
+    route::decide(&config.rules(), &subject, at).places
+}
+
+/// Where an alert goes by what opened it and by what is wrong now.
+fn all_places(config: &Config, alert: &AlertFacts, at: Timestamp) -> Vec<Place> {
+    let mut all = places(config, alert, alert.now.to, at);
+    all.extend(places(config, alert, alert.first.to, at));
+    all
 }
 
 /// Shows an alert at each of its places where it is not shown yet. Where it was before, it stays until it is over.
 pub(super) fn show(shard: &mut Shard, config: &Config, key: &str, alert: &AlertFacts, now: Now) {
-    for place in places(config, alert, alert.now.to) {
+    for place in places(config, alert, alert.now.to, wall(now)) {
         let further = further_key(key, &place.channel);
         let own = shard.get(key);
         if own.is_some_and(|own| own.channel == place.channel) || shard.get(&further).is_some() {
@@ -61,12 +70,78 @@ pub(super) fn show(shard: &mut Shard, config: &Config, key: &str, alert: &AlertF
         let key = if own.is_none() { key.to_owned() } else { further };
         let not_before = now.mono_ms + place.grouping_wait_ms.unwrap_or(config.grouping_wait_ms);
         let facts = Facts::Alert(Box::new(alert.clone()));
-        shard.insert(Surface::new(key, place.channel, facts, now.wall_ms, not_before));
+        let mut surface = Surface::new(key, place.channel, facts, now.wall_ms, not_before);
+        surface.held = place.held;
+        shard.insert(surface);
+    }
+}
+
+fn wall(now: Now) -> Timestamp {
+    Timestamp::from_millis(now.wall_ms)
+}
+
+/// Lets an alert's surface that nobody has seen wait, or not, as is right now. What is over in a maintenance is never told.
+pub(super) fn hold(shard: &mut Shard, config: &Config, key: &str, now: Now) {
+    let Some(surface) = shard.get(key) else { return };
+    let Facts::Alert(alert) = &surface.facts else { return };
+    if surface.phase != Phase::Absent || surface.folded_into.is_some() {
+        return;
+    }
+    let here = all_places(config, alert, wall(now)).into_iter().find(|place| place.channel == surface.channel);
+    let held = here.and_then(|place| place.held);
+    let is_for_nobody = alert.ended.is_some() && matches!(held, Some(Held { by: HeldBy::Maintenance(_), .. }));
+    if is_for_nobody || held != surface.held {
+        shard.change(key, |surface| {
+            surface.held = held;
+            if is_for_nobody {
+                surface.phase = Phase::Gone;
+            }
+        });
+    }
+}
+
+fn hold_all(shard: &mut Shard, config: &Config, now: Now) {
+    let keys: Vec<String> = shard.active().map(|surface| surface.key.clone()).collect();
+    for key in keys {
+        hold(shard, config, &key, now);
+    }
+}
+
+/// Lets go of what has waited until now, unless something else holds it.
+pub(crate) fn release(shard: &mut Shard, config: &Config, now: Now) {
+    let is_due = |surface: &&Surface| surface.held.is_some_and(|held| held.until <= wall(now));
+    let due: Vec<String> = shard.active().filter(is_due).map(|surface| surface.key.clone()).collect();
+    for key in due {
+        hold(shard, config, &key, now);
+    }
+}
+
+/// Since when a surface could have been told: what was held until then is not late.
+pub(crate) fn could_be_told_from(shard: &Shard, config: &Config, surface: &Surface) -> Option<Timestamp> {
+    if config.maintenance.is_empty() && config.routes.iter().all(|route| route.quiet.is_none()) {
+        return None;
+    }
+    let from = |alert: &AlertFacts| {
+        let mut at = alert.opened_at;
+        // One hold may follow on another.
+        for _ in 0..MAX_HOLDS {
+            let here = all_places(config, alert, at).into_iter().find(|place| place.channel == surface.channel);
+            let Some(held) = here.and_then(|place| place.held) else { break };
+            at = held.until;
+        }
+        at
+    };
+    match &surface.facts {
+        Facts::Alert(alert) => Some(from(alert)),
+        Facts::Digest(digest) => {
+            digest.entries.iter().filter_map(|entry| alert_of(shard, &entry.surface)).map(from).min()
+        }
+        _ => None,
     }
 }
 
 /// Whom the post of a surface calls: those of the alerts that it tells of and that are open.
-pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface) -> Vec<Mention> {
+pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Vec<Mention> {
     let alerts: Vec<&AlertFacts> = match &surface.facts {
         Facts::Alert(alert) => vec![alert.as_ref()],
         Facts::Reply(reply) if matches!(reply.what, ReplyWhat::Escalated { .. }) => {
@@ -77,7 +152,8 @@ pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface) -> Vec
     };
     let mut called = Vec::new();
     for alert in alerts.into_iter().filter(|alert| alert.ended.is_none()) {
-        let here = places(config, alert, alert.now.to).into_iter().find(|place| place.channel == surface.channel);
+        let here =
+            places(config, alert, alert.now.to, wall(now)).into_iter().find(|place| place.channel == surface.channel);
         for mention in here.into_iter().flat_map(|place| place.mentions) {
             if called.len() < MAX_MENTIONS && !called.contains(&mention) {
                 called.push(mention);
@@ -104,8 +180,8 @@ impl Further {
 
     /// The channel that an alert's surface belongs to as configured now; `None`: nothing asks for it any more.
     pub(crate) fn home(&self, config: &Config, surface: &Surface, alert: &AlertFacts) -> Option<String> {
-        let mut wanted = places(config, alert, alert.first.to);
-        wanted.extend(places(config, alert, alert.now.to));
+        // When it is told is no matter here.
+        let wanted = all_places(config, alert, alert.opened_at);
         if wanted.iter().any(|place| place.channel == surface.channel) {
             return Some(surface.channel.clone());
         }
@@ -119,16 +195,16 @@ impl Further {
 
 /// After a start: alerts that are open are shown wherever the settings say now, and what nobody has seen is not shown where they say so no more.
 pub(crate) fn show_anew(shard: &mut Shard, config: &Config, now: Now) {
-    if config.routes.is_empty() && Further::of(shard).0.is_empty() {
+    if config.routes.is_empty() && config.maintenance.is_empty() && Further::of(shard).0.is_empty() {
         return;
     }
+    hold_all(shard, config, now);
     let is_open = |surface: &&Surface| matches!(&surface.facts, Facts::Alert(alert) if alert.ended.is_none());
     let open: Vec<String> =
         shard.beginning_with(ALERT_PREFIX).filter(is_open).map(|surface| surface.key.clone()).collect();
     for key in open {
         let Some(Facts::Alert(alert)) = shard.get(&key).map(|surface| surface.facts.clone()) else { continue };
-        let mut wanted = places(config, &alert, alert.first.to);
-        wanted.extend(places(config, &alert, alert.now.to));
+        let wanted = all_places(config, &alert, wall(now));
         for shown in shown_as(shard, &key) {
             let is_wanted = |surface: &Surface| wanted.iter().any(|place| place.channel == surface.channel);
             let unseen = |surface: &Surface| surface.phase == Phase::Absent;

@@ -28,7 +28,7 @@ use serde_json::json;
 use crate::channel::Content;
 use crate::language::Language;
 use crate::route::Mention;
-use crate::surface::{Facts, Form, Surface};
+use crate::surface::{FURTHER_PREFIX, Facts, Form, Surface};
 use document::{Document, Span};
 
 pub(crate) use digest::digest_room;
@@ -38,9 +38,9 @@ pub(crate) use voice::Voice;
 /// What is told later than this, in milliseconds, says so: then it is no news of now.
 const LATE_MS: i64 = 120_000;
 
-/// Renders a surface as it is to be shown now.
-pub(crate) fn surface(surface: &Surface, voice: &Voice) -> Content {
-    content(&surface.facts, late_ms(surface), surface.form, voice)
+/// Renders a surface as it is to be shown now. Before `told_from` it was not to be told, whenever it began.
+pub(crate) fn surface(surface: &Surface, told_from: Option<Timestamp>, voice: &Voice) -> Content {
+    content(&surface.facts, late_ms(surface, told_from), surface.form, voice)
 }
 
 /// Puts those whom it calls below a message that is posted. An edit has none: it would call nobody, and say so.
@@ -57,8 +57,10 @@ pub(crate) fn call(content: &mut Content, mentions: &[Mention]) {
 }
 
 /// By how much a surface was told late because it could not be told before; `None`: in time.
-fn late_ms(surface: &Surface) -> Option<i64> {
+fn late_ms(surface: &Surface, told_from: Option<Timestamp>) -> Option<i64> {
     let began = match &surface.facts {
+        // It came there when it became something else, or when the settings said so.
+        Facts::Alert(_) if surface.key.starts_with(FURTHER_PREFIX) => Timestamp::from_millis(surface.created_wall_ms),
         Facts::Alert(alert) => alert.opened_at,
         Facts::Digest(digest) => digest.opened_at,
         _ => return None,
@@ -66,6 +68,7 @@ fn late_ms(surface: &Surface) -> Option<i64> {
     // One that was shown elsewhere comes late because its place was changed.
     let was_shown_elsewhere = !surface.parked.is_empty();
     let told = Timestamp::from_millis(surface.last_claim_wall_ms);
+    let began = told_from.map_or(began, |from| from.max(began));
     Some(told.millis_since(began)).filter(|late| *late > LATE_MS && !was_shown_elsewhere && surface.generation == 0)
 }
 

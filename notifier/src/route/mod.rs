@@ -1,10 +1,14 @@
 //! Where an alert goes: routes in the order of the settings, asked what they make of it. Pure.
 
+mod hold;
 mod matcher;
 mod mention;
 #[cfg(test)]
 mod tests;
 
+use ronda_domain::time::Timestamp;
+
+pub use hold::{Held, HeldBy, Maintenance, Quiet, When};
 pub use matcher::{Difference, Kind, Matcher, NotAKind, Subject, severity_name};
 pub use mention::{Mention, NotAMention};
 
@@ -19,6 +23,8 @@ pub struct Route {
     pub mentions: Vec<Mention>,
     /// How long a new one waits for what follows at once, in milliseconds; `None`: as long as any.
     pub grouping_wait_ms: Option<u64>,
+    /// When its alerts wait; `None`: never.
+    pub quiet: Option<Quiet>,
     /// Whether the routes after it are asked, too.
     pub goes_on: bool,
 }
@@ -28,6 +34,8 @@ pub struct Route {
 pub struct Rules<'a> {
     /// In order.
     pub routes: &'a [Route],
+    /// When alerts are not told.
+    pub maintenance: &'a [Maintenance],
     /// Where an alert goes that no route is for.
     pub channel: &'a str,
 }
@@ -52,6 +60,8 @@ pub struct Place {
     pub mentions: Vec<Mention>,
     /// How long a new alert waits there: the least that one of its routes says; `None`: none says anything.
     pub grouping_wait_ms: Option<u64>,
+    /// Whether a new alert waits there longer, and why; quiet hours hold it only where all of the routes are quiet.
+    pub held: Option<Held>,
 }
 
 /// What a route made of an alert.
@@ -68,9 +78,9 @@ pub enum Verdict {
     },
 }
 
-/// Decides where an alert goes.
+/// Decides where an alert goes, and when.
 #[must_use]
-pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>) -> Decision {
+pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>, now: Timestamp) -> Decision {
     let mut places: Vec<Place> = Vec::new();
     let mut why = Vec::with_capacity(rules.routes.len());
     let mut last = None;
@@ -86,21 +96,46 @@ pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>) -> Decision {
         }
         why.push(Verdict::Matches);
         let channel = route.channel.as_deref().unwrap_or(rules.channel);
-        lead_to(&mut places, channel, index, route);
+        let quiet_until = route.quiet.as_ref().and_then(|quiet| quiet.until(subject.severity, now));
+        lead_to(&mut places, channel, index, route, quiet_until);
         last = (!route.goes_on).then_some(index);
     }
     if places.is_empty() {
         places.push(Place::at(rules.channel));
     }
+    if let Some(held) = maintained(rules.maintenance, subject, now) {
+        places.iter_mut().for_each(|place| place.held = Some(held));
+    }
     Decision { places, why }
+}
+
+/// The maintenance that holds an alert now, and of several the longest.
+fn maintained(maintenance: &[Maintenance], subject: &Subject<'_>, now: Timestamp) -> Option<Held> {
+    let held = maintenance
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| one.until(subject, now).map(|until| Held { until, by: HeldBy::Maintenance(index) }));
+    held.max_by_key(|held| held.until)
 }
 
 impl Place {
     fn at(channel: &str) -> Self {
-        Self { channel: channel.to_owned(), routes: Vec::new(), mentions: Vec::new(), grouping_wait_ms: None }
+        Self {
+            channel: channel.to_owned(),
+            routes: Vec::new(),
+            mentions: Vec::new(),
+            grouping_wait_ms: None,
+            held: None,
+        }
     }
 
-    fn take(&mut self, index: usize, route: &Route) {
+    fn take(&mut self, index: usize, route: &Route, quiet_until: Option<Timestamp>) {
+        let quiet = quiet_until.map(|until| Held { until, by: HeldBy::QuietHours });
+        self.held = match (self.held, quiet) {
+            _ if self.routes.is_empty() => quiet,
+            (Some(earlier), Some(quiet)) => Some(if quiet.until < earlier.until { quiet } else { earlier }),
+            _ => None,
+        };
         self.routes.push(index);
         for mention in &route.mentions {
             if !self.mentions.contains(mention) {
@@ -113,12 +148,12 @@ impl Place {
 }
 
 /// A channel to which several routes lead is one place.
-fn lead_to(places: &mut Vec<Place>, channel: &str, index: usize, route: &Route) {
+fn lead_to(places: &mut Vec<Place>, channel: &str, index: usize, route: &Route, quiet_until: Option<Timestamp>) {
     match places.iter_mut().find(|place| place.channel == channel) {
-        Some(place) => place.take(index, route),
+        Some(place) => place.take(index, route, quiet_until),
         None => {
             let mut place = Place::at(channel);
-            place.take(index, route);
+            place.take(index, route, quiet_until);
             places.push(place);
         }
     }

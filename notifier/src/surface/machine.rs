@@ -98,7 +98,7 @@ impl Surface {
             return Some(Work::Delete { channel: applied.channel.clone(), ts: ts.clone() });
         }
         match &self.phase {
-            Phase::Absent if self.is_to_be_shown() => Some(Work::Post),
+            Phase::Absent if self.is_to_be_shown() && self.held.is_none() => Some(Work::Post),
             Phase::Unknown { .. } => Some(Work::Find),
             Phase::Live => match &self.applied {
                 Some(_) if self.check_at_ms.is_some_and(|at| now_ms >= at) => Some(Work::Find),

@@ -11,11 +11,16 @@ mod machine_tests;
 use ronda_schemas::codec::Versioned;
 use serde::{Deserialize, Serialize};
 
+use crate::route::Held;
+
 pub(crate) use facts::{
     AdminFacts, AlertEnd, AlertFacts, AlertTone, BlindFacts, BoardFacts, BoardRow, Care, Counts, DigestEntry,
     DigestFacts, Doubts, Facts, NightChange, ReplyFacts, ReplyWhat, SummaryFacts,
 };
 pub(crate) use machine::{Outcome, Policy, Work};
+
+/// What the keys of surfaces begin with that show an alert in further channels.
+pub(crate) const FURTHER_PREFIX: &str = "x/";
 
 /// One surface, as kept and stored. Times named `_ms` without `wall` are monotonic and mean nothing after a restart:
 /// [`recover`](Surface::recover) sets them anew.
@@ -66,6 +71,9 @@ pub(crate) struct Surface {
     /// What is visible is still there and can't be changed any more.
     #[serde(default)]
     pub(crate) fixed: bool,
+    /// It is not to be shown yet: found anew after a start.
+    #[serde(skip)]
+    pub(crate) held: Option<Held>,
 }
 
 impl Versioned for Surface {
@@ -177,6 +185,7 @@ impl Surface {
             check_at_ms: None,
             attempts: 0,
             fixed: false,
+            held: None,
         }
     }
 

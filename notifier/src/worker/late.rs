@@ -136,7 +136,7 @@ impl Amends {
             metrics::counter!("ronda_notifier_late_calls_total", "what" => "edit").increment(1);
             shown = surface.desired;
             let again = UpdateRequest {
-                content: render::surface(&surface, &voice(&self.config, &surface)),
+                content: render::surface(&surface, None, &voice(&self.config, &surface)),
                 metadata: Metadata {
                     installation: self.installation.clone(),
                     k: surface.key.clone(),

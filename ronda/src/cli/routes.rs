@@ -40,6 +40,9 @@ pub struct RoutesTestArguments {
     /// Its tags; may be given several times.
     #[arg(long = "tag")]
     pub tags: Vec<String>,
+    /// When it begins: a time such as 2026-12-24T22:00:00+07:00 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    pub at: Option<jiff::Timestamp>,
     /// Ask the Ronda at this address what is registered of the job; what is given here goes before
     #[arg(long)]
     pub url: Option<String>,

@@ -3,6 +3,7 @@
 mod shown;
 
 use ronda_domain::spec::Severity;
+use ronda_domain::time::Timestamp;
 use ronda_host::arguments::{Place, load};
 use ronda_host::exit::{Code, Failure};
 use ronda_notifier::route::{Kind, Subject, decide};
@@ -38,8 +39,10 @@ pub async fn run(command: RoutesCommand) -> Result<String, Failure> {
         None => Value::Null,
     };
     let kind = arguments.kind.into();
+    let at = arguments.at.unwrap_or_else(jiff::Timestamp::now);
     let job = job(arguments, &registered)?;
-    let decision = decide(&config.rules(), &subject(&job, kind));
+    let at = Timestamp::from_millis(at.as_millisecond());
+    let decision = decide(&config.rules(), &subject(&job, kind), at);
     Ok(shown::told(&job, kind, &config.rules(), &decision))
 }
 
@@ -95,6 +98,7 @@ mod tests {
             team: None,
             environment: None,
             tags: Vec::new(),
+            at: None,
             url: None,
             api_key: None,
             config: None,

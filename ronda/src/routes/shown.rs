@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use ronda_notifier::route::{Decision, Difference, Kind, Place, Route, Rules, Verdict, severity_name};
+use ronda_domain::time::Timestamp;
+use ronda_notifier::route::{Decision, Difference, HeldBy, Kind, Place, Route, Rules, Verdict, severity_name};
 
 use super::Job;
 use crate::text::{printable, whole_columns};
@@ -42,7 +43,18 @@ fn how(place: &Place) -> String {
     if let Some(wait_ms) = place.grouping_wait_ms {
         let _ = write!(told, "; waits {wait_ms} ms for what follows");
     }
+    if let Some(held) = place.held {
+        let why = match held.by {
+            HeldBy::QuietHours => String::from("quiet hours"),
+            HeldBy::Maintenance(index) => format!("maintenance[{index}]"),
+        };
+        let _ = write!(told, "; not before {}: {why}", at(held.until));
+    }
     told
+}
+
+fn at(time: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(time.as_millis()).map_or_else(|_| format!("{time:?}"), |time| time.to_string())
 }
 
 fn about(job: &Job, kind: Kind) -> String {
@@ -86,7 +98,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use ronda_domain::spec::Severity;
-    use ronda_notifier::route::{Matcher, decide};
+    use ronda_notifier::route::{Maintenance, Matcher, Mention, When, decide};
 
     use super::*;
 
@@ -101,8 +113,15 @@ mod tests {
     }
 
     fn told_with(routes: &[Route]) -> String {
-        let rules = Rules { routes, channel: "C-all" };
-        told(&job(), Kind::Failed, &rules, &decide(&rules, &super::super::subject(&job(), Kind::Failed)))
+        let at = Timestamp::from_seconds(1_795_867_200);
+        let meanwhile = When::Once(at, at.plus_seconds(3_600));
+        let matcher = Matcher { tags: vec!["slow".into()], ..Matcher::default() };
+        let rules = Rules { routes, maintenance: &[Maintenance { matcher, when: meanwhile }], channel: "C-all" };
+        let mut job = job();
+        if routes.is_empty() {
+            job.tags = Box::new(["slow".into()]);
+        }
+        told(&job, Kind::Failed, &rules, &decide(&rules, &super::super::subject(&job, Kind::Failed), at))
     }
 
     #[test]
@@ -134,6 +153,12 @@ mod tests {
     fn without_a_match_the_default_is_said_to_be_that() {
         let nobody = Route { matcher: Matcher { ids: vec!["x".into()], ..Matcher::default() }, ..Route::default() };
         assert!(told_with(&[nobody]).contains("goes to C-all: no route is for it"), "{}", told_with(&[]));
-        assert!(told_with(&[]).ends_with("goes to C-all: there are no routes, so it goes where all alerts do\n"));
+        let told = told_with(&[]);
+        assert!(
+            told.ends_with(
+                "goes to C-all: there are no routes, so it goes where all alerts do; not before 2026-11-28T13:00:00Z: maintenance[0]\n"
+            ),
+            "{told}"
+        );
     }
 }

@@ -92,7 +92,7 @@ fn check_refresh(seconds: &u64) -> Result<(), String> {
     if *seconds < 10 { Err(format!("is {seconds}, but must be at least 10")) } else { Ok(()) }
 }
 
-fn check_time(text: &String) -> Result<(), String> {
+pub(super) fn check_time(text: &String) -> Result<(), String> {
     let part = |text: &str, most: u32| {
         let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
         digits && text.parse::<u32>().is_ok_and(|number| number <= most)

@@ -139,6 +139,11 @@ impl Loading {
                 self.origins.insert(section.clone(), origin.clone());
                 continue;
             }
+            if section == "maintenance" {
+                self.settings.maintenance = routes::read_maintenance(value, origin, &mut self.mistakes);
+                self.origins.insert(section.clone(), origin.clone());
+                continue;
+            }
             if section == "webhooks" {
                 self.settings.webhooks = elsewhere::read_webhooks(value, origin, &mut self.mistakes);
                 self.origins.insert(section.clone(), origin.clone());
@@ -222,11 +227,14 @@ fn unknown_key(section: &str, key: &str) -> String {
 
 fn unknown_section(section: &str, value: &Toml) -> String {
     if value.is_table() {
-        return match nearest(section, SECTIONS.iter().map(|(name, _)| *name).chain(["boards", "routes", "webhooks"])) {
+        return match nearest(
+            section,
+            SECTIONS.iter().map(|(name, _)| *name).chain(["boards", "routes", "maintenance", "webhooks"]),
+        ) {
             Some(near) => format!("is not a section; did you mean [{near}]?"),
             None => {
                 let names: Vec<_> = SECTIONS.iter().map(|(name, _)| *name).collect();
-                format!("is not a section; there are {}, boards, routes and webhooks", names.join(", "))
+                format!("is not a section; there are {}, boards, routes, maintenance and webhooks", names.join(", "))
             }
         };
     }

@@ -20,7 +20,7 @@ pub use elsewhere::Webhook;
 pub use load::{Loaded, Sources, load};
 pub use mistake::{Mistake, Mistakes, Origin, nearest};
 pub use render::{documentation, example_file, shown};
-pub use routes::Route;
+pub use routes::{Maintenance, Route};
 pub use rows::RowKey;
 pub use table::{SECTIONS, SETTINGS, Setting, Settings};
 pub use value::{DirectAccess, MailSecurity, QueueUrl, StoreUrl};

@@ -9,7 +9,7 @@ use super::boards::BOARD_KEYS;
 use super::elsewhere::{Key, LIST_KEYS, WEBHOOK_KEYS};
 use super::load::Loaded;
 use super::mistake::Origin;
-use super::routes::ROUTE_KEYS;
+use super::routes::{MAINTENANCE_KEYS, ROUTE_KEYS};
 use super::rows::RowKey;
 use super::table::{SECTIONS, SETTINGS, Setting, Settings};
 use super::value::Value as _;
@@ -43,6 +43,13 @@ pub fn example_file() -> String {
     let route = super::Route::default();
     for row in ROUTE_KEYS {
         let _ = writeln!(out, "# # {}\n# {} = {}", row.doc.trim(), row.key, row.get(&route));
+    }
+    out.push_str(
+        "\n# Maintenance: of these alerts nothing is sent meanwhile. See docs/routes.md.\n# [[maintenance]]\n",
+    );
+    let maintenance = super::Maintenance::default();
+    for row in MAINTENANCE_KEYS {
+        let _ = writeln!(out, "# # {}\n# {} = {}", row.doc.trim(), row.key, row.get(&maintenance));
     }
     out.push_str("\n# Webhooks and mail lists: channels \"webhook:NAME\" and \"mail:NAME\"; see docs/channels.md.\n");
     for (title, keys) in [("[webhooks.NAME]", WEBHOOK_KEYS), ("[mail.lists.NAME]", LIST_KEYS)] {
@@ -88,6 +95,8 @@ pub fn documentation() -> String {
     document_rows(&mut out, "[[boards]]", BOARD_KEYS);
     out.push('\n');
     document_rows(&mut out, "[[routes]]", ROUTE_KEYS);
+    out.push('\n');
+    document_rows(&mut out, "[[maintenance]]", MAINTENANCE_KEYS);
     for (title, keys) in [("[webhooks.NAME]", WEBHOOK_KEYS), ("[mail.lists.NAME]", LIST_KEYS)] {
         let _ = write!(out, "\n## {title}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n");
         for Key { key, kind, default, doc } in keys {
@@ -111,6 +120,7 @@ pub fn shown(loaded: &Loaded, as_json: bool) -> String {
     let origin = |name: &str| loaded.origins.get(name).unwrap_or(&Origin::Default).to_string();
     let boards: Vec<_> = loaded.settings.boards.iter().map(super::Board::to_toml).collect();
     let routes: Vec<_> = loaded.settings.routes.iter().map(super::Route::to_toml).collect();
+    let maintenance: Vec<_> = loaded.settings.maintenance.iter().map(super::Maintenance::to_toml).collect();
     if as_json {
         let settings: Vec<_> = SETTINGS
             .iter()
@@ -123,7 +133,8 @@ pub fn shown(loaded: &Loaded, as_json: bool) -> String {
             loaded.settings.webhooks.iter().map(|(name, webhook)| (name, webhook.to_toml())).collect();
         let lists = &loaded.settings.mail_lists;
         let whole = json!({
-            "settings": settings, "boards": boards, "routes": routes, "webhooks": webhooks, "mail_lists": lists
+            "settings": settings, "boards": boards, "routes": routes, "maintenance": maintenance,
+            "webhooks": webhooks, "mail_lists": lists
         });
         return format!("{whole:#}\n");
     }
@@ -144,6 +155,9 @@ pub fn shown(loaded: &Loaded, as_json: bool) -> String {
     }
     for route in routes {
         let _ = writeln!(out, "[[routes]]\n{route}");
+    }
+    for one in maintenance {
+        let _ = writeln!(out, "[[maintenance]]\n{one}");
     }
     for (name, webhook) in &loaded.settings.webhooks {
         let _ = writeln!(out, "[webhooks.{name}]\n{}", webhook.to_toml());

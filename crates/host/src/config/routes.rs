@@ -2,6 +2,7 @@
 
 use toml::Value as Toml;
 
+use super::boards::{self, check_zone};
 use super::mistake::{Mistake, Origin, nearest};
 use super::rows::{self, Named, rows};
 
@@ -36,18 +37,98 @@ rows! {
     mention: Vec<String> = Vec::new(), checked by check_mentions;
     /// How long a new alert waits for what follows at once, in milliseconds; empty: `notifier.grouping_wait_ms`.
     grouping_wait_ms: Option<u64> = None, checked by check_wait;
+    /// Start of quiet hours, `HH:MM`: a new alert below `quiet_below` waits for their end. Goes with `quiet_end`; both empty: none.
+    quiet_start: String = String::new(), checked by check_hour;
+    /// End of quiet hours, `HH:MM`; before the start: on the next day.
+    quiet_end: String = String::new(), checked by check_hour;
+    /// IANA time zone of quiet hours.
+    quiet_timezone: String = String::from("Asia/Jakarta"), checked by check_zone;
+    /// From this severity on nothing waits in quiet hours.
+    quiet_below: String = String::from("critical"), checked by check_severity;
     /// Whether the routes after it are asked, too; else the first that matches is the last.
     goes_on: bool = false, named "continue";
+}
+
+rows! {
+    /// One window of maintenance: nothing is sent of the alerts that it is for, and what is still true at its end is told then.
+    Maintenance,
+    /// The keys of a maintenance, in the file's order.
+    MAINTENANCE_KEYS;
+    /// Its beginning: once, as `2026-12-24T22:00:00+07:00`, or each day, as `22:00`. Both empty: never.
+    start: String = String::new();
+    /// Its end, written as its beginning is; of a daily one before the start: on the next day.
+    end: String = String::new();
+    /// IANA time zone of daily times.
+    timezone: String = String::from("Asia/Jakarta"), checked by check_zone;
+    /// Of schedulers of one of these teams, as in routes.
+    teams: Vec<String> = Vec::new();
+    /// Of those in one of these environments.
+    environments: Vec<String> = Vec::new();
+    /// Of those with all of these tags.
+    tags: Vec<String> = Vec::new();
+    /// Of those with one of these ids.
+    ids: Vec<String> = Vec::new();
+    /// Of those of one of these severities.
+    severities: Vec<String> = Vec::new(), checked by check_severities;
+    /// Of alerts of one of these kinds.
+    kinds: Vec<String> = Vec::new(), checked by check_kinds;
+}
+
+/// Reads every maintenance of a file, and adds what is wrong with them.
+pub(super) fn read_maintenance(value: &Toml, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Vec<Maintenance> {
+    let named = Named { section: "maintenance", one: "maintenance" };
+    let read = rows::read(named, MAINTENANCE_KEYS, value, origin, mistakes);
+    for (index, (one, _)) in read.iter().enumerate() {
+        if let Err(what) = times(&one.start, &one.end) {
+            mistakes.push(Mistake { origin: origin.clone(), key: format!("maintenance[{index}].end"), what });
+        }
+    }
+    read.into_iter().map(|(one, _)| one).collect()
+}
+
+/// Whether two times are of one kind, and the second after the first.
+fn times(start: &str, end: &str) -> Result<(), String> {
+    let once = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let is_hour = |text: &str| boards::check_time(&text.to_owned()).is_ok();
+    let goes_with = || {
+        format!("is {end:?} and the start {start:?}: give both as \"2026-12-24T22:00:00+07:00\" or both as \"22:00\"")
+    };
+    match (once(start), once(end)) {
+        _ if start.is_empty() && end.is_empty() => Ok(()),
+        (Some(start), Some(end)) if start < end => Ok(()),
+        (Some(_), Some(_)) => Err(format!("is {end:?}, which is not after the start")),
+        (None, None) if is_hour(start) && is_hour(end) && start == end => {
+            Err(format!("is {end:?}, and so is the start: that is always"))
+        }
+        (None, None) if is_hour(start) && is_hour(end) => Ok(()),
+        _ => Err(goes_with()),
+    }
 }
 
 /// Reads every route of a file, and adds what is wrong with them.
 pub(super) fn read(value: &Toml, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Vec<Route> {
     let named = Named { section: "routes", one: "route" };
-    rows::read(named, ROUTE_KEYS, value, origin, mistakes).into_iter().map(|(route, _)| route).collect()
+    let read = rows::read(named, ROUTE_KEYS, value, origin, mistakes);
+    for (index, (route, _)) in read.iter().enumerate() {
+        let (start, end) = (&route.quiet_start, &route.quiet_end);
+        if start.is_empty() != end.is_empty() || (start == end && !start.is_empty()) {
+            let what = format!("is {end:?} while quiet_start is {start:?}: give two times that differ, or none");
+            mistakes.push(Mistake { origin: origin.clone(), key: format!("routes[{index}].quiet_end"), what });
+        }
+    }
+    read.into_iter().map(|(route, _)| route).collect()
 }
 
 fn check_severities(names: &[String]) -> Result<(), String> {
     check_names(names, &SEVERITIES)
+}
+
+fn check_severity(name: &str) -> Result<(), String> {
+    check_severities(&[name.to_owned()])
+}
+
+fn check_hour(text: &String) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { boards::check_time(text) }
 }
 
 fn check_kinds(names: &[String]) -> Result<(), String> {

@@ -11,7 +11,7 @@ use toml::Value as Toml;
 
 use super::boards::Board;
 use super::elsewhere::Webhook;
-use super::routes::Route;
+use super::routes::{Maintenance, Route};
 use super::value::{DirectAccess, MailSecurity, QueueUrl, StoreUrl, Value};
 
 /// Something given for a setting.
@@ -135,6 +135,8 @@ macro_rules! settings {
             pub boards: Vec<Board>,
             /// Where alerts go, in order; see [`Route`].
             pub routes: Vec<Route>,
+            /// When alerts are not told; see [`Maintenance`].
+            pub maintenance: Vec<Maintenance>,
             /// Webhooks by name: `webhook:NAME` is the channel.
             pub webhooks: BTreeMap<String, Webhook>,
             /// Recipients of mail by the list's name: `mail:NAME` is the channel.

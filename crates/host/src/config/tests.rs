@@ -265,7 +265,7 @@ fn the_file_that_config_init_writes_is_the_defaults_also_when_every_line_is_take
         .collect();
     let (_dir, sources) = file(&uncommented);
     let loaded = load(&sources).unwrap_or_else(|error| panic!("{error}\n{uncommented}"));
-    assert_eq!(loaded.origins.len(), SETTINGS.len() + 2, "{uncommented}");
+    assert_eq!(loaded.origins.len(), SETTINGS.len() + 3, "{uncommented}");
     let values = |text: &str| {
         let json: serde_json::Value = serde_json::from_str(text).unwrap();
         let list = json["settings"].as_array().unwrap().clone();
@@ -325,4 +325,29 @@ fn every_mistake_in_a_route_is_told_at_once() {
     ] {
         assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
     }
+}
+
+#[test]
+fn every_mistake_in_quiet_hours_and_maintenance_is_told_at_once() {
+    let (_dir, sources) = file(
+        "[[routes]]\nquiet_start = \"22:00\"\nquiet_below = \"urgent\"\nquiet_timezone = \"Asia/Jakata\"\n\
+         [[routes]]\nquiet_start = \"22:00\"\nquiet_end = \"22:00\"\n[[routes]]\nquiet_start = \"25:00\"\nquiet_end = \"06:00\"\n\
+         [[maintenance]]\nstart = \"22:00\"\nend = \"2026-12-24T22:00:00+07:00\"\n\
+         [[maintenance]]\nstart = \"2026-12-24T22:00:00+07:00\"\nend = \"2026-12-24T22:00:00+08:00\"\n\
+         [[maintenance]]\nstart = \"22:00\"\nend = \"06:00\"\nteam = \"x\"\n",
+    );
+    let told = mistakes(&sources).join("\n");
+    for wanted in [
+        "routes[0].quiet_end is \"\" while quiet_start is \"22:00\"",
+        "routes[0].quiet_below has \"urgent\", but there are info, warning, critical",
+        "routes[0].quiet_timezone is \"Asia/Jakata\", which is not an IANA time zone; did you mean \"Asia/Jakarta\"?",
+        "routes[1].quiet_end is \"22:00\" while quiet_start is \"22:00\"",
+        "routes[2].quiet_start is \"25:00\", but must be a time of day",
+        "maintenance[0].end is \"2026-12-24T22:00:00+07:00\" and the start \"22:00\"",
+        "maintenance[1].end is \"2026-12-24T22:00:00+08:00\", which is not after the start",
+        "maintenance[2].team is not a setting of a maintenance; did you mean \"teams\"?",
+    ] {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
+    assert!(!told.contains("maintenance[2].end"), "{told}");
 }

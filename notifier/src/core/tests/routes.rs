@@ -1,12 +1,14 @@
 //! Which alert is shown where.
 
 use ronda_domain::record::OccurrenceStatus as Status;
+use ronda_domain::spec::Severity;
 
 use super::MINUTE;
 use super::rig::Rig;
 use crate::channel::ChannelErrorKind;
 use crate::config::Config;
-use crate::route::{Kind, Matcher, Route};
+use crate::hours::Hours;
+use crate::route::{Kind, Maintenance, Matcher, Quiet, Route, When};
 
 fn team(team: &str, channel: &str) -> Route {
     let matcher = Matcher { teams: vec![team.into()], ..Matcher::default() };
@@ -232,4 +234,95 @@ fn a_route_has_a_grouping_wait_of_its_own() {
     assert_eq!((rig.visible_in("C-pay").len(), rig.visible_in("C-all").len()), (0, 1));
     rig.pass(15_000);
     assert_eq!((rig.visible_in("C-pay").len(), rig.visible_in("C-all").len()), (1, 1));
+}
+
+const HOUR: u64 = 60 * MINUTE;
+
+/// From 22:00 to 06:00 in Jakarta, which is six hours from when a rig begins.
+fn night() -> Hours {
+    Hours::new("22:00", "06:00", "Asia/Jakarta").unwrap()
+}
+
+fn quiet(below: Severity) -> Config {
+    config(vec![Route { quiet: Some(Quiet { hours: night(), below }), ..team("payments", "C-pay") }])
+}
+
+fn maintenance() -> Config {
+    let matcher = Matcher { teams: vec!["payments".into()], ..Matcher::default() };
+    Config { maintenance: vec![Maintenance { matcher, when: When::Daily(night()) }], ..both() }
+}
+
+#[test]
+fn in_quiet_hours_what_is_not_urgent_waits_and_is_shown_at_their_end_as_it_is_then() {
+    let mut rig = Rig::new(quiet(Severity::Critical));
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.fails("ledger");
+    rig.pass(HOUR);
+    rig.restart();
+    rig.recovers("ledger");
+    rig.pass(4 * HOUR);
+    assert_eq!(rig.visible(), Vec::<String>::new());
+    rig.pass(HOUR + 5 * MINUTE);
+    let mut shown = rig.visible_in("C-pay");
+    shown.sort();
+    assert_eq!(shown, ["🔴 *billing* failed (production)", "🟢 *ledger* recovered (production)"]);
+    assert!(rig.slack.messages.iter().all(|message| !message.content.plain.contains("late")), "nothing was in its way");
+    assert_eq!(rig.slack.posts, 2);
+}
+
+#[test]
+fn in_quiet_hours_what_is_urgent_does_not_wait_nor_what_is_of_another_route() {
+    let mut rig = Rig::new(quiet(Severity::Warning));
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible_in("C-pay").len(), 1, "a warning is not below a warning");
+    let mut rig = Rig::new(quiet(Severity::Critical));
+    rig.team = "search";
+    rig.fails("index");
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible_in("C-all").len(), 1);
+}
+
+#[test]
+fn many_that_have_waited_are_one_digest_at_the_end_of_quiet_hours_and_none_before() {
+    let mut rig = Rig::new(quiet(Severity::Critical));
+    rig.team = "payments";
+    (0..30).for_each(|number| rig.fails(&format!("job-{number}")));
+    rig.pass(5 * HOUR);
+    assert_eq!(rig.visible(), Vec::<String>::new());
+    rig.pass(HOUR + 5 * MINUTE);
+    assert!(rig.visible()[0].starts_with("🔴 *30 alerts at once*"), "{:?}", rig.visible());
+}
+
+#[test]
+fn in_maintenance_nothing_is_told_and_at_its_end_what_is_still_so_and_only_that() {
+    let mut rig = Rig::new(calling(maintenance()));
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.fails("ledger");
+    rig.pass(HOUR);
+    rig.recovers("ledger");
+    rig.pass(HOUR);
+    rig.restart();
+    rig.team = "search";
+    rig.fails("index");
+    rig.pass(HOUR);
+    assert_eq!(rig.visible(), ["🔴 *index* failed (production)"]);
+    rig.pass(3 * HOUR + 5 * MINUTE);
+    assert_eq!(rig.visible_in("C-pay"), ["🔴 *billing* failed (production)"]);
+    assert_eq!(calls(&rig).len(), 1);
+    assert_eq!(rig.slack.posts, 3, "{:?}", rig.visible());
+}
+
+#[test]
+fn maintenance_that_is_taken_out_of_the_settings_holds_nothing_any_more() {
+    let mut rig = Rig::new(maintenance());
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.pass(MINUTE);
+    rig.restart_with(both());
+    rig.pass(MINUTE);
+    assert_eq!(rig.slack.posts, 2);
 }
