@@ -18,6 +18,7 @@ mod patience;
 pub mod process;
 pub mod replica;
 pub mod signals;
+pub mod slack;
 pub mod socket;
 pub mod store;
 mod watch;

@@ -21,6 +21,3 @@ pub(crate) use self::desk::Desk;
 pub use self::http::SlackError;
 pub(crate) use self::socket::run as run_socket;
 pub(crate) use self::web::router;
-
-/// The scopes of a bot token that slash commands need; buttons need none.
-pub const SLACK_SCOPES: [&str; 1] = ["commands"];
