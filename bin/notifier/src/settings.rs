@@ -22,6 +22,11 @@ pub fn slack_is_on(settings: &Settings) -> bool {
     !settings.slack.bot_token.is_empty()
 }
 
+/// Whether a gateway takes in what people click: without that, buttons would do nothing.
+fn takes_clicks(settings: &Settings) -> bool {
+    !settings.slack.signing_secret.is_empty() || !settings.slack.app_token.is_empty()
+}
+
 /// The notifier's.
 ///
 /// # Errors
@@ -48,6 +53,7 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
         storm_threshold: notifier.storm_threshold,
         storm_window_seconds: notifier.storm_window_seconds,
         retention_days: notifier.retention_days,
+        interactive: takes_clicks(settings),
         // A claim that is older may be another's by now.
         claim_fresh_ms: settings.replicas.lease_ms / 2,
         boards: settings.boards.iter().map(board).collect::<Result<_, _>>()?,
@@ -267,6 +273,17 @@ mod tests {
         let mut settings = Settings::default();
         settings.boards.push(config::Board::default());
         assert_eq!(config(&settings).unwrap().boards.len(), 1);
+    }
+
+    #[test]
+    fn alerts_have_buttons_where_somebody_takes_the_clicks() {
+        let mut settings = Settings::default();
+        assert!(!config(&settings).unwrap().interactive);
+        settings.slack.app_token = Secret::new("xapp-1");
+        assert!(config(&settings).unwrap().interactive);
+        settings.slack.app_token = Secret::default();
+        settings.slack.signing_secret = Secret::new("8f742231b10e8888abcd99yyyzzz85a5");
+        assert!(config(&settings).unwrap().interactive);
     }
 
     #[test]
