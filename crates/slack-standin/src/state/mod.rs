@@ -211,6 +211,11 @@ impl Slack {
         self.post(channel, Message { author, thread_ts, text: text.to_owned(), ..Message::default() })
     }
 
+    /// The app has posted this already, whatever its limits and rates: where a scene begins.
+    pub fn app_posts(&self, channel: &str, text: &str, blocks: Vec<Value>) -> Message {
+        self.post(channel, Message { text: text.to_owned(), blocks, ..Message::default() })
+    }
+
     /// A person reacts to a message; whether there is such a one.
     pub fn person_reacts(&self, user: &str, channel: &str, ts: &str, emoji: &str) -> bool {
         let mut inner = self.inner.lock();
