@@ -23,7 +23,7 @@ pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent
             resolved(shard, config, event, alert, *opened_at, resolution, now);
         }
         EventKind::AlertAcknowledged { alert, by } => {
-            acknowledged(shard, event, alert, Acknowledgment { by: by.clone(), at: event.event.at }, now);
+            acknowledged(shard, event, alert, &Acknowledgment { by: by.clone(), at: event.event.at }, now);
         }
         EventKind::Muted(mute) => muted(shard, event, Some(mute), now),
         EventKind::Unmuted { .. } => muted(shard, event, None, now),
@@ -181,7 +181,7 @@ fn resolved(
 }
 
 /// Somebody looks after it: the message says so, and a reply does, once.
-fn acknowledged(shard: &mut Shard, event: &SchedulerEvent, alert: &str, by: Acknowledgment, now: Now) {
+fn acknowledged(shard: &mut Shard, event: &SchedulerEvent, alert: &str, by: &Acknowledgment, now: Now) {
     let key = alert_key(event, alert);
     let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();

@@ -19,6 +19,8 @@ pub(crate) struct Policy {
     pub(crate) can_find: bool,
 }
 
+/// So many intervals after a post was claimed it must be there, or never comes: it was looked for during two, and may be as long on its way.
+const POSTS_ARRIVE_WITHIN: u64 = 4;
 /// A lookup this soon after an ambiguous answer finds most messages that were posted; it does not count when it finds none.
 const FIRST_LOOK_MS: u64 = 1_000;
 /// How long a change of what changes in numbers waits for the next one.
@@ -174,9 +176,18 @@ impl Surface {
         }
     }
 
-    /// An edit that may still arrive is looked for once the latest must have, where anything can be looked for.
+    /// An edit that may still arrive is looked for once the latest must have, where anything can be looked for. What is to be looked for later
+    /// stays so.
     fn look_later(&mut self, now_ms: u64, policy: &Policy) {
-        self.check_at_ms = policy.can_find.then(|| now_ms + policy.reconcile_interval_ms * 2);
+        let at_ms = policy.can_find.then(|| now_ms + policy.reconcile_interval_ms * 2);
+        self.check_at_ms = at_ms.max(self.check_at_ms);
+    }
+
+    /// The same by who takes the surface over: when the other one would have looked can't be known, and where there were several posts the last
+    /// of them may still be on its way.
+    fn look_later_than_another(&mut self, now_ms: u64, policy: &Policy) {
+        let intervals = if self.generation > 0 { POSTS_ARRIVE_WITHIN } else { 2 };
+        self.check_at_ms = policy.can_find.then(|| now_ms + policy.reconcile_interval_ms * intervals);
     }
 
     fn forget_twin(&mut self, ts: &str) {
@@ -292,7 +303,7 @@ impl Surface {
         match (&self.phase, found.next()) {
             (Phase::Unknown { since_ms, .. }, Some(first)) => {
                 // The last post may still be on its way, when it was an earlier one that was found.
-                let latest_ms = since_ms + policy.reconcile_interval_ms * 4;
+                let latest_ms = since_ms + policy.reconcile_interval_ms * POSTS_ARRIVE_WITHIN;
                 self.applied = Some(Applied { revision: first.revision, channel: self.channel.clone(), ts: first.ts });
                 self.twins = found.map(|twin| twin.ts).collect();
                 self.live(now_ms, policy);
@@ -373,9 +384,9 @@ impl Surface {
             Phase::Unknown { .. } => self.phase = Phase::Unknown { since_ms: now_ms, reads: 0 },
             Phase::Editing { .. } => {
                 self.phase = Phase::Live;
-                self.look_later(now_ms, policy);
+                self.look_later_than_another(now_ms, policy);
             }
-            Phase::Live if self.check_at_ms.is_some() => self.look_later(now_ms, policy),
+            Phase::Live if self.check_at_ms.is_some() => self.look_later_than_another(now_ms, policy),
             Phase::Absent | Phase::Live | Phase::Gone => {}
         }
         let channel = home.unwrap_or(&self.channel).to_owned();

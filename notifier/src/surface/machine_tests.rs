@@ -499,3 +499,23 @@ fn where_nothing_can_be_looked_up_an_unknown_post_is_made_again_under_the_same_g
     surface.settle(&edit, Outcome::Edited, 8_000, &blind);
     assert!(surface.is_settled(), "nothing is left to be looked up: {surface:?}");
 }
+
+#[test]
+fn who_takes_it_over_looks_for_a_twin_once_the_latest_post_must_be_there() {
+    let (mut world, mut surface) = (World::default(), surface());
+    world.stall(&mut surface, 80_705, 0);
+    world.pass(32_201);
+    world.take(&mut surface, Step::Answered);
+    world.pass(41_763);
+    world.take(&mut surface, Step::Answered);
+    world.stall(&mut surface, 66_742, 0);
+    world.pass(26_741);
+    // The first one is found, and at that moment somebody else takes it over.
+    world.take(&mut surface, Step::Answered);
+    world.stall(&mut surface, 0, 0);
+    for _ in 0..30 {
+        world.pass(10_000);
+        world.take(&mut surface, Step::Answered);
+    }
+    assert_eq!(world.messages.len(), 1, "{:?}", world.messages);
+}
