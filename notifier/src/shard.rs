@@ -207,10 +207,6 @@ impl Shard {
         self.active.iter().filter_map(|key| self.surfaces.get(key))
     }
 
-    pub(crate) fn active_len(&self) -> usize {
-        self.active.len()
-    }
-
     /// Adds a surface, unless one of that key is there.
     pub(crate) fn insert(&mut self, surface: Surface) {
         let key = surface.key.clone();

@@ -199,9 +199,10 @@ impl Core {
         }
     }
 
-    /// Surfaces that are not yet as they should be.
+    /// Surfaces that are not yet as they should be; not those that are to wait.
     pub(crate) fn backlog(&self) -> usize {
-        self.shards.iter().map(Shard::active_len).sum()
+        let waits_for_nothing = |surface: &&Surface| surface.held.is_none();
+        self.shards.iter().map(|shard| shard.active().filter(waits_for_nothing).count()).sum()
     }
 }
 

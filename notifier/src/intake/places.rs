@@ -64,7 +64,10 @@ pub(super) fn show(shard: &mut Shard, config: &Config, key: &str, alert: &AlertF
     for place in places(config, alert, alert.now.to, wall(now)) {
         let further = further_key(key, &place.channel);
         let own = shard.get(key);
-        if own.is_some_and(|own| own.channel == place.channel) || shard.get(&further).is_some() {
+        let there = own.filter(|own| own.channel == place.channel).or_else(|| shard.get(&further));
+        if let Some(there) = there.map(|surface| surface.key.clone()) {
+            ask_again(shard, &there);
+            hold(shard, config, &there, now);
             continue;
         }
         let key = if own.is_none() { key.to_owned() } else { further };
@@ -167,6 +170,15 @@ fn alert_of<'a>(shard: &'a Shard, key: &str) -> Option<&'a AlertFacts> {
     match &shard.get(key)?.facts {
         Facts::Alert(alert) => Some(alert),
         _ => None,
+    }
+}
+
+/// What no route asked for any more before anybody saw it is asked for again.
+fn ask_again(shard: &mut Shard, key: &str) {
+    let was_never_there =
+        |surface: &Surface| surface.phase == Phase::Gone && surface.applied.is_none() && surface.parked.is_empty();
+    if shard.get(key).is_some_and(was_never_there) {
+        shard.change(key, |surface| surface.phase = Phase::Absent);
     }
 }
 

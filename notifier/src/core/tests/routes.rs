@@ -137,6 +137,9 @@ fn what_a_channel_refuses_holds_no_other_up_and_what_nobody_saw_is_not_posted_wh
     rig.pass(20 * MINUTE);
     assert_eq!(rig.visible_in("C-pay"), Vec::<String>::new());
     assert_eq!(rig.visible_in("C-all").iter().filter(|line| line.contains("*billing*")).count(), 1);
+    rig.restart_with(both());
+    rig.pass(20 * MINUTE);
+    assert_eq!(rig.visible_in("C-pay"), ["🔴 *billing* failed (production)"], "one leads there again");
 }
 
 #[test]
