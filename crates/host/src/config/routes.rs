@@ -109,8 +109,12 @@ fn times(start: &str, end: &str) -> Result<(), String> {
 pub(super) fn read(value: &Toml, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Vec<Route> {
     let named = Named { section: "routes", one: "route" };
     let read = rows::read(named, ROUTE_KEYS, value, origin, mistakes);
-    for (index, (route, _)) in read.iter().enumerate() {
+    for (index, (route, wrong)) in read.iter().enumerate() {
         let (start, end) = (&route.quiet_start, &route.quiet_end);
+        // One that was not taken is empty, and told already.
+        if wrong.iter().any(|key| key.starts_with("quiet_")) {
+            continue;
+        }
         if start.is_empty() != end.is_empty() || (start == end && !start.is_empty()) {
             let what = format!("is {end:?} while quiet_start is {start:?}: give two times that differ, or none");
             mistakes.push(Mistake { origin: origin.clone(), key: format!("routes[{index}].quiet_end"), what });

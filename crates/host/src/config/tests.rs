@@ -330,7 +330,7 @@ fn every_mistake_in_a_route_is_told_at_once() {
 #[test]
 fn every_mistake_in_quiet_hours_and_maintenance_is_told_at_once() {
     let (_dir, sources) = file(
-        "[[routes]]\nquiet_start = \"22:00\"\nquiet_below = \"urgent\"\nquiet_timezone = \"Asia/Jakata\"\n\
+        "[[routes]]\nquiet_below = \"urgent\"\nquiet_timezone = \"Asia/Jakata\"\n[[routes]]\nquiet_start = \"23:00\"\n\
          [[routes]]\nquiet_start = \"22:00\"\nquiet_end = \"22:00\"\n[[routes]]\nquiet_start = \"25:00\"\nquiet_end = \"06:00\"\n\
          [[maintenance]]\nstart = \"22:00\"\nend = \"2026-12-24T22:00:00+07:00\"\n\
          [[maintenance]]\nstart = \"2026-12-24T22:00:00+07:00\"\nend = \"2026-12-24T22:00:00+08:00\"\n\
@@ -338,16 +338,16 @@ fn every_mistake_in_quiet_hours_and_maintenance_is_told_at_once() {
     );
     let told = mistakes(&sources).join("\n");
     for wanted in [
-        "routes[0].quiet_end is \"\" while quiet_start is \"22:00\"",
+        "routes[1].quiet_end is \"\" while quiet_start is \"23:00\"",
         "routes[0].quiet_below has \"urgent\", but there are info, warning, critical",
         "routes[0].quiet_timezone is \"Asia/Jakata\", which is not an IANA time zone; did you mean \"Asia/Jakarta\"?",
-        "routes[1].quiet_end is \"22:00\" while quiet_start is \"22:00\"",
-        "routes[2].quiet_start is \"25:00\", but must be a time of day",
+        "routes[2].quiet_end is \"22:00\" while quiet_start is \"22:00\"",
+        "routes[3].quiet_start is \"25:00\", but must be a time of day",
         "maintenance[0].end is \"2026-12-24T22:00:00+07:00\" and the start \"22:00\"",
         "maintenance[1].end is \"2026-12-24T22:00:00+08:00\", which is not after the start",
         "maintenance[2].team is not a setting of a maintenance; did you mean \"teams\"?",
     ] {
         assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
     }
-    assert!(!told.contains("maintenance[2].end"), "{told}");
+    assert!(!told.contains("maintenance[2].end") && !told.contains("routes[3].quiet_end"), "{told}");
 }
