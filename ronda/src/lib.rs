@@ -45,7 +45,7 @@ async fn run(command: Command) -> Result<String, Failure> {
         Command::Store(command) => Box::pin(store::run(command)).await,
         Command::Queue(command) => Box::pin(queue::run(command)).await,
         Command::DeadLetters(command) => dead_letters::run(command).await,
-        Command::Slack(command) => slack::run(&command),
+        Command::Slack(command) => slack::run(&command).await,
         Command::Routes(command) => Box::pin(routes::run(command)).await,
         Command::Schedulers(command) => client::schedulers(command).await,
         Command::Register(arguments) => client::register(*arguments).await,

@@ -14,7 +14,7 @@ mod slack;
 
 pub use queue::{DEAD_LETTERS_HELP, DeadLettersCommand, QueueCommand, QueuePlace};
 pub use routes::{RouteKind, RouteSeverity, RoutesCommand, RoutesTestArguments};
-pub use slack::{PreviewArguments, PreviewForm, PreviewFormat, PreviewLanguage, SlackCommand};
+pub use slack::{PreviewArguments, PreviewForm, PreviewFormat, PreviewLanguage, SlackCheckArguments, SlackCommand};
 
 /// The night watch for fleets of schedulers.
 ///

@@ -1,6 +1,7 @@
 //! `slack …`.
 
 use clap::{Args, Subcommand, ValueEnum};
+use ronda_host::arguments::Place;
 use ronda_notifier::{Form, Language};
 
 /// `slack …`
@@ -8,6 +9,16 @@ use ronda_notifier::{Form, Language};
 pub enum SlackCommand {
     /// Show every kind of message from sample data; nothing is sent
     Preview(PreviewArguments),
+    /// Try tokens, scopes, channels and the clock; posts a message and deletes it at once. Ends with code 7 when Slack refuses anything
+    Check(SlackCheckArguments),
+}
+
+/// Flags of `slack check`.
+#[derive(Debug, Args)]
+pub struct SlackCheckArguments {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Flags of `slack preview`.
