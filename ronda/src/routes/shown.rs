@@ -128,11 +128,11 @@ mod tests {
     fn where_it_goes_comes_first_and_then_what_each_route_made_of_it() {
         let team = |team: &str| Matcher { teams: vec![team.into()], ..Matcher::default() };
         let to = |channel: &str, matcher| Route { matcher, channel: Some(channel.into()), ..Route::default() };
-        let mentions = vec!["here".parse().unwrap(), "S0123ABCD".parse().unwrap()];
+        let mentions: Vec<Mention> = ["here", "S0123ABCD"].iter().map(|text| text.parse().unwrap()).collect();
         let stale = Matcher { kinds: vec![Kind::Stale, Kind::Missed], tags: vec!["eu".into()], ..team("search") };
         let routes = [
             to("C-search", stale),
-            Route { goes_on: true, ..to("C-pay", team("pay*")) },
+            Route { goes_on: true, mentions, grouping_wait_ms: Some(500), ..to("C-pay", team("pay*")) },
             Route::default(),
             to("C-x", team("*")),
         ];

@@ -142,12 +142,12 @@ pub async fn acquiring_raises_the_epoch_and_keeps_the_rest(harness: &dyn StoreHa
     }
 }
 
-/// A store is made for one number of partitions; another number is a conflict that says so.
+/// A store is made for one number of partitions; another number is refused with a kind of its own, and says so.
 pub async fn another_number_of_partitions_is_refused(harness: &dyn StoreHarness) {
     let store = harness.open().await;
     store.acquire(0, 8).await.expect("acquire");
     let refused = store.acquire(0, 16).await.expect_err("another number");
-    assert_eq!(refused.kind, StoreErrorKind::Conflict);
+    assert_eq!(refused.kind, StoreErrorKind::OtherPartitions);
     assert!(refused.message.contains('8') && refused.message.contains("16"), "{}", refused.message);
     store.acquire(7, 8).await.expect("the right number still works");
 }

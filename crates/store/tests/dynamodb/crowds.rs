@@ -32,7 +32,7 @@ async fn each_of_many_who_acquire_has_an_epoch_of_its_own() {
                 epochs.push(row.epoch);
             }
             (_, Err(error)) => {
-                assert_eq!(error.kind, StoreErrorKind::Conflict);
+                assert_eq!(error.kind, StoreErrorKind::OtherPartitions);
                 refused += 1;
             }
         }
