@@ -127,6 +127,8 @@ pub(crate) struct Night {
     pub(crate) doubts: Doubts,
     /// How often its schedulers are still to be read from the store: until then it is neither shown nor closed.
     pub(crate) to_be_read: u32,
+    /// When the latest of what was read from the store was judged: the store may be ahead of the events.
+    read_until: Timestamp,
     late_replies: u32,
     max_tracked: usize,
 }
@@ -141,6 +143,7 @@ impl Night {
             changed: true,
             doubts: Doubts::default(),
             to_be_read: 0,
+            read_until: Timestamp::MIN,
             late_replies: 0,
             max_tracked: MAX_TRACKED,
         }
@@ -213,6 +216,7 @@ impl Night {
             if before || !self.concerns(&row.key.scheduler, &record.subject, noticed) {
                 continue;
             }
+            self.read_until = self.read_until.max(at.unwrap_or(Timestamp::MIN));
             let entry = Entry {
                 status: record.status,
                 at: at.unwrap_or(Timestamp::MIN),
@@ -327,8 +331,11 @@ impl Night {
 
     /// Whether the night is over, seen from the partitions' least clock: everything expected has ended well, or the
     /// window is past and nothing is open any more, or the grace after it is past too.
-    /// With a doubt left it lasts as long as its window.
+    /// With a doubt left it lasts as long as its window. What was read from the store counts once the events have come as far.
     pub(crate) fn is_over(&self, watermark: Timestamp, grace_seconds: u32) -> bool {
+        if watermark < self.read_until {
+            return false;
+        }
         let counts = self.counts();
         if watermark >= self.window.end {
             return counts.open() == 0 || watermark >= self.window.end.plus_seconds(grace_seconds);

@@ -245,6 +245,22 @@ impl Rig {
         self.event(id, "silent", EventKind::Changed(change));
     }
 
+    /// The occurrence that is due so many minutes after midnight ends well five minutes later, in the store, and nothing of it is told yet.
+    pub(super) fn ends_well_in_the_store(&mut self, id: &str, minutes: i64) {
+        let at = |minutes: i64| Timestamp::from_millis(MIDNIGHT + minutes * 60_000);
+        let record = OccurrenceRecord {
+            subject: Subject::Occurrence { due: at(minutes) },
+            status: OccurrenceStatus::Succeeded,
+            started_at: Some(at(minutes)),
+            ended_at: Some(at(minutes + 5)),
+            late_start_ms: None,
+            stale: None,
+            runs: 1,
+            corrections: Vec::new(),
+        };
+        self.records.push((key(id), record));
+    }
+
     /// A batch of events can't be read.
     pub(super) fn garbles(&mut self) {
         self.core.skip(0, Some(1_000_000), self.now);

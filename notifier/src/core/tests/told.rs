@@ -105,3 +105,21 @@ fn what_could_not_be_told_before_says_so_and_goes_on_saying_it() {
     let other = rig.slack.messages.iter().find(|message| message.content.plain.starts_with("🟢 other")).unwrap();
     assert!(!other.content.plain.contains("This comes"), "{}", other.content.plain);
 }
+
+#[test]
+fn a_night_that_was_read_ahead_of_its_events_ends_with_them_and_nothing_of_it_comes_after_the_end() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.ends_well_in_the_store("nightly", 60);
+    rig.open_window();
+    rig.watermark(0, 10);
+    rig.pass(15_000);
+    let is_clear = |rig: &Rig| rig.visible().iter().filter(|line| line.starts_with("🟢")).count();
+    assert_eq!(is_clear(&rig), 0, "the events have not come as far: {:?}", rig.visible());
+    rig.pass(70 * 60_000);
+    rig.judged("nightly", 60, Status::Running, Status::Succeeded);
+    rig.watermark(1, 30);
+    rig.pass(15_000);
+    assert_eq!(is_clear(&rig), 1, "{:?}", rig.visible());
+    assert!(!rig.visible().iter().any(|line| line.starts_with('↳')), "{:?}", rig.visible());
+}
