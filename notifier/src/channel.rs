@@ -282,6 +282,6 @@ pub trait Channel: Send + Sync + 'static {
     /// Our own messages that carry this key, oldest first.
     ///
     /// # Errors
-    /// [`ChannelError`]; an error says nothing about what is there.
+    /// [`ChannelError`]; an error says nothing about what is there, but for `Orphaned`: a reply that is there, beside its deleted parent.
     async fn find(&self, request: FindRequest) -> Result<Vec<Found>, ChannelError>;
 }

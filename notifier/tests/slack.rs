@@ -285,6 +285,31 @@ async fn a_reply_that_slack_posted_beside_its_deleted_parent_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_reply_beside_its_deleted_parent_is_found_though_its_answer_was_lost() {
+    let stand_in = StandIn::start().await.unwrap();
+    let channel = slack(&stand_in);
+    let metadata = Metadata { installation: "here".into(), k: "r/1".into(), generation: 0, revision: 1 };
+    let parent = "1795456900.000100".to_owned();
+    stand_in.slack().fail_next("chat.postMessage", Fault::ServerError { effective: true });
+    let content = Content { text: "over".into(), ..Content::default() };
+    let (thread_ts, about) = (Some(parent.clone()), About::default());
+    let post = PostRequest { channel: CHANNEL.into(), thread_ts, content, metadata, about };
+    assert_eq!(channel.post(post).await.unwrap_err().kind, ChannelErrorKind::Ambiguous);
+    let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let find = |k: &str| FindRequest {
+        channel: CHANNEL.into(),
+        thread_ts: Some(parent.clone()),
+        installation: "here".into(),
+        k: k.into(),
+        oldest_ms: now_ms - 60_000,
+        claimed_ms: (now_ms, now_ms),
+    };
+    let stray = Posted { channel: CHANNEL.into(), ts: stand_in.slack().messages(CHANNEL)[0].ts.clone() };
+    assert_eq!(channel.find(find("r/1")).await.unwrap_err().kind, ChannelErrorKind::Orphaned { stray });
+    assert_eq!(channel.find(find("r/2")).await.unwrap_err().kind.class(), "missing");
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_told_in_the_status() {
     let stand_in = StandIn::start().await.unwrap();
     let mut config = SlackConfig::new(Secret::new("xoxb-wrong"));

@@ -243,15 +243,38 @@ impl Channel for SlackChannel {
     }
 
     async fn find(&self, request: FindRequest) -> Result<Vec<Found>, ChannelError> {
+        let found = self.find_there(&request).await;
+        let is_nowhere = match &found {
+            Ok(found) => found.is_empty(),
+            Err(error) => matches!(error.kind, ChannelErrorKind::Missing { .. }),
+        };
+        if request.thread_ts.is_none() || !is_nowhere {
+            return found;
+        }
+        // A reply to a message that was deleted on the way stands in the channel, where nobody looks for replies.
+        let beside = FindRequest { thread_ts: None, ..request };
+        match self.find_there(&beside).await?.into_iter().next() {
+            None => found,
+            Some(Found { ts, .. }) => Err(ChannelError {
+                kind: ChannelErrorKind::Orphaned { stray: Posted { channel: beside.channel, ts } },
+                message: "the message to reply to was deleted, and the reply stands beside it".to_owned(),
+            }),
+        }
+    }
+}
+
+impl SlackChannel {
+    /// Our messages where they belong: in the channel, or in the thread.
+    async fn find_there(&self, request: &FindRequest) -> Result<Vec<Found>, ChannelError> {
         let bot_id = self.bot_id().await?;
         let (first_ms, last_ms) = request.claimed_ms;
         let near = Span { oldest_ms: first_ms - NEAR_MS, latest_ms: Some(last_ms + NEAR_MS) };
-        let near = self.find_in(&request, near, bot_id.as_deref()).await?;
+        let near = self.find_in(request, near, bot_id.as_deref()).await?;
         if let Some(found) = near.as_ref().filter(|found| !found.is_empty()) {
             return Ok(found.clone());
         }
         let all = Span { oldest_ms: request.oldest_ms, latest_ms: None };
-        match self.find_in(&request, all, bot_id.as_deref()).await? {
+        match self.find_in(request, all, bot_id.as_deref()).await? {
             Some(found) => Ok(found),
             // A busy channel. What was read whole is where the message would be, unless a clock is far off.
             None => near.ok_or_else(|| classify::ambiguous("the channel's history is too long to be read to its end")),

@@ -235,14 +235,16 @@ impl Surface {
             },
             // To what it should be a reply to nothing can be said any more.
             ChannelErrorKind::Missing { .. } | ChannelErrorKind::Fixed { .. } => self.phase = Phase::Gone,
-            ChannelErrorKind::Orphaned { stray } => {
-                let revision = self.desired;
-                self.phase = Phase::Gone;
-                self.applied = Some(Applied { revision, channel: stray.channel.clone(), ts: stray.ts.clone() });
-                self.twins.push(stray.ts.clone());
-                self.attempts = 0;
-            }
+            ChannelErrorKind::Orphaned { stray } => self.orphaned(stray),
         }
+    }
+
+    /// A reply became a message of its own, because what it should be below was deleted.
+    fn orphaned(&mut self, stray: &Posted) {
+        self.phase = Phase::Gone;
+        self.applied = Some(Applied { revision: self.desired, channel: stray.channel.clone(), ts: stray.ts.clone() });
+        self.twins.push(stray.ts.clone());
+        self.attempts = 0;
     }
 
     fn edited(&mut self, now_ms: u64, policy: &Policy) {
@@ -311,20 +313,10 @@ impl Surface {
                 self.look_for_earlier_ones(now_ms, policy);
                 self.check_at_ms = self.check_at_ms.map(|at_ms| at_ms.max(latest_ms));
             }
-            (Phase::Unknown { since_ms, reads }, None) => {
-                let (since_ms, reads) = (*since_ms, *reads);
-                let due = since_ms + policy.reconcile_interval_ms * (u64::from(reads) + 1);
-                let reads = if now_ms >= due { reads + 1 } else { reads };
-                if reads >= READS {
+            (Phase::Unknown { .. }, None) => {
+                if self.is_nowhere(now_ms, policy) {
                     self.post_again();
                     self.not_before_ms = now_ms;
-                } else {
-                    self.phase = Phase::Unknown { since_ms, reads };
-                    self.not_before_ms = since_ms + policy.reconcile_interval_ms * (u64::from(reads) + 1);
-                    if reads > 0 {
-                        // However late this one was, the next is a whole interval later.
-                        self.not_before_ms = self.not_before_ms.max(now_ms + policy.reconcile_interval_ms);
-                    }
                 }
             }
             (Phase::Live, first) => {
@@ -340,11 +332,35 @@ impl Surface {
         }
     }
 
+    /// Counts a lookup that found nothing. Answers whether there were enough of them.
+    fn is_nowhere(&mut self, now_ms: u64, policy: &Policy) -> bool {
+        let Phase::Unknown { since_ms, reads } = self.phase else { return false };
+        let due = since_ms + policy.reconcile_interval_ms * (u64::from(reads) + 1);
+        let reads = if now_ms >= due { reads + 1 } else { reads };
+        if reads >= READS {
+            return true;
+        }
+        self.phase = Phase::Unknown { since_ms, reads };
+        self.not_before_ms = since_ms + policy.reconcile_interval_ms * (u64::from(reads) + 1);
+        if reads > 0 {
+            // However late this one was, the next is a whole interval later.
+            self.not_before_ms = self.not_before_ms.max(now_ms + policy.reconcile_interval_ms);
+        }
+        false
+    }
+
     fn find_failed(&mut self, kind: &ChannelErrorKind, now_ms: u64, policy: &Policy) {
         match self.phase {
-            // The message to reply to is gone, and with it whatever was below it.
+            Phase::Unknown { .. } if matches!(kind, ChannelErrorKind::Orphaned { .. }) => {
+                if let ChannelErrorKind::Orphaned { stray } = kind {
+                    self.orphaned(stray);
+                }
+            }
+            // The message to reply to is gone. What was posted below it may turn up beside it, and is removed there.
             Phase::Unknown { .. } if self.parent.is_some() && matches!(kind, ChannelErrorKind::Missing { .. }) => {
-                self.phase = Phase::Gone;
+                if self.is_nowhere(now_ms, policy) {
+                    self.phase = Phase::Gone;
+                }
             }
             Phase::Unknown { since_ms, .. } => {
                 self.not_before_ms = now_ms + policy.reconcile_interval_ms;

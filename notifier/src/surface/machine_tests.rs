@@ -362,8 +362,18 @@ fn a_reply_whose_parent_is_gone_is_not_looked_up_for_ever() {
     let mut reply = surface();
     reply.parent = Some("parent".into());
     reply.phase = Phase::Unknown { since_ms: 0, reads: 0 };
-    reply.settle(&Work::Find, missing(), 1_000, &POLICY);
+    for (at_ms, reads) in [(1_000, 0), (30_000, 1)] {
+        reply.settle(&Work::Find, missing(), at_ms, &POLICY);
+        assert_eq!(reply.phase, Phase::Unknown { since_ms: 0, reads }, "it may still turn up beside its parent");
+    }
+    reply.settle(&Work::Find, missing(), 60_000, &POLICY);
     assert_eq!((&reply.phase, reply.is_settled()), (&Phase::Gone, true));
+    let mut stray = surface();
+    stray.parent = Some("parent".into());
+    stray.phase = Phase::Unknown { since_ms: 0, reads: 0 };
+    let posted = Posted { channel: "C".into(), ts: "7".into() };
+    stray.settle(&Work::Find, Outcome::Failed(ChannelErrorKind::Orphaned { stray: posted }), 1_000, &POLICY);
+    assert_eq!(stray.work(1_000), Some(Work::Delete { channel: "C".into(), ts: "7".into() }));
     let mut other = surface();
     other.phase = Phase::Unknown { since_ms: 0, reads: 0 };
     other.settle(&Work::Find, missing(), 1_000, &POLICY);
