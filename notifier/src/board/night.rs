@@ -216,10 +216,13 @@ impl Night {
             if before || !self.concerns(&row.key.scheduler, &record.subject, noticed) {
                 continue;
             }
-            self.read_until = self.read_until.max(at.unwrap_or(Timestamp::MIN));
+            let at = at.unwrap_or(Timestamp::MIN);
+            self.read_until = self.read_until.max(at);
+            // Of what came after the end the event may still come, and is to be told then: to it, this is a moment older.
+            let is_late = self.closed.is_some_and(|closed| at > closed);
             let entry = Entry {
                 status: record.status,
-                at: at.unwrap_or(Timestamp::MIN),
+                at: if is_late { at.plus_millis(-1) } else { at },
                 started_at: record.started_at,
                 ended_at: record.ended_at,
                 late_start_ms: record.late_start_ms,

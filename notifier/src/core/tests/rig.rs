@@ -8,7 +8,7 @@ use ronda_domain::attention::{Actor, By, Mute};
 use ronda_domain::event::{Change, Event, EventKind, Lifecycle, Resolution};
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{Gap, Input};
-use ronda_domain::record::{OccurrenceRecord, OccurrenceStatus, Subject};
+use ronda_domain::record::{Correction, OccurrenceRecord, OccurrenceStatus, Subject};
 use ronda_domain::spec::{Schedule, SchedulerSpec, Severity};
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{BlindNotice, BlindReason, EventBatch, EventEnvelope, SchedulerEvent, SchedulerSummary};
@@ -259,6 +259,15 @@ impl Rig {
             corrections: Vec::new(),
         };
         self.records.push((key(id), record));
+    }
+
+    /// That occurrence turned out well a moment ago, in the store, and nothing of it is told yet.
+    pub(super) fn is_corrected_in_the_store(&mut self, id: &str, minutes: i64) {
+        self.ends_well_in_the_store(id, minutes);
+        let at = Timestamp::from_millis(self.now.wall_ms);
+        let (from, to) = (OccurrenceStatus::Missed, OccurrenceStatus::Succeeded);
+        let corrected = self.records.last_mut().into_iter();
+        corrected.for_each(|(_, record)| record.corrections.push(Correction { at, from, to }));
     }
 
     /// A batch of events can't be read.

@@ -123,3 +123,20 @@ fn a_night_that_was_read_ahead_of_its_events_ends_with_them_and_nothing_of_it_co
     assert_eq!(is_clear(&rig), 1, "{:?}", rig.visible());
     assert!(!rig.visible().iter().any(|line| line.starts_with('↳')), "{:?}", rig.visible());
 }
+
+#[test]
+fn what_came_after_the_end_is_told_though_it_was_read_from_the_store_before_its_event_came() {
+    let mut rig = Rig::night();
+    rig.schedules("nightly", "0 1 * * *");
+    rig.open_window();
+    rig.judged("nightly", 60, Status::Expected, Status::Missed);
+    rig.watermark(6, 10);
+    rig.pass(7 * 3_600_000);
+    rig.is_corrected_in_the_store("nightly", 60);
+    rig.restart();
+    rig.pass(0);
+    rig.judged("nightly", 60, Status::Missed, Status::Succeeded);
+    rig.pass(15_000);
+    let late = rig.visible().iter().filter(|line| line.starts_with("↳ After the end: *nightly* succeeded")).count();
+    assert_eq!(late, 1, "{:?}", rig.visible());
+}
