@@ -314,7 +314,8 @@ impl Surface {
                 self.check_at_ms = self.check_at_ms.map(|at_ms| at_ms.max(latest_ms));
             }
             (Phase::Unknown { .. }, None) => {
-                if self.is_nowhere(now_ms, policy) {
+                let is_nowhere = self.is_nowhere(now_ms, policy);
+                if is_nowhere {
                     self.post_again();
                     self.not_before_ms = now_ms;
                 }
@@ -358,7 +359,8 @@ impl Surface {
             }
             // The message to reply to is gone. What was posted below it may turn up beside it, and is removed there.
             Phase::Unknown { .. } if self.parent.is_some() && matches!(kind, ChannelErrorKind::Missing { .. }) => {
-                if self.is_nowhere(now_ms, policy) {
+                let is_nowhere = self.is_nowhere(now_ms, policy);
+                if is_nowhere {
                     self.phase = Phase::Gone;
                 }
             }
