@@ -1,0 +1,184 @@
+//! What a person is to see in the end, from what the notifier was told and from what happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ronda_domain::event::{Change, EventKind, Resolution};
+use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
+use ronda_schemas::event::SchedulerEvent;
+
+use crate::world::World;
+
+/// One alert.
+pub(crate) struct Alert {
+    pub(crate) job: String,
+    /// What is wrong, as the notifier was told last.
+    now: Change,
+    streak: u32,
+    over: Option<Resolution>,
+    pub(crate) replies: Vec<Reply>,
+}
+
+/// A reply that is due below an alert.
+pub(crate) struct Reply {
+    /// What it begins with.
+    pub(crate) mark: &'static str,
+    /// Whether the alert was visible when it was told: then nobody may miss the reply. Otherwise the alert may say it all by itself.
+    pub(crate) is_owed: bool,
+}
+
+/// What a night's table says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Night {
+    /// The line of counts, as people read it.
+    pub(crate) counts: String,
+    pub(crate) verdict: String,
+    /// Each job with the word for the worst that became of it.
+    pub(crate) rows: Vec<(String, &'static str)>,
+    pub(crate) is_clear: bool,
+}
+
+/// All of it.
+#[derive(Default)]
+pub(crate) struct Model {
+    /// By the key that rides along with the message.
+    pub(crate) alerts: BTreeMap<String, Alert>,
+    /// The night as it was when it was closed.
+    pub(crate) closed: Option<Night>,
+    /// Jobs of which something came after the end.
+    pub(crate) after_the_end: Vec<String>,
+    /// Keys of what a person deleted.
+    pub(crate) deleted: BTreeSet<String>,
+    /// Texts of the digests that a person deleted.
+    pub(crate) deleted_digests: Vec<String>,
+}
+
+impl Model {
+    /// Takes in what the notifier is about to be told; `is_visible` says of a key whether its message can be seen.
+    pub(crate) fn take_in(&mut self, event: &SchedulerEvent, is_visible: impl Fn(&str) -> bool) {
+        let key = |alert: &str| format!("a/{}/{}/{alert}", event.key.tenant, event.key.scheduler);
+        match &event.event.kind {
+            EventKind::AlertOpened { alert, cause, streak } => {
+                let (job, now) = (event.key.scheduler.as_str().to_owned(), cause.clone());
+                let alert = (key(alert), Alert { job, now, streak: *streak, over: None, replies: Vec::new() });
+                self.alerts.extend([alert]);
+            }
+            EventKind::AlertChanged { alert, cause, streak } => {
+                let key = key(alert);
+                let alert = self.alerts.get_mut(&key).unwrap();
+                let mark = mark(&alert.now, cause);
+                let is_owed = is_visible(&key);
+                alert.replies.extend(mark.map(|mark| Reply { mark, is_owed }));
+                if cause.to.is_bad() || is_late_start(cause) {
+                    alert.now = cause.clone();
+                }
+                alert.streak = *streak;
+            }
+            EventKind::AlertResolved { alert, resolution, .. } => {
+                let key = key(alert);
+                let alert = self.alerts.get_mut(&key).unwrap();
+                alert.replies.push(Reply { mark: "✅", is_owed: is_visible(&key) });
+                alert.over = Some(resolution.clone());
+            }
+            EventKind::Lifecycle(_) | EventKind::Changed(_) => {}
+        }
+    }
+}
+
+fn is_late_start(cause: &Change) -> bool {
+    (cause.from, cause.to) == (OccurrenceStatus::Missed, OccurrenceStatus::Running)
+}
+
+/// How a reply begins that a change of what is wrong is worth: it gets worse (or starts after all), or goes wrong in another way.
+fn mark(before: &Change, cause: &Change) -> Option<&'static str> {
+    use OccurrenceStatus::{Failed, Missed, Running, Stale};
+    let differs = before.to != cause.to;
+    if before.subject == cause.subject {
+        let worse = matches!(
+            (cause.from, cause.to),
+            (Stale | Missed | Running, Failed) | (Missed, Running) | (Missed | Running, Stale)
+        );
+        return (differs && worse).then_some("⬆️");
+    }
+    (differs && before.to.is_bad() && cause.to.is_bad()).then_some("↪️")
+}
+
+impl Alert {
+    /// What its first line says after the job's name.
+    pub(crate) fn state(&self) -> &'static str {
+        let is_silence = |by: &Change| matches!(by.subject, Subject::Silence { .. });
+        match &self.over {
+            Some(Resolution::Recovered { by } | Resolution::CompletedLate { by }) if is_silence(by) => {
+                " is alive again"
+            }
+            Some(Resolution::Recovered { .. }) => " recovered",
+            Some(Resolution::CompletedLate { by }) if by.to == OccurrenceStatus::Cancelled => " was cancelled",
+            Some(Resolution::CompletedLate { .. }) => " completed, ",
+            Some(Resolution::Paused | Resolution::Deleted) => ": alert closed",
+            None => match (self.now.to, self.now.stale) {
+                (OccurrenceStatus::Stale, _) if is_silence(&self.now) => " sends no heartbeat",
+                (OccurrenceStatus::Stale, Some(StaleReason::OverMaxRun)) => " runs too long",
+                (OccurrenceStatus::Stale, _) => " fell silent",
+                (OccurrenceStatus::Missed, _) => " did not start",
+                (OccurrenceStatus::Running, _) => " started late",
+                _ => " failed",
+            },
+        }
+    }
+
+    pub(crate) const fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// How often it went wrong in a row, where that is said.
+    pub(crate) fn in_a_row(&self) -> Option<String> {
+        (self.over.is_none() && self.streak > 1).then(|| format!("{} in a row", self.streak))
+    }
+
+    /// The word that a digest has for it.
+    pub(crate) const fn word(&self) -> &'static str {
+        word(self.now.to)
+    }
+}
+
+const fn word(status: OccurrenceStatus) -> &'static str {
+    match status {
+        OccurrenceStatus::Expected => "waiting",
+        OccurrenceStatus::Running => "running",
+        OccurrenceStatus::Succeeded => "succeeded",
+        OccurrenceStatus::Failed => "failed",
+        OccurrenceStatus::Cancelled => "cancelled",
+        OccurrenceStatus::Skipped => "skipped",
+        OccurrenceStatus::Missed => "missed",
+        OccurrenceStatus::Stale => "stale",
+        OccurrenceStatus::Unknown => "unknown",
+    }
+}
+
+impl Night {
+    /// The night of a world in which everything has come to its end: counted from what happened, not from what was told.
+    pub(crate) fn of(world: &World) -> Self {
+        use OccurrenceStatus::{Cancelled, Failed, Missed, Skipped, Stale, Succeeded};
+        const WORST_FIRST: [OccurrenceStatus; 6] = [Failed, Stale, Missed, Cancelled, Skipped, Succeeded];
+        const AS_COUNTED: [OccurrenceStatus; 6] = [Failed, Stale, Missed, Succeeded, Skipped, Cancelled];
+        let jobs: Vec<_> = world.jobs.iter().filter(|job| job.key.tenant == world.tenants[0]).collect();
+        let ends: Vec<OccurrenceStatus> = jobs.iter().flat_map(|job| &job.fates).map(|fate| fate.end()).collect();
+        let count = |status| ends.iter().filter(|end| **end == status).count();
+        let mut parts: Vec<String> = AS_COUNTED
+            .into_iter()
+            .filter(|status| count(*status) > 0)
+            .map(|status| format!("{} {}", count(status), word(status)))
+            .collect();
+        parts.push(format!("{} in all, of {} jobs", ends.len(), jobs.len()));
+        let problems = count(Failed) + count(Stale) + count(Missed);
+        let verdict = match problems {
+            0 => "all clear".to_owned(),
+            1 => "ended with 1 problem".to_owned(),
+            many => format!("ended with {many} problems"),
+        };
+        let worst = |fates: &[crate::world::Fate]| {
+            WORST_FIRST.into_iter().find(|status| fates.iter().any(|fate| fate.end() == *status)).unwrap()
+        };
+        let rows = jobs.iter().map(|job| (job.name().to_owned(), word(worst(&job.fates)))).collect();
+        Self { counts: parts.join("  ·  "), verdict, rows, is_clear: problems == 0 }
+    }
+}
