@@ -74,6 +74,9 @@ impl Core {
                     // What is to be removed is removed in any case.
                     _ if matches!(work, Work::Delete { .. }) => {}
                     Parent::Ready(_) => {}
+                    // What may have been posted before its parent was deleted may stand beside it.
+                    Parent::Gone
+                        if matches!(surface.phase, Phase::Unknown { .. }) && thread_of(shard, surface).is_some() => {}
                     Parent::Wait => continue,
                     Parent::Gone => {
                         orphans.push((id, surface.key.clone()));
@@ -105,10 +108,7 @@ impl Core {
         let target = self.manners.of(&channel).kind;
         shard.change(&key, |surface| surface.claim(&work, epoch, target, now.wall_ms))?;
         let surface = shard.get(&key)?;
-        let thread_ts = match parent_of(shard, surface) {
-            Parent::Ready(thread_ts) => thread_ts,
-            Parent::Wait | Parent::Gone => None,
-        };
+        let thread_ts = thread_of(shard, surface);
         let about = surface.about();
         let told_from = intake::could_be_told_from(shard, &self.config, surface);
         let content = || render::surface(surface, told_from, &voice(&self.config, surface));
@@ -278,10 +278,18 @@ impl Core {
     }
 }
 
+/// Where a reply's parent is, or was.
+fn thread_of(shard: &Shard, surface: &Surface) -> Option<String> {
+    let parent = shard.get(surface.parent.as_ref()?)?;
+    parent.applied.as_ref().map(|applied| applied.ts.clone())
+}
+
 fn parent_of(shard: &Shard, surface: &Surface) -> Parent {
     let Some(key) = &surface.parent else { return Parent::Ready(None) };
     match shard.get(key) {
         None => Parent::Gone,
+        // Its first post failed, and by now a digest shows it, and all that becomes of it.
+        Some(parent) if parent.applied.is_none() && parent.folded_into.is_some() => Parent::Gone,
         Some(parent) => match (&parent.phase, &parent.applied) {
             (Phase::Gone, _) => Parent::Gone,
             (_, Some(applied)) => Parent::Ready(Some(applied.ts.clone())),

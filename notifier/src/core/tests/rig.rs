@@ -132,8 +132,15 @@ impl Slack {
             },
             Request::Find(find) => {
                 let in_time = |message: &&Message| message.at_ms >= find.oldest_ms;
-                let ours = self.messages.iter().filter(in_time).filter(|message| message.k == find.k);
-                Ok(Outcome::Found(ours.map(|message| message.found.clone()).collect()))
+                let ours = || self.messages.iter().filter(in_time).filter(|message| message.k == find.k);
+                let there = ours().filter(|message| message.thread == find.thread_ts);
+                let there: Vec<Found> = there.map(|message| message.found.clone()).collect();
+                match ours().next().filter(|_| there.is_empty()) {
+                    Some(Message { ts, .. }) => {
+                        failed(ChannelErrorKind::Orphaned { stray: Posted { channel: find.channel, ts: ts.clone() } })
+                    }
+                    None => Ok(Outcome::Found(there)),
+                }
             }
             Request::Delete { .. } if self.refuses_removal => {
                 failed(ChannelErrorKind::DestinationBroken { code: "missing_scope".into() })
@@ -392,6 +399,16 @@ impl Rig {
     pub(super) fn is_settled(&mut self, call: &Call) -> bool {
         let posted = Posted { channel: call.channel.clone(), ts: "9".to_owned() };
         self.core.settle(call, &Ok(Outcome::Posted(posted)), self.now)
+    }
+
+    /// A call that was made fails.
+    pub(super) fn settles_badly(&mut self, call: &Call, kind: ChannelErrorKind) {
+        self.core.settle(call, &Err(ChannelError { kind, message: String::new() }), self.now);
+    }
+
+    /// What is not yet as it should be.
+    pub(super) fn backlog(&self) -> usize {
+        self.core.backlog()
     }
 
     /// Stands still for so long, then starts again.

@@ -3,7 +3,7 @@
 use ronda_domain::record::OccurrenceStatus as Status;
 
 use super::MINUTE;
-use super::rig::Rig;
+use super::rig::{self, Rig};
 use crate::channel::ChannelErrorKind;
 use crate::config::Config;
 
@@ -119,4 +119,39 @@ fn a_digest_turns_green_with_the_last_that_it_does_not_follow() {
     }
     rig.pass(MINUTE);
     assert!(rig.visible()[0].starts_with("🟢 *510 alerts at once*"), "{:?}", rig.visible());
+}
+
+#[test]
+fn a_reply_to_what_a_digest_shows_by_now_is_not_waited_for() {
+    let mut rig = Rig::new(Config::default());
+    rig.fails("job-00");
+    let call = rig.claims(2_100);
+    rig.recovers("job-00");
+    rig.settles_badly(&call, rig::rate_limit(1));
+    for number in 1..=30 {
+        rig.fails(&format!("job-{number:02}"));
+    }
+    rig.pass(60_000);
+    let visible = rig.visible();
+    assert!(visible.len() == 1 && visible[0].contains("31 alerts at once"), "{visible:?}");
+    assert_eq!(rig.backlog(), 0);
+}
+
+#[test]
+fn a_reply_that_stands_beside_its_deleted_parent_is_removed_though_its_answer_was_lost_and_the_parent_is_known_to_be_gone()
+ {
+    let mut rig = Rig::new(Config::default());
+    rig.fails("job");
+    rig.pass(3_000);
+    rig.slack.fail_next(ChannelErrorKind::Ambiguous);
+    rig.goes_wrong_again("job", 1, Status::Failed);
+    rig.pass(100);
+    rig.slack.messages.clear();
+    rig.slack.loses_answer = true;
+    rig.recovers("job");
+    rig.pass(500);
+    assert_eq!(rig.visible().len(), 1, "the reply, beside what is gone: {:?}", rig.visible());
+    rig.pass(120_000);
+    assert_eq!(rig.visible(), Vec::<String>::new());
+    assert_eq!(rig.backlog(), 0);
 }
