@@ -49,7 +49,7 @@ pub(crate) enum Request {
 /// What can be done about a reply now.
 enum Parent {
     /// No reply, or the parent is there.
-    Ready(Option<String>),
+    Ready,
     Wait,
     Gone,
 }
@@ -73,7 +73,7 @@ impl Core {
                 match parent_of(shard, surface) {
                     // What is to be removed is removed in any case.
                     _ if matches!(work, Work::Delete { .. }) => {}
-                    Parent::Ready(_) => {}
+                    Parent::Ready => {}
                     // What may have been posted before its parent was deleted may stand beside it.
                     Parent::Gone
                         if matches!(surface.phase, Phase::Unknown { .. }) && thread_of(shard, surface).is_some() => {}
@@ -285,14 +285,14 @@ fn thread_of(shard: &Shard, surface: &Surface) -> Option<String> {
 }
 
 fn parent_of(shard: &Shard, surface: &Surface) -> Parent {
-    let Some(key) = &surface.parent else { return Parent::Ready(None) };
+    let Some(key) = &surface.parent else { return Parent::Ready };
     match shard.get(key) {
         None => Parent::Gone,
         // Its first post failed, and by now a digest shows it, and all that becomes of it.
         Some(parent) if parent.applied.is_none() && parent.folded_into.is_some() => Parent::Gone,
         Some(parent) => match (&parent.phase, &parent.applied) {
             (Phase::Gone, _) => Parent::Gone,
-            (_, Some(applied)) => Parent::Ready(Some(applied.ts.clone())),
+            (_, Some(_)) => Parent::Ready,
             (_, None) => Parent::Wait,
         },
     }

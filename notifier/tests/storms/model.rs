@@ -80,6 +80,9 @@ impl Model {
                 alert.over = Some(resolution.clone());
             }
             EventKind::Lifecycle(_) | EventKind::Changed(_) => {}
+            EventKind::AlertAcknowledged { .. } | EventKind::Muted(_) | EventKind::Unmuted { .. } => {
+                unreachable!("nobody says anything in a storm")
+            }
         }
     }
 }

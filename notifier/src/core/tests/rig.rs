@@ -263,6 +263,7 @@ impl Rig {
             late_start_ms: None,
             stale: None,
             runs: 1,
+            acknowledgment: None,
             corrections: Vec::new(),
         };
         self.records.push((key(id), record));
