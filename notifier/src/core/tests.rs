@@ -4,6 +4,7 @@ mod care;
 mod rig;
 mod routes;
 mod shards;
+mod slack;
 mod storms;
 mod told;
 

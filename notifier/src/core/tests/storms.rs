@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// How many of these are in no message that Slack shows.
 fn named_nowhere(rig: &Rig, names: &[String]) -> usize {
-    let shown = |message: &super::rig::Message| {
+    let shown = |message: &super::slack::Message| {
         format!("{} {}", message.content.text, serde_json::to_string(&message.content.blocks).unwrap())
     };
     let shown: Vec<String> = rig.slack.messages.iter().map(shown).collect();
