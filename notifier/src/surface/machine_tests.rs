@@ -231,7 +231,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     /// Senders stand still and their calls arrive late, but each before the look that is made because of it: whatever else is lost, in the
     /// end there is one message, with what was desired last, though nobody but the newest owner does anything about it.

@@ -75,7 +75,7 @@ fn tell(what: &str, outcomes: &[Outcome], begun: Instant) {
     let failed: Vec<u64> = outcomes.iter().filter(|o| !o.complaints.is_empty()).map(|o| o.seed).collect();
     let sum = |count: fn(&Outcome) -> u64| outcomes.iter().map(count).sum::<u64>();
     println!(
-        "{what}: {} seeds in {:.0} s; {} alerts, {} replies, {} nights; {} faults met, {} kills, {} stalls, {} hand-overs, {} deletions by hand; \
+        "{what}: {} seeds in {:.0} s; {} alerts, {} replies, {} nights; {} faults planned, {} kills, {} stalls, {} hand-overs, {} deletions by hand; \
          {} posts, {} edits, {} lookups, {} deletions; failed: {failed:?}",
         outcomes.len(),
         begun.elapsed().as_secs_f64(),

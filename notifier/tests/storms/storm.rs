@@ -15,6 +15,8 @@ use crate::world::{Told, World};
 
 /// How long everything may take to come right once nothing fails any more: back-offs are doubled up to minutes.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// The same where claims were forgotten: what is there twice then does not go away.
+const PATIENCE_WITHOUT_CLAIMS: Duration = Duration::from_secs(15);
 /// How long the notifiers get to close the night, while things go wrong, before what comes after its end.
 const CLOSING: Duration = Duration::from_secs(4);
 
@@ -113,7 +115,8 @@ pub(crate) async fn run(seed: u64, claims: Claims) -> Outcome {
     );
     trouble::calm(&stage);
     let last = Night::of(&world);
-    converge(&stage, &crew, &model, &last).await;
+    let patience = if claims == Claims::Kept { PATIENCE } else { PATIENCE_WITHOUT_CLAIMS };
+    converge(&stage, &crew, &model, &last, patience).await;
     let mut complaints = Vec::new();
     if !crew.is_done() {
         complaints.push("the notifiers did not come to an end in time".to_owned());
@@ -150,10 +153,10 @@ async fn happen(stage: &Stage, world: &mut World, model: &Mutex<Model>, chance: 
 }
 
 /// Waits until everything is as it shall be, or for as long as that may take.
-async fn converge(stage: &Stage, crew: &Crew<'_>, model: &Mutex<Model>, night: &Night) {
+async fn converge(stage: &Stage, crew: &Crew<'_>, model: &Mutex<Model>, night: &Night, patience: Duration) {
     let begun = Instant::now();
     let is_right = || crew.is_done() && verdict::complaints(stage, &model.lock(), night).is_empty();
-    until(PATIENCE, is_right).await;
+    until(patience, is_right).await;
     stage.note(format!("waited {} ms for the end", begun.elapsed().as_millis()));
 }
 
