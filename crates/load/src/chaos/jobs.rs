@@ -86,13 +86,14 @@ async fn worker(mut client: Client, name: String, stop: Arc<AtomicBool>) -> Resu
 
 /// Starts when it is due, or as soon as the run before has ended, and ends two seconds later.
 async fn job(mut client: Client, name: String, stop: Arc<AtomicBool>) -> Result<()> {
+    let period_ms = PERIOD_SECONDS * 1_000;
+    // From before it is registered, which may take until after a due time that counts.
+    let mut last_ms = Timestamp::now().as_millisecond().div_euclid(period_ms) * period_ms;
     client
         .register(&format!(
             r#"{{"id":"{name}","schedule":{{"every_seconds":{PERIOD_SECONDS},"anchor":"2026-01-01T00:00:00Z"}},"start_grace_seconds":{GRACE_SECONDS}}}"#
         ))
         .await?;
-    let period_ms = PERIOD_SECONDS * 1_000;
-    let mut last_ms = Timestamp::now().as_millisecond().div_euclid(period_ms) * period_ms;
     while !stop.load(Ordering::Relaxed) {
         let now_ms = Timestamp::now().as_millisecond();
         let due_ms = next_due_ms(last_ms, now_ms);
