@@ -42,6 +42,11 @@ impl View<'_> {
         self.model.deleted.contains(key)
     }
 
+    /// Whether a person deleted a digest, or a reply that named those for which one had no room.
+    fn names_may_be_gone(&self) -> bool {
+        !self.model.deleted_digests.is_empty() || self.model.deleted.iter().any(|key| key.contains("/names-"))
+    }
+
     /// Those whose key begins so.
     fn of(&self, prefix: &str) -> Vec<Message> {
         self.messages.iter().filter(|message| key_of(message).starts_with(prefix)).cloned().collect()
@@ -124,7 +129,7 @@ impl View<'_> {
             let deleted = alerts.iter().filter(|(key, _)| is_deleted(key)).count() + of_digests.count();
             if there > alerts.len() {
                 self.complain(format!("{TWICE}: {there} messages tell of {} alerts of {job}", alerts.len()));
-            } else if there + deleted < alerts.len() && self.model.deleted_digests.is_empty() {
+            } else if there + deleted < alerts.len() && !self.names_may_be_gone() {
                 self.complain(format!("lost: {there} messages tell of {} alerts of {job}", alerts.len()));
             }
             // Which of several alerts a line is about can't be seen.
