@@ -44,22 +44,22 @@ impl Words for Indonesian {
             Label::SilentSince => "Diam sejak",
             Label::StartedLate => "Terlambat mulai",
             Label::Failed => "Gagal",
-            Label::Noticed => "Diketahui",
+            Label::Noticed => "Terdeteksi",
             Label::Missed => "Batas mulai",
-            Label::Ended => "Selesai",
+            Label::Ended => "Berakhir",
             Label::AlertSince => "Alert sejak",
             Label::OverdueBy => "Terlambat",
-            Label::OverSince => "Beres sejak",
+            Label::OverSince => "Alert ditutup",
             Label::Took => "Durasi",
-            Label::Usually => "Biasanya",
+            Label::Usually => "Durasi biasanya",
             Label::LastGood => "Terakhir berhasil",
             Label::Run => "Run",
             Label::BeganWith => "Awalnya",
             Label::Runbook => "Runbook",
             Label::Details => "Detail",
             Label::Acknowledge => "Saya tangani",
-            Label::SnoozeHour => "Tunda 1 jam",
-            Label::SnoozeMorning => "Tunda sampai pagi",
+            Label::SnoozeHour => "Tunda alert 1 jam",
+            Label::SnoozeMorning => "Tunda alert sampai pagi",
         }
     }
 
@@ -70,7 +70,7 @@ impl Words for Indonesian {
             Column::Team => "Tim",
             Column::Due => "Jadwal",
             Column::Started => "Mulai",
-            Column::Ended => "Selesai",
+            Column::Ended => "Berakhir",
             Column::Done => "Beres",
             Column::Detail => "Keterangan",
         }
@@ -84,7 +84,7 @@ impl Words for Indonesian {
             OccurrenceStatus::Failed => "gagal",
             OccurrenceStatus::Cancelled => "dibatalkan",
             OccurrenceStatus::Skipped => "dilewati",
-            OccurrenceStatus::Missed => "belum mulai",
+            OccurrenceStatus::Missed => "tidak mulai",
             OccurrenceStatus::Stale => "macet",
             OccurrenceStatus::Unknown => "tidak diketahui",
         }
@@ -111,7 +111,7 @@ impl Words for Indonesian {
             Wrong::Failed => " gagal",
             Wrong::NoHeartbeat => " tidak mengirim heartbeat",
             Wrong::TooLong => " berjalan terlalu lama",
-            Wrong::FellSilent => " macet, tidak ada kabar",
+            Wrong::FellSilent => " berhenti melapor",
             Wrong::NotStarted => " belum mulai",
             Wrong::StartedLate => " terlambat mulai",
             Wrong::Succeeded => " berhasil",
@@ -124,7 +124,7 @@ impl Words for Indonesian {
 
     fn over(&self, over: &Over) -> String {
         match over {
-            Over::Alive => " hidup lagi".to_owned(),
+            Over::Alive => " aktif kembali".to_owned(),
             Over::Recovered => " pulih".to_owned(),
             Over::Cancelled => " dibatalkan".to_owned(),
             Over::CompletedLate(Some(late)) => format!(" selesai, {}", self.after_due(late)),
@@ -159,7 +159,7 @@ impl Words for Indonesian {
     }
 
     fn maybe_repeat(&self) -> &'static str {
-        "Pesan ini mungkin terulang: kiriman sebelumnya tidak bisa dicek."
+        "Pesan ini mungkin duplikat: pesan sebelumnya tidak bisa diperiksa."
     }
 
     fn told_late(&self, by: &str) -> String {
@@ -167,19 +167,19 @@ impl Words for Indonesian {
     }
 
     fn kept_back(&self) -> &'static str {
-        "Pesan ini terlambat karena notifikasi scheduler-nya ditunda."
+        "Pesan ini terlambat karena alert scheduler ini ditunda."
     }
 
     fn acknowledged(&self, by: &str, at: Span) -> Line {
-        line!["Ditangani oleh ", by, ", ", at]
+        line!["Ditangani oleh ", by, " sejak ", at]
     }
 
     fn muted(&self, until: Span, by: &str) -> Line {
-        line!["Ditunda sampai ", until, " oleh ", by]
+        line!["Alert ditunda sampai ", until, " oleh ", by]
     }
 
     fn still_wrong(&self, name: Span, wrong: Wrong) -> Line {
-        line!["Penundaan selesai, tetapi belum pulih: ", name, self.wrong(wrong)]
+        line!["Penundaan alert berakhir, tetapi belum pulih: ", name, self.wrong(wrong)]
     }
 
     fn escalated(&self, name: Span, wrong: Wrong, at: Option<Span>) -> Line {
@@ -214,7 +214,7 @@ impl Words for Indonesian {
     }
 
     fn also_among(&self) -> &'static str {
-        "Juga termasuk alert ini:"
+        "Alert ini juga mencakup:"
     }
 
     fn under_way(&self) -> &'static str {
@@ -230,7 +230,7 @@ impl Words for Indonesian {
         let open = format!("{} belum selesai", self.number(counts.open().into()));
         match (counts.problems() > 0, counts.open() > 0, doubts.any()) {
             (false, false, false) => "semua aman".to_owned(),
-            (false, false, true) => "berakhir, tetapi tidak semua diketahui".to_owned(),
+            (false, false, true) => "berakhir, tetapi data tidak lengkap".to_owned(),
             (false, true, _) => format!("berakhir, {open}"),
             (true, false, _) => format!("berakhir dengan {problems}"),
             (true, true, _) => format!("berakhir dengan {problems}, {open}"),
@@ -242,13 +242,13 @@ impl Words for Indonesian {
     }
 
     fn change(&self, change: &NightChange) -> String {
-        let parts = [(change.new, "baru"), (change.fixed, "beres"), (change.again, "terulang")];
+        let parts = [(change.new, "baru"), (change.fixed, "pulih"), (change.again, "terulang")];
         let parts = parts.into_iter().filter(|(count, _)| *count > 0);
         let parts: Vec<String> = parts.map(|(count, word)| format!("{} {word}", self.number(count.into()))).collect();
         let parts = parts.join(", ");
         match change.is_yesterday {
-            true => format!("{parts} dibanding malam sebelumnya"),
-            false => format!("{parts} dibanding malam {}", change.date),
+            true => format!("Dibanding malam sebelumnya: {parts}"),
+            false => format!("Dibanding malam {}: {parts}", change.date),
         }
     }
 
@@ -263,7 +263,7 @@ impl Words for Indonesian {
         if doubts.untracked {
             parts.push("jumlah jadwal melebihi yang bisa dipantau".to_owned());
         }
-        format!("Tidak semua tentang malam ini diketahui: {}.", parts.join(", "))
+        format!("Data malam ini tidak lengkap: {}.", parts.join(", "))
     }
 
     fn closed(&self, at: Span) -> Line {
@@ -308,13 +308,13 @@ impl Words for Indonesian {
 
     fn blind_concerned(&self, jobs: u32) -> String {
         match jobs {
-            0 => "tidak ada job yang berjalan atau jatuh tempo".to_owned(),
-            some => format!("{} job berjalan atau jatuh tempo", self.number(some.into())),
+            0 => "tidak ada job yang berjalan atau terjadwal".to_owned(),
+            some => format!("{} job berjalan atau terjadwal", self.number(some.into())),
         }
     }
 
     fn blind_consequence(&self) -> &'static str {
-        "Yang ditunggu saat itu diberi waktu lagi; yang tidak bisa dipastikan dicatat sebagai tidak diketahui."
+        "Job yang ditunggu saat itu diberi waktu lagi; yang hasilnya tidak bisa dipastikan dicatat sebagai tidak diketahui."
     }
 
     fn ended_unknown(&self, count: u32) -> String {
@@ -334,11 +334,11 @@ impl Words for Indonesian {
     }
 
     fn of_them_over(&self, over: u64) -> String {
-        format!(", {} sudah beres", self.number(over))
+        format!(", {} ditutup", self.number(over))
     }
 
     fn all_over(&self) -> &'static str {
-        ", semua sudah beres"
+        ", semua ditutup"
     }
 
     fn of_team(&self, count: u64, team: &str) -> String {
@@ -346,7 +346,7 @@ impl Words for Indonesian {
     }
 
     fn named_in_thread(&self, count: u64) -> String {
-        format!("… dan {} lagi, disebut di thread", self.number(count))
+        format!("… dan {} lagi, disebutkan di thread", self.number(count))
     }
 
     fn trouble(&self, trouble: &Trouble<'_>) -> Line {
@@ -362,15 +362,15 @@ impl Words for Indonesian {
                 line![Span::bold("Pesan ditolak"), format!(" oleh {channel} dalam semua bentuk: {code}")]
             }
             Trouble::UnreadableEvents { partition } => {
-                line![Span::bold("Event tidak bisa dibaca"), format!(": partisi {partition} antrean event rusak")]
+                line![Span::bold("Event tidak bisa dibaca"), format!(": partisi {partition} dari antrean event rusak")]
             }
             Trouble::UnreadableRows { rows } => line![
                 Span::bold("Data notifier tidak bisa dibaca"),
                 format!(": {} baris dilewati", self.number((*rows).into())),
             ],
             Trouble::ClockHeld { partition, ahead, .. } => line![
-                Span::bold("Penilaian berhenti"),
-                format!(" di partisi {partition}: jamnya {ahead} terlalu cepat"),
+                Span::bold("Penilaian status berhenti"),
+                format!(" di partisi {partition}: jamnya lebih cepat {ahead}"),
             ],
         }
     }
@@ -378,10 +378,10 @@ impl Words for Indonesian {
     fn trouble_at(&self, trouble: &Trouble<'_>, at: Span) -> Line {
         match trouble {
             Trouble::LostFrames { first, last, gateway, .. } => {
-                line![format!("Nomor {first} sampai {last} dari gateway {gateway:016x}, diketahui hilang pada "), at]
+                line![format!("Nomor {first} sampai {last} dari gateway {gateway:016x}, terdeteksi hilang pada "), at]
             }
             Trouble::ClockHeld { clock, wall, .. } => {
-                line!["Jamnya menunjukkan ", clock.clone(), ", sedangkan jam sebuah gateway menunjukkan ", wall.clone()]
+                line!["Jam partisi menunjukkan ", clock.clone(), ", sedangkan jam sebuah gateway ", wall.clone()]
             }
             _ => line!["Sejak ", at],
         }
@@ -389,19 +389,19 @@ impl Words for Indonesian {
 
     fn trouble_consequence(&self, trouble: &Trouble<'_>) -> String {
         match trouble {
-            Trouble::LostFrames { .. } => "Frame itu sudah dikonfirmasi antrean. Job yang melapor di dalamnya dianggap tidak terdengar. Periksa \
-                apakah antrean dan store berasal dari direktori data yang sama, juga disk antrean dan fsync-nya."
+            Trouble::LostFrames { .. } => "Frame itu sudah dikonfirmasi antrean. Laporan job di dalamnya dianggap tidak diterima. Periksa \
+                apakah antrean dan store berasal dari direktori data yang sama, serta periksa disk antrean dan fsync-nya."
                 .to_owned(),
-            Trouble::Destination { .. } => "Pesan disimpan dan akan dikirim setelah ini diperbaiki.".to_owned(),
-            Trouble::Refused { .. } => "Pesan disimpan dan dicoba lagi setiap jam; namanya ada di log.".to_owned(),
+            Trouble::Destination { .. } => "Pesan disimpan dan akan dikirim setelah masalah ini diperbaiki.".to_owned(),
+            Trouble::Refused { .. } => "Pesan disimpan dan dicoba lagi setiap jam; pesan yang dimaksud tercatat di log.".to_owned(),
             Trouble::UnreadableEvents { .. } => "Event itu dilewati, jadi mungkin ada alert yang tidak muncul, dan malam yang masih terbuka tidak akan \
                 dinyatakan aman. Riwayat job tidak terpengaruh."
                 .to_owned(),
             Trouble::UnreadableRows { .. } => "Pesan yang terkait mungkin terkirim sekali lagi, dan malam yang masih terbuka tidak akan dinyatakan aman."
                 .to_owned(),
             Trouble::ClockHeld { gateway, ahead, .. } => format!(
-                "Laporan tetap diterima, tetapi selama {ahead} tidak ada yang dinyatakan belum mulai, macet, atau terlambat. Periksa jam gateway \
-                 {gateway:016x}; caranya ada di docs/operations.md, \"A clock that is ahead\"."
+                "Laporan tetap diterima, tetapi selama {ahead} tidak ada yang dinyatakan tidak mulai, macet, atau terlambat. Periksa jam gateway \
+                 {gateway:016x}; langkahnya ada di docs/operations.md, \"A clock that is ahead\"."
             ),
         }
     }
