@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use ronda_domain::attention::By;
 use ronda_domain::id::TenantId;
 use ronda_domain::time::Timestamp;
+use ronda_domain::view::AlertView;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -24,6 +25,7 @@ use super::when::end_of;
 use crate::problem::Problem;
 use crate::refusals;
 use crate::state::AppState;
+use crate::writes::BodyBudget;
 use crate::writes::attention::{Attention, attend};
 
 /// How long a request waits for its answer. Slack gives three seconds, of which the way there and back takes some.
@@ -32,6 +34,8 @@ const BUDGET: Duration = Duration::from_secs(2);
 const AT_MOST: Duration = Duration::from_secs(60);
 /// Most requests worked on at once.
 const MAX_AT_ONCE: usize = 64;
+/// Most bytes of requests' bodies at once.
+const MAX_BODIES_BYTES: usize = 16 * 1024 * 1024;
 /// Most of them that look at all jobs.
 const MAX_SCANS: usize = 2;
 
@@ -47,6 +51,8 @@ pub(crate) struct Desk {
     pub(super) http: Arc<SlackHttp>,
     pub(super) metrics: SlackMetrics,
     recent: Recent,
+    /// For bodies of which nobody knows yet whether they are Slack's: who floods these takes nothing away from reports.
+    pub(super) bodies: BodyBudget,
     places: Arc<Semaphore>,
     scans: Semaphore,
 }
@@ -72,6 +78,7 @@ impl Desk {
             http: Arc::new(SlackHttp::new(&config.api_url)?),
             metrics: SlackMetrics::new(),
             recent: Recent::default(),
+            bodies: BodyBudget::of(MAX_BODIES_BYTES),
             places: Arc::new(Semaphore::new(MAX_AT_ONCE)),
             scans: Semaphore::new(MAX_SCANS),
             config: config.clone(),
@@ -192,8 +199,9 @@ impl Desk {
     ) -> Result<Done, Problem> {
         let job = fleet::one(state, tenant, &click.scheduler).await.map_err(|error| refusals::store(&error))?;
         let Some(job) = job else { return Ok(Answer::no_such_job(&click.scheduler, &[]).into()) };
-        let is_open = job.view.alert.as_ref().is_some_and(|alert| alert.acknowledgment.is_none());
-        let shows = click.button != Button::Acknowledge || is_open;
+        // Of what is over no message says that it is muted, and of what is acknowledged none by whom it was clicked again.
+        let is_new = |alert: &AlertView| click.button != Button::Acknowledge || alert.acknowledgment.is_none();
+        let shows = job.view.alert.as_ref().is_some_and(is_new);
         let answer = match click.button {
             Button::Acknowledge => self.acknowledge(state, asked, &job).await?,
             Button::SnoozeHour => self.mute(state, asked, &job, MuteFor::Minutes(60)).await?,

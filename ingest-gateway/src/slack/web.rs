@@ -83,7 +83,7 @@ async fn signed(state: &AppState, request: Request) -> Result<Signed, Problem> {
     // Without the secret there are no such routes.
     let desk = state.slack.as_ref().ok_or_else(Problem::not_found)?;
     let verifier = desk.verifier.as_ref().ok_or_else(Problem::not_found)?;
-    match verified(state, verifier, request).await {
+    match verified(state, desk, verifier, request).await {
         Ok((fields, at)) => Ok(Signed { desk: Arc::clone(desk), fields, at }),
         Err(Unsigned::Refused(why)) => {
             desk.metrics.refused(why);
@@ -99,11 +99,16 @@ enum Unsigned {
     Body(Problem),
 }
 
-async fn verified(state: &AppState, verifier: &Verifier, request: Request) -> Result<(Value, Timestamp), Unsigned> {
+async fn verified(
+    state: &AppState,
+    desk: &Desk,
+    verifier: &Verifier,
+    request: Request,
+) -> Result<(Value, Timestamp), Unsigned> {
     let now_seconds = || state.clock.wall_millis().div_euclid(1_000);
     let (parts, body) = request.into_parts();
     let claim = Claim::read(&parts.headers, now_seconds()).map_err(Unsigned::Refused)?;
-    let (body, _share) = read_body(&state.bodies, body, MAX_BODY_BYTES, BODY_WITHIN).await.map_err(Unsigned::Body)?;
+    let (body, _share) = read_body(&desk.bodies, body, MAX_BODY_BYTES, BODY_WITHIN).await.map_err(Unsigned::Body)?;
     verifier.verify(claim, &body, now_seconds()).map_err(Unsigned::Refused)?;
     let fields = form_urlencoded::parse(&body)
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))

@@ -24,6 +24,11 @@ impl BodyBudget {
     pub(crate) fn new(config: &Config) -> Self {
         // One body of the largest kind must always fit.
         let bytes = config.max_inflight_body_bytes.max(config.max_bulk_body_bytes).max(config.max_body_bytes);
+        Self::of(bytes)
+    }
+
+    /// One of so many bytes.
+    pub(crate) fn of(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
