@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use http::{HeaderMap, HeaderName, header};
@@ -15,6 +16,7 @@ use ronda_runtime::Clock;
 use ronda_schemas::row::ApiKeyRow;
 use ronda_store::port::Store;
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::access::{KeyName, Principal};
@@ -24,6 +26,8 @@ use crate::rate_limit::Bucket;
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Longest text that is taken for a key, in bytes.
 const MAX_KEY_BYTES: usize = 256;
+/// How long a request with a key that was good of late waits for the store to say that it still is.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(250);
 /// How long a hash is known not to be a key, in milliseconds.
 const UNKNOWN_TTL_MS: u64 = 1_000;
 /// Most hashes known not to be a key.
@@ -51,8 +55,19 @@ pub(crate) struct ActiveKey {
     asking: AtomicBool,
 }
 
+/// A question to the store about a key, under way: there is one at a time, however it ends.
+struct Asking(Arc<ActiveKey>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.asking.store(false, Ordering::Relaxed);
+    }
+}
+
 /// The keys seen of late.
-pub(crate) struct Keys {
+pub(crate) struct Keys(Arc<Seen>);
+
+struct Seen {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     ttl_ms: u64,
@@ -84,37 +99,54 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<&[u8]> {
 
 impl Keys {
     pub(crate) fn new(config: &Config, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self {
+        Self(Arc::new(Seen {
             store,
             clock,
             ttl_ms: config.key_ttl_ms,
             outage_ttl_ms: config.key_outage_ttl_seconds.saturating_mul(1_000),
             good: RwLock::default(),
             unknown: Mutex::default(),
-        }
+        }))
     }
 
-    /// Whose key the request carries.
+    /// Whose key the request carries. Who carries one that was good of late waits for the store for a moment at most.
     pub(crate) async fn check(&self, headers: &HeaderMap) -> Result<Arc<ActiveKey>, AuthError> {
         let hash = hash_of_key(presented(headers).ok_or(AuthError::Unauthorized)?);
-        let now_ms = self.clock.mono_millis();
-        let known = self.good.read().get(&hash).map(Arc::clone);
+        let now_ms = self.0.clock.mono_millis();
+        let known = self.0.good.read().get(&hash).map(Arc::clone);
         let Some(key) = known else {
-            return self.ask(hash, now_ms, None).await;
+            return self.0.ask(hash, now_ms, None).await;
         };
-        if self.is_expired(key.expires_at) {
+        if self.0.is_expired(key.expires_at) {
             return Err(AuthError::Unauthorized);
         }
-        let due_ms = key.ask_again_ms.load(Ordering::Relaxed);
-        if now_ms < due_ms {
+        if now_ms < key.ask_again_ms.load(Ordering::Relaxed) {
             return Ok(key);
         }
-        // One request asks; the others go on with what is known, for as long again.
-        let somebody_asks = key.asking.swap(true, Ordering::Relaxed);
-        if somebody_asks && now_ms < due_ms.saturating_add(self.ttl_ms) {
-            return Ok(key);
+        // One request asks; the others go on with what is known.
+        if key.asking.swap(true, Ordering::Relaxed) {
+            return if self.0.is_trusted(&key, now_ms) { Ok(key) } else { Err(AuthError::Unavailable) };
         }
-        self.ask(hash, now_ms, Some(key)).await
+        self.ask_again(hash, now_ms, key).await
+    }
+
+    /// Asks the store about a key that it once said is good. Whoever asks may hang up, and the store may not answer: neither holds up the
+    /// question or the requests.
+    async fn ask_again(&self, hash: [u8; 32], now_ms: u64, key: Arc<ActiveKey>) -> Result<Arc<ActiveKey>, AuthError> {
+        let (seen, asking) = (Arc::clone(&self.0), Asking(Arc::clone(&key)));
+        let asked = tokio::spawn(async move { seen.ask(hash, now_ms, Some(&asking.0)).await });
+        match timeout(ANSWERED_WITHIN, asked).await {
+            Ok(Ok(answer)) => answer,
+            _ if self.0.is_trusted(&key, now_ms) => Ok(key),
+            _ => Err(AuthError::Unavailable),
+        }
+    }
+}
+
+impl Seen {
+    /// Whether a key may still be taken for good while the store does not say.
+    const fn is_trusted(&self, key: &ActiveKey, now_ms: u64) -> bool {
+        now_ms < key.confirmed_ms.saturating_add(self.outage_ttl_ms)
     }
 
     fn is_expired(&self, expires_at: Option<Timestamp>) -> bool {
@@ -125,14 +157,14 @@ impl Keys {
         &self,
         hash: [u8; 32],
         now_ms: u64,
-        before: Option<Arc<ActiveKey>>,
+        before: Option<&Arc<ActiveKey>>,
     ) -> Result<Arc<ActiveKey>, AuthError> {
         if before.is_none() && self.unknown.lock().get(&hash).is_some_and(|until| now_ms < *until) {
             return Err(AuthError::Unauthorized);
         }
         match self.store.key(&hash).await {
             Ok(Some(row)) if row.revoked_at.is_none() && !self.is_expired(row.expires_at) => {
-                let key = Arc::new(self.activate(row, now_ms, before.as_deref()));
+                let key = Arc::new(self.activate(row, now_ms, before.map(Arc::as_ref)));
                 self.good.write().insert(hash, Arc::clone(&key));
                 Ok(key)
             }
@@ -142,11 +174,10 @@ impl Keys {
                 Err(AuthError::Unauthorized)
             }
             Err(error) => match before {
-                Some(key) if now_ms < key.confirmed_ms.saturating_add(self.outage_ttl_ms) => {
+                Some(key) if self.is_trusted(key, now_ms) => {
                     warn!(%error, "a key could not be checked again; it is trusted meanwhile");
                     key.ask_again_ms.store(now_ms.saturating_add(self.ttl_ms), Ordering::Relaxed);
-                    key.asking.store(false, Ordering::Relaxed);
-                    Ok(key)
+                    Ok(Arc::clone(key))
                 }
                 _ => {
                     warn!(%error, "a key could not be looked up");

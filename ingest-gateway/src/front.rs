@@ -70,12 +70,13 @@ fn given_request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 /// The layer around routes that need a key.
 pub(crate) async fn guarded(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let passage = Passage::begin(&state, &request);
-    let key = state.keys.check(request.headers()).await;
+    let is_write = passage.method != http::Method::GET;
+    let key = whose(&state, request.headers(), is_write).await;
     let work = |principal| {
         request.extensions_mut().insert::<Principal>(principal);
         next.run(request)
     };
-    let response = admitted(&state, key, passage.method != http::Method::GET, work).await;
+    let response = admitted(&state, key, is_write, work).await;
     passage.end(&state, response)
 }
 
@@ -86,10 +87,20 @@ where
 {
     let passage = Passage::direct(state, operation, &request);
     let (parts, body) = request.into_parts();
-    let key = state.keys.check(&parts.headers).await;
+    let key = whose(state, &parts.headers, true).await;
     let work = |principal| writes::handle(state, Incoming { operation, principal, parts, body });
     let response = admitted(state, key, true, work).await;
     passage.end(state, response)
+}
+
+/// The key of a request.
+async fn whose(state: &AppState, headers: &HeaderMap, is_write: bool) -> Result<Arc<ActiveKey>, AuthError> {
+    let checked = state.keys.check(headers);
+    if !is_write {
+        return checked.await;
+    }
+    // Whose it is can't be told.
+    refusals::noted(checked, || state.publisher.note_refused()).await
 }
 
 /// Lets a request with a good key to its work, as far as the key's rate limit allows.

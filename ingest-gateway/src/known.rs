@@ -8,15 +8,20 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::{Equivalent, HashMap};
 use parking_lot::RwLock;
 use ronda_runtime::Clock;
 use ronda_store::port::Store;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::Config;
-use crate::refusals::in_time;
+
+/// How long a report waits to hear whether its scheduler exists. Without, it is accepted and judged later; whoever reports does not wait for long
+/// either, and a report that was given up before it is in a frame would be missing where silence is judged.
+const LOOKED_UP_WITHIN: Duration = Duration::from_millis(500);
 
 /// A scheduler's name as one text: tenant, a slash (which no id has), id.
 #[derive(PartialEq, Eq)]
@@ -95,14 +100,21 @@ impl KnownSchedulers {
             return Existence::Known;
         }
         let deletions = self.remembered.read().deletions;
-        match in_time(self.store.is_registered(tenant, scheduler)).await {
-            Ok(true) => {
+        match timeout(LOOKED_UP_WITHIN, self.store.is_registered(tenant, scheduler)).await {
+            Ok(Ok(true)) => {
                 self.keep(tenant, scheduler, Some(deletions));
                 Existence::Known
             }
-            Ok(false) => Existence::Unknown,
-            Err(error) => {
+            Ok(Ok(false)) => Existence::Unknown,
+            Ok(Err(error)) => {
                 warn!(%error, "could not look a scheduler up; its report is accepted and judged later");
+                Existence::CantTell
+            }
+            Err(_) => {
+                warn!(
+                    after_ms = LOOKED_UP_WITHIN.as_millis(),
+                    "the store does not say whether a scheduler exists; its report is accepted and judged later"
+                );
                 Existence::CantTell
             }
         }

@@ -12,6 +12,8 @@ use crate::publisher::SubmitError;
 
 /// How long one request may wait for the store.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a report waits before that is noted, and noted again.
+const NOTED_EVERY: Duration = Duration::from_secs(1);
 /// When to try again a write that the queue did not take, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -85,6 +87,18 @@ pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>
         let message = format!("the store did not answer within {} s", STORE_TIMEOUT.as_secs());
         Err(StoreError::new(StoreErrorKind::Unavailable, message))
     })
+}
+
+/// Waits on behalf of a report, and has it noted every second that there is one: it is in no frame yet, and whoever sent it may have given up by the
+/// time it is answered, so that silence must not be judged meanwhile.
+pub(crate) async fn noted<T>(asked: impl Future<Output = T>, note: impl Fn()) -> T {
+    let mut asked = std::pin::pin!(asked);
+    loop {
+        match tokio::time::timeout(NOTED_EVERY, &mut asked).await {
+            Ok(answer) => return answer,
+            Err(_) => note(),
+        }
+    }
 }
 
 /// Our own mistake.

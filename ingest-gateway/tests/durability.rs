@@ -181,6 +181,40 @@ async fn a_write_that_the_store_refuses_is_its_tenants_and_one_with_a_key_that_n
 }
 
 #[tokio::test]
+async fn a_store_that_does_not_answer_holds_up_no_report() {
+    let (store, silent) = FaultyStore::that_hangs();
+    let config = Config { known_scheduler_ttl_seconds: 0, key_ttl_ms: 0, ..Config::default() };
+    let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
+    gateway.register("nightly").await;
+    silent.store(true, Ordering::SeqCst);
+    // The first asks whether the key is still good, and the others find that somebody does.
+    for _ in 0..3 {
+        let body = json!({"status": "running"});
+        let answer = tokio::time::timeout(common::PATIENCE, gateway.json("PUT", STATUS, &body)).await;
+        assert_eq!(answer.expect("no client waits for longer").status, 202);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_waits_for_the_store_is_noted_though_its_client_hangs_up() {
+    let (store, silent) = FaultyStore::that_hangs();
+    let config = Config { pulse_period_ms: 50, ..Config::default() };
+    let gateway = TestGateway::with(Setup { config, store, ..Setup::default() }).await.ready().await;
+    gateway.register("nightly").await;
+    silent.store(true, Ordering::SeqCst);
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "k")];
+    let sent = gateway.send("PUT", STATUS, &headers, br#"{"status":"running"}"#);
+    tokio::time::timeout(common::PATIENCE, sent).await.expect_err("it waits");
+    let own = Refused::Tenants(vec![gateway.key_row.tenant.as_str().into()]);
+    let refused = until_refused(&gateway, &own).await;
+    assert!(!refused.contains(&Refused::Anybody), "{refused:?}");
+    let unknown = [("X-API-Key", "rk_never_seen")];
+    let sent = gateway.send_as_is("PUT", STATUS, &unknown, b"{}");
+    tokio::time::timeout(common::PATIENCE, sent).await.expect_err("it waits");
+    until_refused(&gateway, &Refused::Anybody).await;
+}
+
+#[tokio::test]
 async fn what_is_durable_and_can_not_be_shown_is_accepted() {
     let (store, rows_down) = FaultyStore::that_hides_rows();
     let gateway = TestGateway::with(Setup { store, ..Setup::default() }).await.ready().await;

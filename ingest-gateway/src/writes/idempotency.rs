@@ -20,7 +20,7 @@ use super::answer::Answer;
 use super::perform;
 use super::request::Write;
 use crate::problem::Problem;
-use crate::refusals::{self, in_time};
+use crate::refusals::{self, in_time, noted};
 use crate::state::AppState;
 
 /// Set in the sequence of messages made here, so that they are never taken for a frame's.
@@ -69,7 +69,8 @@ async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Prob
     let message = state.made_messages.next(state.publisher.gateway());
     let row = IdempotencyRow { fingerprint: fingerprint(write), created_at: now, answer: None, message };
     let expected = row.fingerprint;
-    let claimed = in_time(state.store.claim(&write.principal.tenant, key, row)).await;
+    let note = || state.publisher.note_refused_of(write.tenant());
+    let claimed = noted(in_time(state.store.claim(&write.principal.tenant, key, row)), note).await;
     let found = match claimed.map_err(|error| refusals::store(&error))? {
         IdempotencyClaim::Claimed => return Ok(Claim::Mine(message)),
         IdempotencyClaim::Existing(found) => found,
@@ -86,7 +87,7 @@ async fn claim(state: &AppState, write: &Write, key: &str) -> Result<Claim, Prob
     }
     // Others may be about to do the same: one of them carries on.
     let row = IdempotencyRow { created_at: now, answer: None, ..found.clone() };
-    match in_time(state.store.take_over(&write.principal.tenant, key, &found, row)).await {
+    match noted(in_time(state.store.take_over(&write.principal.tenant, key, &found, row)), note).await {
         Ok(true) => Ok(Claim::Mine(found.message)),
         Ok(false) => Err(Problem::idempotency_in_progress()),
         Err(error) => Err(refusals::store(&error)),

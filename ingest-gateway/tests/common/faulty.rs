@@ -109,6 +109,8 @@ pub(crate) struct FaultyStore {
     down: Arc<AtomicBool>,
     /// Only a scheduler's row can't be read.
     rows_down: Arc<AtomicBool>,
+    /// What is asked on the way of a write is not answered.
+    silent: Arc<AtomicBool>,
 }
 
 /// How a test's store is wrapped.
@@ -118,17 +120,29 @@ impl FaultyStore {
     /// Wraps a store that can't be asked at all while it is told so, and the switch that tells it.
     pub(crate) fn that_fails() -> (Wrap, Arc<AtomicBool>) {
         let down = Arc::new(AtomicBool::new(false));
-        (Self::wrap(Arc::clone(&down), Arc::default()), down)
+        (Self::wrap(Arc::clone(&down), Arc::default(), Arc::default()), down)
     }
 
     /// The same of one whose schedulers' rows can't be read.
     pub(crate) fn that_hides_rows() -> (Wrap, Arc<AtomicBool>) {
         let rows_down = Arc::new(AtomicBool::new(false));
-        (Self::wrap(Arc::default(), Arc::clone(&rows_down)), rows_down)
+        (Self::wrap(Arc::default(), Arc::clone(&rows_down), Arc::default()), rows_down)
     }
 
-    fn wrap(down: Arc<AtomicBool>, rows_down: Arc<AtomicBool>) -> Wrap {
-        Box::new(move |inner| Arc::new(Self { inner, down, rows_down }))
+    /// The same of one that does not answer.
+    pub(crate) fn that_hangs() -> (Wrap, Arc<AtomicBool>) {
+        let silent = Arc::new(AtomicBool::new(false));
+        (Self::wrap(Arc::default(), Arc::default(), Arc::clone(&silent)), silent)
+    }
+
+    fn wrap(down: Arc<AtomicBool>, rows_down: Arc<AtomicBool>, silent: Arc<AtomicBool>) -> Wrap {
+        Box::new(move |inner| Arc::new(Self { inner, down, rows_down, silent }))
+    }
+
+    async fn answers(&self) {
+        if self.silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn up(&self) -> Result<&EmbeddedStore, StoreError> {
@@ -171,6 +185,7 @@ impl SchedulerReads for FaultyStore {
     }
 
     async fn scheduler(&self, tenant: &str, scheduler: &str) -> Result<Option<SchedulerRow>, StoreError> {
+        self.answers().await;
         if self.rows_down.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "told to fail"));
         }
@@ -211,6 +226,7 @@ impl KeyStore for FaultyStore {
     }
 
     async fn key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, StoreError> {
+        self.answers().await;
         self.up()?.key(hash).await
     }
 
@@ -222,6 +238,7 @@ impl KeyStore for FaultyStore {
 #[async_trait]
 impl IdempotencyStore for FaultyStore {
     async fn claim(&self, tenant: &TenantId, key: &str, row: IdempotencyRow) -> Result<IdempotencyClaim, StoreError> {
+        self.answers().await;
         self.up()?.claim(tenant, key, row).await
     }
 

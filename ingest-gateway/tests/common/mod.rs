@@ -29,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a client waits for an answer.
+#[allow(dead_code, reason = "not all tests need it")]
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) const PARTITIONS: u32 = 2;
 
 /// What a test starts with.
