@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Entry;
@@ -19,6 +20,8 @@ pub struct Reported {
     pub heartbeats: Entry,
     /// Its end.
     pub end: Entry,
+    /// When the last confirmation came, in milliseconds since 1970: what was lost is looked for among the troubles of that time.
+    pub confirmed_ms: Option<i64>,
 }
 
 /// Scheduler and run id.
@@ -72,14 +75,16 @@ impl Account {
         }
     }
 
-    fn compare(&mut self, name: (&str, &str), what: &str, sent: Entry, applied: u64) {
+    fn compare(&mut self, name: (&str, &str), confirmed_ms: Option<i64>, what: &str, sent: Entry, applied: u64) {
         self.sent += sent.sent;
         self.confirmed += sent.acknowledged;
         self.applied += applied;
         let (scheduler, run) = name;
         if let missing @ 1.. = sent.acknowledged.saturating_sub(applied) {
             self.lost += missing;
-            self.tell(|| format!("{scheduler} {run}: {} {what} confirmed, {applied} applied", sent.acknowledged));
+            let last = confirmed_ms.and_then(|at| Timestamp::from_millisecond(at).ok());
+            let last = last.map(|at| format!(" (the last confirmation came at {at:.1})")).unwrap_or_default();
+            self.tell(|| format!("{scheduler} {run}: {} {what} confirmed, {applied} applied{last}", sent.acknowledged));
         }
         if let excess @ 1.. = applied.saturating_sub(sent.sent) {
             self.doubled += excess;
@@ -89,8 +94,8 @@ impl Account {
 }
 
 impl RunLedger {
-    /// Notes one report of a run.
-    pub fn note(&mut self, scheduler: &str, run: &str, is_end: bool, is_confirmed: bool) {
+    /// Notes one report of a run, and when it was confirmed, if it was.
+    pub fn note(&mut self, scheduler: &str, run: &str, is_end: bool, confirmed_at: Option<Timestamp>) {
         let runs = match self.runs.get_mut(scheduler) {
             Some(runs) => runs,
             None => self.runs.entry(scheduler.to_owned()).or_default(),
@@ -101,7 +106,8 @@ impl RunLedger {
         };
         let entry = if is_end { &mut reported.end } else { &mut reported.heartbeats };
         entry.sent += 1;
-        entry.acknowledged += u64::from(is_confirmed);
+        entry.acknowledged += u64::from(confirmed_at.is_some());
+        reported.confirmed_ms = confirmed_at.map(Timestamp::as_millisecond).or(reported.confirmed_ms);
     }
 
     /// Adds another ledger.
@@ -110,6 +116,7 @@ impl RunLedger {
             let mine = self.runs.entry(scheduler).or_default();
             for (run, reported) in runs {
                 let known = mine.entry(run).or_default();
+                known.confirmed_ms = known.confirmed_ms.max(reported.confirmed_ms);
                 for (entry, more) in [(&mut known.heartbeats, reported.heartbeats), (&mut known.end, reported.end)] {
                     entry.sent += more.sent;
                     entry.acknowledged += more.acknowledged;
@@ -138,8 +145,8 @@ impl RunLedger {
                 known += usize::from(seen.is_some());
                 let seen = seen.unwrap_or_default();
                 let name = (scheduler.as_str(), run.as_str());
-                account.compare(name, "heartbeats", reported.heartbeats, seen.heartbeats);
-                account.compare(name, "ends", reported.end, u64::from(seen.ended));
+                account.compare(name, reported.confirmed_ms, "heartbeats", reported.heartbeats, seen.heartbeats);
+                account.compare(name, reported.confirmed_ms, "ends", reported.end, u64::from(seen.ended));
                 if let again @ 1.. = seen.entries.saturating_sub(1) {
                     account.doubled += again;
                     account.tell(|| format!("{scheduler} {run}: in {} entries of the history", seen.entries));
@@ -175,10 +182,10 @@ mod tests {
     fn ledger() -> RunLedger {
         let mut ledger = RunLedger::default();
         let mut more = RunLedger::default();
-        ledger.note("a", "1", false, true);
-        ledger.note("a", "1", true, true);
-        more.note("a", "2", false, true);
-        more.note("a", "2", false, false);
+        ledger.note("a", "1", false, Some(Timestamp::UNIX_EPOCH));
+        ledger.note("a", "1", true, Some(Timestamp::UNIX_EPOCH));
+        more.note("a", "2", false, Some(Timestamp::UNIX_EPOCH));
+        more.note("a", "2", false, None);
         ledger.add(more);
         ledger
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use jiff::Timestamp;
 use ronda_queue::{Origin, Queue};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -135,10 +136,10 @@ impl Lane {
                 pace.tick().await;
                 let is_end = step == HEARTBEATS;
                 match way.report(scheduler, &run, is_end).await? {
-                    Sent::Confirmed => ledger.note(scheduler, &run, is_end, true),
+                    Sent::Confirmed => ledger.note(scheduler, &run, is_end, Some(Timestamp::now())),
                     sent => {
                         if sent == Sent::InDoubt {
-                            ledger.note(scheduler, &run, is_end, false);
+                            ledger.note(scheduler, &run, is_end, None);
                         }
                         // A run in doubt stays open, and a scheduler has room for few of them.
                         tokio::time::sleep(BACK_OFF).await;

@@ -226,7 +226,7 @@ async fn storm(settings: &Settings, stage: &mut Stage, reporters: &Reporters) ->
             next_bad += BAD_EVERY;
         }
         let what = trouble.next(stage, began.elapsed()).await?;
-        troubles.push(format!("{:.1} s: {what}", began.elapsed().as_secs_f64()));
+        troubles.push(format!("until {:.1} ({:.1} s): {what}", Timestamp::now(), began.elapsed().as_secs_f64()));
     }
     Ok((troubles, joined(bad).await?))
 }
