@@ -43,7 +43,7 @@ struct Database<'a> {
 
 impl Database<'_> {
     fn run(&self, sql: &str) -> anyhow::Result<String> {
-        let url = format!("jdbc:h2:{}/messages", self.directory.display());
+        let url = super::database(self.directory);
         let mut command = Command::new("java");
         command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]).arg(self.jars);
         let output = command.args(["org.h2.tools.Shell", "-url", &url, "-sql", sql]).output()?;
