@@ -8,6 +8,7 @@ use crate::hash::fnv64;
 use crate::intake::{self, Now};
 use crate::render;
 use crate::shard::Shard;
+use crate::storm::{self, Aloud};
 use crate::surface::{AdminFacts, AlertTone, Facts, Form, Outcome, Phase, ReplyWhat, Surface, Work};
 
 /// How far a service's clock may be behind ours when messages are looked up by time, in milliseconds. Wide, because a message
@@ -112,9 +113,9 @@ impl Core {
         let about = surface.about();
         let told_from = intake::could_be_told_from(shard, &self.config, surface);
         let content = || render::surface(surface, told_from, &voice(&self.config, surface));
-        let new_content = || {
+        let new_content = |aloud: &Aloud| {
             let mut content = content();
-            render::call(&mut content, &intake::mentions(shard, &self.config, surface, now));
+            render::call(&mut content, aloud.mentions());
             content
         };
         let metadata = Metadata {
@@ -124,13 +125,12 @@ impl Core {
             revision: surface.desired,
         };
         let request = match &work {
-            Work::Post => Request::Post(PostRequest {
-                channel: channel.clone(),
-                thread_ts,
-                content: new_content(),
-                metadata,
-                about,
-            }),
+            Work::Post => {
+                let aloud = Aloud::of(shard, &self.config, surface, now);
+                let content = new_content(&aloud);
+                self.storm.says(id, &key, aloud);
+                Request::Post(PostRequest { channel: channel.clone(), thread_ts, content, metadata, about })
+            }
             Work::Edit { channel, ts } => Request::Update(UpdateRequest {
                 channel: channel.clone(),
                 ts: ts.clone(),
@@ -171,9 +171,11 @@ impl Core {
         let Some(shard) = self.shards.acquired_with(call.shard, call.epoch) else { return false };
         let policy = policy(&self.config, &self.manners, shard.get(&call.key));
         shard.change(&call.key, |surface| surface.settle(&call.work, outcome, now.mono_ms, &policy));
+        storm::release_unseen(shard, &call.key, now);
         if gone && let Some(parent) = shard.get(&call.key).and_then(|surface| surface.parent.clone()) {
             // Somebody deleted what was to be replied to: it stays deleted.
             shard.change(&parent, |surface| surface.phase = Phase::Gone);
+            storm::release_unseen(shard, &parent, now);
         }
         true
     }
@@ -309,8 +311,11 @@ fn priority(surface: &Surface, work: &Work) -> u8 {
         },
         Facts::Digest(_) => 0,
         Facts::Reply(reply) => match reply.what {
-            ReplyWhat::Escalated { .. } | ReplyWhat::Turned { .. } | ReplyWhat::StillWrong { .. } => 6,
-            ReplyWhat::Names { .. } | ReplyWhat::Acknowledged { .. } => 8,
+            ReplyWhat::Escalated { .. }
+            | ReplyWhat::Worse { .. }
+            | ReplyWhat::Turned { .. }
+            | ReplyWhat::StillWrong { .. } => 6,
+            ReplyWhat::Names { .. } | ReplyWhat::Acknowledged { .. } | ReplyWhat::AcknowledgedInDigest { .. } => 8,
             ReplyWhat::Ended { .. } => 13,
             ReplyWhat::AfterTheEnd { .. } => 18,
         },

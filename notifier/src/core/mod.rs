@@ -160,7 +160,7 @@ impl Core {
             intake::take_in(shard, &self.config, envelope, now);
             if let EventEnvelope::Scheduler(event) = envelope {
                 for key in intake::alerts_of(shard, event) {
-                    storm::follow(shard, &key, now);
+                    storm::follow(shard, &key, &event.event, now);
                 }
                 self.event_for_boards(id, event, now);
             }
@@ -186,7 +186,7 @@ impl Core {
         self.tick_boards(now);
         for shard in self.shards.iter_mut() {
             intake::release(shard, &self.config, now);
-            self.storm.fold(shard, &self.config, now);
+            self.storm.fold(shard, &self.config, &self.manners, now);
         }
         if now.mono_ms >= self.next_forget_ms {
             self.next_forget_ms = now.mono_ms + FORGET_INTERVAL_MS;

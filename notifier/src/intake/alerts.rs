@@ -118,14 +118,17 @@ fn is_wrong(cause: &Change) -> bool {
 
 /// Stale has become failed, or a missed one has started after all. One more failure is an edit only.
 fn is_escalation(before: &AlertFacts, cause: &Change) -> bool {
-    before.now.subject == cause.subject
-        && before.now.to != cause.to
-        && matches!(
-            (cause.from, cause.to),
-            (OccurrenceStatus::Stale | OccurrenceStatus::Missed | OccurrenceStatus::Running, OccurrenceStatus::Failed)
-                | (OccurrenceStatus::Missed, OccurrenceStatus::Running)
-                | (OccurrenceStatus::Missed | OccurrenceStatus::Running, OccurrenceStatus::Stale)
-        )
+    before.now.subject == cause.subject && before.now.to != cause.to && is_worse(cause)
+}
+
+/// Whether a change of one occurrence is for the worse, or it has started after all.
+pub(crate) const fn is_worse(cause: &Change) -> bool {
+    matches!(
+        (cause.from, cause.to),
+        (OccurrenceStatus::Stale | OccurrenceStatus::Missed | OccurrenceStatus::Running, OccurrenceStatus::Failed)
+            | (OccurrenceStatus::Missed, OccurrenceStatus::Running)
+            | (OccurrenceStatus::Missed | OccurrenceStatus::Running, OccurrenceStatus::Stale)
+    )
 }
 
 /// The next occurrence went wrong in another way: the edit overwrites how this one did.

@@ -10,7 +10,10 @@ use ronda_schemas::event::{EventEnvelope, SchedulerEvent};
 use crate::config::Config;
 use crate::shard::Shard;
 
-pub(crate) use places::{Further, could_be_told_from, mentions, release, show_anew};
+pub(crate) use alerts::is_worse;
+pub(crate) use places::{
+    Further, MAX_MENTIONS, could_be_told_from, mentions, open_alerts, release, show_anew, shown_by,
+};
 
 /// Now, on both clocks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

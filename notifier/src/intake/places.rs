@@ -19,7 +19,7 @@ use crate::surface::{AlertFacts, FURTHER_PREFIX, Facts, Phase, ReplyWhat, Surfac
 pub(super) const ALERT_PREFIX: &str = "a/";
 
 /// Most that one message calls: a digest may tell of the alerts of many routes.
-const MAX_MENTIONS: usize = 20;
+pub(crate) const MAX_MENTIONS: usize = 20;
 
 /// Most holds in a row that are followed.
 const MAX_HOLDS: usize = 8;
@@ -143,18 +143,36 @@ pub(crate) fn could_be_told_from(shard: &Shard, config: &Config, surface: &Surfa
     }
 }
 
-/// Whom the post of a surface calls: those of the alerts that it tells of and that are open.
-pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Vec<Mention> {
-    let alerts: Vec<&AlertFacts> = match &surface.facts {
+/// The alerts that a surface tells of and that are open.
+pub(crate) fn open_alerts<'a>(shard: &'a Shard, surface: &'a Surface) -> Vec<&'a AlertFacts> {
+    let mut alerts: Vec<&AlertFacts> = match &surface.facts {
         Facts::Alert(alert) => vec![alert.as_ref()],
-        Facts::Reply(reply) if matches!(reply.what, ReplyWhat::Escalated { .. }) => {
-            surface.parent.iter().filter_map(|parent| alert_of(shard, parent)).collect()
+        Facts::Reply(reply) => match &reply.what {
+            ReplyWhat::Escalated { .. } => surface.parent.iter().filter_map(|parent| alert_of(shard, parent)).collect(),
+            ReplyWhat::Worse { alerts } => alerts.iter().filter_map(|worse| alert_of(shard, &worse.surface)).collect(),
+            _ => Vec::new(),
+        },
+        // Those of which it has no entry are known by themselves alone.
+        Facts::Digest(digest) if digest.more > 0 => {
+            shown_by(shard, &surface.key).filter_map(|alert| alert_of(shard, &alert.key)).collect()
         }
         Facts::Digest(digest) => digest.entries.iter().filter_map(|entry| alert_of(shard, &entry.surface)).collect(),
         _ => Vec::new(),
     };
+    alerts.retain(|alert| alert.ended.is_none());
+    alerts
+}
+
+/// All alerts that a digest shows in their place.
+pub(crate) fn shown_by<'a>(shard: &'a Shard, digest: &'a str) -> impl Iterator<Item = &'a Surface> {
+    let alerts = [ALERT_PREFIX, FURTHER_PREFIX].into_iter().flat_map(|prefix| shard.beginning_with(prefix));
+    alerts.filter(move |alert| alert.folded_into.as_deref() == Some(digest))
+}
+
+/// Whom the post of a surface calls: those of the alerts that it tells of and that are open.
+pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Vec<Mention> {
     let mut called = Vec::new();
-    for alert in alerts.into_iter().filter(|alert| alert.ended.is_none()) {
+    for alert in open_alerts(shard, surface) {
         let here =
             places(config, alert, alert.now.to, wall(now)).into_iter().find(|place| place.channel == surface.channel);
         for mention in here.into_iter().flat_map(|place| place.mentions) {

@@ -77,7 +77,7 @@ pub(super) fn samples() -> Vec<Sample> {
 }
 
 /// Who looks after it.
-fn ratna() -> Acknowledgment {
+pub(super) fn ratna() -> Acknowledgment {
     Acknowledgment { by: By { source: "slack", id: "U0123456789", name: "Ratna" }.into(), at: at(12) }
 }
 

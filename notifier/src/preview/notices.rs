@@ -1,13 +1,14 @@
 //! Samples of digests and notices.
 
+use ronda_domain::attention::Acknowledgment;
 use ronda_domain::id::TenantId;
 use ronda_domain::input::Gap;
 use ronda_domain::record::{OccurrenceStatus, Subject};
 use ronda_schemas::event::{BlindReason, ClockHeld, LostFrames};
 
 use super::Sample;
-use super::alerts::at;
-use crate::surface::{AdminFacts, BlindFacts, DigestEntry, DigestFacts, Facts, ReplyFacts, ReplyWhat};
+use super::alerts::{at, ratna};
+use crate::surface::{AdminFacts, BlindFacts, DigestEntry, DigestFacts, Facts, ReplyFacts, ReplyWhat, Worse};
 
 const GATEWAY: u64 = 0x3f2a_9c01_77d4_e6b8;
 
@@ -15,6 +16,10 @@ pub(super) fn samples() -> Vec<Sample> {
     let storm = storm();
     let mut half_over = storm.clone();
     half_over.entries.iter_mut().step_by(2).for_each(|entry| entry.ended = true);
+    let mut cared = storm.clone();
+    let by = Acknowledgment { at: at(26), ..ratna() };
+    cared.entries.iter_mut().step_by(5).for_each(|entry| entry.acknowledge(Some(&by)));
+    let cared = Facts::Digest(Box::new(cared));
     let mut over = storm.clone();
     over.entries.iter_mut().for_each(|entry| entry.ended = true);
     let digest = |kind, about, facts: DigestFacts| Sample::new(kind, about, Facts::Digest(Box::new(facts)));
@@ -22,10 +27,25 @@ pub(super) fn samples() -> Vec<Sample> {
     let caught_up = Sample { late_ms: Some(35 * 60_000), ..digest("catch-up", about, half_over) };
     let names = (1..=6).map(|number| format!("Branch report {number}").into()).collect();
     let names = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what: ReplyWhat::Names { names } }));
+    let noted = ReplyWhat::AcknowledgedInDigest { by };
+    let noted = Facts::Reply(Box::new(ReplyFacts { name: "Branch report 6".into(), what: noted }));
+    let worse = |number: i64| Worse {
+        surface: format!("a/default/branch-report-{number}/alert"),
+        name: format!("Branch report {number}").into(),
+        status: OccurrenceStatus::Failed,
+    };
+    let worse = ReplyWhat::Worse { alerts: vec![worse(5), worse(8)] };
+    let worse = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what: worse }));
     let mut samples = vec![
         digest("storm", "Many alerts within seconds.", storm),
         caught_up,
         digest("storm-over", "A storm that is over.", over),
+        Sample {
+            interactive: true,
+            ..Sample::new("storm-acknowledged", "A storm of which somebody looks after some.", cared)
+        },
+        Sample::new("storm-acknowledged-reply", "Somebody looks after one of a storm: in the digest's thread.", noted),
+        Sample::new("storm-worse", "Some of a storm got worse: in the digest's thread, where it notifies.", worse),
         Sample::new("storm-names", "The names for which the digest has no room, in its thread.", names),
     ];
     samples.extend(blind().map(|facts| Sample::new("blind", "Ronda could not hear for a while.", facts)));
@@ -49,6 +69,7 @@ fn storm() -> DigestFacts {
             status,
             subject: Subject::Occurrence { due: at(15) },
             ended: false,
+            later: None,
         }
     };
     let (maybe_repeat, more, more_ended) = (false, 0, 0);

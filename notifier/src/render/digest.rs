@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use ronda_domain::record::OccurrenceStatus;
 
-use super::alert::tenant_of;
+use super::alert::{tenant_of, who};
 use super::blocks::item_bytes;
 use super::document::{Document, Line, Span, colour, dotted, line};
 use super::escape::{is_blank, shortened};
@@ -19,6 +19,8 @@ use crate::surface::{DigestEntry, DigestFacts};
 const MAX_DIGEST_BYTES: usize = 5_500;
 /// How much longer a time may get: another zone's name, and seconds.
 const MAX_TIME_GROWTH_BYTES: usize = 24;
+/// What to say about one of them.
+const ACKNOWLEDGE: &str = "/ronda ack <job>";
 /// How many teams are told by name.
 const MAX_TEAMS: usize = 4;
 const MAX_TEAM_CHARS: usize = 20;
@@ -54,7 +56,7 @@ pub(super) fn digest(digest: &DigestFacts, late_ms: Option<i64>, voice: &Voice) 
     }
     let mut entries: Vec<_> = digest.entries.iter().take(digest_room(&digest.entries)).collect();
     entries.sort_by_key(|entry| entry.ended);
-    let mut list: Vec<Line> = entries.iter().map(|entry| digest_item(entry, words)).collect();
+    let mut list = items(&entries, voice);
     let below = total.saturating_sub(entries.len());
     if below > 0 {
         list.push(line![words.named_in_thread(count(below))]);
@@ -67,8 +69,30 @@ pub(super) fn digest(digest: &DigestFacts, late_ms: Option<i64>, voice: &Voice) 
         colour: Some(colour),
         paragraphs: if digest.maybe_repeat { vec![line![words.maybe_repeat()]] } else { Vec::new() },
         list,
+        footer: if voice.interactive && open.iter().any(|entry| entry.acknowledged().is_none()) {
+            line![words.how_to_acknowledge(), Span::Code(ACKNOWLEDGE.to_owned())]
+        } else {
+            Line::new()
+        },
         ..Document::default()
     }
+}
+
+/// An entry each. Who looks after one is named while there is room; that somebody does is marked in any case, and the thread names all.
+fn items(entries: &[&DigestEntry], voice: &Voice) -> Vec<Line> {
+    let words = voice.words();
+    let mut list: Vec<Line> = entries.iter().map(|entry| digest_item(entry, words)).collect();
+    let mut left = MAX_DIGEST_BYTES.saturating_sub(list.iter().map(|item| item_bytes(item, voice)).sum());
+    for (item, entry) in list.iter_mut().zip(entries) {
+        let Some(by) = entry.acknowledged() else { continue };
+        let longer = dotted([item.clone(), words.acknowledged(&who(&by.by), by.at.into())]);
+        let growth = item_bytes(&longer, voice).saturating_sub(item_bytes(item, voice)) + MAX_TIME_GROWTH_BYTES;
+        if let Some(rest) = left.checked_sub(growth) {
+            left = rest;
+            *item = longer;
+        }
+    }
+    list
 }
 
 fn by_status(open: &[&DigestEntry], words: &dyn Words) -> Line {
@@ -97,7 +121,11 @@ fn by_team(open: &[&DigestEntry], words: &dyn Words) -> Line {
 }
 
 fn digest_item(entry: &DigestEntry, words: &dyn Words) -> Line {
-    let mark = if entry.ended { "✅ " } else { "" };
+    let mark = match (entry.ended, entry.acknowledged()) {
+        (true, _) => "✅ ",
+        (false, Some(_)) => "👀 ",
+        (false, None) => "",
+    };
     let status = format!(": {}, ", words.status(entry.status));
     let mut item = line![mark, Span::bold(&*entry.name), status, entry.subject.time()];
     if !is_blank(&entry.team) {
@@ -132,6 +160,7 @@ fn widest(entry: &DigestEntry) -> usize {
         let words = voice.words();
         let status = STATUSES.into_iter().max_by_key(|status| words.status(*status).len());
         let status = status.unwrap_or(entry.status);
+        // That somebody looks after it is said where there is room left; its mark is within what a time may grow.
         let widest = DigestEntry { ended: true, status, ..entry.clone() };
         item_bytes(&digest_item(&widest, words), voice)
     };

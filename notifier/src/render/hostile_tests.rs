@@ -16,7 +16,7 @@ use super::{Voice, content};
 use crate::language::Language;
 use crate::surface::{
     AdminFacts, AlertEnd, AlertFacts, BlindFacts, BoardFacts, BoardRow, Care, Counts, DigestEntry, DigestFacts, Doubts,
-    Facts, Form, NightChange, ReplyFacts, ReplyWhat, SummaryFacts,
+    Facts, Form, Later, NightChange, ReplyFacts, ReplyWhat, SummaryFacts, Worse,
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_456_800);
@@ -192,6 +192,9 @@ impl Words {
             status: STATUSES[number % STATUSES.len()],
             subject: Subject::Occurrence { due: NOW },
             ended: number.is_multiple_of(3),
+            later: number
+                .is_multiple_of(2)
+                .then(|| Box::new(Later { since: 7, acknowledged: Some(self.acknowledgment()) })),
         };
         let entries = (0..entries).map(entry).collect();
         DigestFacts { opened_at: NOW, entries, more: 3, maybe_repeat: true, more_ended: 1 }
@@ -206,6 +209,13 @@ impl Words {
             ReplyWhat::Ended { opened_at: NOW, end },
             ReplyWhat::AfterTheEnd { change: change(), at: NOW },
             ReplyWhat::Acknowledged { by: self.acknowledgment() },
+            ReplyWhat::AcknowledgedInDigest { by: self.acknowledgment() },
+            ReplyWhat::Worse {
+                alerts: vec![
+                    Worse { surface: "a".into(), name: self.name.clone(), status: OccurrenceStatus::Failed };
+                    20
+                ],
+            },
             ReplyWhat::StillWrong { since: NOW, until: NOW.plus_seconds(999), change: change() },
             ReplyWhat::Names { names: vec![self.name.clone(); 20] },
         ]

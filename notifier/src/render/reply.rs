@@ -7,7 +7,7 @@ use super::document::{Document, Span, line};
 use super::escape::{is_blank, shortened};
 use super::time::duration;
 use super::voice::Voice;
-use crate::surface::{ReplyFacts, ReplyWhat};
+use crate::surface::{ReplyFacts, ReplyWhat, Worse};
 
 /// Longest name in a reply, in characters: the message above has it whole.
 const MAX_NAME_CHARS: usize = 40;
@@ -35,8 +35,12 @@ pub(super) fn reply(reply: &ReplyFacts, voice: &Voice) -> Document {
             [line!["✅ "], words.ended(name, &over(end, words), &lasted)].concat()
         }
         ReplyWhat::Acknowledged { by } => [line!["👀 "], words.acknowledged(&who(&by.by), by.at.into())].concat(),
+        ReplyWhat::AcknowledgedInDigest { by } => {
+            [line!["👀 ", name, ": "], words.acknowledged(&who(&by.by), by.at.into())].concat()
+        }
         ReplyWhat::StillWrong { change, .. } => [line!["⏰ "], words.still_wrong(name, wrong(change))].concat(),
         ReplyWhat::Names { .. } => line![words.also_among()],
+        ReplyWhat::Worse { .. } => line!["⬆️ ", words.worse_among()],
         ReplyWhat::AfterTheEnd { change, at } => words.after_the_end(name, wrong(change), (*at).into()),
     };
     let told = match &reply.what {
@@ -45,10 +49,18 @@ pub(super) fn reply(reply: &ReplyFacts, voice: &Voice) -> Document {
         | ReplyWhat::StillWrong { change, .. } => Some(change),
         // The edit shows the new one's.
         ReplyWhat::Turned { before, .. } => Some(before),
-        ReplyWhat::Ended { .. } | ReplyWhat::Names { .. } | ReplyWhat::Acknowledged { .. } => None,
+        ReplyWhat::Ended { .. }
+        | ReplyWhat::Names { .. }
+        | ReplyWhat::Worse { .. }
+        | ReplyWhat::Acknowledged { .. }
+        | ReplyWhat::AcknowledgedInDigest { .. } => None,
     };
     let list = match &reply.what {
         ReplyWhat::Names { names } => names.iter().map(|name| line![Span::bold(&**name)]).collect(),
+        ReplyWhat::Worse { alerts } => {
+            let item = |alert: &Worse| line![Span::bold(&*alert.name), format!(": {}", words.status(alert.status))];
+            alerts.iter().map(item).collect()
+        }
         _ => Vec::new(),
     };
     let lead = match &reply.what {

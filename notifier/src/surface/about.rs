@@ -37,9 +37,12 @@ impl Facts {
             Self::Reply(reply) => match &reply.what {
                 ReplyWhat::Ended { opened_at, .. } => *opened_at,
                 ReplyWhat::AfterTheEnd { at, .. } => *at,
-                ReplyWhat::Acknowledged { by } => by.at,
+                ReplyWhat::Acknowledged { by } | ReplyWhat::AcknowledgedInDigest { by } => by.at,
                 ReplyWhat::StillWrong { since, .. } => *since,
-                ReplyWhat::Escalated { .. } | ReplyWhat::Names { .. } | ReplyWhat::Turned { .. } => return None,
+                ReplyWhat::Escalated { .. }
+                | ReplyWhat::Worse { .. }
+                | ReplyWhat::Names { .. }
+                | ReplyWhat::Turned { .. } => return None,
             },
             Self::Admin(admin) => match admin.as_ref() {
                 AdminFacts::Destination { at, .. }

@@ -1,6 +1,7 @@
 //! Rows of surfaces that are in stores stay readable, and are only written in a newer version when there is something new in them.
 
 use ronda_domain::attention::{Acknowledgment, By, Mute};
+use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::codec::Versioned;
@@ -64,4 +65,28 @@ fn tables_and_summaries_of_version_2_are_read_and_know_nothing_of_the_night_befo
     let summary = Surface::decode(&bytes(include_str!("golden/v2-summary.hex"))).unwrap();
     let Facts::Summary(facts) = &summary.facts else { panic!("{summary:?}") };
     assert_eq!((&facts.change, facts.problems.len(), version(&summary.encode().unwrap())), (&None, 2, 3));
+}
+
+#[test]
+fn a_digest_of_version_2_is_read_and_written_as_it_was_and_with_what_came_later_as_version_5() {
+    let old = bytes(include_str!("golden/v2-digest.hex"));
+    let surface = Surface::decode(&old).unwrap();
+    assert_eq!(surface.encode().unwrap(), old, "a release to which one goes back reads it");
+    let Facts::Digest(digest) = &surface.facts else { panic!("{surface:?}") };
+    assert_eq!((digest.total(), digest.ended(), digest.entries[0].since()), (3, 2, 0));
+    let by = By { source: "slack", id: "U0123456789", name: "Ratna" };
+    let by = Acknowledgment { by: by.into(), at: Timestamp::from_seconds(1) };
+    let (mut cared, mut joined) = (digest.clone(), digest.clone());
+    cared.entries[0].acknowledge(Some(&by));
+    joined.entries[1].later = Some(Box::new(Later { since: 7, acknowledged: None }));
+    let reply = ReplyWhat::AcknowledgedInDigest { by };
+    let reply = Facts::Reply(Box::new(ReplyFacts { name: "a".into(), what: reply }));
+    let worse = Worse { surface: "a/b/c".into(), name: "c".into(), status: OccurrenceStatus::Failed };
+    let worse = ReplyWhat::Worse { alerts: vec![worse] };
+    let worse = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what: worse }));
+    for facts in [Facts::Digest(cared), Facts::Digest(joined), reply, worse] {
+        let newer = Surface { facts, ..surface.clone() };
+        let row = newer.encode().unwrap();
+        assert_eq!((version(&row), Surface::decode(&row).unwrap()), (5, newer));
+    }
 }

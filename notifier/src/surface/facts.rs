@@ -39,6 +39,12 @@ impl Facts {
             {
                 4
             }
+            Self::Reply(reply)
+                if matches!(reply.what, ReplyWhat::AcknowledgedInDigest { .. } | ReplyWhat::Worse { .. }) =>
+            {
+                5
+            }
+            Self::Digest(digest) if digest.entries.iter().any(|entry| entry.later.is_some()) => 5,
             Self::Board(_) | Self::Summary(_) => 3,
             Self::Alert(alert) if alert.summary.past.is_some() => 3,
             _ => 2,
@@ -159,6 +165,20 @@ pub(crate) enum ReplyWhat {
     Acknowledged { by: Acknowledgment },
     /// Nobody wanted to hear of it until a time, and it is wrong still.
     StillWrong { since: Timestamp, until: Timestamp, change: Change },
+    /// Somebody looks after one of a digest's.
+    AcknowledgedInDigest { by: Acknowledgment },
+    /// What got worse among a digest's.
+    Worse { alerts: Vec<Worse> },
+}
+
+/// An alert that got worse, of those that a digest shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Worse {
+    /// The alert's surface.
+    pub(crate) surface: String,
+    pub(crate) name: Box<str>,
+    /// What it is now.
+    pub(crate) status: OccurrenceStatus,
 }
 
 /// How many occurrences of a night are where.
@@ -396,4 +416,35 @@ pub(crate) struct DigestEntry {
     pub(crate) status: OccurrenceStatus,
     pub(crate) subject: Subject,
     pub(crate) ended: bool,
+    /// `None`: it was in the first post, and nobody has said anything of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) later: Option<Box<Later>>,
+}
+
+/// What became of an entry of a digest after it was told, or before it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Later {
+    /// The first revision of the digest that has it; 0: whatever was posted first.
+    pub(crate) since: u64,
+    /// Who looks after it.
+    pub(crate) acknowledged: Option<Acknowledgment>,
+}
+
+impl DigestEntry {
+    /// The first revision of the digest that has it; 0: whatever was posted first.
+    pub(crate) fn since(&self) -> u64 {
+        self.later.as_ref().map_or(0, |later| later.since)
+    }
+
+    /// Who looks after it.
+    pub(crate) fn acknowledged(&self) -> Option<&Acknowledgment> {
+        self.later.as_deref()?.acknowledged.as_ref()
+    }
+
+    /// Says who looks after it.
+    pub(crate) fn acknowledge(&mut self, by: Option<&Acknowledgment>) {
+        if self.acknowledged() != by {
+            self.later.get_or_insert_default().acknowledged = by.cloned();
+        }
+    }
 }

@@ -28,6 +28,7 @@ fn digest() -> Facts {
             status: ronda_domain::record::OccurrenceStatus::Failed,
             subject: ronda_domain::record::Subject::Silence { since: Timestamp::MIN },
             ended: false,
+            later: None,
         }],
         maybe_repeat: false,
         more_ended: 0,

@@ -15,7 +15,7 @@ use crate::route::Held;
 
 pub(crate) use facts::{
     AdminFacts, AlertEnd, AlertFacts, AlertTone, BlindFacts, BoardFacts, BoardRow, Care, Counts, DigestEntry,
-    DigestFacts, Doubts, Facts, NightChange, ReplyFacts, ReplyWhat, SummaryFacts,
+    DigestFacts, Doubts, Facts, Later, NightChange, ReplyFacts, ReplyWhat, SummaryFacts, Worse,
 };
 pub(crate) use machine::{Outcome, Policy, Work};
 
@@ -78,8 +78,9 @@ pub(crate) struct Surface {
 
 impl Versioned for Surface {
     const WHAT: &'static str = "surface";
-    /// 3: how it went when it went well, and what is otherwise than in the night before. 4: what people said of it.
-    const VERSION: u32 = 4;
+    /// 3: how it went when it went well, and what is otherwise than in the night before. 4: what people said of it. 5: what a
+    /// digest took in after its post, and who looks after what is in it.
+    const VERSION: u32 = 5;
 
     fn version(&self) -> u32 {
         self.facts.version()

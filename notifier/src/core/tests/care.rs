@@ -117,3 +117,38 @@ fn what_is_muted_is_no_part_of_a_storm() {
     rig.pass(MINUTE);
     assert_eq!(rig.visible(), ["🔴 *other* failed (production)"]);
 }
+
+#[test]
+fn who_looks_after_an_alert_in_a_digest_stands_in_it_and_its_thread_notes_it_once() {
+    let mut rig = Rig::new(Config::default());
+    (0..25).for_each(|number| rig.fails(&format!("job-{number:02}")));
+    rig.acknowledged("job-00", "Bayu");
+    rig.pass(5_000);
+    rig.acknowledged("job-07", "Ratna");
+    rig.acknowledged("job-07", "Ratna");
+    rig.pass(10_000);
+    let whole = |rig: &Rig| rig.slack.messages[0].content.plain.clone();
+    let line = |rig: &Rig, job: &str| whole(rig).lines().find(|line| line.contains(job)).unwrap().to_owned();
+    assert!(line(&rig, "job-07").contains("Acked by Ratna"), "{}", whole(&rig));
+    assert!(line(&rig, "job-00").contains("Acked by Bayu"), "{}", whole(&rig));
+    assert_eq!(rig.visible().len(), 2, "that of job-00 stood in the post: {:?}", rig.visible());
+    assert!(rig.visible()[1].starts_with("↳ 👀 *job-07*: Acked by Ratna, "), "{:?}", rig.visible());
+    rig.restart();
+    rig.recovers("job-07");
+    rig.changes("job-00", Status::Stale, Status::Failed);
+    rig.pass(10_000);
+    assert_eq!(rig.visible().len(), 2, "{:?}", rig.visible());
+    assert!(line(&rig, "job-00").contains("Acked by Bayu"), "{}", whole(&rig));
+}
+
+#[test]
+fn who_looks_after_what_a_digest_only_counts_is_noted_in_its_thread() {
+    let mut rig = Rig::new(Config::default());
+    (0..510).for_each(|number| rig.fails(&format!("job-{number:03}")));
+    rig.pass(MINUTE);
+    let before = rig.visible().len();
+    rig.acknowledged("job-509", "Ratna");
+    rig.pass(10_000);
+    assert_eq!(rig.visible().len(), before + 1);
+    assert!(rig.visible()[before].starts_with("↳ 👀 *job-509*: Acked by Ratna, "), "{:?}", rig.visible());
+}

@@ -53,6 +53,7 @@ pub(super) struct Rig {
     events: u64,
     /// Whose schedulers they are that events are of.
     pub(super) team: &'static str,
+    pub(super) severity: Severity,
     /// The store has no time for schedulers that changed.
     pub(super) reads_nothing: bool,
     reloads: Vec<(NightToRead, Vec<SchedulerKey>)>,
@@ -75,6 +76,7 @@ impl Rig {
             stored: Vec::new(),
             events: 0,
             team: "",
+            severity: Severity::Warning,
             reads_nothing: false,
             reloads: Vec::new(),
             mutes: BTreeMap::new(),
@@ -285,6 +287,11 @@ impl Rig {
         call
     }
 
+    /// Does what time asks for, and makes no call.
+    pub(super) fn ticks(&mut self) {
+        self.core.tick(self.now);
+    }
+
     /// A call that was made ends well; whether that is of any concern to its surface.
     pub(super) fn is_settled(&mut self, call: &Call) -> bool {
         let posted = Posted { channel: call.channel.clone(), ts: "9".to_owned() };
@@ -443,7 +450,7 @@ impl Rig {
             team: self.team.into(),
             environment: "production".into(),
             tags: Box::new([]),
-            severity: Severity::Warning,
+            severity: self.severity,
             runbook_url: "".into(),
             scheduled: true,
             past: None,

@@ -226,6 +226,116 @@ fn a_digest_calls_those_whom_its_alerts_would_have_called() {
     assert!(calls(&rig)[0].1.contains("30 alerts"), "{:?}", rig.visible());
 }
 
+/// Twenty-five of a team that nobody is called for, told as a digest.
+fn with_a_digest(config: Config) -> Rig {
+    let mut rig = Rig::new(config);
+    rig.team = "search";
+    (0..25).for_each(|number| rig.fails(&format!("index-{number}")));
+    rig.pass(5_000);
+    assert_eq!((rig.slack.posts, rig.visible()[0].contains("25 alerts")), (1, true), "{:?}", rig.visible());
+    assert_eq!(calls(&rig), []);
+    rig
+}
+
+/// How many posts have called somebody.
+fn called(rig: &Rig) -> usize {
+    rig.slack.posted.iter().filter(|text| text.contains("<!subteam^S0123ABCD>")).count()
+}
+
+/// Everything into one channel, where payments call somebody.
+fn one_channel() -> Config {
+    calling(config(vec![team("payments", "C-all")]))
+}
+
+#[test]
+fn who_would_call_somebody_that_a_digest_has_not_called_does_not_join_it_in_silence() {
+    let mut rig = with_a_digest(one_channel());
+    rig.team = "search";
+    rig.fails("index-25");
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.pass(8_000);
+    assert_eq!(rig.slack.posts, 2, "{:?}", rig.visible());
+    assert_eq!(calls(&rig), [("C-all".to_owned(), "🔴 *billing* failed (production)".to_owned())]);
+    assert!(rig.visible()[0].contains("26 alerts"), "who calls nobody joins: {:?}", rig.visible());
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.slack.posts, 2);
+}
+
+#[test]
+fn many_who_would_call_somebody_are_a_digest_of_their_own_that_calls_once_and_takes_in_the_others() {
+    let mut rig = with_a_digest(one_channel());
+    rig.team = "payments";
+    (0..25).for_each(|number| rig.fails(&format!("billing-{number}")));
+    rig.pass(3_000);
+    rig.fails("billing-25");
+    rig.pass(MINUTE);
+    assert_eq!(rig.slack.posts, 2, "{:?}", rig.visible());
+    assert!(rig.visible()[1].contains("26 alerts"), "{:?}", rig.visible());
+    assert_eq!(calls(&rig), [], "an edit has no call in it");
+    assert_eq!(called(&rig), 1, "{:?}", rig.slack.posted);
+}
+
+#[test]
+fn what_joins_a_digest_while_its_post_is_on_its_way_is_called_for_all_the_same() {
+    let mut rig = Rig::new(one_channel());
+    rig.team = "search";
+    (0..25).for_each(|number| rig.fails(&format!("index-{number}")));
+    rig.pass(500);
+    let call = rig.claims(2_000);
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.ticks();
+    assert!(rig.is_settled(&call));
+    rig.pass(10_000);
+    assert_eq!(called(&rig), 1, "{:?}", rig.slack.posted);
+}
+
+#[test]
+fn a_critical_one_does_not_join_in_silence_a_digest_of_what_is_less() {
+    let mut rig = with_a_digest(one_channel());
+    rig.severity = Severity::Critical;
+    rig.fails("core");
+    rig.pass(8_000);
+    assert_eq!(rig.slack.posts, 2, "{:?}", rig.visible());
+    assert_eq!(rig.visible()[1], "🔴 *core* failed (production)");
+}
+
+#[test]
+fn what_gets_worse_in_a_digest_is_told_below_it_and_calls_once_for_all() {
+    let failures = Route { matcher: Matcher { kinds: vec![Kind::Failed], ..Matcher::default() }, ..Route::default() };
+    let mut rig = Rig::new(calling(config(vec![failures])));
+    (0..25).for_each(|number| rig.opens(&format!("job-{number:02}"), Status::Stale));
+    rig.pass(5_000);
+    assert_eq!((rig.slack.posts, called(&rig)), (1, 0), "{:?}", rig.visible());
+    for number in 0..20 {
+        rig.changes(&format!("job-{number:02}"), Status::Stale, Status::Failed);
+        rig.pass(if number % 5 == 0 { 100 } else { 0 });
+    }
+    rig.pass(10_000);
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!((rig.slack.posts, called(&rig)), (2, 1), "{:?}", rig.visible());
+    assert_eq!(rig.visible()[1], "↳ ⬆️ Worse now, of these alerts:");
+    let reply = &rig.slack.messages[1].content.text;
+    assert!((0..20).all(|number| reply.contains(&format!("*job-{number:02}*: failed"))), "{reply}");
+    rig.changes("job-20", Status::Stale, Status::Failed);
+    rig.pass(MINUTE);
+    assert_eq!((rig.slack.posts, called(&rig)), (3, 2), "as each that got worse by itself would: {:?}", rig.visible());
+}
+
+#[test]
+fn also_those_whom_a_digest_only_counts_are_called_for() {
+    let mut rig = Rig::new(one_channel());
+    rig.team = "search";
+    (0..510).for_each(|number| rig.fails(&format!("index-{number:03}")));
+    rig.team = "payments";
+    rig.fails("zzz");
+    rig.pass(MINUTE);
+    assert_eq!(called(&rig), 1, "{:?}", rig.visible());
+}
+
 #[test]
 fn a_route_has_a_grouping_wait_of_its_own() {
     let mut config = both();

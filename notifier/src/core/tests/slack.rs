@@ -25,6 +25,8 @@ pub(super) struct Slack {
     pub(super) broken: Option<String>,
     /// Where was posted.
     pub(super) channels: Vec<String>,
+    /// The texts of all posts, as they were then.
+    pub(super) posted: Vec<String>,
     pub(super) refuses_removal: bool,
     /// The next call is carried out, and its answer is lost.
     pub(super) loses_answer: bool,
@@ -64,6 +66,7 @@ impl Slack {
                     return failed(ChannelErrorKind::DestinationBroken { code: "is_archived".into() });
                 }
                 self.channels.push(post.channel.clone());
+                self.posted.push(post.content.text.clone());
                 self.posts += 1;
                 self.last_ts += 1;
                 let ts = format!("{:010}", self.last_ts);

@@ -155,3 +155,96 @@ fn a_reply_that_stands_beside_its_deleted_parent_is_removed_though_its_answer_wa
     assert_eq!(rig.visible(), Vec::<String>::new());
     assert_eq!(rig.backlog(), 0);
 }
+
+/// Twenty-five that fail at once, told as a digest.
+fn with_a_digest() -> Rig {
+    let mut rig = Rig::new(Config::default());
+    (0..25).for_each(|number| rig.fails(&format!("job-{number:02}")));
+    rig.pass(5_000);
+    assert_eq!((rig.slack.messages.len(), rig.visible()[0].contains("25 alerts")), (1, true), "{:?}", rig.visible());
+    rig
+}
+
+#[test]
+fn what_joins_a_digest_that_somebody_has_deleted_is_told_anew_and_what_they_saw_is_not() {
+    let mut rig = with_a_digest();
+    rig.fails("late-00");
+    rig.pass(3_000);
+    assert!(rig.visible()[0].contains("26 alerts"), "{:?}", rig.visible());
+    rig.slack.messages.clear();
+    rig.fails("late-01");
+    rig.pass(200);
+    rig.recovers("late-01");
+    rig.fails("late-02");
+    rig.pass(MINUTE);
+    let mut visible = rig.visible();
+    visible.sort();
+    assert_eq!(visible, ["🔴 *late-02* failed (production)", "🟢 *late-01* recovered (production)"]);
+    rig.restart();
+    rig.recovers("late-02");
+    rig.recovers("job-00");
+    rig.pass(MINUTE);
+    assert_eq!(rig.slack.posts, 4, "the digest, both, and a reply: {:?}", rig.visible());
+    assert_eq!(rig.backlog(), 0);
+}
+
+#[test]
+fn an_edit_whose_answer_was_lost_is_no_proof_that_anybody_saw_it() {
+    let mut rig = with_a_digest();
+    rig.fails("late");
+    rig.slack.fail_next(ChannelErrorKind::Ambiguous);
+    rig.pass(3_000);
+    rig.slack.messages.clear();
+    rig.restart();
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["🔴 *late* failed (production)"]);
+}
+
+#[test]
+fn what_joins_a_digest_that_can_not_be_edited_any_more_is_told_by_itself() {
+    let mut rig = with_a_digest();
+    rig.fails("late-00");
+    rig.slack.fail_next(ChannelErrorKind::Fixed { code: "cant_update_message".into() });
+    rig.pass(5_000);
+    rig.fails("late-01");
+    rig.pass(10_000);
+    let visible = rig.visible();
+    assert_eq!(visible[1..], ["🔴 *late-00* failed (production)", "🔴 *late-01* failed (production)"]);
+}
+
+#[test]
+fn names_below_a_deleted_digest_that_nobody_has_read_are_told_anew() {
+    let mut rig = Rig::new(Config::default());
+    let names: Vec<String> = (0..300).map(|number| format!("job-{number:044}")).collect();
+    names.iter().for_each(|name| rig.fails(name));
+    while rig.slack.posts < 2 {
+        rig.pass(100);
+    }
+    let shown = rig.slack.messages.iter().map(|message| serde_json::to_string(&message.content.blocks).unwrap());
+    let shown: Vec<String> = shown.collect();
+    let unseen: Vec<&String> = names.iter().filter(|name| !shown.iter().any(|text| text.contains(*name))).collect();
+    assert!(!unseen.is_empty(), "{:?}", rig.visible());
+    rig.slack.messages.clear();
+    rig.pass(3 * MINUTE);
+    let now = |name: &str| {
+        let messages = rig.slack.messages.iter();
+        messages.filter(|message| serde_json::to_string(&message.content.blocks).unwrap().contains(name)).count()
+    };
+    for name in &names {
+        assert_eq!(now(name), usize::from(unseen.contains(&name)), "{name}");
+    }
+    assert!(rig.visible()[0].contains(&format!("{} alerts", unseen.len())), "{:?}", rig.visible());
+}
+
+#[test]
+fn what_is_named_below_a_digest_later_is_named_though_somebody_deleted_the_names_before() {
+    let mut rig = Rig::new(Config::default());
+    (0..200).for_each(|number| rig.fails(&format!("job-{number:044}")));
+    rig.pass(7_000);
+    let digest = rig.slack.messages[0].ts.clone();
+    assert!(rig.slack.messages.len() > 1, "{:?}", rig.visible());
+    rig.slack.messages.retain(|message| message.ts == digest);
+    rig.fails("late");
+    rig.pass(MINUTE);
+    assert_eq!(named_nowhere(&rig, &["late".to_owned()]), 0, "{:?}", rig.visible());
+}

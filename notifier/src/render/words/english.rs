@@ -223,6 +223,10 @@ impl Words for English {
         "Also among these alerts:"
     }
 
+    fn worse_among(&self) -> &'static str {
+        "Worse now, of these alerts:"
+    }
+
     fn under_way(&self) -> &'static str {
         "under way"
     }
@@ -357,6 +361,10 @@ impl Words for English {
 
     fn named_in_thread(&self, count: u64) -> String {
         format!("… and {} more, named in the thread", self.number(count))
+    }
+
+    fn how_to_acknowledge(&self) -> &'static str {
+        "Are you looking after one? "
     }
 
     fn trouble(&self, trouble: &Trouble<'_>) -> Line {

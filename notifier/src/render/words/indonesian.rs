@@ -217,6 +217,10 @@ impl Words for Indonesian {
         "Alert ini juga mencakup:"
     }
 
+    fn worse_among(&self) -> &'static str {
+        "Memburuk di antara alert ini:"
+    }
+
     fn under_way(&self) -> &'static str {
         "sedang berjalan"
     }
@@ -347,6 +351,10 @@ impl Words for Indonesian {
 
     fn named_in_thread(&self, count: u64) -> String {
         format!("… dan {} lagi, disebutkan di thread", self.number(count))
+    }
+
+    fn how_to_acknowledge(&self) -> &'static str {
+        "Menangani salah satunya? "
     }
 
     fn trouble(&self, trouble: &Trouble<'_>) -> Line {

@@ -157,6 +157,7 @@ pub(crate) trait Words: Sync {
     fn ended(&self, name: Span, over: &Over, lasted: &str) -> Line;
     fn after_the_end(&self, name: Span, wrong: Wrong, at: Span) -> Line;
     fn also_among(&self) -> &'static str;
+    fn worse_among(&self) -> &'static str;
 
     // Nights
     fn under_way(&self) -> &'static str;
@@ -191,6 +192,8 @@ pub(crate) trait Words: Sync {
     fn all_over(&self) -> &'static str;
     fn of_team(&self, count: u64, team: &str) -> String;
     fn named_in_thread(&self, count: u64) -> String;
+    /// Followed by what to enter.
+    fn how_to_acknowledge(&self) -> &'static str;
 
     // The operator
     fn trouble(&self, trouble: &Trouble<'_>) -> Line;
