@@ -2,6 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `attention` | what people say: that they look after something, or want to hear nothing of it |
 //! | `chance` | random numbers that a seed repeats |
 //! | `world` | jobs, judged by the domain itself: what happened, and what is to be told of it |
 //! | `model` | what a person is to see of it in the end |
@@ -15,6 +16,7 @@
 //! A seed repeats what happens and what goes wrong, not the timing to the microsecond: two runs of it may differ in what meets what.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod attention;
 mod chance;
 mod forgetful;
 mod model;
@@ -75,12 +77,14 @@ fn tell(what: &str, outcomes: &[Outcome], begun: Instant) {
     let failed: Vec<u64> = outcomes.iter().filter(|o| !o.complaints.is_empty()).map(|o| o.seed).collect();
     let sum = |count: fn(&Outcome) -> u64| outcomes.iter().map(count).sum::<u64>();
     println!(
-        "{what}: {} seeds in {:.0} s; {} alerts, {} replies, {} nights; {} faults planned, {} kills, {} stalls, {} hand-overs, {} deletions by hand; \
+        "{what}: {} seeds in {:.0} s; {} alerts, {} replies, {} mutes, {} acknowledged, {} nights; {} faults planned, {} kills, {} stalls, {} hand-overs, {} deletions by hand; \
          {} posts, {} edits, {} lookups, {} deletions; failed: {failed:?}",
         outcomes.len(),
         begun.elapsed().as_secs_f64(),
         sum(|o| o.alerts),
         sum(|o| o.replies),
+        sum(|o| o.mutes),
+        sum(|o| o.acknowledgments),
         outcomes.len(),
         sum(|o| o.faults),
         sum(|o| o.kills),

@@ -4,18 +4,39 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ronda_domain::event::{Change, EventKind, Resolution};
 use ronda_domain::record::{OccurrenceStatus, StaleReason, Subject};
+use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerEvent;
+use ronda_slack_standin::{Message, message_as_text};
 
-use crate::world::World;
+use crate::stage::key_of;
+use crate::world::{CALLING_TEAM, World};
 
 /// One alert.
 pub(crate) struct Alert {
     pub(crate) job: String,
+    /// Somebody is called for it.
+    calls: bool,
     /// What is wrong, as the notifier was told last.
     now: Change,
     streak: u32,
     over: Option<Resolution>,
     pub(crate) replies: Vec<Reply>,
+    acknowledged: Option<Acknowledged>,
+    /// It was over while nobody wanted to hear of its job.
+    ended_muted: bool,
+}
+
+/// Somebody looks after an alert.
+struct Acknowledged {
+    /// The digest in which the alert was to be seen then, where no other of its job can be meant.
+    digest: Option<String>,
+}
+
+/// Nobody wants to hear of a job, on the night's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Muted {
+    from: Timestamp,
+    until: Timestamp,
 }
 
 /// A reply that is due below an alert.
@@ -44,29 +65,33 @@ pub(crate) struct Model {
     pub(crate) alerts: BTreeMap<String, Alert>,
     /// The night as it was when it was closed.
     pub(crate) closed: Option<Night>,
+    /// By job.
+    pub(crate) mutes: BTreeMap<String, Vec<Muted>>,
     /// Jobs of which something came after the end.
     pub(crate) after_the_end: Vec<String>,
     /// Keys of what a person deleted.
     pub(crate) deleted: BTreeSet<String>,
-    /// Texts of the digests that a person deleted.
+    /// Texts of the digests that a person deleted, and of the replies that named alerts below one.
     pub(crate) deleted_digests: Vec<String>,
 }
 
 impl Model {
-    /// Takes in what the notifier is about to be told; `is_visible` says of a key whether its message can be seen.
-    pub(crate) fn take_in(&mut self, event: &SchedulerEvent, is_visible: impl Fn(&str) -> bool) {
+    /// Takes in what the notifier is about to be told, and what a person sees by then.
+    pub(crate) fn take_in(&mut self, event: &SchedulerEvent, messages: &[Message]) {
+        let (job, at) = (event.key.scheduler.as_str(), event.event.at);
         let key = |alert: &str| format!("a/{}/{}/{alert}", event.key.tenant, event.key.scheduler);
+        let is_visible = |key: &str| messages.iter().any(|message| key_of(message) == key);
+        // A reply that would notify is not owed then: whether the notifier makes one is a matter of its clock.
+        let is_muted = self.is_muted(job, at);
         match &event.event.kind {
             EventKind::AlertOpened { alert, cause, streak } => {
-                let (job, now) = (event.key.scheduler.as_str().to_owned(), cause.clone());
-                let alert = (key(alert), Alert { job, now, streak: *streak, over: None, replies: Vec::new() });
-                self.alerts.extend([alert]);
+                self.alerts.insert(key(alert), Alert::opened(event, cause, *streak));
             }
             EventKind::AlertChanged { alert, cause, streak } => {
                 let key = key(alert);
                 let alert = self.alerts.get_mut(&key).unwrap();
                 let mark = mark(&alert.now, cause);
-                let is_owed = is_visible(&key);
+                let is_owed = is_visible(&key) && !is_muted;
                 alert.replies.extend(mark.map(|mark| Reply { mark, is_owed }));
                 if cause.to.is_bad() || is_late_start(cause) {
                     alert.now = cause.clone();
@@ -76,14 +101,45 @@ impl Model {
             EventKind::AlertResolved { alert, resolution, .. } => {
                 let key = key(alert);
                 let alert = self.alerts.get_mut(&key).unwrap();
-                alert.replies.push(Reply { mark: "✅", is_owed: is_visible(&key) });
+                alert.replies.push(Reply { mark: "✅", is_owed: is_visible(&key) && !is_muted });
                 alert.over = Some(resolution.clone());
+                alert.ended_muted = is_muted;
             }
             EventKind::Lifecycle(_) | EventKind::Changed(_) => {}
-            EventKind::AlertAcknowledged { .. } | EventKind::Muted(_) | EventKind::Unmuted { .. } => {
-                unreachable!("nobody says anything in a storm")
+            EventKind::AlertAcknowledged { alert, .. } => {
+                let key = key(alert);
+                let is_only_one = self.alerts.values().filter(|alert| alert.job == job).count() == 1;
+                let shows_it = |message: &&Message| {
+                    key_of(message).starts_with("d/") && message_as_text(message).contains(&format!("*{job}*: "))
+                };
+                let digest = messages.iter().find(shows_it).filter(|_| is_only_one);
+                let digest = digest.filter(|_| !is_visible(&key)).map(|digest| key_of(digest).to_owned());
+                let alert = self.alerts.get_mut(&key).unwrap();
+                alert.replies.push(Reply { mark: "👀", is_owed: is_visible(&key) });
+                alert.acknowledged = Some(Acknowledged { digest });
             }
+            EventKind::Muted(mute) => {
+                self.end_mutes(job, at);
+                let mute = Muted { from: at, until: mute.until };
+                self.mutes.entry(job.to_owned()).or_default().push(mute);
+                // At the end it may remind.
+                for alert in self.alerts.values_mut().filter(|alert| alert.job == job && !alert.is_over()) {
+                    alert.replies.push(Reply { mark: "⏰", is_owed: false });
+                }
+            }
+            EventKind::Unmuted { .. } => self.end_mutes(job, at),
         }
+    }
+
+    fn end_mutes(&mut self, job: &str, at: Timestamp) {
+        for mute in self.mutes.get_mut(job).into_iter().flatten() {
+            mute.until = mute.until.min(at);
+        }
+    }
+
+    /// Whether nobody wanted to hear of a job at that time of the night.
+    fn is_muted(&self, job: &str, at: Timestamp) -> bool {
+        self.mutes.get(job).into_iter().flatten().any(|mute| mute.from <= at && at < mute.until)
     }
 }
 
@@ -106,6 +162,31 @@ fn mark(before: &Change, cause: &Change) -> Option<&'static str> {
 }
 
 impl Alert {
+    fn opened(event: &SchedulerEvent, cause: &Change, streak: u32) -> Self {
+        let (job, calls) = (event.key.scheduler.as_str().to_owned(), &*event.summary.team == CALLING_TEAM);
+        let now = cause.clone();
+        Self { job, calls, now, streak, over: None, replies: Vec::new(), acknowledged: None, ended_muted: false }
+    }
+
+    /// Whether somebody has to have seen it: what was over before anybody wanted to hear of it is told to nobody.
+    pub(crate) const fn is_owed(&self) -> bool {
+        !self.ended_muted
+    }
+
+    /// Whether somebody has to have been called for it: it is wrong still, and nobody looks after it.
+    pub(crate) const fn is_called_for(&self) -> bool {
+        self.calls && self.over.is_none() && self.acknowledged.is_none()
+    }
+
+    pub(crate) const fn is_acknowledged(&self) -> bool {
+        self.acknowledged.is_some()
+    }
+
+    /// The digest whose thread has to note that somebody looks after it.
+    pub(crate) fn noted_below(&self) -> Option<&str> {
+        self.acknowledged.as_ref()?.digest.as_deref()
+    }
+
     /// What its first line says after the job's name.
     pub(crate) fn state(&self) -> &'static str {
         let is_silence = |by: &Change| matches!(by.subject, Subject::Silence { .. });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use ronda_notifier::route::{Matcher, Route};
 use ronda_notifier::{Board, Config};
 use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
 use ronda_slack_standin::{Message, Reader, StandIn};
@@ -12,13 +13,15 @@ use ronda_store::port::Store;
 
 use crate::forgetful::Forgetful;
 use crate::storm::Claims;
-use crate::world::World;
+use crate::world::{CALLING_TEAM, World};
 
 pub(crate) const PARTITIONS: u32 = 2;
 /// Where alerts and tables are.
 pub(crate) const CHANNEL: &str = "C1";
 /// Where the operator is told of broken destinations.
 pub(crate) const ADMIN: &str = "C2";
+/// Who is called for the jobs of one team.
+pub(crate) const CALLED: &str = "S0123ABCD";
 /// How long a call may take, in milliseconds. With `CLAIM_FRESH_MS` well below two reconcile intervals, as `Config::claim_fresh_ms` asks for.
 pub(crate) const CALL_MS: u64 = 1_000;
 const CLAIM_FRESH_MS: u64 = 500;
@@ -96,6 +99,11 @@ fn config(world: &World, storm_threshold: usize) -> Config {
         drain_ms: 2_000,
         claim_fresh_ms: CLAIM_FRESH_MS,
         boards: vec![board],
+        routes: vec![Route {
+            matcher: Matcher { teams: vec![CALLING_TEAM.into()], ..Matcher::default() },
+            mentions: vec![CALLED.parse().unwrap()],
+            ..Route::default()
+        }],
         ..Config::default()
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) complaints: Vec<String>,
     pub(crate) alerts: u64,
     pub(crate) replies: u64,
+    pub(crate) mutes: u64,
+    pub(crate) acknowledgments: u64,
     pub(crate) faults: u64,
     pub(crate) kills: u64,
     pub(crate) stalls: u64,
@@ -72,9 +74,8 @@ impl Teller<'_> {
     async fn tell(&mut self, told: Vec<Told>) {
         for told in told {
             let messages = self.stage.messages();
-            let is_visible = |key: &str| messages.iter().any(|message| crate::stage::key_of(message) == key);
             for event in &told.events {
-                self.model.lock().take_in(event, is_visible);
+                self.model.lock().take_in(event, &messages);
                 self.stage.note(format!("told: {} {:?}", event.key.scheduler.as_str(), event.event.kind));
             }
             self.publish(told.partition, told.bytes.clone()).await;
@@ -98,7 +99,7 @@ impl Teller<'_> {
 /// Lets one seed's storm rage.
 pub(crate) async fn run(seed: u64, claims: Claims) -> Outcome {
     let mut chance = Chance::new(seed, 1);
-    let mut world = World::new(&mut chance, PARTITIONS);
+    let mut world = World::new(&mut chance, &mut Chance::new(seed, 3), PARTITIONS);
     let threshold = usize::try_from(chance.between(6, 20)).unwrap();
     let stage = Stage::new(seed, claims, &world, threshold).await;
     world.settle_in(&stage.store).await;
@@ -176,6 +177,8 @@ fn outcome(stage: &Stage, model: &Model, tally: &Tally, complaints: Vec<String>)
         seed: stage.seed,
         complaints,
         alerts: count(model.alerts.len()),
+        mutes: model.mutes.values().map(|mutes| count(mutes.len())).sum(),
+        acknowledgments: count(model.alerts.values().filter(|alert| alert.is_acknowledged()).count()),
         replies: count(stage.messages().iter().filter(|message| message.thread_ts.is_some()).count()),
         faults: tally.faults,
         kills: tally.kills,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use ronda_lease::Returned;
-use ronda_slack_standin::{Fault, FaultRule, Message, Place};
+use ronda_slack_standin::{Fault, FaultRule, Message, Place, SeenKind, message_as_text};
 
 use crate::chance::Chance;
 use crate::model::Model;
@@ -248,9 +248,17 @@ fn delete_by_hand(stage: &Stage, model: &Mutex<Model>, chance: &mut Chance) -> b
     let key = key_of(message).to_owned();
     stage.note(format!("a person deletes {key} ({})", message.ts));
     let mut model = model.lock();
-    if key.starts_with("d/") {
-        model.deleted_digests.push(ronda_slack_standin::message_as_text(message));
+    let slack = stage.stand_in.slack();
+    let is_deleted = slack.delete_by_hand(CHANNEL, &message.ts);
+    // Whatever stands below it is out of sight.
+    let below = stage.messages().into_iter().filter(|reply| reply.thread_ts.as_ref() == Some(&message.ts));
+    if is_deleted && (key.starts_with("d/") || key.contains("/names-")) {
+        // As it was in that moment: it may have been edited since it was looked at.
+        let last = slack.seen().into_iter().rfind(|seen| seen.kind == SeenKind::Deleted && seen.ts == message.ts);
+        model.deleted_digests.extend(last.map(|seen| seen.text));
+        let names = below.filter(|reply| key_of(reply).contains("/names-"));
+        model.deleted_digests.extend(names.map(|reply| message_as_text(&reply)));
     }
     model.deleted.insert(key);
-    stage.stand_in.slack().delete_by_hand(CHANNEL, &message.ts)
+    is_deleted
 }

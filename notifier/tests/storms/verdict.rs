@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ronda_slack_standin::{Message, SeenKind, message_as_text};
+use ronda_slack_standin::{Message, Seen, SeenKind, message_as_text};
 
 use crate::model::{Alert, Model, Night};
-use crate::stage::{ADMIN, PARTITIONS, Stage, key_of};
+use crate::stage::{ADMIN, CALLED, CHANNEL, PARTITIONS, Stage, key_of};
 
 /// How a complaint begins that something is there more than once.
 pub(crate) const TWICE: &str = "seen more than once";
@@ -16,14 +16,18 @@ struct View<'a> {
     messages: Vec<Message>,
     /// All texts that anybody ever saw.
     ever: Vec<String>,
+    /// By message of the channel, whether its post called somebody, and all that it ever said.
+    called: Vec<(bool, String)>,
     complaints: Vec<String>,
 }
 
 /// Everything that is not as it should be.
 pub(crate) fn complaints(stage: &Stage, model: &Model, night: &Night) -> Vec<String> {
     let slack = stage.stand_in.slack();
-    let ever = slack.seen().into_iter().filter(|seen| seen.kind != SeenKind::Deleted).map(|seen| seen.text).collect();
-    let mut view = View { model, messages: stage.messages(), ever, complaints: Vec::new() };
+    let seen = slack.seen();
+    let called = called(&seen);
+    let ever = seen.into_iter().filter(|seen| seen.kind != SeenKind::Deleted).map(|seen| seen.text).collect();
+    let mut view = View { model, messages: stage.messages(), ever, called, complaints: Vec::new() };
     view.each_once(&slack.messages(ADMIN));
     for (key, alert) in &model.alerts {
         view.alert(key, alert);
@@ -33,6 +37,21 @@ pub(crate) fn complaints(stage: &Stage, model: &Model, night: &Night) -> Vec<Str
     view.complaints
 }
 
+/// Of each message in the channel: whether its post called somebody, and all that it ever said.
+fn called(seen: &[Seen]) -> Vec<(bool, String)> {
+    let mut called: BTreeMap<&str, (bool, String)> = BTreeMap::new();
+    for seen in seen.iter().filter(|seen| seen.channel == CHANNEL) {
+        if seen.kind == SeenKind::Posted {
+            called.insert(&seen.ts, (seen.text.contains(&format!("@{CALLED}")), String::new()));
+        }
+        if let Some((_, said)) = called.get_mut(&*seen.ts) {
+            said.push_str(&seen.text);
+            said.push('\n');
+        }
+    }
+    called.into_values().collect()
+}
+
 impl View<'_> {
     fn complain(&mut self, what: impl Into<String>) {
         self.complaints.push(what.into());
@@ -40,11 +59,6 @@ impl View<'_> {
 
     fn is_deleted(&self, key: &str) -> bool {
         self.model.deleted.contains(key)
-    }
-
-    /// Whether a person deleted a digest, or a reply that named those for which one had no room.
-    fn names_may_be_gone(&self) -> bool {
-        !self.model.deleted_digests.is_empty() || self.model.deleted.iter().any(|key| key.contains("/names-"))
     }
 
     /// Those whose key begins so.
@@ -77,11 +91,10 @@ impl View<'_> {
     /// One alert, where it has a message of its own: its last state, and its replies each once.
     fn alert(&mut self, key: &str, alert: &Alert) {
         let job = &alert.job;
-        // A digest that a person deletes takes along what was folded into it and not seen yet.
-        let may_be_unseen = !self.model.deleted_digests.is_empty();
-        if !may_be_unseen && !self.ever.iter().any(|text| text.contains(&format!("*{job}*"))) {
+        if alert.is_owed() && !self.ever.iter().any(|text| text.contains(&format!("*{job}*"))) {
             self.complain(format!("lost: nobody ever saw anything of {job}"));
         }
+        self.called_for(alert);
         let Some(message) = self.of(key).into_iter().find(|message| key_of(message) == key) else { return };
         let first = message.text.lines().next().unwrap_or_default();
         let wanted = format!("*{job}*{}", alert.state());
@@ -91,11 +104,14 @@ impl View<'_> {
         if let Some(wanted) = alert.in_a_row().filter(|wanted| !message.text.contains(wanted)) {
             self.complain(format!("an old state: {:?} without {wanted:?}", message.text));
         }
+        if alert.is_acknowledged() && !message.text.contains("👀 Acked by Ratna, ") {
+            self.complain(format!("nobody is said to look after {job}: {:?}", message.text));
+        }
         if self.is_deleted(key) {
             return;
         }
         let replies = self.below(&message);
-        for mark in ["⬆️", "↪️", "✅"] {
+        for mark in ["⬆️", "↪️", "✅", "👀", "⏰"] {
             let due = alert.replies.iter().filter(|reply| reply.mark == mark);
             let (most, owed) = (due.clone().count(), due.filter(|reply| reply.is_owed).count());
             let there = replies.iter().filter(|reply| reply.text.starts_with(mark)).count();
@@ -105,6 +121,16 @@ impl View<'_> {
             } else if there + deleted < owed {
                 self.complain(format!("lost: {there} replies {mark} below {job}, of {owed}"));
             }
+        }
+    }
+
+    /// Of what is wrong still, whoever is to be called was called by a message that tells of it.
+    fn called_for(&mut self, alert: &Alert) {
+        let name = format!("*{}*", alert.job);
+        let mut telling = self.called.iter().filter(|(_, said)| said.contains(&name)).peekable();
+        // Those for which a digest has no room are named below it.
+        if alert.is_called_for() && telling.peek().is_some() && !telling.any(|(called, _)| *called) {
+            self.complain(format!("nobody was called for {}", alert.job));
         }
     }
 
@@ -125,20 +151,43 @@ impl View<'_> {
             });
             let there = own + lines.len() + named.sum::<usize>();
             let is_deleted = |key: &str| self.is_deleted(key);
-            let of_digests = self.model.deleted_digests.iter().filter(|text| text.contains(&format!("*{job}*")));
-            let deleted = alerts.iter().filter(|(key, _)| is_deleted(key)).count() + of_digests.count();
+            let name = format!("*{job}*");
+            let of_digests = self.model.deleted_digests.iter().map(|text| text.matches(&name).count());
+            let deleted = alerts.iter().filter(|(key, _)| is_deleted(key)).count() + of_digests.sum::<usize>();
             if there > alerts.len() {
                 self.complain(format!("{TWICE}: {there} messages tell of {} alerts of {job}", alerts.len()));
-            } else if there + deleted < alerts.len() && !self.names_may_be_gone() {
-                self.complain(format!("lost: {there} messages tell of {} alerts of {job}", alerts.len()));
             }
+            let owed = alerts.iter().filter(|(_, alert)| alert.is_owed()).count();
+            if there + deleted < owed {
+                self.complain(format!("lost: {there} messages tell of {owed} alerts of {job}"));
+            }
+            self.noted_in_digests(job, &alerts, &digests);
             // Which of several alerts a line is about can't be seen.
             if let ([line], [(_, alert)]) = (&lines[..], &alerts[..]) {
                 let is_current = line.contains(&format!("*{job}*: {}", alert.word()));
-                if !is_current || line.contains("✅") != alert.is_over() {
+                let is_cared_for = alert.is_acknowledged() && !alert.is_over();
+                if !is_current || line.contains("✅") != alert.is_over() || line.contains("👀") != is_cared_for {
                     self.complain(format!("an old state in a digest: {line:?}"));
                 }
             }
+        }
+    }
+
+    /// That somebody looks after what a digest shows is noted below it, once.
+    fn noted_in_digests(&mut self, job: &str, alerts: &[(&str, &Alert)], digests: &[Message]) {
+        let notes = |digest: &Message| {
+            let begins = format!("👀 *{job}*: Acked by Ratna, ");
+            self.below(digest).iter().filter(|reply| reply.text.starts_with(&begins)).count()
+        };
+        let there: usize = digests.iter().map(notes).sum();
+        let most = alerts.iter().filter(|(_, alert)| alert.is_acknowledged()).count();
+        let is_left = |digest: &&str| !self.is_deleted(digest) && digests.iter().any(|there| key_of(there) == *digest);
+        let owed = alerts.iter().filter_map(|(_, alert)| alert.noted_below()).filter(is_left).count();
+        let deleted = self.model.deleted.iter().filter(|key| key.starts_with("r/")).count();
+        if there > most {
+            self.complain(format!("{TWICE}: {there} notes in digests that somebody looks after {job}, of {most}"));
+        } else if there + deleted < owed {
+            self.complain(format!("lost: {there} notes in digests that somebody looks after {job}, of {owed}"));
         }
     }
 

@@ -14,6 +14,7 @@ use ronda_schemas::event::{EventBatch, EventEnvelope, SchedulerEvent, SchedulerS
 use ronda_schemas::row::{PartitionRow, SchedulerRow};
 use ronda_store::port::{Commit, Store};
 
+use crate::attention::{Saying, sayings};
 use crate::chance::Chance;
 
 /// Minutes after the hour at which occurrences are due.
@@ -21,6 +22,8 @@ const DUES: [u32; 4] = [10, 15, 20, 25];
 /// How long a job may run, and how long after its due time it may start, in seconds.
 const MAX_RUN_SECONDS: u32 = 120;
 const GRACE_SECONDS: u32 = 60;
+/// Whose jobs somebody is called for.
+pub(crate) const CALLING_TEAM: &str = "payments";
 
 /// What becomes of one occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,11 @@ impl Job {
     pub(crate) fn name(&self) -> &str {
         self.key.scheduler.as_str()
     }
+
+    /// Every fourth calls somebody.
+    fn team(&self) -> &'static str {
+        if self.name().ends_with(['3', '7']) { CALLING_TEAM } else { "search" }
+    }
 }
 
 /// What happens at one moment.
@@ -92,6 +100,7 @@ struct Deed {
 enum What {
     Report { status: ReportedStatus, run: String },
     Beat,
+    Said(Saying),
 }
 
 /// All jobs of a seed.
@@ -115,7 +124,7 @@ pub(crate) struct Told {
 }
 
 impl World {
-    pub(crate) fn new(chance: &mut Chance, partitions: u32) -> Self {
+    pub(crate) fn new(chance: &mut Chance, attention: &mut Chance, partitions: u32) -> Self {
         const HOUR_MS: i64 = 3_600_000;
         let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
         let hour = Timestamp::from_millis((now_ms / HOUR_MS - 1) * HOUR_MS);
@@ -126,7 +135,7 @@ impl World {
         let mut world =
             Self { hour, tenants, jobs: Vec::new(), deeds: Vec::new(), next_deed: 0, messages: 0, partition: None };
         world.people(chance);
-        world.plan();
+        world.plan(attention);
         world
     }
 
@@ -184,7 +193,7 @@ impl World {
         self.jobs.push(job);
     }
 
-    fn plan(&mut self) {
+    fn plan(&mut self, attention: &mut Chance) {
         for (index, job) in self.jobs.iter().enumerate() {
             for (fate, minute) in job.fates.iter().zip(DUES) {
                 for (seconds, status) in fate.reports() {
@@ -199,6 +208,9 @@ impl World {
                 job: index,
                 what: What::Beat,
             }));
+        }
+        for (second, job, saying) in sayings(&self.jobs, attention) {
+            self.deeds.push(Deed { at: self.hour.plus_seconds(second), job, what: What::Said(saying) });
         }
         self.deeds.sort_by_key(|deed| deed.at);
     }
@@ -251,6 +263,7 @@ impl World {
             let input = match &deed.what {
                 What::Report { status, run } => Input::Status(report(*status, run)),
                 What::Beat => Input::Heartbeat(HeartbeatReport { run_id: None, occurred_at: None, progress: None }),
+                What::Said(saying) => saying.input(deed.at),
             };
             ronda_domain::apply(&mut job.state, &job.key, &input, deed.at, message, &mut effects[deed.job]);
             assert_eq!(effects[deed.job].refused, None, "{} at {:?}", job.name(), deed.at);
@@ -345,7 +358,7 @@ fn spec(job: &Job, hour: Timestamp) -> SchedulerSpec {
     SchedulerSpec {
         name: job.name().into(),
         description: "".into(),
-        team: "payments".into(),
+        team: job.team().into(),
         environment: "production".into(),
         tags: Box::new([]),
         schedule,
