@@ -8,7 +8,7 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerEvent;
 use ronda_slack_standin::{Message, message_as_text};
 
-use crate::stage::key_of;
+use crate::stage::{CHANNEL, key_in, key_of};
 use crate::world::{CALLING_TEAM, World};
 
 /// One alert.
@@ -28,8 +28,8 @@ pub(crate) struct Alert {
 
 /// Somebody looks after an alert.
 struct Acknowledged {
-    /// The digest in which the alert was to be seen then, where no other of its job can be meant.
-    digest: Option<String>,
+    /// The digests in which the alert was to be seen then, where no other of its job can be meant.
+    digests: Vec<String>,
 }
 
 /// Nobody wants to hear of a job, on the night's clock.
@@ -43,8 +43,15 @@ pub(crate) struct Muted {
 pub(crate) struct Reply {
     /// What it begins with.
     pub(crate) mark: &'static str,
-    /// Whether the alert was visible when it was told: then nobody may miss the reply. Otherwise the alert may say it all by itself.
-    pub(crate) is_owed: bool,
+    /// The channels in which the alert was visible when it was told: there nobody may miss the reply. Elsewhere the alert may say it all by
+    /// itself.
+    owed_in: Vec<&'static str>,
+}
+
+impl Reply {
+    pub(crate) fn is_owed(&self, channel: &str) -> bool {
+        self.owed_in.contains(&channel)
+    }
 }
 
 /// What a night's table says.
@@ -71,18 +78,22 @@ pub(crate) struct Model {
     pub(crate) after_the_end: Vec<String>,
     /// Keys of what a person deleted.
     pub(crate) deleted: BTreeSet<String>,
-    /// Texts of the digests that a person deleted, and of the replies that named alerts below one.
-    pub(crate) deleted_digests: Vec<String>,
+    /// Texts of the digests that a person deleted, and of the replies that named alerts below one, each with its channel.
+    pub(crate) deleted_digests: Vec<(&'static str, String)>,
 }
 
 impl Model {
     /// Takes in what the notifier is about to be told, and what a person sees by then.
-    pub(crate) fn take_in(&mut self, event: &SchedulerEvent, messages: &[Message]) {
+    pub(crate) fn take_in(&mut self, event: &SchedulerEvent, messages: &[(&'static str, Message)]) {
         let (job, at) = (event.key.scheduler.as_str(), event.event.at);
         let key = |alert: &str| format!("a/{}/{}/{alert}", event.key.tenant, event.key.scheduler);
-        let is_visible = |key: &str| messages.iter().any(|message| key_of(message) == key);
+        let visible_in = |alert: &str| {
+            let shows_it = |(channel, message): &&(&'static str, Message)| key_of(message) == key_in(channel, alert);
+            messages.iter().filter(shows_it).map(|(channel, _)| *channel).collect::<Vec<&str>>()
+        };
         // A reply that would notify is not owed then: whether the notifier makes one is a matter of its clock.
         let is_muted = self.is_muted(job, at);
+        let owed_in = |alert: &str| if is_muted { Vec::new() } else { visible_in(alert) };
         match &event.event.kind {
             EventKind::AlertOpened { alert, cause, streak } => {
                 self.alerts.insert(key(alert), Alert::opened(event, cause, *streak));
@@ -91,8 +102,7 @@ impl Model {
                 let key = key(alert);
                 let alert = self.alerts.get_mut(&key).unwrap();
                 let mark = mark(&alert.now, cause);
-                let is_owed = is_visible(&key) && !is_muted;
-                alert.replies.extend(mark.map(|mark| Reply { mark, is_owed }));
+                alert.replies.extend(mark.map(|mark| Reply { mark, owed_in: owed_in(&key) }));
                 if cause.to.is_bad() || is_late_start(cause) {
                     alert.now = cause.clone();
                 }
@@ -101,7 +111,7 @@ impl Model {
             EventKind::AlertResolved { alert, resolution, .. } => {
                 let key = key(alert);
                 let alert = self.alerts.get_mut(&key).unwrap();
-                alert.replies.push(Reply { mark: "✅", is_owed: is_visible(&key) && !is_muted });
+                alert.replies.push(Reply { mark: "✅", owed_in: owed_in(&key) });
                 alert.over = Some(resolution.clone());
                 alert.ended_muted = is_muted;
             }
@@ -109,14 +119,15 @@ impl Model {
             EventKind::AlertAcknowledged { alert, .. } => {
                 let key = key(alert);
                 let is_only_one = self.alerts.values().filter(|alert| alert.job == job).count() == 1;
-                let shows_it = |message: &&Message| {
-                    key_of(message).starts_with("d/") && message_as_text(message).contains(&format!("*{job}*: "))
+                let own = visible_in(&key);
+                let shows_it = |(channel, message): &&(&'static str, Message)| {
+                    let is_digest = key_of(message).starts_with("d/") && !own.contains(channel);
+                    is_digest && is_only_one && message_as_text(message).contains(&format!("*{job}*: "))
                 };
-                let digest = messages.iter().find(shows_it).filter(|_| is_only_one);
-                let digest = digest.filter(|_| !is_visible(&key)).map(|digest| key_of(digest).to_owned());
+                let digests = messages.iter().filter(shows_it).map(|(_, digest)| key_of(digest).to_owned()).collect();
                 let alert = self.alerts.get_mut(&key).unwrap();
-                alert.replies.push(Reply { mark: "👀", is_owed: is_visible(&key) });
-                alert.acknowledged = Some(Acknowledged { digest });
+                alert.replies.push(Reply { mark: "👀", owed_in: visible_in(&key) });
+                alert.acknowledged = Some(Acknowledged { digests });
             }
             EventKind::Muted(mute) => {
                 self.end_mutes(job, at);
@@ -124,7 +135,7 @@ impl Model {
                 self.mutes.entry(job.to_owned()).or_default().push(mute);
                 // At the end it may remind.
                 for alert in self.alerts.values_mut().filter(|alert| alert.job == job && !alert.is_over()) {
-                    alert.replies.push(Reply { mark: "⏰", is_owed: false });
+                    alert.replies.push(Reply { mark: "⏰", owed_in: Vec::new() });
                 }
             }
             EventKind::Unmuted { .. } => self.end_mutes(job, at),
@@ -182,9 +193,14 @@ impl Alert {
         self.acknowledged.is_some()
     }
 
-    /// The digest whose thread has to note that somebody looks after it.
-    pub(crate) fn noted_below(&self) -> Option<&str> {
-        self.acknowledged.as_ref()?.digest.as_deref()
+    /// The digests whose threads have to note that somebody looks after it.
+    pub(crate) fn noted_below(&self) -> &[String] {
+        self.acknowledged.as_ref().map_or(&[], |acknowledged| &acknowledged.digests)
+    }
+
+    /// Whether it is shown in a channel.
+    pub(crate) fn is_shown_in(&self, channel: &str) -> bool {
+        self.calls || channel == CHANNEL
     }
 
     /// What its first line says after the job's name.

@@ -18,6 +18,8 @@ use crate::world::{CALLING_TEAM, World};
 pub(crate) const PARTITIONS: u32 = 2;
 /// Where alerts and tables are.
 pub(crate) const CHANNEL: &str = "C1";
+/// Where alerts of the team are, too, whose jobs somebody is called for.
+pub(crate) const FURTHER: &str = "C3";
 /// Where the operator is told of broken destinations.
 pub(crate) const ADMIN: &str = "C2";
 /// Who is called for the jobs of one team.
@@ -69,10 +71,18 @@ impl Stage {
         self.stand_in.slack().messages(CHANNEL)
     }
 
+    /// Messages of both channels, each with its channel.
+    pub(crate) fn everywhere(&self) -> Vec<(&'static str, Message)> {
+        let slack = self.stand_in.slack();
+        let of = |channel| slack.messages(channel).into_iter().map(move |message| (channel, message));
+        of(CHANNEL).chain(of(FURTHER)).collect()
+    }
+
     /// What a person sees, scrolling through the channel.
     pub(crate) fn seen(&self) -> String {
         let slack = self.stand_in.slack();
-        slack.timeline(CHANNEL, &Reader::new("UTC", slack.now_ms()).unwrap())
+        let reader = Reader::new("UTC", slack.now_ms()).unwrap();
+        [CHANNEL, FURTHER].map(|channel| slack.timeline(channel, &reader)).join("\n── and in the other channel\n")
     }
 }
 
@@ -80,6 +90,15 @@ impl Stage {
 pub(crate) fn key_of(message: &Message) -> &str {
     let metadata = message.metadata.as_ref();
     metadata.and_then(|metadata| metadata["event_payload"]["k"].as_str()).unwrap_or_default()
+}
+
+/// The key of an alert's message in one of the channels.
+pub(crate) fn key_in(channel: &str, alert: &str) -> String {
+    let hash = |text: &str| {
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    };
+    if channel == CHANNEL { alert.to_owned() } else { format!("x/{:016x}/{:016x}", hash(alert), hash(channel)) }
 }
 
 fn config(world: &World, storm_threshold: usize) -> Config {
@@ -99,11 +118,15 @@ fn config(world: &World, storm_threshold: usize) -> Config {
         drain_ms: 2_000,
         claim_fresh_ms: CLAIM_FRESH_MS,
         boards: vec![board],
-        routes: vec![Route {
-            matcher: Matcher { teams: vec![CALLING_TEAM.into()], ..Matcher::default() },
-            mentions: vec![CALLED.parse().unwrap()],
-            ..Route::default()
-        }],
+        routes: routes(),
         ..Config::default()
     }
+}
+
+/// One team's alerts call somebody, and are shown in a further channel.
+fn routes() -> Vec<Route> {
+    let of_team = || Matcher { teams: vec![CALLING_TEAM.into()], ..Matcher::default() };
+    let mentions = vec![CALLED.parse().unwrap()];
+    let further = Route { matcher: of_team(), channel: Some(FURTHER.to_owned()), ..Route::default() };
+    vec![Route { matcher: of_team(), mentions, goes_on: true, ..Route::default() }, further]
 }

@@ -73,7 +73,7 @@ struct Teller<'a> {
 impl Teller<'_> {
     async fn tell(&mut self, told: Vec<Told>) {
         for told in told {
-            let messages = self.stage.messages();
+            let messages = self.stage.everywhere();
             for event in &told.events {
                 self.model.lock().take_in(event, &messages);
                 self.stage.note(format!("told: {} {:?}", event.key.scheduler.as_str(), event.event.kind));

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use ronda_lease::Returned;
-use ronda_slack_standin::{Fault, FaultRule, Message, Place, SeenKind, message_as_text};
+use ronda_slack_standin::{Fault, FaultRule, Place, SeenKind, message_as_text};
 
 use crate::chance::Chance;
 use crate::model::Model;
 use crate::replica::Replica;
-use crate::stage::{CALL_MS, CHANNEL, PARTITIONS, Stage, key_of};
+use crate::stage::{CALL_MS, CHANNEL, FURTHER, PARTITIONS, Stage, key_of};
 
 /// The longest time for which nothing of a notifier moves: half of the time after which who took over posts again and looks no more.
 const LONGEST_STALL_MS: u64 = 1_000;
@@ -175,7 +175,7 @@ pub(crate) fn calm(stage: &Stage) {
     let slack = stage.stand_in.slack();
     slack.fail_no_more();
     slack.set_token_refused(None);
-    slack.set_place(CHANNEL, Place::default());
+    [CHANNEL, FURTHER].into_iter().for_each(|channel| slack.set_place(channel, Place::default()));
     slack.set_history_lag(Duration::ZERO);
     stage.note("calm");
 }
@@ -192,9 +192,10 @@ async fn fail(stage: &Stage, chance: &mut Chance) {
         }
         1 => {
             stage.note("the channel is archived for a while");
-            slack.set_place(CHANNEL, Place { archived: true, ..Place::default() });
+            let channel = chance.of(&[CHANNEL, CHANNEL, FURTHER]);
+            slack.set_place(channel, Place { archived: true, ..Place::default() });
             tokio::time::sleep(chance.millis(50, 800)).await;
-            slack.set_place(CHANNEL, Place::default());
+            slack.set_place(channel, Place::default());
         }
         2..=4 => {
             let lag = chance.millis(0, 600);
@@ -240,24 +241,27 @@ fn one_fault(chance: &mut Chance) -> Fault {
 
 /// A person deletes a message, if there is one.
 fn delete_by_hand(stage: &Stage, model: &Mutex<Model>, chance: &mut Chance) -> bool {
-    let messages: Vec<Message> = stage.messages();
+    let messages = stage.everywhere();
     if messages.is_empty() {
         return false;
     }
-    let message = &messages[chance.index(messages.len())];
+    let (channel, message) = &messages[chance.index(messages.len())];
     let key = key_of(message).to_owned();
     stage.note(format!("a person deletes {key} ({})", message.ts));
     let mut model = model.lock();
     let slack = stage.stand_in.slack();
-    let is_deleted = slack.delete_by_hand(CHANNEL, &message.ts);
+    let is_deleted = slack.delete_by_hand(channel, &message.ts);
     // Whatever stands below it is out of sight.
-    let below = stage.messages().into_iter().filter(|reply| reply.thread_ts.as_ref() == Some(&message.ts));
+    let below = slack.messages(channel).into_iter().filter(|reply| reply.thread_ts.as_ref() == Some(&message.ts));
     if is_deleted && (key.starts_with("d/") || key.contains("/names-")) {
         // As it was in that moment: it may have been edited since it was looked at.
-        let last = slack.seen().into_iter().rfind(|seen| seen.kind == SeenKind::Deleted && seen.ts == message.ts);
-        model.deleted_digests.extend(last.map(|seen| seen.text));
+        let last = slack
+            .seen()
+            .into_iter()
+            .rfind(|seen| seen.kind == SeenKind::Deleted && (&*seen.channel, &seen.ts) == (*channel, &message.ts));
+        model.deleted_digests.extend(last.map(|seen| (*channel, seen.text)));
         let names = below.filter(|reply| key_of(reply).contains("/names-"));
-        model.deleted_digests.extend(names.map(|reply| message_as_text(&reply)));
+        model.deleted_digests.extend(names.map(|reply| (*channel, message_as_text(&reply))));
     }
     model.deleted.insert(key);
     is_deleted

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ronda_slack_standin::{Message, Seen, SeenKind, message_as_text};
 
 use crate::model::{Alert, Model, Night};
-use crate::stage::{ADMIN, CALLED, CHANNEL, PARTITIONS, Stage, key_of};
+use crate::stage::{ADMIN, CALLED, CHANNEL, FURTHER, PARTITIONS, Stage, key_in, key_of};
 
 /// How a complaint begins that something is there more than once.
 pub(crate) const TWICE: &str = "seen more than once";
@@ -13,6 +13,7 @@ pub(crate) const TWICE: &str = "seen more than once";
 /// What is to be seen, and what is not as it should be with it.
 struct View<'a> {
     model: &'a Model,
+    channel: &'static str,
     messages: Vec<Message>,
     /// All texts that anybody ever saw.
     ever: Vec<String>,
@@ -26,15 +27,20 @@ pub(crate) fn complaints(stage: &Stage, model: &Model, night: &Night) -> Vec<Str
     let slack = stage.stand_in.slack();
     let seen = slack.seen();
     let called = called(&seen);
-    let ever = seen.into_iter().filter(|seen| seen.kind != SeenKind::Deleted).map(|seen| seen.text).collect();
-    let mut view = View { model, messages: stage.messages(), ever, called, complaints: Vec::new() };
+    let of_channel = |seen: &Seen| seen.channel == CHANNEL && seen.kind != SeenKind::Deleted;
+    let ever = seen.into_iter().filter(of_channel).map(|seen| seen.text).collect();
+    let mut view = View { model, channel: CHANNEL, messages: stage.messages(), ever, called, complaints: Vec::new() };
     view.each_once(&slack.messages(ADMIN));
-    for (key, alert) in &model.alerts {
-        view.alert(key, alert);
-    }
-    view.jobs();
+    view.alerts();
     view.night(night);
-    view.complaints
+    let mut complaints = view.complaints;
+    let seen = slack.seen().into_iter().filter(|seen| seen.channel == FURTHER && seen.kind != SeenKind::Deleted);
+    let (ever, messages) = (seen.map(|seen| seen.text).collect(), slack.messages(FURTHER));
+    let mut view = View { model, channel: FURTHER, messages, ever, called: Vec::new(), complaints: Vec::new() };
+    view.each_once(&[]);
+    view.alerts();
+    complaints.extend(view.complaints.into_iter().map(|complaint| format!("{complaint} (in {FURTHER})")));
+    complaints
 }
 
 /// Of each message in the channel: whether its post called somebody, and all that it ever said.
@@ -55,6 +61,14 @@ fn called(seen: &[Seen]) -> Vec<(bool, String)> {
 impl View<'_> {
     fn complain(&mut self, what: impl Into<String>) {
         self.complaints.push(what.into());
+    }
+
+    fn alerts(&mut self) {
+        let model = self.model;
+        for (key, alert) in model.alerts.iter().filter(|(_, alert)| alert.is_shown_in(self.channel)) {
+            self.alert(&key_in(self.channel, key), alert);
+        }
+        self.jobs();
     }
 
     fn is_deleted(&self, key: &str) -> bool {
@@ -113,7 +127,7 @@ impl View<'_> {
         let replies = self.below(&message);
         for mark in ["⬆️", "↪️", "✅", "👀", "⏰"] {
             let due = alert.replies.iter().filter(|reply| reply.mark == mark);
-            let (most, owed) = (due.clone().count(), due.filter(|reply| reply.is_owed).count());
+            let (most, owed) = (due.clone().count(), due.filter(|reply| reply.is_owed(self.channel)).count());
             let there = replies.iter().filter(|reply| reply.text.starts_with(mark)).count();
             let deleted = self.model.deleted.iter().filter(|key| key.starts_with("r/")).count();
             if there > most {
@@ -137,12 +151,17 @@ impl View<'_> {
     /// Each job's alerts, wherever they are told: in messages of their own, or in digests.
     fn jobs(&mut self) {
         let mut alerts: BTreeMap<&str, Vec<(&str, &Alert)>> = BTreeMap::new();
-        for (key, alert) in &self.model.alerts {
+        for (key, alert) in self.model.alerts.iter().filter(|(_, alert)| alert.is_shown_in(self.channel)) {
             alerts.entry(&alert.job).or_default().push((key, alert));
         }
         let digests = self.of("d/");
         for (job, alerts) in alerts {
-            let own = self.of("a/").iter().filter(|message| message.text.contains(&format!("*{job}*"))).count();
+            let own = self
+                .of("a/")
+                .into_iter()
+                .chain(self.of("x/"))
+                .filter(|message| message.text.contains(&format!("*{job}*")))
+                .count();
             let lines = digests.iter().flat_map(|digest| lines_of(digest, job)).collect::<Vec<String>>();
             let below = digests.iter().flat_map(|digest| self.below(digest));
             let named = below.filter(|reply| reply.text.starts_with("Also among")).map(|reply| {
@@ -150,9 +169,10 @@ impl View<'_> {
                 text.lines().filter(|line| line.ends_with(&format!("*{job}*"))).count()
             });
             let there = own + lines.len() + named.sum::<usize>();
-            let is_deleted = |key: &str| self.is_deleted(key);
+            let is_deleted = |key: &str| self.is_deleted(&key_in(self.channel, key));
             let name = format!("*{job}*");
-            let of_digests = self.model.deleted_digests.iter().map(|text| text.matches(&name).count());
+            let of_digests = self.model.deleted_digests.iter().filter(|(channel, _)| *channel == self.channel);
+            let of_digests = of_digests.map(|(_, text)| text.matches(&name).count());
             let deleted = alerts.iter().filter(|(key, _)| is_deleted(key)).count() + of_digests.sum::<usize>();
             if there > alerts.len() {
                 self.complain(format!("{TWICE}: {there} messages tell of {} alerts of {job}", alerts.len()));
@@ -181,8 +201,9 @@ impl View<'_> {
         };
         let there: usize = digests.iter().map(notes).sum();
         let most = alerts.iter().filter(|(_, alert)| alert.is_acknowledged()).count();
-        let is_left = |digest: &&str| !self.is_deleted(digest) && digests.iter().any(|there| key_of(there) == *digest);
-        let owed = alerts.iter().filter_map(|(_, alert)| alert.noted_below()).filter(is_left).count();
+        let is_left =
+            |digest: &&String| !self.is_deleted(digest) && digests.iter().any(|there| key_of(there) == digest.as_str());
+        let owed = alerts.iter().flat_map(|(_, alert)| alert.noted_below()).filter(is_left).count();
         let deleted = self.model.deleted.iter().filter(|key| key.starts_with("r/")).count();
         if there > most {
             self.complain(format!("{TWICE}: {there} notes in digests that somebody looks after {job}, of {most}"));
