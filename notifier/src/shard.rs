@@ -102,7 +102,7 @@ impl Shard {
             self.seen.extend(&chunk.0);
             self.chunks.insert(index, chunk);
         } else if let Some(key) = key.strip_prefix(SURFACE_PREFIX) {
-            self.surfaces.insert(key.to_owned(), Surface::decode(row)?);
+            self.surfaces.insert(key.to_owned(), Surface::of_row(row)?);
         }
         Ok(())
     }

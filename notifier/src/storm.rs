@@ -12,7 +12,7 @@ use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::manners::Manners;
 use crate::shard::Shard;
-use crate::surface::{Facts, Phase, Surface};
+use crate::surface::{Facts, Phase, Surface, Telling};
 
 pub(crate) use aloud::Aloud;
 pub(crate) use entries::follow;
@@ -116,10 +116,7 @@ impl Storm {
         let there = |open: &Open| shard.get(&open.key).is_some_and(takes_edits);
         self.open.retain(|open| open.takes_more(now.mono_ms, window_ms) && (open.shard != shard.id || there(open)));
         let mut waiting: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let alone = |surface: &&Surface| {
-            let is_free = surface.phase == Phase::Absent && surface.folded_into.is_none();
-            is_free && surface.held.is_none() && !surface.awaits_unmute(now.wall_ms)
-        };
+        let alone = |surface: &&Surface| surface.phase == Phase::Absent && surface.telling() == Telling::Now;
         for alert in shard.active().filter(alone).filter(|surface| matches!(surface.facts, Facts::Alert(_))) {
             waiting.entry(alert.channel.clone()).or_default().push(alert.key.clone());
         }

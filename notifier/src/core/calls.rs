@@ -64,9 +64,6 @@ impl Core {
         for shard in self.shards.iter().filter(|shard| !shard.is_leaving) {
             let id = shard.id;
             for surface in shard.active() {
-                if surface.awaits_unmute(now.wall_ms) {
-                    continue;
-                }
                 let Some(work) = surface.work(now.mono_ms) else { continue };
                 if !self.looked_up.is_empty() && self.looked_up.contains(&(id, surface.key.clone())) {
                     continue;
@@ -107,12 +104,14 @@ impl Core {
         let epoch = shard.epoch;
         let channel = shard.get(&key)?.channel.clone();
         let target = self.manners.of(&channel).kind;
+        if work == Work::Post {
+            intake::note_lateness(shard, &self.config, &key, now);
+        }
         shard.change(&key, |surface| surface.claim(&work, epoch, target, now.wall_ms))?;
         let surface = shard.get(&key)?;
         let thread_ts = thread_of(shard, surface);
         let about = surface.about();
-        let told_from = intake::could_be_told_from(shard, &self.config, surface);
-        let content = || render::surface(surface, told_from, &voice(&self.config, surface));
+        let content = || render::surface(surface, &voice(&self.config, surface));
         let new_content = |aloud: &Aloud| {
             let mut content = content();
             render::call(&mut content, aloud.mentions());
@@ -172,6 +171,8 @@ impl Core {
         let policy = policy(&self.config, &self.manners, shard.get(&call.key));
         shard.change(&call.key, |surface| surface.settle(&call.work, outcome, now.mono_ms, &policy));
         storm::release_unseen(shard, &call.key, now);
+        // What was not posted after all may have to wait by now.
+        intake::hold(shard, &self.config, &call.key, now);
         if gone && let Some(parent) = shard.get(&call.key).and_then(|surface| surface.parent.clone()) {
             // Somebody deleted what was to be replied to: it stays deleted.
             shard.change(&parent, |surface| surface.phase = Phase::Gone);

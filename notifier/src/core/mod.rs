@@ -22,7 +22,7 @@ use crate::pace::Pace;
 use crate::render::Voice;
 use crate::shard::Shard;
 use crate::storm::{self, Storm};
-use crate::surface::{AdminFacts, Facts, Policy, Surface};
+use crate::surface::{AdminFacts, Facts, Policy, Surface, Telling};
 
 pub(crate) use boards::NightToRead;
 pub(crate) use calls::{Call, Request};
@@ -201,8 +201,8 @@ impl Core {
 
     /// Surfaces that are not yet as they should be; not those that are to wait.
     pub(crate) fn backlog(&self) -> usize {
-        let waits_for_nothing = |surface: &&Surface| surface.held.is_none();
-        self.shards.iter().map(|shard| shard.active().filter(waits_for_nothing).count()).sum()
+        let is_late = |surface: &&Surface| !matches!(surface.telling(), Telling::Later(_));
+        self.shards.iter().map(|shard| shard.active().filter(is_late).count()).sum()
     }
 }
 

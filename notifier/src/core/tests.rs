@@ -7,6 +7,7 @@ mod shards;
 mod slack;
 mod storms;
 mod told;
+mod waits;
 
 use ronda_domain::event::Lifecycle;
 use ronda_domain::record::OccurrenceStatus as Status;

@@ -6,11 +6,12 @@ use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerEvent;
 
+use super::waits::{hold, is_muted, keep_back, summary_now};
 use super::{Now, places};
 use crate::config::Config;
 use crate::hash::fnv64;
 use crate::shard::{Shard, fit_key};
-use crate::surface::{AlertEnd, AlertFacts, Facts, Phase, ReplyFacts, ReplyWhat, Surface};
+use crate::surface::{AlertEnd, AlertFacts, Facts, Former, Phase, ReplyFacts, ReplyWhat, Surface};
 
 /// Most replies below an alert until changes from one kind of problem to another get none.
 const MAX_REPLIES: usize = 20;
@@ -25,8 +26,8 @@ pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent
         EventKind::AlertAcknowledged { alert, by } => {
             acknowledged(shard, event, alert, &Acknowledgment { by: by.clone(), at: event.event.at }, now);
         }
-        EventKind::Muted(mute) => muted(shard, event, Some(mute), now),
-        EventKind::Unmuted { .. } => muted(shard, event, None, now),
+        EventKind::Muted(mute) => muted(shard, config, event, Some(mute), now),
+        EventKind::Unmuted { .. } => muted(shard, config, event, None, now),
         EventKind::Lifecycle(_) | EventKind::Changed(_) => {}
     }
 }
@@ -44,7 +45,7 @@ fn opened(
     streak: u32,
     now: Now,
 ) {
-    let mut facts = AlertFacts {
+    let facts = AlertFacts {
         key: event.key.clone(),
         summary: event.summary.clone(),
         opened_at: event.event.at,
@@ -52,12 +53,9 @@ fn opened(
         now: cause.clone(),
         streak,
         ended: None,
-        maybe_repeat: false,
+        former_repeat: Former::default(),
         care: None,
     };
-    if facts.is_muted(now.wall_ms) {
-        facts.care.get_or_insert_default().kept_back = true;
-    }
     places::show(shard, config, &alert_key(event, alert), &facts, now);
 }
 
@@ -79,8 +77,8 @@ fn changed(
         return;
     };
     let mut facts = before.clone();
-    facts.summary = event.summary.clone();
-    let worth_a_reply = if facts.is_muted(now.wall_ms) {
+    facts.summary = summary_now(event, now);
+    let worth_a_reply = if is_muted(event, before, now) {
         None
     } else if is_escalation(&facts, cause) {
         Some(ReplyWhat::Escalated { change: cause.clone() })
@@ -98,7 +96,7 @@ fn changed(
             remind_of(shard, &shown, Some(cause));
         }
         shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
-        places::hold(shard, config, &shown, now);
+        hold(shard, config, &shown, now);
         let Some(what) = &worth_a_reply else { continue };
         if matches!(what, ReplyWhat::Turned { .. }) && replies(shard, &shown) >= MAX_REPLIES {
             continue;
@@ -162,20 +160,13 @@ fn resolved(
     };
     let end = AlertEnd { at: event.event.at, resolution: resolution.clone() };
     let mut facts = before.clone();
-    let is_muted = facts.is_muted(now.wall_ms);
     facts.ended = Some(end.clone());
     // A pause or a removal is somebody's own doing, and of what is muted nobody wants to hear: the edit is enough.
-    let worth_a_reply =
-        !is_muted && matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. });
+    let worth_a_reply = !is_muted(event, before, now)
+        && matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. });
     for shown in places::shown_as(shard, &key) {
-        shard.change(&shown, |surface| {
-            // What is over before anybody wanted to hear of it is not told at all.
-            if surface.awaits_unmute(now.wall_ms) {
-                surface.phase = Phase::Gone;
-            }
-            surface.desire(Facts::Alert(facts.clone()), now.wall_ms);
-        });
-        places::hold(shard, config, &shown, now);
+        shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
+        hold(shard, config, &shown, now);
         remind_of(shard, &shown, None);
         if worth_a_reply {
             reply(shard, &shown, event, ReplyWhat::Ended { opened_at, end: end.clone() }, now);
@@ -197,7 +188,7 @@ fn acknowledged(shard: &mut Shard, event: &SchedulerEvent, alert: &str, by: &Ack
 
 /// Whether anybody wants to hear of a scheduler has changed: its open alerts say so. One that nobody has seen waits for the end; of one
 /// that is visible a reply tells then that it is wrong still.
-fn muted(shard: &mut Shard, event: &SchedulerEvent, mute: Option<&Mute>, now: Now) {
+fn muted(shard: &mut Shard, config: &Config, event: &SchedulerEvent, mute: Option<&Mute>, now: Now) {
     let prefix = alert_key(event, "");
     let is_open = |surface: &&Surface| matches!(&surface.facts, Facts::Alert(alert) if alert.ended.is_none());
     let open: Vec<String> = shard.beginning_with(&prefix).filter(is_open).map(|surface| surface.key.clone()).collect();
@@ -206,18 +197,21 @@ fn muted(shard: &mut Shard, event: &SchedulerEvent, mute: Option<&Mute>, now: No
         let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else { continue };
         let mut facts = before.clone();
         facts.summary = event.summary.clone();
-        facts.summary.mute = mute.cloned().map(Box::new);
+        facts.summary.mute = mute.filter(|mute| now.wall_ms < mute.until.as_millis()).cloned().map(Box::new);
         let (since, change) = (facts.opened_at, facts.now.clone());
-        let is_muted = facts.is_muted(now.wall_ms);
         shard.change(&key, |surface| {
-            if is_muted && surface.phase == Phase::Absent && surface.folded_into.is_none() {
-                facts.care.get_or_insert_default().kept_back = true;
-            }
+            keep_back(surface, event);
             surface.desire(Facts::Alert(facts), now.wall_ms);
         });
+        hold(shard, config, &key, now);
         remind_of(shard, &key, None);
-        if let Some(mute) = mute.filter(|_| is_muted) {
-            reply(shard, &key, event, ReplyWhat::StillWrong { since, until: mute.until, change }, now);
+        let Some(mute) = mute else { continue };
+        let reminder = ReplyWhat::StillWrong { since, until: mute.until, change };
+        if let Some(reminder) = reply(shard, &key, event, reminder, now) {
+            // Of a mute that is over already it may be heard next that what was wrong is over, too.
+            let not_before_ms = now.mono_ms + config.grouping_wait_ms;
+            shard.change(&reminder, |surface| surface.not_before_ms = not_before_ms);
+            hold(shard, config, &reminder, now);
         }
     }
 }
@@ -239,20 +233,22 @@ fn remind_of(shard: &mut Shard, alert: &str, change: Option<&Change>) {
                     *change = newer.clone();
                 }
             }
-            _ => surface.phase = Phase::Gone,
+            _ => surface.withdraw(),
         });
     }
 }
 
 /// A reply below the alert, unless nobody can have seen the alert as it was.
-fn reply(shard: &mut Shard, parent: &str, event: &SchedulerEvent, what: ReplyWhat, now: Now) {
-    let Some(surface) = shard.get(parent) else { return };
+fn reply(shard: &mut Shard, parent: &str, event: &SchedulerEvent, what: ReplyWhat, now: Now) -> Option<String> {
+    let surface = shard.get(parent)?;
     if matches!(surface.phase, Phase::Absent | Phase::Gone) {
-        return;
+        return None;
     }
     let facts = ReplyFacts { name: event.summary.name.clone(), what };
     let key = fit_key(format!("{}{:016x}", reply_prefix(parent), fnv64(&event.event.id)));
-    let mut reply = Surface::new(key, surface.channel.clone(), Facts::Reply(Box::new(facts)), now.wall_ms, now.mono_ms);
+    let facts = Facts::Reply(Box::new(facts));
+    let mut reply = Surface::new(key.clone(), surface.channel.clone(), facts, now.wall_ms, now.mono_ms);
     reply.parent = Some(parent.to_owned());
     shard.insert(reply);
+    Some(key)
 }

@@ -3,6 +3,7 @@
 mod alerts;
 mod notices;
 mod places;
+mod waits;
 
 use ronda_domain::event::EventKind;
 use ronda_schemas::event::{EventEnvelope, SchedulerEvent};
@@ -11,9 +12,8 @@ use crate::config::Config;
 use crate::shard::Shard;
 
 pub(crate) use alerts::is_worse;
-pub(crate) use places::{
-    Further, MAX_MENTIONS, could_be_told_from, mentions, open_alerts, release, show_anew, shown_by,
-};
+pub(crate) use places::{Further, MAX_MENTIONS, mentions, open_alerts, show_anew, shown_by};
+pub(crate) use waits::{hold, note_lateness, release};
 
 /// Now, on both clocks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

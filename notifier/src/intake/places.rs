@@ -9,20 +9,18 @@ use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::time::Timestamp;
 
 use super::Now;
+use super::waits::{hold, hold_all};
 use crate::config::Config;
 use crate::hash::fnv64;
-use crate::route::{self, Held, HeldBy, Kind, Mention, Place, Subject};
+use crate::route::{self, Kind, Mention, Place, Subject};
 use crate::shard::Shard;
-use crate::surface::{AlertFacts, FURTHER_PREFIX, Facts, Phase, ReplyWhat, Surface};
+use crate::surface::{AlertFacts, FURTHER_PREFIX, Facts, KeptBack, ReplyWhat, Surface};
 
 /// What the key of an alert's own surface begins with.
 pub(super) const ALERT_PREFIX: &str = "a/";
 
 /// Most that one message calls: a digest may tell of the alerts of many routes.
 pub(crate) const MAX_MENTIONS: usize = 20;
-
-/// Most holds in a row that are followed.
-const MAX_HOLDS: usize = 8;
 
 fn further_prefix(alert: &str) -> String {
     format!("{FURTHER_PREFIX}{:016x}/", fnv64(alert))
@@ -53,7 +51,7 @@ fn places(config: &Config, alert: &AlertFacts, status: OccurrenceStatus, at: Tim
 }
 
 /// Where an alert goes by what opened it and by what is wrong now.
-fn all_places(config: &Config, alert: &AlertFacts, at: Timestamp) -> Vec<Place> {
+pub(super) fn all_places(config: &Config, alert: &AlertFacts, at: Timestamp) -> Vec<Place> {
     let mut all = places(config, alert, alert.now.to, at);
     all.extend(places(config, alert, alert.first.to, at));
     all
@@ -66,81 +64,22 @@ pub(super) fn show(shard: &mut Shard, config: &Config, key: &str, alert: &AlertF
         let own = shard.get(key);
         let there = own.filter(|own| own.channel == place.channel).or_else(|| shard.get(&further));
         if let Some(there) = there.map(|surface| surface.key.clone()) {
-            ask_again(shard, &there);
+            shard.change(&there, Surface::ask_again);
             hold(shard, config, &there, now);
             continue;
         }
         let key = if own.is_none() { key.to_owned() } else { further };
         let not_before = now.mono_ms + place.grouping_wait_ms.unwrap_or(config.grouping_wait_ms);
         let facts = Facts::Alert(Box::new(alert.clone()));
-        let mut surface = Surface::new(key, place.channel, facts, now.wall_ms, not_before);
-        surface.held = place.held;
+        let mut surface = Surface::new(key.clone(), place.channel, facts, now.wall_ms, not_before);
+        surface.own.kept_back = alert.summary.mute.as_deref().and_then(|mute| KeptBack::by(mute, alert));
         shard.insert(surface);
+        hold(shard, config, &key, now);
     }
 }
 
-fn wall(now: Now) -> Timestamp {
+pub(super) fn wall(now: Now) -> Timestamp {
     Timestamp::from_millis(now.wall_ms)
-}
-
-/// Lets an alert's surface that nobody has seen wait, or not, as is right now. What is over in a maintenance is never told.
-pub(super) fn hold(shard: &mut Shard, config: &Config, key: &str, now: Now) {
-    let Some(surface) = shard.get(key) else { return };
-    let Facts::Alert(alert) = &surface.facts else { return };
-    if surface.phase != Phase::Absent || surface.folded_into.is_some() {
-        return;
-    }
-    let here = all_places(config, alert, wall(now)).into_iter().find(|place| place.channel == surface.channel);
-    let held = here.and_then(|place| place.held);
-    let is_for_nobody = alert.ended.is_some() && matches!(held, Some(Held { by: HeldBy::Maintenance(_), .. }));
-    if is_for_nobody || held != surface.held {
-        shard.change(key, |surface| {
-            surface.held = held;
-            if is_for_nobody {
-                surface.phase = Phase::Gone;
-            }
-        });
-    }
-}
-
-fn hold_all(shard: &mut Shard, config: &Config, now: Now) {
-    let keys: Vec<String> = shard.active().map(|surface| surface.key.clone()).collect();
-    for key in keys {
-        hold(shard, config, &key, now);
-    }
-}
-
-/// Lets go of what has waited until now, unless something else holds it.
-pub(crate) fn release(shard: &mut Shard, config: &Config, now: Now) {
-    let is_due = |surface: &&Surface| surface.held.is_some_and(|held| held.until <= wall(now));
-    let due: Vec<String> = shard.active().filter(is_due).map(|surface| surface.key.clone()).collect();
-    for key in due {
-        hold(shard, config, &key, now);
-    }
-}
-
-/// Since when a surface could have been told: what was held until then is not late.
-pub(crate) fn could_be_told_from(shard: &Shard, config: &Config, surface: &Surface) -> Option<Timestamp> {
-    if config.maintenance.is_empty() && config.routes.iter().all(|route| route.quiet.is_none()) {
-        return None;
-    }
-    let from = |alert: &AlertFacts| {
-        let mut at = alert.opened_at;
-        // One hold may follow on another.
-        for _ in 0..MAX_HOLDS {
-            let here = all_places(config, alert, at).into_iter().find(|place| place.channel == surface.channel);
-            let Some(held) = here.and_then(|place| place.held) else { break };
-            at = held.until;
-        }
-        at
-    };
-    match &surface.facts {
-        Facts::Alert(alert) => Some(from(alert)),
-        Facts::Digest(digest) => {
-            digest.entries.iter().filter_map(|entry| alert_of(shard, &entry.surface)).map(from).min()
-        }
-        _ => None,
-    }
 }
 
 /// The alerts that a surface tells of and that are open.
@@ -169,10 +108,13 @@ pub(crate) fn shown_by<'a>(shard: &'a Shard, digest: &'a str) -> impl Iterator<I
     alerts.filter(move |alert| alert.folded_into.as_deref() == Some(digest))
 }
 
-/// Whom the post of a surface calls: those of the alerts that it tells of and that are open.
+/// Whom the post of a surface calls: those of the alerts that it tells of, that are open and that nobody looks after.
 pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Vec<Mention> {
+    // Who looks after it is called only when it gets worse.
+    let is_worse = matches!(surface.facts, Facts::Reply(_));
+    let is_for = |alert: &&AlertFacts| is_worse || alert.acknowledged().is_none();
     let mut called = Vec::new();
-    for alert in open_alerts(shard, surface) {
+    for alert in open_alerts(shard, surface).into_iter().filter(is_for) {
         let here =
             places(config, alert, alert.now.to, wall(now)).into_iter().find(|place| place.channel == surface.channel);
         for mention in here.into_iter().flat_map(|place| place.mentions) {
@@ -188,15 +130,6 @@ fn alert_of<'a>(shard: &'a Shard, key: &str) -> Option<&'a AlertFacts> {
     match &shard.get(key)?.facts {
         Facts::Alert(alert) => Some(alert),
         _ => None,
-    }
-}
-
-/// What no route asked for any more before anybody saw it is asked for again.
-fn ask_again(shard: &mut Shard, key: &str) {
-    let was_never_there =
-        |surface: &Surface| surface.phase == Phase::Gone && surface.applied.is_none() && surface.parked.is_empty();
-    if shard.get(key).is_some_and(was_never_there) {
-        shard.change(key, |surface| surface.phase = Phase::Absent);
     }
 }
 
@@ -225,10 +158,10 @@ impl Further {
 
 /// After a start: alerts that are open are shown wherever the settings say now, and what nobody has seen is not shown where they say so no more.
 pub(crate) fn show_anew(shard: &mut Shard, config: &Config, now: Now) {
+    hold_all(shard, config, now);
     if config.routes.is_empty() && config.maintenance.is_empty() && Further::of(shard).0.is_empty() {
         return;
     }
-    hold_all(shard, config, now);
     let is_open = |surface: &&Surface| matches!(&surface.facts, Facts::Alert(alert) if alert.ended.is_none());
     let open: Vec<String> =
         shard.beginning_with(ALERT_PREFIX).filter(is_open).map(|surface| surface.key.clone()).collect();
@@ -237,9 +170,8 @@ pub(crate) fn show_anew(shard: &mut Shard, config: &Config, now: Now) {
         let wanted = all_places(config, &alert, wall(now));
         for shown in shown_as(shard, &key) {
             let is_wanted = |surface: &Surface| wanted.iter().any(|place| place.channel == surface.channel);
-            let unseen = |surface: &Surface| surface.phase == Phase::Absent;
-            if shard.get(&shown).is_some_and(|surface| unseen(surface) && !is_wanted(surface)) {
-                shard.change(&shown, |surface| surface.phase = Phase::Gone);
+            if !shard.get(&shown).is_some_and(is_wanted) {
+                shard.change(&shown, Surface::withdraw);
             }
         }
         show(shard, config, &key, &alert, now);

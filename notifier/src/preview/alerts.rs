@@ -9,7 +9,7 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{Past, SchedulerSummary};
 
 use super::{ONE, Sample};
-use crate::surface::{AlertEnd, AlertFacts, Care, Facts, ReplyFacts, ReplyWhat};
+use crate::surface::{AlertEnd, AlertFacts, Care, Facts, Former, Late, Own, ReplyFacts, ReplyWhat};
 
 const DISK_FULL: &str = "disk full: /var/lib/billing";
 const TRACEBACK: &str = "Traceback (most recent call last):\n  File \"/app/bill.py\", line 212, in main\n    post(invoice)\n  \
@@ -30,18 +30,18 @@ pub(super) fn samples() -> Vec<Sample> {
     let escalated = AlertFacts { first: stale.now.clone(), now: killed, ..stale.clone() };
     let recovered = ended(failed.clone(), Resolution::Recovered { by: by.clone() });
     let completed = ended(stale.clone(), Resolution::CompletedLate { by });
-    let repeated = AlertFacts { maybe_repeat: true, ..failed.clone() };
     let paused = ended(failed.clone(), Resolution::Paused);
     let escalation = ReplyWhat::Escalated { change: escalated.now.clone() };
     let next = Change { subject: Subject::Occurrence { due: ONE.plus_seconds(86_400) }, ..missed.now.clone() };
     let turn = ReplyWhat::Turned { before: failed.now.clone(), change: next };
-    let late_told = Sample {
-        late_ms: Some(32 * 60_000),
-        ..of("late", "A failure that could not be told when it happened.", failed.clone())
+    let repeated = Sample {
+        own: Own { maybe_repeat: true, ..Own::default() },
+        ..of("repeat", "It may be there already: Slack's history could not be read.", failed.clone())
     };
+    let late_told = of("late", "A failure that could not be told when it happened.", failed.clone());
+    let kept_back = of("kept-back", "It failed while it was snoozed, and is told at the end.", failed.clone());
     let acknowledged = acknowledged(failed.clone());
     let snoozed = snoozed(failed.clone());
-    let kept_back = AlertFacts { care: Some(Box::new(Care { kept_back: true, ..Care::default() })), ..failed.clone() };
     let buttons = Sample {
         interactive: true,
         ..of("buttons", "A failure, where Ronda takes in what is clicked.", failed.clone())
@@ -69,10 +69,10 @@ pub(super) fn samples() -> Vec<Sample> {
         reply("acknowledged-reply", "The same, in the thread.", by),
         of("snoozed", "Somebody wants to hear of it again in the morning.", snoozed),
         reply("still-wrong-reply", "Morning has come, and it is not over: in the thread, where it notifies.", still),
-        of("kept-back", "It failed while it was snoozed, and is told at the end.", kept_back),
+        kept_back.late(Late::Snoozed),
         of("paused", "Somebody paused the scheduler.", paused),
-        of("repeat", "It may be there already: Slack's history could not be read.", repeated),
-        late_told,
+        repeated,
+        late_told.late(Late::ByMillis(32 * 60_000)),
     ]
 }
 
@@ -82,7 +82,7 @@ pub(super) fn ratna() -> Acknowledgment {
 }
 
 fn acknowledged(alert: AlertFacts) -> AlertFacts {
-    AlertFacts { care: Some(Box::new(Care { acknowledged: Some(ratna()), kept_back: false })), ..alert }
+    AlertFacts { care: Some(Box::new(Care { acknowledged: Some(ratna()), ..Care::default() })), ..alert }
 }
 
 fn snoozed(mut alert: AlertFacts) -> AlertFacts {
@@ -127,7 +127,7 @@ fn alert(key: &SchedulerKey, cause: Change) -> AlertFacts {
         now: cause,
         streak: 1,
         ended: None,
-        maybe_repeat: false,
+        former_repeat: Former::default(),
         care: None,
     }
 }

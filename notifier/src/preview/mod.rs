@@ -13,7 +13,7 @@ use ronda_domain::time::Timestamp;
 use crate::channel::Content;
 use crate::language::Language;
 use crate::render::{self, Voice};
-use crate::surface::{Facts, Form};
+use crate::surface::{Facts, Form, Late, Own};
 
 /// 01:00 on 24 November 2026 in Jakarta: in the night that the samples tell of.
 const ONE: Timestamp = Timestamp::from_seconds(1_795_456_800);
@@ -36,8 +36,8 @@ struct Sample {
     kind: &'static str,
     about: &'static str,
     facts: Facts,
-    /// By how much it is told late.
-    late_ms: Option<i64>,
+    /// What is true of this message alone.
+    own: Own,
     /// With buttons.
     interactive: bool,
 }
@@ -45,11 +45,15 @@ struct Sample {
 impl Sample {
     fn content(&self, form: Form, voice: &Voice) -> Content {
         let voice = Voice { interactive: self.interactive, ..voice.clone() };
-        render::content(&self.facts, self.late_ms, form, &voice)
+        render::content(&self.facts, &self.own, form, &voice)
+    }
+
+    fn late(self, late: Late) -> Self {
+        Self { own: Own { late: Some(late), ..Own::default() }, ..self }
     }
 
     fn new(kind: &'static str, about: &'static str, facts: Facts) -> Self {
-        Self { kind, about, facts, late_ms: None, interactive: false }
+        Self { kind, about, facts, own: Own::default(), interactive: false }
     }
 }
 

@@ -8,7 +8,7 @@ use ronda_schemas::event::{BlindReason, ClockHeld, LostFrames};
 
 use super::Sample;
 use super::alerts::{at, ratna};
-use crate::surface::{AdminFacts, BlindFacts, DigestEntry, DigestFacts, Facts, ReplyFacts, ReplyWhat, Worse};
+use crate::surface::{AdminFacts, BlindFacts, DigestEntry, DigestFacts, Facts, Late, ReplyFacts, ReplyWhat, Worse};
 
 const GATEWAY: u64 = 0x3f2a_9c01_77d4_e6b8;
 
@@ -24,7 +24,9 @@ pub(super) fn samples() -> Vec<Sample> {
     over.entries.iter_mut().for_each(|entry| entry.ended = true);
     let digest = |kind, about, facts: DigestFacts| Sample::new(kind, about, Facts::Digest(Box::new(facts)));
     let about = "Alerts that piled up while Slack could not be reached.";
-    let caught_up = Sample { late_ms: Some(35 * 60_000), ..digest("catch-up", about, half_over) };
+    let caught_up = digest("catch-up", about, half_over).late(Late::ByMillis(35 * 60_000));
+    let snoozed =
+        digest("storm-kept-back", "Alerts that a snooze kept back, at its end.", storm.clone()).late(Late::Snoozed);
     let names = (1..=6).map(|number| format!("Branch report {number}").into()).collect();
     let names = Facts::Reply(Box::new(ReplyFacts { name: "".into(), what: ReplyWhat::Names { names } }));
     let noted = ReplyWhat::AcknowledgedInDigest { by };
@@ -39,6 +41,7 @@ pub(super) fn samples() -> Vec<Sample> {
     let mut samples = vec![
         digest("storm", "Many alerts within seconds.", storm),
         caught_up,
+        snoozed,
         digest("storm-over", "A storm that is over.", over),
         Sample {
             interactive: true,

@@ -10,7 +10,7 @@ use super::excerpt::telling_line;
 use super::time::duration;
 use super::voice::Voice;
 use super::words::{Label, Over, Words, Wrong};
-use crate::surface::{AlertEnd, AlertFacts, AlertTone};
+use crate::surface::{AlertEnd, AlertFacts, AlertTone, Late, Own};
 
 /// What a locked phone shows of a line, in characters.
 const LINE_CHARS: usize = 80;
@@ -23,8 +23,7 @@ const MAX_ACTOR_CHARS: usize = 40;
 /// How much is shown of an error in a line, in characters.
 const MAX_REASON_CHARS: usize = 160;
 
-/// `late_ms`: by how much it is told late.
-pub(super) fn alert(alert: &AlertFacts, late_ms: Option<i64>, voice: &Voice) -> Document {
+pub(super) fn alert(alert: &AlertFacts, own: &Own, voice: &Voice) -> Document {
     let words = voice.words();
     let (colour, mark) = match alert.tone() {
         AlertTone::Failed => (colour::RED, "🔴 "),
@@ -51,12 +50,11 @@ pub(super) fn alert(alert: &AlertFacts, late_ms: Option<i64>, voice: &Voice) -> 
         (None, None) => usual_facts(&alert.now, &mut fields, words),
     };
     let mut paragraphs = Vec::new();
-    if alert.maybe_repeat {
-        paragraphs.push(line![words.maybe_repeat()]);
-    } else if alert.is_kept_back() {
-        paragraphs.push(line![words.kept_back()]);
-    } else if let Some(late_ms) = late_ms {
-        paragraphs.push(line![words.told_late(&duration(late_ms, words))]);
+    match own.late {
+        _ if own.maybe_repeat => paragraphs.push(line![words.maybe_repeat()]),
+        Some(Late::Snoozed) => paragraphs.push(line![words.kept_back()]),
+        Some(Late::ByMillis(late_ms)) => paragraphs.push(line![words.told_late(&duration(late_ms, words))]),
+        None => {}
     }
     Document {
         headline: line![mark, Span::bold(shown), what, environment],

@@ -13,7 +13,7 @@ use super::escape::{is_blank, shortened};
 use super::voice::Voice;
 use super::words::Words;
 use crate::language::Language;
-use crate::surface::{DigestEntry, DigestFacts};
+use crate::surface::{DigestEntry, DigestFacts, Late};
 
 /// What the entries of a digest may come to, in bytes as they are sent.
 const MAX_DIGEST_BYTES: usize = 5_500;
@@ -37,15 +37,15 @@ const STATUSES: [OccurrenceStatus; 9] = [
     OccurrenceStatus::Cancelled,
 ];
 
-/// `late_ms`: by how much it is told late.
-pub(super) fn digest(digest: &DigestFacts, late_ms: Option<i64>, voice: &Voice) -> Document {
+pub(super) fn digest(digest: &DigestFacts, late: Option<Late>, voice: &Voice) -> Document {
     let words = voice.words();
     let (total, over) = (digest.total(), digest.ended());
     let (mark, colour) = if over >= total { ("🟢 ", colour::GREEN) } else { ("🔴 ", colour::RED) };
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let since = digest.opened_at.into();
-    let what = match late_ms {
-        Some(_) => words.alerts_caught_up(count(total), since),
+    let what = match late {
+        Some(Late::Snoozed) => words.alerts_kept_back(count(total), since),
+        Some(Late::ByMillis(_)) => words.alerts_caught_up(count(total), since),
         None => words.alerts_at_once(count(total), since),
     };
     let mut headline = [line![mark], what].concat();

@@ -16,7 +16,7 @@ use super::{Voice, content};
 use crate::language::Language;
 use crate::surface::{
     AdminFacts, AlertEnd, AlertFacts, BlindFacts, BoardFacts, BoardRow, Care, Counts, DigestEntry, DigestFacts, Doubts,
-    Facts, Form, Later, NightChange, ReplyFacts, ReplyWhat, SummaryFacts, Worse,
+    Facts, Form, Former, Late, Later, NightChange, Own, ReplyFacts, ReplyWhat, SummaryFacts, Worse,
 };
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_456_800);
@@ -134,8 +134,8 @@ impl Words {
             now: self.change(to),
             streak: 7,
             ended: None,
-            maybe_repeat: true,
-            care: Some(Box::new(Care { acknowledged: Some(self.acknowledgment()), kept_back: false })),
+            former_repeat: Former::default(),
+            care: Some(Box::new(Care { acknowledged: Some(self.acknowledgment()), ..Care::default() })),
         }
     }
 
@@ -360,7 +360,8 @@ proptest! {
             let voice = Voice { language, zone: TimeZone::get("Asia/Jakarta").unwrap(), details_url, interactive: true };
             for facts in words.facts(rows) {
                 for form in [Form::DataTable, Form::Table, Form::Code, Form::Text] {
-                    let shown = content(&facts, Some(700_000), form, &voice);
+                    let own = Own { maybe_repeat: true, late: Some(Late::ByMillis(700_000)), ..Own::default() };
+                    let shown = content(&facts, &own, form, &voice);
                     prop_assert!(shown.text.len() <= 3_000 && !shown.text.trim().is_empty());
                     check_markup(&shown.text, !shown.text.ends_with('…'));
                     check_plain(&shown.plain);

@@ -21,26 +21,21 @@ mod voice;
 mod words;
 
 use jiff::tz::TimeZone;
-use ronda_domain::time::Timestamp;
-
 use serde_json::json;
 
 use crate::channel::Content;
 use crate::language::Language;
 use crate::route::Mention;
-use crate::surface::{FURTHER_PREFIX, Facts, Form, Surface};
+use crate::surface::{Facts, Form, Own, Surface};
 use document::{Document, Span};
 
 pub(crate) use digest::digest_room;
 pub(crate) use escape::cap;
 pub(crate) use voice::Voice;
 
-/// What is told later than this, in milliseconds, says so: then it is no news of now.
-const LATE_MS: i64 = 120_000;
-
-/// Renders a surface as it is to be shown now. Before `told_from` it was not to be told, whenever it began.
-pub(crate) fn surface(surface: &Surface, told_from: Option<Timestamp>, voice: &Voice) -> Content {
-    content(&surface.facts, late_ms(surface, told_from), surface.form, voice)
+/// Renders a surface as it is to be shown now.
+pub(crate) fn surface(surface: &Surface, voice: &Voice) -> Content {
+    content(&surface.facts, &surface.own, surface.form, voice)
 }
 
 /// Puts those whom it calls below a message that is posted. An edit has none: it would call nobody, and say so.
@@ -56,25 +51,9 @@ pub(crate) fn call(content: &mut Content, mentions: &[Mention]) {
     content.text = format!("{}\n{markup}", content.text);
 }
 
-/// By how much a surface was told late because it could not be told before; `None`: in time.
-fn late_ms(surface: &Surface, told_from: Option<Timestamp>) -> Option<i64> {
-    let began = match &surface.facts {
-        // It came there when it became something else, or when the settings said so.
-        Facts::Alert(_) if surface.key.starts_with(FURTHER_PREFIX) => Timestamp::from_millis(surface.created_wall_ms),
-        Facts::Alert(alert) => alert.opened_at,
-        Facts::Digest(digest) => digest.opened_at,
-        _ => return None,
-    };
-    // One that was shown elsewhere comes late because its place was changed.
-    let was_shown_elsewhere = !surface.parked.is_empty();
-    let told = Timestamp::from_millis(surface.last_claim_wall_ms);
-    let began = told_from.map_or(began, |from| from.max(began));
-    Some(told.millis_since(began)).filter(|late| *late > LATE_MS && !was_shown_elsewhere && surface.generation == 0)
-}
-
 /// Renders facts in the given form.
-pub(crate) fn content(facts: &Facts, late_ms: Option<i64>, form: Form, voice: &Voice) -> Content {
-    let document = document_of(facts, late_ms, voice);
+pub(crate) fn content(facts: &Facts, own: &Own, form: Form, voice: &Voice) -> Content {
+    let document = document_of(facts, own, voice);
     let is_text = form == Form::Text;
     Content {
         text: if is_text { text::whole(&document, voice) } else { text::fallback(&document, voice) },
@@ -90,14 +69,14 @@ pub(crate) fn name_bytes(name: &str) -> usize {
     blocks::item_bytes(&[Span::bold(name)], &voice)
 }
 
-fn document_of(facts: &Facts, late_ms: Option<i64>, voice: &Voice) -> Document {
+fn document_of(facts: &Facts, own: &Own, voice: &Voice) -> Document {
     match facts {
-        Facts::Alert(alert) => alert::alert(alert, late_ms, voice),
+        Facts::Alert(alert) => alert::alert(alert, own, voice),
         Facts::Reply(reply) => reply::reply(reply, voice),
         Facts::Board(facts) => board::table(facts, voice),
         Facts::Summary(facts) => board::summary(facts, voice),
         Facts::Blind(facts) => notice::blind(facts, voice),
         Facts::Admin(facts) => notice::admin(facts, voice),
-        Facts::Digest(facts) => digest::digest(facts, late_ms, voice),
+        Facts::Digest(facts) => digest::digest(facts, own.late, voice),
     }
 }

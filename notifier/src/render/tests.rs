@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::{Voice, content as content_told};
 use crate::channel::Content;
 use crate::language::Language;
-use crate::surface::{AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Doubts, Facts, Form, SummaryFacts};
+use crate::surface::{
+    AlertEnd, AlertFacts, BoardFacts, BoardRow, Counts, Doubts, Facts, Form, Former, Own, SummaryFacts,
+};
 
 const DUE: Timestamp = Timestamp::from_seconds(1_795_456_800);
 
@@ -26,7 +28,7 @@ fn voice() -> Voice {
 }
 
 fn content(facts: &Facts, form: Form, voice: &Voice) -> Content {
-    content_told(facts, None, form, voice)
+    content_told(facts, &Own::default(), form, voice)
 }
 
 fn alert(name: &str, error: &str) -> AlertFacts {
@@ -62,7 +64,7 @@ fn alert(name: &str, error: &str) -> AlertFacts {
         now: cause,
         streak: 2,
         ended: None,
-        maybe_repeat: false,
+        former_repeat: Former::default(),
         care: None,
     }
 }

@@ -42,7 +42,7 @@ fn what_people_said_is_written_as_version_4_and_read_again() {
     let mut muted = old.clone();
     muted.summary.mute = Some(Box::new(mute));
     let mut cared = old.clone();
-    cared.care = Some(Box::new(Care { acknowledged: Some(acknowledged.clone()), kept_back: false }));
+    cared.care = Some(Box::new(Care { acknowledged: Some(acknowledged.clone()), ..Care::default() }));
     let change = old.now.clone();
     let still = ReplyWhat::StillWrong { since: old.opened_at, until: Timestamp::from_seconds(3), change };
     let reply = |what| Facts::Reply(Box::new(ReplyFacts { name: "a".into(), what }));
@@ -88,5 +88,28 @@ fn a_digest_of_version_2_is_read_and_written_as_it_was_and_with_what_came_later_
         let newer = Surface { facts, ..surface.clone() };
         let row = newer.encode().unwrap();
         assert_eq!((version(&row), Surface::decode(&row).unwrap()), (5, newer));
+    }
+}
+
+#[test]
+fn what_older_rows_say_of_one_message_is_read_as_its_own_and_written_as_version_5() {
+    let kept_back = |phase: Phase| {
+        let mut surface = Surface::decode(&bytes(include_str!("golden/v4-kept-back.hex"))).unwrap();
+        surface.phase = phase;
+        Surface::of_row(&surface.encode().unwrap()).unwrap()
+    };
+    let unseen = kept_back(Phase::Absent);
+    let Facts::Alert(alert) = &unseen.facts else { panic!("{unseen:?}") };
+    let mute = alert.summary.mute.as_deref().unwrap();
+    let since = alert.opened_at.max(mute.at);
+    assert_eq!(unseen.own.kept_back, Some(KeptBack { since, until: mute.until }));
+    assert_eq!((&alert.care, unseen.own.late), (&None, None));
+    let seen = kept_back(Phase::Live);
+    assert_eq!((seen.own.kept_back, seen.own.late), (None, Some(Late::Snoozed)));
+    let repeat = Surface::of_row(&bytes(include_str!("golden/v2-repeat.hex"))).unwrap();
+    assert_eq!(repeat.own, Own { maybe_repeat: true, ..Own::default() });
+    for surface in [unseen, seen, repeat] {
+        let row = surface.encode().unwrap();
+        assert_eq!((version(&row), Surface::of_row(&row).unwrap()), (5, surface));
     }
 }

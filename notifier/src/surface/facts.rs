@@ -10,6 +10,8 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{BlindReason, ClockHeld, LostFrames, SchedulerSummary};
 use serde::{Deserialize, Serialize};
 
+use super::own::Former;
+
 /// What one surface has to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Facts {
@@ -50,16 +52,6 @@ impl Facts {
             _ => 2,
         }
     }
-
-    /// Says from now on that it may be visible already. `false`: it is of a kind that waits until that is known.
-    pub(super) fn becomes_repeat(&mut self) -> bool {
-        match self {
-            Self::Alert(alert) => alert.maybe_repeat = true,
-            Self::Digest(digest) => digest.maybe_repeat = true,
-            _ => return false,
-        }
-        true
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +65,8 @@ pub(crate) struct AlertFacts {
     pub(crate) now: Change,
     pub(crate) streak: u32,
     pub(crate) ended: Option<AlertEnd>,
-    /// Posted although it may be visible already: the history could not be read.
-    pub(crate) maybe_repeat: bool,
+    /// [`Own::maybe_repeat`](super::Own::maybe_repeat), in rows of other versions.
+    pub(crate) former_repeat: Former,
     /// What people said of it; `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) care: Option<Box<Care>>,
@@ -85,8 +77,8 @@ pub(crate) struct AlertFacts {
 pub(crate) struct Care {
     /// Who looks after it.
     pub(crate) acknowledged: Option<Acknowledgment>,
-    /// It was not told when it happened because nobody wanted to hear of the scheduler.
-    pub(crate) kept_back: bool,
+    /// Whether it was kept back, in rows of another version.
+    pub(crate) former_kept_back: Former,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,11 +102,6 @@ impl AlertFacts {
     /// Who looks after it.
     pub(crate) fn acknowledged(&self) -> Option<&Acknowledgment> {
         self.care.as_deref()?.acknowledged.as_ref()
-    }
-
-    /// It was not told when it happened because nobody wanted to hear of the scheduler.
-    pub(crate) fn is_kept_back(&self) -> bool {
-        self.care.as_deref().is_some_and(|care| care.kept_back)
     }
 
     /// Until when nobody wants to hear of it, if there is such a time.

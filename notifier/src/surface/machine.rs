@@ -3,7 +3,7 @@
 //! The promise that it keeps: between two posts of one surface there is always either a definite answer that the first
 //! one is not visible, or a lookup that did not find it. And what is desired last is what is shown in the end.
 
-use super::{Applied, Facts, Parked, Phase, Surface};
+use super::{Applied, Facts, Parked, Phase, Surface, Telling};
 use crate::channel::{ChannelErrorKind, Found, Posted};
 
 /// How patient to be.
@@ -100,7 +100,7 @@ impl Surface {
             return Some(Work::Delete { channel: applied.channel.clone(), ts: ts.clone() });
         }
         match &self.phase {
-            Phase::Absent if self.is_to_be_shown() && self.held.is_none() => Some(Work::Post),
+            Phase::Absent if self.telling() == Telling::Now => Some(Work::Post),
             Phase::Unknown { .. } => Some(Work::Find),
             Phase::Live => match &self.applied {
                 Some(_) if self.check_at_ms.is_some_and(|at| now_ms >= at) => Some(Work::Find),
@@ -117,7 +117,7 @@ impl Surface {
     pub(crate) fn is_settled(&self) -> bool {
         match &self.phase {
             Phase::Gone => self.twins.is_empty() || self.applied.is_none(),
-            Phase::Absent => !self.is_to_be_shown(),
+            Phase::Absent => !self.is_of_its_own(),
             Phase::Live => self.twins.is_empty() && self.check_at_ms.is_none() && (self.fixed || self.is_shown()),
             Phase::Posting { .. } | Phase::Editing { .. } | Phase::Unknown { .. } => false,
         }
@@ -367,7 +367,7 @@ impl Surface {
             Phase::Unknown { since_ms, .. } => {
                 self.not_before_ms = now_ms + policy.reconcile_interval_ms;
                 let given_up = now_ms.saturating_sub(since_ms) >= policy.give_up_ms;
-                if given_up && self.facts.becomes_repeat() {
+                if given_up && self.becomes_repeat() {
                     self.desired += 1;
                     self.post_again();
                     self.not_before_ms = now_ms;
@@ -379,6 +379,16 @@ impl Surface {
             }
             _ => {}
         }
+    }
+
+    /// Says from now on that it may be visible already. `false`: it is of a kind that waits until that is known.
+    fn becomes_repeat(&mut self) -> bool {
+        match &mut self.facts {
+            Facts::Alert(_) => self.own.maybe_repeat = true,
+            Facts::Digest(digest) => digest.maybe_repeat = true,
+            _ => return false,
+        }
+        true
     }
 
     fn back_off(&mut self, now_ms: u64, least_ms: u64) {

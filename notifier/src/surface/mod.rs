@@ -7,17 +7,19 @@ mod facts;
 mod machine;
 #[cfg(test)]
 mod machine_tests;
+mod own;
+mod waits;
 
-use ronda_schemas::codec::Versioned;
+use ronda_schemas::codec::{DecodeError, Versioned};
 use serde::{Deserialize, Serialize};
-
-use crate::route::Held;
 
 pub(crate) use facts::{
     AdminFacts, AlertEnd, AlertFacts, AlertTone, BlindFacts, BoardFacts, BoardRow, Care, Counts, DigestEntry,
     DigestFacts, Doubts, Facts, Later, NightChange, ReplyFacts, ReplyWhat, SummaryFacts, Worse,
 };
 pub(crate) use machine::{Outcome, Policy, Work};
+pub(crate) use own::{Former, KeptBack, Late, Own};
+pub(crate) use waits::{Telling, Wait};
 
 /// What the keys of surfaces begin with that show an alert in further channels.
 pub(crate) const FURTHER_PREFIX: &str = "x/";
@@ -71,19 +73,22 @@ pub(crate) struct Surface {
     /// What is visible is still there and can't be changed any more.
     #[serde(default)]
     pub(crate) fixed: bool,
-    /// It is not to be shown yet: found anew after a start.
+    /// What is true of this message alone.
+    #[serde(default, skip_serializing_if = "Own::is_nothing")]
+    pub(crate) own: Own,
+    /// For what it waits until anybody is to see it: found anew after a start.
     #[serde(skip)]
-    pub(crate) held: Option<Held>,
+    pub(crate) wait: Option<Wait>,
 }
 
 impl Versioned for Surface {
     const WHAT: &'static str = "surface";
     /// 3: how it went when it went well, and what is otherwise than in the night before. 4: what people said of it. 5: what a
-    /// digest took in after its post, and who looks after what is in it.
+    /// digest took in after its post, who looks after what is in it, and what is true of one message alone.
     const VERSION: u32 = 5;
 
     fn version(&self) -> u32 {
-        self.facts.version()
+        if self.own.is_nothing() { self.facts.version() } else { 5 }
     }
 }
 
@@ -186,31 +191,16 @@ impl Surface {
             check_at_ms: None,
             attempts: 0,
             fixed: false,
-            held: None,
+            own: Own::default(),
+            wait: None,
         }
     }
 
-    /// Whether it is a message of its own: not shown by a digest, and about somebody.
-    pub(crate) fn is_to_be_shown(&self) -> bool {
-        let concerns_anybody = match &self.facts {
-            Facts::Blind(blind) => blind.unknown_total > 0 || blind.parts.iter().any(|(_, total)| *total > 0),
-            _ => true,
-        };
-        self.folded_into.is_none() && concerns_anybody
-    }
-
-    /// Whether it waits for the end of a mute before anybody sees it.
-    pub(crate) fn awaits_unmute(&self, wall_ms: i64) -> bool {
-        let is_unseen = self.phase == Phase::Absent && self.applied.is_none();
-        is_unseen
-            && match &self.facts {
-                Facts::Alert(alert) => self.folded_into.is_none() && alert.ended.is_none() && alert.is_muted(wall_ms),
-                Facts::Reply(reply) => match &reply.what {
-                    ReplyWhat::StillWrong { until, .. } => wall_ms < until.as_millis(),
-                    _ => false,
-                },
-                _ => false,
-            }
+    /// Reads a row, of this release or an earlier one.
+    pub(crate) fn of_row(row: &[u8]) -> Result<Self, DecodeError> {
+        let mut surface = Self::decode(row)?;
+        surface.adopt();
+        Ok(surface)
     }
 
     /// Whether nothing will change it any more, so that it may be forgotten after its time.

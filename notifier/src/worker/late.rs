@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ronda_runtime::Clock;
-use ronda_schemas::codec::Versioned;
 use ronda_store::port::Store;
 
 use crate::channel::{
@@ -136,7 +135,7 @@ impl Amends {
             metrics::counter!("ronda_notifier_late_calls_total", "what" => "edit").increment(1);
             shown = surface.desired;
             let again = UpdateRequest {
-                content: render::surface(&surface, None, &voice(&self.config, &surface)),
+                content: render::surface(&surface, &voice(&self.config, &surface)),
                 metadata: Metadata {
                     installation: self.installation.clone(),
                     k: surface.key.clone(),
@@ -163,7 +162,7 @@ impl Amends {
         let read = self.store.surfaces(call.shard, &key, None, 1).await;
         let rows = read.inspect_err(|error| tracing::warn!(error = %error, "a surface can't be read")).ok()?;
         let (_, row) = rows.into_iter().find(|(found, _)| *found == key)?;
-        Surface::decode(&row).ok()
+        Surface::of_row(&row).ok()
     }
 
     /// Makes a call, again when it is told to wait.

@@ -26,7 +26,7 @@ use crate::shard::Shard;
 use crate::surface::Outcome;
 
 /// 23:59:30 on 23 November 2026 in Jakarta, half a minute before the window.
-const EVENING: i64 = 1_795_453_170_000;
+pub(super) const EVENING: i64 = 1_795_453_170_000;
 const MIDNIGHT: i64 = EVENING + 30_000;
 const PARTITIONS: u32 = 2;
 
@@ -59,6 +59,8 @@ pub(super) struct Rig {
     reloads: Vec<(NightToRead, Vec<SchedulerKey>)>,
     /// As the processor knows them.
     mutes: BTreeMap<String, Mute>,
+    /// How far events are behind when they come, in milliseconds.
+    pub(super) behind_ms: u64,
 }
 
 impl Rig {
@@ -80,6 +82,7 @@ impl Rig {
             reads_nothing: false,
             reloads: Vec::new(),
             mutes: BTreeMap::new(),
+            behind_ms: 0,
         }
     }
 
@@ -407,7 +410,7 @@ impl Rig {
 
     /// Nobody wants to hear of it for so many minutes.
     pub(super) fn muted(&mut self, id: &str, name: &str, minutes: i64) {
-        let at = Timestamp::from_millis(self.now.wall_ms);
+        let at = self.event_at();
         let mute = Mute { by: actor(name), at, until: at.plus_millis(minutes * 60_000) };
         self.mutes.insert(id.to_owned(), mute.clone());
         self.event(id, &format!("muted by {name}"), EventKind::Muted(mute));
@@ -423,7 +426,7 @@ impl Rig {
     }
 
     fn change(&self, due: Timestamp, from: OccurrenceStatus, to: OccurrenceStatus) -> Change {
-        let now = Timestamp::from_millis(self.now.wall_ms);
+        let now = self.event_at();
         Change {
             subject: Subject::Occurrence { due },
             from,
@@ -440,6 +443,11 @@ impl Rig {
         }
     }
 
+    /// When what is told next has happened.
+    fn event_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.wall_ms).plus_millis(-i64::try_from(self.behind_ms).unwrap())
+    }
+
     fn event(&mut self, id: &str, event: &str, kind: EventKind) {
         self.event_named(id, id, event, kind);
     }
@@ -454,9 +462,9 @@ impl Rig {
             runbook_url: "".into(),
             scheduled: true,
             past: None,
-            mute: self.mutes.get(id).filter(|mute| self.now.wall_ms < mute.until.as_millis()).cloned().map(Box::new),
+            mute: self.mutes.get(id).filter(|mute| self.event_at() < mute.until).cloned().map(Box::new),
         };
-        let event = Event { id: event.into(), at: Timestamp::from_millis(self.now.wall_ms), kind };
+        let event = Event { id: event.into(), at: self.event_at(), kind };
         let event = SchedulerEvent { key: key(id), summary, event };
         self.batch(0, Timestamp::MIN, vec![EventEnvelope::Scheduler(Box::new(event))]);
     }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::hours::Hours;
 use crate::route::{Kind, Maintenance, Matcher, Quiet, Route, When};
 
-fn team(team: &str, channel: &str) -> Route {
+pub(super) fn team(team: &str, channel: &str) -> Route {
     let matcher = Matcher { teams: vec![team.into()], ..Matcher::default() };
     Route { matcher, channel: Some(channel.into()), ..Route::default() }
 }
@@ -20,12 +20,12 @@ fn failures(channel: &str) -> Route {
     Route { matcher, channel: Some(channel.into()), ..Route::default() }
 }
 
-fn config(routes: Vec<Route>) -> Config {
+pub(super) fn config(routes: Vec<Route>) -> Config {
     Config { channel: "C-all".into(), routes, ..Config::default() }
 }
 
 /// To its team, and to all.
-fn both() -> Config {
+pub(super) fn both() -> Config {
     let first = Route { goes_on: true, ..team("payments", "C-pay") };
     config(vec![first, team("*", "C-all")])
 }
@@ -175,13 +175,13 @@ fn a_storm_over_two_places_is_a_digest_in_each_and_both_are_brought_to_their_end
     }
 }
 
-fn calling(mut config: Config) -> Config {
+pub(super) fn calling(mut config: Config) -> Config {
     config.routes[0].mentions = vec!["S0123ABCD".parse().unwrap()];
     config
 }
 
 /// What somebody is called by, and below which line.
-fn calls(rig: &Rig) -> Vec<(String, String)> {
+pub(super) fn calls(rig: &Rig) -> Vec<(String, String)> {
     let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     let called = rig.slack.messages.iter().filter(|message| message.content.text.contains("<!subteam^S0123ABCD>"));
     called.map(|message| (message.channel.clone(), first(&message.content.text))).collect()
@@ -349,14 +349,14 @@ fn a_route_has_a_grouping_wait_of_its_own() {
     assert_eq!((rig.visible_in("C-pay").len(), rig.visible_in("C-all").len()), (1, 1));
 }
 
-const HOUR: u64 = 60 * MINUTE;
+pub(super) const HOUR: u64 = 60 * MINUTE;
 
 /// From 22:00 to 06:00 in Jakarta, which is six hours from when a rig begins.
 fn night() -> Hours {
     Hours::new("22:00", "06:00", "Asia/Jakarta").unwrap()
 }
 
-fn quiet(below: Severity) -> Config {
+pub(super) fn quiet(below: Severity) -> Config {
     config(vec![Route { quiet: Some(Quiet { hours: night(), below }), ..team("payments", "C-pay") }])
 }
 

@@ -347,6 +347,10 @@ impl Words for English {
         line![Span::bold(self.counted(count, "alert")), " while nothing could be told, since ", since]
     }
 
+    fn alerts_kept_back(&self, count: u64, since: Span) -> Line {
+        line![Span::bold(self.counted(count, "alert")), " kept back by a snooze, since ", since]
+    }
+
     fn of_them_over(&self, over: u64) -> String {
         format!(", {} of them over", self.number(over))
     }

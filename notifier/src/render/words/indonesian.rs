@@ -337,6 +337,10 @@ impl Words for Indonesian {
         line![Span::bold(format!("{} alert", self.number(count))), " selama pesan tidak bisa dikirim, sejak ", since]
     }
 
+    fn alerts_kept_back(&self, count: u64, since: Span) -> Line {
+        line![Span::bold(format!("{} alert", self.number(count))), " tertahan karena ditunda, sejak ", since]
+    }
+
     fn of_them_over(&self, over: u64) -> String {
         format!(", {} ditutup", self.number(over))
     }
