@@ -21,6 +21,7 @@ pub mod switchboard;
 pub mod terminal;
 pub mod webhook;
 
+mod agenda;
 mod board;
 mod core;
 mod hash;

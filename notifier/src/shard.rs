@@ -7,9 +7,11 @@ use ronda_schemas::codec::{DecodeError, Versioned};
 use ronda_store::port::SurfaceWrite;
 use serde::{Deserialize, Serialize};
 
+use crate::agenda::Agenda;
 use crate::hash::fnv64;
+use crate::intake::Now;
 use crate::manners::Manners;
-use crate::surface::{Policy, Surface};
+use crate::surface::{Policy, Surface, Work};
 
 /// Row that holds the cursor and the partitions' clocks.
 const META_ROW: &str = "meta";
@@ -62,8 +64,7 @@ pub(crate) struct Shard {
     seen: HashSet<u64>,
     chunks: BTreeMap<u32, SeenChunk>,
     surfaces: BTreeMap<String, Surface>,
-    /// Keys of surfaces that may need a call.
-    active: BTreeSet<String>,
+    agenda: Agenda,
     dirty: BTreeSet<String>,
     removed: BTreeSet<String>,
     meta_dirty: bool,
@@ -131,9 +132,7 @@ impl Shard {
             if surface != before {
                 self.dirty.insert(surface_row(&key));
             }
-            if !surface.is_settled() {
-                self.active.insert(key.clone());
-            }
+            self.agenda.note(&key, Some(&surface));
             self.surfaces.insert(key, surface);
         }
     }
@@ -202,9 +201,47 @@ impl Shard {
         from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(_, surface)| surface)
     }
 
-    /// Surfaces that may need a call.
+    /// Surfaces that may need a call, now or some time: all of them.
     pub(crate) fn active(&self) -> impl Iterator<Item = &Surface> {
-        self.active.iter().filter_map(|key| self.surfaces.get(key))
+        self.agenda.unsettled().filter_map(|key| self.surfaces.get(key))
+    }
+
+    /// How many of them wait for nothing that people have asked for.
+    pub(crate) fn backlog(&self) -> usize {
+        self.agenda.backlog()
+    }
+
+    /// Those of them that had to wait until now, or less long.
+    pub(crate) fn waited_until(&self, now: Timestamp) -> Vec<String> {
+        self.agenda.waited_until(now)
+    }
+
+    /// Works out what is due of what has changed or waited until now; of no other surface anything can be. Answers how many it looked at.
+    /// `urgency` of a call: the lower, the sooner it is made.
+    pub(crate) fn look_through(&mut self, now: Now, urgency: impl Fn(&Surface, &Work) -> u8) -> usize {
+        let due = self.agenda.take_due(now);
+        for key in &due {
+            if let Some(surface) = self.surfaces.get(key).filter(|surface| !surface.is_settled()) {
+                self.agenda.file(surface, now, &urgency);
+            }
+        }
+        due.len()
+    }
+
+    /// Surfaces that need a call, in lines of those that wait for the same limit of the same channel, the most urgent first; as of the last
+    /// [`look_through`](Self::look_through).
+    pub(crate) fn lines(&self) -> impl Iterator<Item = impl Iterator<Item = &Surface>> {
+        self.agenda.lines().map(|line| line.filter_map(|(_, _, key)| self.surfaces.get(key)))
+    }
+
+    /// Alerts that nobody has seen and that are to be told now, by channel; as of the last [`look_through`](Self::look_through).
+    pub(crate) fn alerts_apart(&self) -> BTreeMap<String, Vec<String>> {
+        self.agenda.apart().map(|(channel, keys)| (channel.clone(), keys.iter().cloned().collect())).collect()
+    }
+
+    /// When the next surface has waited long enough; see [`Agenda::next_due_ms`].
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        self.agenda.next_due_ms()
     }
 
     /// Adds a surface, unless one of that key is there.
@@ -224,19 +261,12 @@ impl Shard {
 
     fn note(&mut self, key: &str) {
         self.dirty.insert(surface_row(key));
-        match self.surfaces.get(key) {
-            Some(surface) if !surface.is_settled() => {
-                self.active.insert(key.to_owned());
-            }
-            _ => {
-                self.active.remove(key);
-            }
-        }
+        self.agenda.note(key, self.surfaces.get(key));
     }
 
     fn remove(&mut self, key: &str) {
         if self.surfaces.remove(key).is_some() {
-            self.active.remove(key);
+            self.agenda.note(key, None);
             self.dirty.remove(&surface_row(key));
             self.removed.insert(key.to_owned());
         }

@@ -5,14 +5,12 @@ mod below;
 mod entries;
 mod unseen;
 
-use std::collections::BTreeMap;
-
 use crate::config::Config;
 use crate::hash::fnv64;
 use crate::intake::Now;
 use crate::manners::Manners;
 use crate::shard::Shard;
-use crate::surface::{Facts, Phase, Surface, Telling};
+use crate::surface::{Phase, Surface};
 
 pub(crate) use aloud::Aloud;
 pub(crate) use entries::follow;
@@ -115,12 +113,7 @@ impl Storm {
         let takes_edits = |surface: &Surface| surface.phase != Phase::Gone && !surface.fixed;
         let there = |open: &Open| shard.get(&open.key).is_some_and(takes_edits);
         self.open.retain(|open| open.takes_more(now.mono_ms, window_ms) && (open.shard != shard.id || there(open)));
-        let mut waiting: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let alone = |surface: &&Surface| surface.phase == Phase::Absent && surface.telling() == Telling::Now;
-        for alert in shard.active().filter(alone).filter(|surface| matches!(surface.facts, Facts::Alert(_))) {
-            waiting.entry(alert.channel.clone()).or_default().push(alert.key.clone());
-        }
-        for (channel, waiting) in waiting {
+        for (channel, waiting) in shard.alerts_apart() {
             self.fold_channel(shard, config, manners, &channel, waiting, now);
         }
     }

@@ -48,55 +48,81 @@ pub(crate) enum Request {
 }
 
 /// What can be done about a reply now.
-enum Parent {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parent {
     /// No reply, or the parent is there.
     Ready,
     Wait,
     Gone,
 }
 
+/// What comes up while the most urgent call is looked for.
+#[derive(Default)]
+struct Search {
+    looked_at: u64,
+    /// Those that have lost what they are a reply to.
+    orphans: Vec<(u32, String)>,
+}
+
 impl Core {
     /// Claims the most urgent call that may be made now.
     pub(crate) fn next_call(&mut self, now: Now) -> Option<Call> {
         let installation = self.installation.clone()?;
+        self.look_through(now);
         let mut best: Option<((u8, i64, &str), u32, Work)> = None;
-        let mut orphans = Vec::new();
+        let mut search = Search::default();
         for shard in self.shards.iter().filter(|shard| !shard.is_leaving) {
             let id = shard.id;
-            for surface in shard.active() {
-                let Some(work) = surface.work(now.mono_ms) else { continue };
-                if !self.looked_up.is_empty() && self.looked_up.contains(&(id, surface.key.clone())) {
-                    continue;
-                }
-                match parent_of(shard, surface) {
-                    // What is to be removed is removed in any case.
-                    _ if matches!(work, Work::Delete { .. }) => {}
-                    Parent::Ready => {}
-                    // What may have been posted before its parent was deleted may stand beside it.
-                    Parent::Gone
-                        if matches!(surface.phase, Phase::Unknown { .. }) && thread_of(shard, surface).is_some() => {}
-                    Parent::Wait => continue,
-                    Parent::Gone => {
-                        orphans.push((id, surface.key.clone()));
-                        continue;
-                    }
-                }
+            for line in shard.lines() {
+                let Some((surface, work)) = self.first_of(shard, line, now, &mut search) else { continue };
                 let order = (priority(surface, &work), surface.created_wall_ms, surface.key.as_str());
-                if best.as_ref().is_none_or(|(least, _, _)| order < *least)
-                    && self.pace.allows(&surface.channel, &work, now.mono_ms)
-                {
+                if best.as_ref().is_none_or(|(least, _, _)| order < *least) {
                     best = Some((order, id, work));
                 }
             }
         }
         let best = best.map(|((_, _, key), id, work)| (key.to_owned(), id, work));
-        for (id, key) in orphans {
+        metrics::counter!("ronda_notifier_surfaces_looked_at_total").increment(search.looked_at);
+        for (id, key) in search.orphans {
             if let Some(shard) = self.shards.get_mut(id) {
                 shard.change(&key, |surface| surface.phase = Phase::Gone);
             }
         }
         let (key, id, work) = best?;
         self.claim(id, key, work, installation, now)
+    }
+
+    /// The first in a line for which a call may be made now.
+    fn first_of<'a>(
+        &self,
+        shard: &'a Shard,
+        line: impl Iterator<Item = &'a Surface>,
+        now: Now,
+        search: &mut Search,
+    ) -> Option<(&'a Surface, Work)> {
+        for surface in line {
+            search.looked_at += 1;
+            let Some(work) = surface.work(now.mono_ms) else { continue };
+            if !self.pace.allows(&surface.channel, &work, now.mono_ms) {
+                // Nor is anything behind it: the limit is the same.
+                return None;
+            }
+            if !self.looked_up.is_empty() && self.looked_up.contains(&(shard.id, surface.key.clone())) {
+                continue;
+            }
+            match parent_for(shard, surface, &work) {
+                Parent::Ready => return Some((surface, work)),
+                Parent::Wait => {}
+                Parent::Gone => search.orphans.push((shard.id, surface.key.clone())),
+            }
+        }
+        None
+    }
+
+    /// Works out what is due; see [`Shard::look_through`].
+    pub(super) fn look_through(&mut self, now: Now) {
+        let looked_at: usize = self.shards.iter_mut().map(|shard| shard.look_through(now, priority)).sum();
+        metrics::counter!("ronda_notifier_surfaces_looked_at_total").increment(u64::try_from(looked_at).unwrap_or(0));
     }
 
     fn claim(&mut self, id: u32, key: String, work: Work, installation: String, now: Now) -> Option<Call> {
@@ -287,6 +313,19 @@ fn thread_of(shard: &Shard, surface: &Surface) -> Option<String> {
     parent.applied.as_ref().map(|applied| applied.ts.clone())
 }
 
+/// What can be done about a surface's call now.
+pub(super) fn parent_for(shard: &Shard, surface: &Surface, work: &Work) -> Parent {
+    let parent = parent_of(shard, surface);
+    let may_stand_beside = || matches!(surface.phase, Phase::Unknown { .. }) && thread_of(shard, surface).is_some();
+    match parent {
+        // What is to be removed is removed in any case.
+        _ if matches!(work, Work::Delete { .. }) => Parent::Ready,
+        // What may have been posted before its parent was deleted may stand beside it.
+        Parent::Gone if may_stand_beside() => Parent::Ready,
+        parent => parent,
+    }
+}
+
 fn parent_of(shard: &Shard, surface: &Surface) -> Parent {
     let Some(key) = &surface.parent else { return Parent::Ready };
     match shard.get(key) {
@@ -302,7 +341,7 @@ fn parent_of(shard: &Shard, surface: &Surface) -> Parent {
 }
 
 /// What is done first: failures before stale before missed, then what is over, then tables.
-fn priority(surface: &Surface, work: &Work) -> u8 {
+pub(super) fn priority(surface: &Surface, work: &Work) -> u8 {
     let base = match &surface.facts {
         Facts::Alert(alert) => match alert.tone() {
             AlertTone::Failed => 0,

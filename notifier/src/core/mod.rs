@@ -22,7 +22,7 @@ use crate::pace::Pace;
 use crate::render::Voice;
 use crate::shard::Shard;
 use crate::storm::{self, Storm};
-use crate::surface::{AdminFacts, Facts, Policy, Surface, Telling};
+use crate::surface::{AdminFacts, Facts, Policy, Surface};
 
 pub(crate) use boards::NightToRead;
 pub(crate) use calls::{Call, Request};
@@ -186,6 +186,9 @@ impl Core {
         self.tick_boards(now);
         for shard in self.shards.iter_mut() {
             intake::release(shard, &self.config, now);
+        }
+        self.look_through(now);
+        for shard in self.shards.iter_mut() {
             self.storm.fold(shard, &self.config, &self.manners, now);
         }
         if now.mono_ms >= self.next_forget_ms {
@@ -201,8 +204,12 @@ impl Core {
 
     /// Surfaces that are not yet as they should be; not those that are to wait.
     pub(crate) fn backlog(&self) -> usize {
-        let is_late = |surface: &&Surface| !matches!(surface.telling(), Telling::Later(_));
-        self.shards.iter().map(|shard| shard.active().filter(is_late).count()).sum()
+        self.shards.iter().map(Shard::backlog).sum()
+    }
+
+    /// When the next surface has waited long enough, if nothing happens before; monotonic, in milliseconds.
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        self.shards.iter().filter_map(Shard::next_due_ms).min()
     }
 }
 

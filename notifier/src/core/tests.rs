@@ -3,6 +3,7 @@
 mod care;
 mod rig;
 mod routes;
+mod scan;
 mod shards;
 mod slack;
 mod storms;

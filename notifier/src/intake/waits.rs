@@ -49,9 +49,7 @@ pub(super) fn hold_all(shard: &mut Shard, config: &Config, now: Now) {
 
 /// Lets go of what has waited until now, unless it has to wait for something else.
 pub(crate) fn release(shard: &mut Shard, config: &Config, now: Now) {
-    let is_due = |surface: &&Surface| surface.wait.is_some_and(|wait| wait.until() <= wall(now));
-    let due: Vec<String> = shard.active().filter(is_due).map(|surface| surface.key.clone()).collect();
-    for key in due {
+    for key in shard.waited_until(wall(now)) {
         hold(shard, config, &key, now);
     }
 }

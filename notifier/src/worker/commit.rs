@@ -64,6 +64,7 @@ impl Engine {
                     continue;
                 }
             };
+            metrics::counter!("ronda_notifier_rows_written_total").increment(writes.len() as u64);
             let (store, clock) = (Arc::clone(&self.around.store), Arc::clone(&self.around.clock));
             let (commit, health) = (Commit { of, writes }, self.patience.health.clone());
             commits.spawn(async move { (of, commit.make(&*store, &*clock, &health).await) });

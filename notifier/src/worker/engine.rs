@@ -146,6 +146,12 @@ impl Engine {
         self.nights.is_reading()
     }
 
+    /// How long it is until the next message has waited long enough, if nothing happens before.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        let due_ms = self.core.next_due_ms()?;
+        Some(Duration::from_millis(due_ms.saturating_sub(self.around.clock.mono_millis())))
+    }
+
     /// What is to be told of the shards.
     pub(super) fn take_returned(&mut self) -> Vec<Returned> {
         std::mem::take(&mut self.returned)

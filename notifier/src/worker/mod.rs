@@ -200,6 +200,8 @@ impl Notifier {
                 // While a night is read there is no time to wait.
                 () = std::future::ready(()), if engine.is_reading() => {}
                 _ = ticker.tick() => {}
+                // Nobody waits longer for a message than it is to wait.
+                () = after(engine.due_in()) => {}
             }
             // Whatever else is there already shares the commit.
             while let Ok(outcome) = done.try_recv() {
@@ -242,6 +244,14 @@ impl Notifier {
             }
             changed
         })
+    }
+}
+
+/// Returns after so long; never, if that is not known.
+async fn after(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 

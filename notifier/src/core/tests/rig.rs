@@ -220,12 +220,24 @@ impl Rig {
             self.core.all_read(&night);
         }
         self.core.tick(self.now);
-        while let Some(call) = self.core.next_call(self.now) {
+        self.core.look_through(self.now);
+        let apart: Vec<_> = self.core.shards.iter().map(Shard::alerts_apart).collect();
+        assert_eq!(apart, self.core.apart());
+        while let Some(call) = self.next_call() {
             self.commit();
             let outcome = self.slack.call(call.request.clone(), self.now.wall_ms);
             self.core.settle(&call, &outcome, self.now);
         }
         self.commit();
+    }
+
+    /// The next call, which has to be the one that is found by looking at every surface.
+    fn next_call(&mut self) -> Option<Call> {
+        let wanted = self.core.most_urgent(self.now);
+        let call = self.core.next_call(self.now);
+        let claimed = call.as_ref().map(|call| (call.shard, call.key.clone(), call.work.clone()));
+        assert_eq!(claimed, wanted.filter(|_| self.core.installation().is_some()));
+        call
     }
 
     /// As the store would answer.
@@ -285,7 +297,7 @@ impl Rig {
     /// Lets time pass and claims a call, whose outcome does not come yet.
     pub(super) fn claims(&mut self, millis: u64) -> Call {
         self.now.mono_ms += millis;
-        let call = self.core.next_call(self.now).unwrap();
+        let call = self.next_call().unwrap();
         self.commit();
         call
     }
