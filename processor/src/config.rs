@@ -11,8 +11,8 @@ pub struct Config {
     /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
     pub gateway_silent_periods: u32,
     /// Commits of a partition are at least this far apart, in milliseconds: under load more is collected, and heartbeats of one scheduler
-    /// are one write, while the first commit after a pause, and what somebody waits for, is committed at once, and what is to be told to
-    /// people within half a second. 0: commit what is there.
+    /// are one write, while the first commit after a pause, what somebody waits for, and alerts are committed at once, and what else is to be
+    /// told to people within half a second. 0: commit what is there.
     pub commit_interval_ms: u32,
     /// Most messages in hand that are not taken in yet.
     pub receive_messages: usize,

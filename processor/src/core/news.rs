@@ -11,6 +11,12 @@ impl PartitionCore {
         !self.work.events.is_empty() || !self.work.dead_letters.is_empty()
     }
 
+    /// Whether it holds an alert, for which people have to wait no longer than they must.
+    #[must_use]
+    pub const fn has_alert(&self) -> bool {
+        self.work.has_alert
+    }
+
     /// Tells the event queue's partitions how far all has been judged, where that is due, while the open commit has nothing else to tell. That this
     /// is not durable yet does no harm: whoever owns the partition next takes in the same messages, and comes to the same judgements.
     #[must_use]

@@ -1,6 +1,7 @@
 //! One commit: deliveries are taken in as they come, then closed into what is to be made durable and told.
 
 use hashbrown::HashSet;
+use ronda_domain::event::EventKind;
 use ronda_domain::record::{OccurrenceRecord, RunRecord};
 use ronda_domain::time::Timestamp;
 use ronda_schemas::codec::DecodeError;
@@ -25,6 +26,8 @@ pub(super) struct Work {
     pub(super) touched: Vec<SlotId>,
     /// Derived events in order; `None`: the partition's own.
     pub(super) events: Vec<(Option<SlotId>, EventEnvelope)>,
+    /// Whether some of them say that something is wrong.
+    pub(super) has_alert: bool,
     pub(super) occurrences: Vec<(SlotId, OccurrenceRecord)>,
     pub(super) runs: Vec<(SlotId, RunRecord)>,
     pub(super) errors: Vec<ErrorRow>,
@@ -48,6 +51,11 @@ impl Work {
             ..Self::default()
         }
     }
+}
+
+/// Whether an event says that something is wrong.
+const fn is_alert(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::AlertOpened { .. } | EventKind::AlertChanged { .. })
 }
 
 impl PartitionCore {
@@ -202,6 +210,7 @@ impl PartitionCore {
             let summary = now.or_else(|| before.map(|summary| *summary));
             let key = slot.key.clone();
             if let Some(summary) = summary {
+                self.work.has_alert |= effects.events.iter().any(|event| is_alert(&event.kind));
                 let scheduler_event = |event| SchedulerEvent { key: key.clone(), summary: summary.clone(), event };
                 self.work.events.extend(
                     effects

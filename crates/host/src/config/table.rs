@@ -275,7 +275,7 @@ settings! {
     processor: ProcessorSettings {
         /// A gateway that stays silent while another one pulses for so many periods no longer holds the clock back.
         gateway_silent_periods: u32 = 10, from 5 to 3_600;
-        /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause, and what somebody waits for, is committed at once, and what people are told within half a second. Longer: heartbeats cost fewer writes, and reads of them are older. 0: commit what is there.
+        /// Commits of a partition are at least this far apart, in milliseconds; the first after a pause, what somebody waits for, and alerts are committed at once, and what else people are told within half a second. Longer: heartbeats cost fewer writes, and reads of them are older. 0: commit what is there.
         commit_interval_ms: u32 = 500, from 0 to 600_000;
         /// Most queue messages (frames) in hand that are not applied yet.
         receive_messages: usize = 512, from 1 to 4_096;
