@@ -29,10 +29,11 @@ const fn program(
 }
 
 /// What is measured. One that is not written yet is told, not hidden.
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 9] = [
     program("ronda-domain", "apply_rate", &[], true),
     program("ronda-schemas", "parse_rate", &[], false),
     program("ronda-processor", "step_rate", &[], false),
+    program("ronda-notifier", "notify_surfaces", &["DIR"], true),
     program("ronda-queue", "throughput", &["DIR"], false),
     program("ronda-queue", "engines", &["DIR"], false),
     program("ronda-store", "store_load", &["DIR/data"], false),
@@ -43,11 +44,13 @@ const PROGRAMS: [Program; 8] = [
 type Bench = fn(&Path) -> anyhow::Result<bool>;
 
 /// What takes more than an example: a release build of the binary, with servers where they are needed.
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     // The load generator comparing the binary with a bare server.
     ("ronda-load/http", http),
     // The same on brokers.
     ("queue/brokers", queues),
+    // How soon people hear of a failure.
+    ("ronda-load/notify", notify),
     // Commits on databases beside their bare clients.
     ("store/databases", databases),
     // What heartbeats cost in databases. It has no limit to keep.
@@ -125,6 +128,18 @@ fn http(root: &Path) -> anyhow::Result<bool> {
         .arg(release.join("ronda"))
         .status()?;
     Ok(status.success())
+}
+
+/// From the report of a failure to the call that tells it, on the embedded queue and on NATS.
+fn notify(root: &Path) -> anyhow::Result<bool> {
+    let Some(folder) = chaos::build(root, true)? else { return Ok(false) };
+    let mut all_hold = true;
+    for queue in ["embedded", "nats"] {
+        let mut command = std::process::Command::new(folder.join("ronda-load"));
+        command.args(["notify", "--queue", queue, "--ronda"]).arg(folder.join("ronda"));
+        all_hold &= command.current_dir(root).status()?.success();
+    }
+    Ok(all_hold)
 }
 
 /// Ronda on NATS beside a bare handler, and the adapters of SQS and RabbitMQ beside bare publishers; each with its limits.

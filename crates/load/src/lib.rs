@@ -5,6 +5,7 @@
 //!
 //! [`chaos`] breaks the parts of a pipeline one after another while load comes over HTTP and straight onto the queue; there every
 //! report has a run of its own, so that each can be looked up ([`runs`]). [`fleet`] does the same to many replicas at random.
+//! [`notify`] measures how soon people hear of a failure.
 
 pub mod account;
 pub mod bare;
@@ -16,6 +17,7 @@ pub mod fleet;
 pub mod ledger;
 pub mod load;
 mod nats;
+pub mod notify;
 pub mod pipeline;
 pub mod queues;
 pub mod request;

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use ronda_load::compare::{Settings, measure};
 use ronda_load::load::{Plan, register_all, run};
 use ronda_load::request::{Shape, Target};
-use ronda_load::{chaos, fleet};
+use ronda_load::{chaos, fleet, notify};
 
 /// The same as Ronda's, so that the bare server is not at a disadvantage.
 #[global_allocator]
@@ -75,6 +75,8 @@ enum Command {
     Replicas(FleetArguments),
     /// Counts what heartbeats cost in a database, with commits close together and far apart.
     Cost(FleetArguments),
+    /// Measures how long it takes from the report of a failure to the call that tells it, among reports of others; fails when a limit is not kept.
+    Notify(NotifyArguments),
     /// Sends load and prints what came of it as one line of JSON.
     Run(RunArguments),
 }
@@ -205,6 +207,25 @@ struct FleetArguments {
     folder: Option<PathBuf>,
 }
 
+#[derive(clap::Args)]
+struct NotifyArguments {
+    /// The binary: with the brokers' adapters, unless the queue is embedded.
+    #[arg(long)]
+    ronda: PathBuf,
+    /// embedded, nats, sqs or rabbitmq.
+    #[arg(long, default_value = "embedded")]
+    queue: chaos::Kind,
+    /// For how long, in seconds.
+    #[arg(long, default_value_t = 90)]
+    seconds: u64,
+    /// Failures a second.
+    #[arg(long, default_value_t = 3.0)]
+    failures: f64,
+    /// Reports a second of others; as many as the limit asks for when left out.
+    #[arg(long)]
+    rate: Option<u64>,
+}
+
 fn shape(text: &str) -> Result<Shape> {
     match text.split_once(':') {
         Some(("events", count)) => Ok(Shape::Events(count.parse().context("events:N")?)),
@@ -263,6 +284,16 @@ async fn carry_out(command: Command) -> Result<()> {
         Command::Fleet(arguments) => fleet(arguments).await,
         Command::Replicas(arguments) => show(&fleet::measure(&fleet_settings(arguments)?).await?),
         Command::Cost(arguments) => cost(arguments).await,
+        Command::Notify(arguments) => {
+            let settings = notify::Settings {
+                ronda: std::path::absolute(arguments.ronda)?,
+                kind: arguments.queue,
+                duration: Duration::from_secs(arguments.seconds),
+                failures_per_second: arguments.failures,
+                rate: arguments.rate,
+            };
+            show(&notify::measure(&settings).await?)
+        }
         Command::Register(against) => register_all(&target(&against)?, against.schedulers).await,
         Command::Run(arguments) => run_and_print(arguments).await,
     }
