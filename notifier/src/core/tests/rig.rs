@@ -44,6 +44,7 @@ fn actor(name: &str) -> Actor {
 
 pub(super) struct Rig {
     config: Arc<Config>,
+    capabilities: Capabilities,
     core: Core,
     now: Now,
     pub(super) slack: Slack,
@@ -65,11 +66,17 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(config: Config) -> Self {
+        Self::where_one_can(config, Capabilities::ALL)
+    }
+
+    /// With a channel that can do no more than this.
+    pub(super) fn where_one_can(config: Config, capabilities: Capabilities) -> Self {
         let config = Arc::new(config);
         let now = Now { wall_ms: EVENING, mono_ms: 0 };
-        let core = core(&config, Shard::new(0, 1), now);
+        let core = core(&config, capabilities, Shard::new(0, 1), now);
         Self {
             config,
+            capabilities,
             core,
             now,
             slack: Slack::default(),
@@ -267,12 +274,12 @@ impl Rig {
 
     /// Kills the notifier and starts it again from what it committed.
     pub(super) fn restart(&mut self) {
-        self.core = core(&self.config, self.stored_shard(), self.now);
+        self.core = core(&self.config, self.capabilities, self.stored_shard(), self.now);
     }
 
     /// The same, and the installation's name is not known yet.
     pub(super) fn restart_nameless(&mut self) {
-        self.core = nameless(&self.config);
+        self.core = nameless(&self.config, self.capabilities);
         self.core.take_up(self.stored_shard(), self.now);
     }
 
@@ -518,16 +525,16 @@ impl Rig {
     }
 }
 
-fn core(config: &Arc<Config>, shard: Shard, now: Now) -> Core {
-    let mut core = nameless(config);
+fn core(config: &Arc<Config>, capabilities: Capabilities, shard: Shard, now: Now) -> Core {
+    let mut core = nameless(config, capabilities);
     core.name("here".to_owned());
     core.take_up(shard, now);
     core
 }
 
-fn nameless(config: &Arc<Config>) -> Core {
+fn nameless(config: &Arc<Config>, capabilities: Capabilities) -> Core {
     let pacing = Pacing { post_interval: Duration::from_secs(1), edit_interval: Duration::from_millis(1_250) };
-    let manner = Manner { kind: "slack", pacing, capabilities: Capabilities::ALL, shares_limits: true };
+    let manner = Manner { kind: "slack", pacing, capabilities, shares_limits: true };
     Core::new(Arc::clone(config), Manners::everywhere(manner), 1)
 }
 

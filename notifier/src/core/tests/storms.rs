@@ -4,7 +4,7 @@ use ronda_domain::record::OccurrenceStatus as Status;
 
 use super::MINUTE;
 use super::rig::{self, Rig};
-use crate::channel::ChannelErrorKind;
+use crate::channel::{Capabilities, ChannelErrorKind};
 use crate::config::Config;
 
 /// How many of these are in no message that Slack shows.
@@ -247,4 +247,32 @@ fn what_is_named_below_a_digest_later_is_named_though_somebody_deleted_the_names
     rig.fails("late");
     rig.pass(MINUTE);
     assert_eq!(named_nowhere(&rig, &["late".to_owned()]), 0, "{:?}", rig.visible());
+}
+
+#[test]
+fn a_digest_that_nobody_can_edit_takes_in_nothing_once_it_is_sent() {
+    let capabilities = Capabilities { can_edit: false, can_delete: false, can_find: false };
+    let mut rig = Rig::where_one_can(Config::default(), capabilities);
+    (0..25).for_each(|number| rig.fails(&format!("job-{number:02}")));
+    rig.pass(5_000);
+    rig.fails("late");
+    rig.pass(10_000);
+    assert_eq!(rig.visible().len(), 2, "{:?}", rig.visible());
+    assert!(rig.visible()[0].contains("25 alerts"), "{:?}", rig.visible());
+    assert_eq!(rig.visible()[1], "🔴 *late* failed (production)");
+}
+
+#[test]
+fn what_is_sent_again_under_the_same_id_says_nothing_new() {
+    let capabilities = Capabilities { can_find: false, ..Capabilities::ALL };
+    let mut rig = Rig::where_one_can(Config::default(), capabilities);
+    (0..25).for_each(|number| rig.fails(&format!("job-{number:02}")));
+    rig.slack.loses_answer = true;
+    rig.pass(2_000);
+    assert_eq!(rig.slack.posts, 1);
+    rig.fails("late");
+    rig.pass(MINUTE);
+    assert!(rig.slack.posted[1].contains("25 alerts"), "the receiver drops it: {:?}", rig.slack.posted);
+    let (posts, last) = (rig.slack.posts, rig.visible().pop().unwrap());
+    assert!(posts == 2 && last.contains("26 alerts"), "it comes with an edit: {:?}", rig.visible());
 }
