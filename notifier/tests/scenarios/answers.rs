@@ -1,4 +1,4 @@
-//! Answers and processes that are lost: scenarios 5, 10 to 13.
+//! Answers and processes that are lost, and silence that is asked for: scenarios 5, 10 to 14.
 
 use ronda_slack_standin::Fault;
 
@@ -70,6 +70,22 @@ async fn s13_killed_between_answer_and_commit_is_one_message_that_is_adopted() {
         scene.until("the edit reaches it", |scene| scene.messages().0[0].text.starts_with("🟢")).await;
         scene.pass(70_000).await;
         assert_eq!(scene.messages().0.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s14_asked_for_silence_nothing_is_called_and_then_the_worst_comes_first() {
+    everywhere(14, "429 with Retry-After 30", async |scene| {
+        scene.slack().fail_next("chat.postMessage", Fault::RateLimited { retry_after_seconds: 30 });
+        scene.goes_stale("first").await;
+        scene.until("the refusal", |scene| scene.slack().calls("chat.postMessage") == 1).await;
+        scene.goes_stale("second").await;
+        scene.fails("billing").await;
+        scene.pass(20_000).await;
+        assert_eq!(scene.slack().calls("chat.postMessage"), 1, "it asked for silence");
+        scene.until("all three", |scene| scene.messages().0.len() == 3).await;
+        assert!(scene.messages().0[0].text.contains("*billing* failed"), "{}", scene.timeline("C1"));
     })
     .await;
 }
