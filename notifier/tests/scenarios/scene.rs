@@ -287,6 +287,7 @@ impl Scene {
             runbook_url: "".into(),
             scheduled: true,
             past: None,
+            mute: None,
         };
         let event = SchedulerEvent { key, summary, event: Event { id: id.into(), at: self.at(), kind } };
         let events = vec![EventEnvelope::Scheduler(Box::new(event))];
