@@ -38,7 +38,7 @@ pub(crate) fn format(root: &Path) -> anyhow::Result<Outcome> {
 /// What turns on the adapters to brokers and databases, and the suite that the former's tests run.
 const ADAPTERS: [&str; 2] = [
     "--features",
-    "ronda/brokers,ronda/stores,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance,ronda-notifier/conformance",
+    "ronda/brokers,ronda/stores,ronda-load/brokers,ronda-gateway-harness/brokers,ronda-queue/conformance,ronda-notifier/conformance,ronda-notifier/cassandra",
 ];
 
 /// Clippy over everything, as it is built by default and with all adapters; warnings refused.
