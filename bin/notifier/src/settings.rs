@@ -241,6 +241,7 @@ fn route(at: usize, route: &config::Route) -> Result<Route, Failure> {
         channel: some(&route.channel),
         mentions: mentions.collect::<Result<_, _>>()?,
         grouping_wait_ms: route.grouping_wait_ms,
+        repeat_interval_ms: route.repeat_interval_minutes.map(|minutes| minutes.saturating_mul(60_000)),
         quiet: quiet(route).map_err(|what| wrong("quiet_start", what))?,
         goes_on: route.goes_on,
     })

@@ -199,6 +199,7 @@ impl Core {
         storm::release_unseen(shard, &call.key, now);
         // What was not posted after all may have to wait by now.
         intake::hold(shard, &self.config, &call.key, now);
+        intake::seen(shard, &self.config, &call.key, now);
         if gone && let Some(parent) = shard.get(&call.key).and_then(|surface| surface.parent.clone()) {
             // Somebody deleted what was to be replied to: it stays deleted.
             shard.change(&parent, |surface| surface.phase = Phase::Gone);
@@ -354,7 +355,8 @@ pub(super) fn priority(surface: &Surface, work: &Work) -> u8 {
             ReplyWhat::Escalated { .. }
             | ReplyWhat::Worse { .. }
             | ReplyWhat::Turned { .. }
-            | ReplyWhat::StillWrong { .. } => 6,
+            | ReplyWhat::StillWrong { .. }
+            | ReplyWhat::Again { .. } => 6,
             ReplyWhat::Names { .. } | ReplyWhat::Acknowledged { .. } | ReplyWhat::AcknowledgedInDigest { .. } => 8,
             ReplyWhat::Ended { .. } => 13,
             ReplyWhat::AfterTheEnd { .. } => 18,

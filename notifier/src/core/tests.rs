@@ -1,5 +1,6 @@
 //! What people see, with driven time: the core against a channel double.
 
+mod again;
 mod care;
 mod rig;
 mod routes;

@@ -6,8 +6,9 @@ use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerEvent;
 
+use super::places::wall;
 use super::waits::{hold, is_muted, keep_back, summary_now};
-use super::{Now, places};
+use super::{Now, again, places};
 use crate::config::Config;
 use crate::hash::fnv64;
 use crate::shard::{Shard, fit_key};
@@ -24,7 +25,7 @@ pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent
             resolved(shard, config, event, alert, *opened_at, resolution, now);
         }
         EventKind::AlertAcknowledged { alert, by } => {
-            acknowledged(shard, event, alert, &Acknowledgment { by: by.clone(), at: event.event.at }, now);
+            acknowledged(shard, config, event, alert, &Acknowledgment { by: by.clone(), at: event.event.at }, now);
         }
         EventKind::Muted(mute) => muted(shard, config, event, Some(mute), now),
         EventKind::Unmuted { .. } => muted(shard, config, event, None, now),
@@ -97,6 +98,10 @@ fn changed(
         }
         shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
         hold(shard, config, &shown, now);
+        if matches!(worth_a_reply, Some(ReplyWhat::Escalated { .. })) {
+            again::was_called(shard, config, &shown, wall(now), now);
+        }
+        again::remind(shard, config, &shown, now);
         let Some(what) = &worth_a_reply else { continue };
         if matches!(what, ReplyWhat::Turned { .. }) && replies(shard, &shown) >= MAX_REPLIES {
             continue;
@@ -140,7 +145,7 @@ fn replies(shard: &Shard, alert: &str) -> usize {
     shard.beginning_with(&reply_prefix(alert)).count()
 }
 
-fn reply_prefix(parent: &str) -> String {
+pub(super) fn reply_prefix(parent: &str) -> String {
     format!("r/{:016x}/", fnv64(parent))
 }
 
@@ -168,6 +173,7 @@ fn resolved(
         shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
         hold(shard, config, &shown, now);
         remind_of(shard, &shown, None);
+        again::remind(shard, config, &shown, now);
         if worth_a_reply {
             reply(shard, &shown, event, ReplyWhat::Ended { opened_at, end: end.clone() }, now);
         }
@@ -175,7 +181,14 @@ fn resolved(
 }
 
 /// Somebody looks after it: the message says so, and a reply does, once.
-fn acknowledged(shard: &mut Shard, event: &SchedulerEvent, alert: &str, by: &Acknowledgment, now: Now) {
+fn acknowledged(
+    shard: &mut Shard,
+    config: &Config,
+    event: &SchedulerEvent,
+    alert: &str,
+    by: &Acknowledgment,
+    now: Now,
+) {
     let key = alert_key(event, alert);
     let Some(Facts::Alert(before)) = shard.get(&key).map(|surface| &surface.facts) else { return };
     let mut facts = before.clone();
@@ -183,6 +196,7 @@ fn acknowledged(shard: &mut Shard, event: &SchedulerEvent, alert: &str, by: &Ack
     for shown in places::shown_as(shard, &key) {
         shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
         reply(shard, &shown, event, ReplyWhat::Acknowledged { by: by.clone() }, now);
+        again::remind(shard, config, &shown, now);
     }
 }
 
@@ -205,6 +219,11 @@ fn muted(shard: &mut Shard, config: &Config, event: &SchedulerEvent, mute: Optio
         });
         hold(shard, config, &key, now);
         remind_of(shard, &key, None);
+        // At its end, or now if that is past, a reply tells of it.
+        if mute.is_some_and(|mute| mute.until <= wall(now)) {
+            again::was_called(shard, config, &key, wall(now), now);
+        }
+        again::remind(shard, config, &key, now);
         let Some(mute) = mute else { continue };
         let reminder = ReplyWhat::StillWrong { since, until: mute.until, change };
         if let Some(reminder) = reply(shard, &key, event, reminder, now) {

@@ -1,5 +1,6 @@
 //! Derived events become changes of surfaces: a pure function of events, surfaces and the times passed in.
 
+mod again;
 mod alerts;
 mod notices;
 mod places;
@@ -11,6 +12,7 @@ use ronda_schemas::event::{EventEnvelope, SchedulerEvent};
 use crate::config::Config;
 use crate::shard::Shard;
 
+pub(crate) use again::seen;
 pub(crate) use alerts::is_worse;
 pub(crate) use places::{Further, MAX_MENTIONS, mentions, open_alerts, show_anew, shown_by};
 pub(crate) use waits::{hold, note_lateness, release};

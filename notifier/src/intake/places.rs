@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use ronda_domain::record::OccurrenceStatus;
 use ronda_domain::time::Timestamp;
 
-use super::Now;
 use super::waits::{hold, hold_all};
+use super::{Now, again};
 use crate::config::Config;
 use crate::hash::fnv64;
 use crate::route::{self, Kind, Mention, Place, Subject};
@@ -51,10 +51,15 @@ fn places(config: &Config, alert: &AlertFacts, status: OccurrenceStatus, at: Tim
 }
 
 /// Where an alert goes by what opened it and by what is wrong now.
-pub(super) fn all_places(config: &Config, alert: &AlertFacts, at: Timestamp) -> Vec<Place> {
+fn all_places(config: &Config, alert: &AlertFacts, at: Timestamp) -> Vec<Place> {
     let mut all = places(config, alert, alert.now.to, at);
     all.extend(places(config, alert, alert.first.to, at));
     all
+}
+
+/// The place at which a surface shows an alert, as it is at a time.
+pub(super) fn place_at(config: &Config, surface: &Surface, alert: &AlertFacts, at: Timestamp) -> Option<Place> {
+    all_places(config, alert, at).into_iter().find(|place| place.channel == surface.channel)
 }
 
 /// Shows an alert at each of its places where it is not shown yet. Where it was before, it stays until it is over.
@@ -87,7 +92,9 @@ pub(crate) fn open_alerts<'a>(shard: &'a Shard, surface: &'a Surface) -> Vec<&'a
     let mut alerts: Vec<&AlertFacts> = match &surface.facts {
         Facts::Alert(alert) => vec![alert.as_ref()],
         Facts::Reply(reply) => match &reply.what {
-            ReplyWhat::Escalated { .. } => surface.parent.iter().filter_map(|parent| alert_of(shard, parent)).collect(),
+            ReplyWhat::Escalated { .. } | ReplyWhat::Again { .. } => {
+                surface.parent.iter().filter_map(|parent| alert_of(shard, parent)).collect()
+            }
             ReplyWhat::Worse { alerts } => alerts.iter().filter_map(|worse| alert_of(shard, &worse.surface)).collect(),
             _ => Vec::new(),
         },
@@ -111,7 +118,10 @@ pub(crate) fn shown_by<'a>(shard: &'a Shard, digest: &'a str) -> impl Iterator<I
 /// Whom the post of a surface calls: those of the alerts that it tells of, that are open and that nobody looks after.
 pub(crate) fn mentions(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Vec<Mention> {
     // Who looks after it is called only when it gets worse.
-    let is_worse = matches!(surface.facts, Facts::Reply(_));
+    let is_worse = matches!(
+        &surface.facts,
+        Facts::Reply(reply) if matches!(reply.what, ReplyWhat::Escalated { .. } | ReplyWhat::Worse { .. })
+    );
     let is_for = |alert: &&AlertFacts| is_worse || alert.acknowledged().is_none();
     let mut called = Vec::new();
     for alert in open_alerts(shard, surface).into_iter().filter(is_for) {
@@ -175,5 +185,8 @@ pub(crate) fn show_anew(shard: &mut Shard, config: &Config, now: Now) {
             }
         }
         show(shard, config, &key, &alert, now);
+        for shown in shown_as(shard, &key) {
+            again::remind(shard, config, &shown, now);
+        }
     }
 }

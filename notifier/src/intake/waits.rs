@@ -5,7 +5,8 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::{SchedulerEvent, SchedulerSummary};
 
 use super::Now;
-use super::places::{all_places, wall};
+use super::again::{remind, was_called};
+use super::places::{place_at, wall};
 use crate::config::Config;
 use crate::route::{Held, HeldBy};
 use crate::shard::Shard;
@@ -23,11 +24,15 @@ pub(crate) fn hold(shard: &mut Shard, config: &Config, key: &str, now: Now) {
     let Some(surface) = shard.get(key).filter(|surface| surface.is_unseen()) else { return };
     let alert = match &surface.facts {
         Facts::Alert(_) => Some(key.to_owned()),
-        Facts::Reply(reply) if matches!(reply.what, ReplyWhat::StillWrong { .. }) => surface.parent.clone(),
+        Facts::Reply(reply) if reply.what.due().is_some() => surface.parent.clone(),
         _ => None,
     };
     let Some(alert) = alert else { return };
-    forget_mute(shard, &alert, now);
+    let is_again = matches!(&surface.facts, Facts::Reply(reply) if matches!(reply.what, ReplyWhat::Again { .. }));
+    forget_mute(shard, config, &alert, now);
+    if is_again {
+        return remind(shard, config, &alert, now);
+    }
     let Some(surface) = shard.get(key) else { return };
     if is_for_nobody(config, surface) {
         shard.change(key, Surface::withdraw);
@@ -62,17 +67,24 @@ fn wait(config: &Config, surface: &Surface, at: Timestamp) -> Option<Wait> {
             let muted = kept_back.max(alert.muted_until()).filter(|until| at < *until);
             muted.map(Wait::Muted).or_else(|| held(config, surface, alert, at).map(Wait::Held))
         }
-        Facts::Reply(reply) => match reply.what {
-            ReplyWhat::StillWrong { until, .. } => Some(until).filter(|until| at < *until).map(Wait::Due),
-            _ => None,
-        },
+        Facts::Reply(reply) => reply.what.due().filter(|due| at < *due).map(Wait::Due),
         _ => None,
     }
 }
 
 /// What lets an alert wait where it is shown, at a time.
 fn held(config: &Config, surface: &Surface, alert: &AlertFacts, at: Timestamp) -> Option<Held> {
-    all_places(config, alert, at).into_iter().find(|place| place.channel == surface.channel)?.held
+    place_at(config, surface, alert, at)?.held
+}
+
+/// The first time from one on at which nothing lets an alert wait where it is shown.
+pub(super) fn after_holds(config: &Config, surface: &Surface, alert: &AlertFacts, from: Timestamp) -> Timestamp {
+    let mut at = from;
+    for _ in 0..MAX_WAITS {
+        let Some(held) = held(config, surface, alert, at) else { break };
+        at = held.until;
+    }
+    at
 }
 
 /// Whether an alert began and ended in one time of which nobody was to hear. It is no matter when that is found out.
@@ -96,14 +108,13 @@ fn maintained_until(config: &Config, surface: &Surface, alert: &AlertFacts) -> T
 }
 
 /// What an alert says of a mute that is over is said no more.
-fn forget_mute(shard: &mut Shard, alert: &str, now: Now) {
+fn forget_mute(shard: &mut Shard, config: &Config, alert: &str, now: Now) {
     let Some(Facts::Alert(before)) = shard.get(alert).map(|surface| &surface.facts) else { return };
-    if before.muted_until().is_none_or(|until| wall(now) < until) {
-        return;
-    }
+    let Some(until) = before.muted_until().filter(|until| *until <= wall(now)) else { return };
     let mut facts = before.clone();
     facts.summary.mute = None;
     shard.change(alert, |surface| surface.desire(Facts::Alert(facts), now.wall_ms));
+    was_called(shard, config, alert, until, now);
 }
 
 /// What an event tells of its scheduler, as far as it is still so.

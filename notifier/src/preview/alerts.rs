@@ -47,6 +47,7 @@ pub(super) fn samples() -> Vec<Sample> {
         ..of("buttons", "A failure, where Ronda takes in what is clicked.", failed.clone())
     };
     let still = ReplyWhat::StillWrong { since: failed.opened_at, until: at(300), change: failed.now.clone() };
+    let again = ReplyWhat::Again { number: 1, due: at(64), since: failed.opened_at, change: failed.now.clone() };
     let by = ReplyWhat::Acknowledged { by: ratna() };
     vec![
         of("failure", "A run failed and said why.", failed),
@@ -69,6 +70,11 @@ pub(super) fn samples() -> Vec<Sample> {
         reply("acknowledged-reply", "The same, in the thread.", by),
         of("snoozed", "Somebody wants to hear of it again in the morning.", snoozed),
         reply("still-wrong-reply", "Morning has come, and it is not over: in the thread, where it notifies.", still),
+        reply(
+            "again-reply",
+            "It stays wrong and nobody has taken it: in the thread, where it calls people once more.",
+            again,
+        ),
         kept_back.late(Late::Snoozed),
         of("paused", "Somebody paused the scheduler.", paused),
         repeated,

@@ -39,6 +39,7 @@ pub(super) fn reply(reply: &ReplyFacts, voice: &Voice) -> Document {
             [line!["👀 ", name, ": "], words.acknowledged(&who(&by.by), by.at.into())].concat()
         }
         ReplyWhat::StillWrong { change, .. } => [line!["⏰ "], words.still_wrong(name, wrong(change))].concat(),
+        ReplyWhat::Again { change, .. } => [line!["🔔 "], words.wrong_again(name, wrong(change))].concat(),
         ReplyWhat::Names { .. } => line![words.also_among()],
         ReplyWhat::Worse { .. } => line!["⬆️ ", words.worse_among()],
         ReplyWhat::AfterTheEnd { change, at } => words.after_the_end(name, wrong(change), (*at).into()),
@@ -46,7 +47,8 @@ pub(super) fn reply(reply: &ReplyFacts, voice: &Voice) -> Document {
     let told = match &reply.what {
         ReplyWhat::Escalated { change }
         | ReplyWhat::AfterTheEnd { change, .. }
-        | ReplyWhat::StillWrong { change, .. } => Some(change),
+        | ReplyWhat::StillWrong { change, .. }
+        | ReplyWhat::Again { change, .. } => Some(change),
         // The edit shows the new one's.
         ReplyWhat::Turned { before, .. } => Some(before),
         ReplyWhat::Ended { .. }
@@ -65,7 +67,7 @@ pub(super) fn reply(reply: &ReplyFacts, voice: &Voice) -> Document {
     };
     let lead = match &reply.what {
         ReplyWhat::Ended { opened_at, end } => vec![words.span((*opened_at).into(), end.at.into())],
-        ReplyWhat::StillWrong { since, .. } => vec![words.since((*since).into())],
+        ReplyWhat::StillWrong { since, .. } | ReplyWhat::Again { since, .. } => vec![words.since((*since).into())],
         _ => Vec::new(),
     };
     let because = told.and_then(|change| because(change, words));

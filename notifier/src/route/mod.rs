@@ -23,6 +23,8 @@ pub struct Route {
     pub mentions: Vec<Mention>,
     /// How long a new one waits for what follows at once, in milliseconds; `None`: as long as any.
     pub grouping_wait_ms: Option<u64>,
+    /// How long an alert of its may stay wrong, with nobody looking after it, until it is told again, in milliseconds; `None`: forever.
+    pub repeat_interval_ms: Option<u64>,
     /// When its alerts wait; `None`: never.
     pub quiet: Option<Quiet>,
     /// Whether the routes after it are asked, too.
@@ -60,6 +62,8 @@ pub struct Place {
     pub mentions: Vec<Mention>,
     /// How long a new alert waits there: the least that one of its routes says; `None`: none says anything.
     pub grouping_wait_ms: Option<u64>,
+    /// After what time an alert is told again there: the least that one of its routes says; `None`: none says anything.
+    pub repeat_interval_ms: Option<u64>,
     /// Whether a new alert waits there longer, and why; quiet hours hold it only where all of the routes are quiet.
     pub held: Option<Held>,
 }
@@ -125,6 +129,7 @@ impl Place {
             routes: Vec::new(),
             mentions: Vec::new(),
             grouping_wait_ms: None,
+            repeat_interval_ms: None,
             held: None,
         }
     }
@@ -144,6 +149,8 @@ impl Place {
         }
         let waits = self.grouping_wait_ms.into_iter().chain(route.grouping_wait_ms);
         self.grouping_wait_ms = waits.min();
+        let repeats = self.repeat_interval_ms.into_iter().chain(route.repeat_interval_ms);
+        self.repeat_interval_ms = repeats.min();
     }
 }
 

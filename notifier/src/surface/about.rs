@@ -38,7 +38,7 @@ impl Facts {
                 ReplyWhat::Ended { opened_at, .. } => *opened_at,
                 ReplyWhat::AfterTheEnd { at, .. } => *at,
                 ReplyWhat::Acknowledged { by } | ReplyWhat::AcknowledgedInDigest { by } => by.at,
-                ReplyWhat::StillWrong { since, .. } => *since,
+                ReplyWhat::StillWrong { since, .. } | ReplyWhat::Again { since, .. } => *since,
                 ReplyWhat::Escalated { .. }
                 | ReplyWhat::Worse { .. }
                 | ReplyWhat::Names { .. }

@@ -113,3 +113,17 @@ fn what_older_rows_say_of_one_message_is_read_as_its_own_and_written_as_version_
         assert_eq!((version(&row), Surface::of_row(&row).unwrap()), (5, surface));
     }
 }
+
+#[test]
+fn what_is_told_again_is_written_as_version_5_and_read_again() {
+    let surface = Surface::decode(&bytes(include_str!("golden/v2-alert.hex"))).unwrap();
+    let Facts::Alert(alert) = &surface.facts else { panic!("{surface:?}") };
+    let (due, since, change) = (Timestamp::from_seconds(3), alert.opened_at, alert.now.clone());
+    let what = ReplyWhat::Again { number: 2, due, since, change };
+    let facts = Facts::Reply(Box::new(ReplyFacts { name: "a".into(), what }));
+    let own = Own { called: Some(Called { at: due, again: 1 }), ..Own::default() };
+    for newer in [Surface { facts, ..surface.clone() }, Surface { own, ..surface.clone() }] {
+        let row = newer.encode().unwrap();
+        assert_eq!((version(&row), Surface::of_row(&row).unwrap()), (5, newer));
+    }
+}

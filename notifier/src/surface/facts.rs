@@ -42,7 +42,10 @@ impl Facts {
                 4
             }
             Self::Reply(reply)
-                if matches!(reply.what, ReplyWhat::AcknowledgedInDigest { .. } | ReplyWhat::Worse { .. }) =>
+                if matches!(
+                    reply.what,
+                    ReplyWhat::AcknowledgedInDigest { .. } | ReplyWhat::Worse { .. } | ReplyWhat::Again { .. }
+                ) =>
             {
                 5
             }
@@ -156,6 +159,8 @@ pub(crate) enum ReplyWhat {
     AcknowledgedInDigest { by: Acknowledgment },
     /// What got worse among a digest's.
     Worse { alerts: Vec<Worse> },
+    /// It stays wrong, and nobody looks after it: told so for the how many-eth time, when due.
+    Again { number: u32, due: Timestamp, since: Timestamp, change: Change },
 }
 
 /// An alert that got worse, of those that a digest shows.
@@ -166,6 +171,17 @@ pub(crate) struct Worse {
     pub(crate) name: Box<str>,
     /// What it is now.
     pub(crate) status: OccurrenceStatus,
+}
+
+impl ReplyWhat {
+    /// When it is to be said; `None`: at once.
+    pub(crate) const fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::StillWrong { until, .. } => Some(*until),
+            Self::Again { due, .. } => Some(*due),
+            _ => None,
+        }
+    }
 }
 
 /// How many occurrences of a night are where.

@@ -15,6 +15,9 @@ pub(crate) struct Own {
     pub(crate) kept_back: Option<KeptBack>,
     /// How it was told late; `None`: in time.
     pub(crate) late: Option<Late>,
+    /// When people were called to it since it was posted; `None`: not since then.
+    #[serde(default)]
+    pub(crate) called: Option<Called>,
 }
 
 impl Own {
@@ -30,6 +33,15 @@ pub(crate) enum Late {
     Snoozed,
     /// It could not be told before, by so much.
     ByMillis(i64),
+}
+
+/// When, and how often, people were called to an alert once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Called {
+    /// The last time.
+    pub(crate) at: Timestamp,
+    /// How often it was told again.
+    pub(crate) again: u32,
 }
 
 /// Between which times mutes, one after the other, kept back what nobody had seen.

@@ -43,6 +43,9 @@ fn how(place: &Place) -> String {
     if let Some(wait_ms) = place.grouping_wait_ms {
         let _ = write!(told, "; waits {wait_ms} ms for what follows");
     }
+    if let Some(interval_ms) = place.repeat_interval_ms {
+        let _ = write!(told, "; told again after {} min while nobody acknowledges it", interval_ms / 60_000);
+    }
     if let Some(held) = place.held {
         let why = match held.by {
             HeldBy::QuietHours => String::from("quiet hours"),
@@ -132,14 +135,20 @@ mod tests {
         let stale = Matcher { kinds: vec![Kind::Stale, Kind::Missed], tags: vec!["eu".into()], ..team("search") };
         let routes = [
             to("C-search", stale),
-            Route { goes_on: true, mentions, grouping_wait_ms: Some(500), ..to("C-pay", team("pay*")) },
+            Route {
+                goes_on: true,
+                mentions,
+                grouping_wait_ms: Some(500),
+                repeat_interval_ms: Some(1_800_000),
+                ..to("C-pay", team("pay*"))
+            },
             Route::default(),
             to("C-x", team("*")),
         ];
         assert_eq!(
             told_with(&routes),
             "nightly-billing: failed, critical, team payments, environment production, tags money\n\n\
-             goes to C-pay: routes[1]; calls here and S0123ABCD; waits 500 ms for what follows\n\
+             goes to C-pay: routes[1]; calls here and S0123ABCD; waits 500 ms for what follows; told again after 30 min while nobody acknowledges it\n\
              goes to C-all: routes[2]\n\n\
              \x20 routes[0]  to C-search  does not match: teams wants \"search\", and it is \"payments\"; tags wants \"eu\", and it is \"money\"; \
              kinds wants \"stale\" or \"missed\", and it is \"failed\"\n\

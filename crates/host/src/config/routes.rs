@@ -11,6 +11,8 @@ pub const KINDS: [&str; 4] = ["failed", "stale", "missed", "started_late"];
 /// How much a scheduler can matter, by the names that a route's `severities` has.
 pub const SEVERITIES: [&str; 3] = ["info", "warning", "critical"];
 
+/// The longest after which an alert may be told again: a week.
+const MAX_REPEAT_INTERVAL_MINUTES: u64 = 10_080;
 /// The longest that a route may let alerts wait.
 const MAX_GROUPING_WAIT_MS: u64 = 600_000;
 
@@ -37,6 +39,8 @@ rows! {
     mention: Vec<String> = Vec::new(), checked by check_mentions;
     /// How long a new alert waits for what follows at once, in milliseconds; empty: `notifier.grouping_wait_ms`.
     grouping_wait_ms: Option<u64> = None, checked by check_wait;
+    /// After how many minutes an alert that stays wrong, and that nobody has acknowledged, is told again, below itself and calling as it did; then after twice as long, and so on, six times at most. Empty: never.
+    repeat_interval_minutes: Option<u64> = None, checked by check_repeat;
     /// Start of quiet hours, `HH:MM`: a new alert below `quiet_below` waits for their end. Goes with `quiet_end`; both empty: none.
     quiet_start: String = String::new(), checked by check_hour;
     /// End of quiet hours, `HH:MM`; before the start: on the next day.
@@ -157,6 +161,15 @@ fn check_wait(wait_ms: &Option<u64>) -> Result<(), String> {
     match wait_ms {
         Some(wait_ms) if *wait_ms > MAX_GROUPING_WAIT_MS => {
             Err(format!("is {wait_ms}, but must be from 0 to {MAX_GROUPING_WAIT_MS}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_repeat(interval_minutes: &Option<u64>) -> Result<(), String> {
+    match interval_minutes {
+        Some(minutes) if !(1..=MAX_REPEAT_INTERVAL_MINUTES).contains(minutes) => {
+            Err(format!("is {minutes}, but must be from 1 to {MAX_REPEAT_INTERVAL_MINUTES}"))
         }
         _ => Ok(()),
     }

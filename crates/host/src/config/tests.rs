@@ -307,7 +307,7 @@ fn a_language_or_a_details_address_that_is_none_is_a_mistake() {
 fn every_mistake_in_a_route_is_told_at_once() {
     let (_dir, sources) = file(
         "[[routes]]\nteam = [\"payments\"]\nkinds = [\"late\"]\nseverities = [\"critcal\"]\nchannel = \"webhook:ops\"\ncontinue = 1\n\
-         [[routes]]\nids = \"nightly-*\"\nchannel = \"C1\"\nmention = [\"here\", \"@channel\"]\ngrouping_wait_ms = 600_001\n\
+         [[routes]]\nids = \"nightly-*\"\nchannel = \"C1\"\nmention = [\"here\", \"@channel\"]\ngrouping_wait_ms = 600_001\nrepeat_interval_minutes = 0\n\
          [[routes]]\nchannel = \"mail:ops\"\nmention = [\"S0123ABCD\"]\n",
     );
     let told = mistakes(&sources).join("\n");
@@ -321,6 +321,7 @@ fn every_mistake_in_a_route_is_told_at_once() {
         "slack.bot_token is missing while routes[1].channel is set",
         "routes[1].mention has \"@channel\", but must have ids of users",
         "routes[1].grouping_wait_ms is 600001, but must be from 0 to 600000",
+        "routes[1].repeat_interval_minutes is 0, but must be from 1 to 10080",
         "routes[2].mention calls somebody in \"mail:ops\", but only Slack can",
     ] {
         assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");

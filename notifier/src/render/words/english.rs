@@ -188,6 +188,10 @@ impl Words for English {
         line!["The snooze is over, and it is not: ", name, self.wrong(wrong)]
     }
 
+    fn wrong_again(&self, name: Span, wrong: Wrong) -> Line {
+        line![name, self.wrong(wrong), ", and nobody has acked it yet"]
+    }
+
     fn escalated(&self, name: Span, wrong: Wrong, at: Option<Span>) -> Line {
         let mut line = line![name, self.wrong(wrong)];
         line.extend(at.into_iter().flat_map(|at| line![" at ", at]));

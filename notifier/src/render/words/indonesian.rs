@@ -182,6 +182,10 @@ impl Words for Indonesian {
         line!["Penundaan alert berakhir, tetapi belum pulih: ", name, self.wrong(wrong)]
     }
 
+    fn wrong_again(&self, name: Span, wrong: Wrong) -> Line {
+        line![name, self.wrong(wrong), ", dan belum ada yang menangani"]
+    }
+
     fn escalated(&self, name: Span, wrong: Wrong, at: Option<Span>) -> Line {
         let mut line = line![name, self.wrong(wrong)];
         line.extend(at.into_iter().flat_map(|at| line![" pada ", at]));

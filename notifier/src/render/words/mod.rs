@@ -154,6 +154,8 @@ pub(crate) trait Words: Sync {
     fn turned(&self, name: Span, wrong: Wrong, due: Option<Span>, before: Wrong, before_at: Option<Span>) -> Line;
     /// At the end of a mute.
     fn still_wrong(&self, name: Span, wrong: Wrong) -> Line;
+    /// It stays wrong.
+    fn wrong_again(&self, name: Span, wrong: Wrong) -> Line;
     fn ended(&self, name: Span, over: &Over, lasted: &str) -> Line;
     fn after_the_end(&self, name: Span, wrong: Wrong, at: Span) -> Line;
     fn also_among(&self) -> &'static str;
