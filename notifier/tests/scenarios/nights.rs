@@ -158,7 +158,10 @@ async fn s24_a_night_ends_once_and_is_clear_only_if_it_was(on: On) {
             scene.until("the edit", |scene| !scene.parents(edited).is_empty()).await;
             scene.go_on(MINUTE_MS).await;
             // A table's headline has no mark before it.
-            let summaries = |title: &str| scene.parents(&format!(" {title}, 2026-11-24: ")).len();
+            let summaries = |title: &str| {
+                let of = |mark| scene.parents(&format!("{mark} {title}, 2026-11-24: ")).len();
+                ["🟢", "🟡", "🔴"].map(of).iter().sum::<usize>()
+            };
             assert_eq!((summaries("Payments"), summaries("Reports")), (1, 1), "{}", scene.timeline(CHANNEL));
             assert_eq!(scene.parents("all clear").len(), 2, "table and summary of one: {}", scene.timeline(CHANNEL));
         })
@@ -188,6 +191,7 @@ async fn s25_after_a_restart_the_same_table_goes_on_and_yesterdays_is_finalised(
             scene.report(&[("payroll", Failed)]).await;
             scene.until("it goes on", |scene| scene.table().contains("1 failed · 1 waiting · 1 succeeded")).await;
             assert_eq!(scene.parents("Night watch").len(), 1, "{}", scene.timeline(CHANNEL));
+            scene.until("the alert", |scene| scene.shows("payroll failed") == 1).await;
 
             scene.kill_all().await;
             scene.clock.skip_to(MIDNIGHT_MS + 390 * MINUTE_MS);
