@@ -99,7 +99,7 @@ async fn s02_five_hundred_events_in_a_minute_are_few_edits_and_exact(on: On) {
 }
 
 async fn s19_two_thousand_schedulers_are_one_message_with_exact_counts(on: On) {
-    let scenario = Scenario::new(19, "2000 schedulers").at_night(-60);
+    let scenario = Scenario::new(19, "2000 schedulers").at_night(-120);
     scenario
         .play(on, async |scene| {
             let jobs: Vec<String> = (0..2_000).map(|number| format!("job-{number:04}")).collect();
@@ -120,7 +120,7 @@ async fn s19_two_thousand_schedulers_are_one_message_with_exact_counts(on: On) {
 
 async fn s24_a_night_ends_once_and_is_clear_only_if_it_was(on: On) {
     let scenario =
-        Scenario::new(24, "nights that end well and not, and what comes after").at_night(-30).with(|config| {
+        Scenario::new(24, "nights that end well and not, and what comes after").at_night(-120).with(|config| {
             let night = config.boards.remove(0);
             for (name, title, ids) in [("good", "Payments", "good-*"), ("bad", "Reports", "bad-*")] {
                 config.boards.push(Board {
@@ -169,7 +169,7 @@ async fn s24_a_night_ends_once_and_is_clear_only_if_it_was(on: On) {
 }
 
 async fn s25_after_a_restart_the_same_table_goes_on_and_yesterdays_is_finalised(on: On) {
-    let scenario = Scenario::new(25, "restarts at 03:00 and at 06:30").at_night(-30);
+    let scenario = Scenario::new(25, "restarts at 03:00 and at 06:30").at_night(-120);
     scenario
         .play(on, async |scene| {
             scene.schedule(&["billing".to_owned()], "1 0 * * *").await;

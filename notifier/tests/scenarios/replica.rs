@@ -1,8 +1,9 @@
 //! One notifier of a scenario.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ronda_lease::{LeaseConfig, Leases, Owner, Ownership};
+use ronda_lease::{LeaseConfig, Leases, Owner, Ownership, Returned};
 use ronda_notifier::{
     Config, Notifier, NotifierStatus, SlackChannel, SlackConfig, Switchboard, WebhookChannel, WebhookConfig,
 };
@@ -39,7 +40,7 @@ pub(crate) struct Around {
 pub(crate) enum Belief {
     /// It shares with others through leases.
     Leased,
-    /// It takes everything for its own, whatever others do.
+    /// It takes everything for its own, until the store refuses what it writes.
     AllIsMine,
 }
 
@@ -48,8 +49,6 @@ pub(crate) struct Replica {
     gate: Arc<Gate>,
     status: watch::Receiver<NotifierStatus>,
     tasks: Vec<JoinHandle<()>>,
-    /// What an owner of everything is told.
-    _owner: Option<Owner>,
 }
 
 impl Replica {
@@ -68,7 +67,7 @@ impl Replica {
         let notifier = Notifier::build(around.config, around.queue, store, clock, Arc::new(channel), &health).unwrap();
         let status = notifier.status();
         let (owner, ownership) = Ownership::new();
-        let (mut tasks, mut kept) = (Vec::new(), None);
+        let mut tasks = Vec::new();
         match belief {
             Belief::Leased => {
                 let config = LeaseConfig { lease_ms: LEASE_MS, ..LeaseConfig::default() };
@@ -76,13 +75,10 @@ impl Replica {
                 let run = leases.run(owner, Arc::new(SystemClock::new()), CancellationToken::new());
                 tasks.push(tokio::spawn(run));
             }
-            Belief::AllIsMine => {
-                owner.assign((0..PARTITIONS).collect());
-                kept = Some(owner);
-            }
+            Belief::AllIsMine => tasks.push(tokio::spawn(believe(owner))),
         }
         tasks.push(tokio::spawn(async move { notifier.run(ownership, CancellationToken::new()).await.unwrap() }));
-        Self { belief, gate, status, tasks, _owner: kept }
+        Self { belief, gate, status, tasks }
     }
 
     /// How many partitions it works on.
@@ -106,6 +102,18 @@ impl Replica {
         }
         // What is held in a task of its own stays so.
         std::mem::forget(self.gate);
+    }
+}
+
+/// As one does that stood still for long and knows nothing of what others did meanwhile.
+async fn believe(mut owner: Owner) {
+    let mut mine: BTreeSet<u32> = (0..PARTITIONS).collect();
+    owner.assign(mine.clone());
+    while let Some(returned) = owner.returned().await {
+        if let Returned::Fenced(partition) = returned {
+            mine.remove(&partition);
+            owner.assign(mine.clone());
+        }
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) const CHANNEL: &str = "C1";
 pub(crate) const ADMIN: &str = "C9";
 pub(crate) const PARTITIONS: u32 = 2;
 pub(crate) const MINUTE_MS: u64 = 60_000;
+/// In the scenario's time: no window opens in it.
+const COMING_MS: u64 = 120 * MINUTE_MS;
 /// How often the stand-in's clock is brought up to the scenario's, in the machine's time.
 const STEP: Duration = Duration::from_millis(5);
 /// How long something may take to come about, in the machine's time: it may have other things to do.
@@ -131,7 +133,8 @@ impl Scene {
         let (config, ops) = (scenario.config(&tenant), Ops::default());
         let is_outside = config.admin_channel.as_ref().is_some_and(|channel| channel.starts_with("webhook:"));
         let ops_url = if is_outside { Some(ops.listen().await) } else { None };
-        let clock = Fast::new(scenario.begin_ms, scenario.speed);
+        // Before it begins, replicas come together for as long as that takes.
+        let clock = Fast::new(scenario.begin_ms - COMING_MS, scenario.speed);
         let slack = Slack::default().enforcing_rate().with_frozen_clock(clock.now_ms());
         let stand_in = StandIn::start_on(([127, 0, 0, 1], 0).into(), slack).await.unwrap();
         let address = stand_in.api_url().trim_start_matches("http://").trim_end_matches("/api/").parse().unwrap();
@@ -151,6 +154,7 @@ impl Scene {
             _dir: dir,
         };
         scene.start().await;
+        scene.clock.skip_to(scenario.begin_ms);
         Some(scene)
     }
 

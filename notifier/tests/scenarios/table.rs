@@ -8,7 +8,7 @@ use ronda_slack_standin::{Message, SeenKind, Slack};
 use crate::bed::On;
 
 /// Most messages of a cell that are written down; the others are counted.
-const MAX_MESSAGES: usize = 6;
+const MAX_MESSAGES: usize = 10;
 /// Longest message, in characters.
 const MAX_CHARS: usize = 110;
 
