@@ -47,7 +47,7 @@ fn places(config: &Config, alert: &AlertFacts, status: OccurrenceStatus, at: Tim
         severity: alert.summary.severity,
         kind: Kind::of(status),
     };
-    route::decide(&config.rules(), &subject, at).places
+    route::places(&config.rules(), &subject, at)
 }
 
 /// Where an alert goes by what opened it and by what is wrong now.

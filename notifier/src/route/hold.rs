@@ -47,7 +47,7 @@ impl Maintenance {
             When::Once(from, until) => (*from <= now && now < *until).then_some(*until),
             When::Daily(hours) => hours.at(now).map(|piece| piece.end),
         }?;
-        self.matcher.differences(subject).is_empty().then_some(until)
+        self.matcher.is_for(subject).then_some(until)
     }
 }
 

@@ -112,37 +112,67 @@ pub struct Difference {
     pub is: Vec<String>,
 }
 
+/// The conditions that a matcher may have.
+#[derive(Clone, Copy)]
+enum Condition {
+    Teams,
+    Environments,
+    Ids,
+    Tags,
+    Severities,
+    Kinds,
+}
+
+impl Condition {
+    const ALL: [Self; 6] = [Self::Teams, Self::Environments, Self::Ids, Self::Tags, Self::Severities, Self::Kinds];
+}
+
 impl Matcher {
+    /// Whether it is for this one. Asked of each route for each alert, so nothing is said of what differs.
+    pub(super) fn is_for(&self, subject: &Subject<'_>) -> bool {
+        Condition::ALL.into_iter().all(|condition| self.meets(condition, subject))
+    }
+
     /// Every condition that is not met; none: it is for this one.
     pub(super) fn differences(&self, subject: &Subject<'_>) -> Vec<Difference> {
-        let owned = |texts: &[String]| texts.to_vec();
+        let unmet = Condition::ALL.into_iter().filter(|condition| !self.meets(*condition, subject));
+        unmet.map(|condition| self.difference(condition, subject)).collect()
+    }
+
+    fn meets(&self, condition: Condition, subject: &Subject<'_>) -> bool {
         let any = |patterns: &[String], text: &str| {
             patterns.is_empty() || patterns.iter().any(|pattern| pattern::matches(pattern, text))
         };
-        let mut found = Vec::new();
-        let mut unmet = |condition, wanted, is| found.push(Difference { condition, wanted, is });
-        for (condition, patterns, text) in [
-            ("teams", &self.teams, subject.team),
-            ("environments", &self.environments, subject.environment),
-            ("ids", &self.ids, subject.id),
-        ] {
-            if !any(patterns, text) {
-                unmet(condition, owned(patterns), vec![text.to_owned()]);
+        match condition {
+            Condition::Teams => any(&self.teams, subject.team),
+            Condition::Environments => any(&self.environments, subject.environment),
+            Condition::Ids => any(&self.ids, subject.id),
+            Condition::Tags => {
+                let has = |pattern: &String| subject.tags.iter().any(|tag| pattern::matches(pattern, tag));
+                self.tags.iter().all(has)
             }
+            Condition::Severities => self.severities.is_empty() || self.severities.contains(&subject.severity),
+            Condition::Kinds => self.kinds.is_empty() || self.kinds.contains(&subject.kind),
         }
-        let has = |pattern: &String| subject.tags.iter().any(|tag| pattern::matches(pattern, tag));
-        if !self.tags.iter().all(has) {
-            unmet("tags", owned(&self.tags), subject.tags.iter().map(ToString::to_string).collect());
-        }
-        if !(self.severities.is_empty() || self.severities.contains(&subject.severity)) {
-            let names = self.severities.iter().copied().map(severity_name).map(str::to_owned).collect();
-            unmet("severities", names, vec![severity_name(subject.severity).to_owned()]);
-        }
-        if !(self.kinds.is_empty() || self.kinds.contains(&subject.kind)) {
-            let names = self.kinds.iter().map(ToString::to_string).collect();
-            unmet("kinds", names, vec![subject.kind.to_string()]);
-        }
-        found
+    }
+
+    fn difference(&self, condition: Condition, subject: &Subject<'_>) -> Difference {
+        let (condition, wanted, is) = match condition {
+            Condition::Teams => ("teams", self.teams.clone(), vec![subject.team.to_owned()]),
+            Condition::Environments => {
+                ("environments", self.environments.clone(), vec![subject.environment.to_owned()])
+            }
+            Condition::Ids => ("ids", self.ids.clone(), vec![subject.id.to_owned()]),
+            Condition::Tags => ("tags", self.tags.clone(), subject.tags.iter().map(ToString::to_string).collect()),
+            Condition::Severities => {
+                let wanted = self.severities.iter().copied().map(severity_name).map(str::to_owned).collect();
+                ("severities", wanted, vec![severity_name(subject.severity).to_owned()])
+            }
+            Condition::Kinds => {
+                ("kinds", self.kinds.iter().map(ToString::to_string).collect(), vec![subject.kind.to_string()])
+            }
+        };
+        Difference { condition, wanted, is }
     }
 }
 

@@ -82,10 +82,9 @@ pub enum Verdict {
     },
 }
 
-/// Decides where an alert goes, and when.
+/// Decides where an alert goes and when, and says why.
 #[must_use]
 pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>, now: Timestamp) -> Decision {
-    let mut places: Vec<Place> = Vec::new();
     let mut why = Vec::with_capacity(rules.routes.len());
     let mut last = None;
     for (index, route) in rules.routes.iter().enumerate() {
@@ -94,15 +93,26 @@ pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>, now: Timestamp) -> Decis
             continue;
         }
         let differences = route.matcher.differences(subject);
-        if !differences.is_empty() {
-            why.push(Verdict::Differs(differences));
+        let is_for_it = differences.is_empty();
+        why.push(if is_for_it { Verdict::Matches } else { Verdict::Differs(differences) });
+        last = (is_for_it && !route.goes_on).then_some(index);
+    }
+    Decision { places: places(rules, subject, now), why }
+}
+
+/// Decides where an alert goes and when: at least one place, each channel once; the first is the most important.
+pub(crate) fn places(rules: &Rules<'_>, subject: &Subject<'_>, now: Timestamp) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for (index, route) in rules.routes.iter().enumerate() {
+        if !route.matcher.is_for(subject) {
             continue;
         }
-        why.push(Verdict::Matches);
         let channel = route.channel.as_deref().unwrap_or(rules.channel);
         let quiet_until = route.quiet.as_ref().and_then(|quiet| quiet.until(subject.severity, now));
         lead_to(&mut places, channel, index, route, quiet_until);
-        last = (!route.goes_on).then_some(index);
+        if !route.goes_on {
+            break;
+        }
     }
     if places.is_empty() {
         places.push(Place::at(rules.channel));
@@ -110,7 +120,7 @@ pub fn decide(rules: &Rules<'_>, subject: &Subject<'_>, now: Timestamp) -> Decis
     if let Some(held) = maintained(rules.maintenance, subject, now) {
         places.iter_mut().for_each(|place| place.held = Some(held));
     }
-    Decision { places, why }
+    places
 }
 
 /// The maintenance that holds an alert now, and of several the longest.
