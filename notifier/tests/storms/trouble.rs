@@ -245,7 +245,11 @@ fn delete_by_hand(stage: &Stage, model: &Mutex<Model>, chance: &mut Chance) -> b
     if messages.is_empty() {
         return false;
     }
-    let (channel, message) = &messages[chance.index(messages.len())];
+    // A digest is what most hangs on, and is one of many messages.
+    let digests: Vec<usize> =
+        (0..messages.len()).filter(|index| key_of(&messages[*index].1).starts_with("d/")).collect();
+    let index = if digests.is_empty() || chance.one_in(2) { chance.index(messages.len()) } else { chance.of(&digests) };
+    let (channel, message) = &messages[index];
     let key = key_of(message).to_owned();
     stage.note(format!("a person deletes {key} ({})", message.ts));
     let mut model = model.lock();

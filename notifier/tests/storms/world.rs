@@ -84,9 +84,9 @@ impl Job {
         self.key.scheduler.as_str()
     }
 
-    /// Every fourth calls somebody.
+    /// Of what fails by the dozen nobody is to be called for any; so who joins its digest may be the first.
     fn team(&self) -> &'static str {
-        if self.name().ends_with(['3', '7']) { CALLING_TEAM } else { "search" }
+        if self.name().starts_with("storm-") { "search" } else { CALLING_TEAM }
     }
 }
 
