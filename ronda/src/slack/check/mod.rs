@@ -102,7 +102,8 @@ async fn check(settings: &Settings) -> Result<Vec<Finding>, Failure> {
 /// The channels of the settings that are Slack's, each once.
 fn channels(settings: &Settings) -> BTreeSet<String> {
     let boards = settings.boards.iter().map(|board| &board.channel);
-    let all = boards.chain([&settings.slack.channel, &settings.notifier.admin_channel]);
+    let routes = settings.routes.iter().map(|route| &route.channel);
+    let all = boards.chain(routes).chain([&settings.slack.channel, &settings.notifier.admin_channel]);
     // An id has no colon: `webhook:NAME` and `mail:NAME` are elsewhere.
     all.filter(|channel| !channel.is_empty() && !channel.contains(':')).cloned().collect()
 }
@@ -270,6 +271,10 @@ mod tests {
             .into_iter()
             .map(|channel| ronda_host::config::Board { channel: channel.into(), ..Default::default() })
             .collect();
-        assert_eq!(channels(&settings).into_iter().collect::<Vec<_>>(), ["C1", "C2"]);
+        settings.routes = ["C2", "C3", "webhook:ops", ""]
+            .into_iter()
+            .map(|channel| ronda_host::config::Route { channel: channel.into(), ..Default::default() })
+            .collect();
+        assert_eq!(channels(&settings).into_iter().collect::<Vec<_>>(), ["C1", "C2", "C3"]);
     }
 }
