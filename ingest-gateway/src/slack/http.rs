@@ -16,6 +16,9 @@ use super::answer::Answer;
 const MAX_USES: usize = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long Slack is left alone that says it was asked too often, whatever else it says.
+const LEAST_LIMITED: Duration = Duration::from_secs(1);
+const LONGEST_LIMITED: Duration = Duration::from_secs(600);
 
 /// Slack can't be used as configured.
 #[derive(Debug, Error)]
@@ -39,6 +42,9 @@ pub(super) enum CallError {
     Refused(String),
     #[error("Slack answered with status {0}")]
     Status(u16),
+    /// It was asked too often.
+    #[error("Slack wants to be asked again in {} s, and not before", .0.as_secs())]
+    Limited(Duration),
     /// The address stays out: it may be a secret.
     #[error("Slack was not reached: {0}")]
     Transport(String),
@@ -75,12 +81,17 @@ impl SlackHttp {
         let address = format!("{}apps.connections.open", self.base);
         let answer = self.client.post(address).bearer_auth(app_token.expose()).send().await.map_err(transport)?;
         let status = answer.status();
+        let again_in = retry_after(answer.headers());
+        if status == reqwest::StatusCode::TOO_MANY_REQUESTS {
+            return Err(CallError::Limited(again_in));
+        }
         if !status.is_success() {
             return Err(CallError::Status(status.as_u16()));
         }
         let answer: Value = answer.json().await.map_err(transport)?;
         match (answer["ok"].as_bool(), answer["url"].as_str()) {
             (Some(true), Some(url)) => Ok(url.to_owned()),
+            _ if answer["error"] == "ratelimited" => Err(CallError::Limited(again_in)),
             _ => Err(CallError::Refused(answer["error"].as_str().unwrap_or("neither ok nor error").to_owned())),
         }
     }
@@ -99,6 +110,12 @@ impl SlackHttp {
         }
         Some(Replies { http: Arc::clone(self), url, left: MAX_USES })
     }
+}
+
+/// When Slack wants to be asked again; within bounds, whatever it says.
+fn retry_after(headers: &reqwest::header::HeaderMap) -> Duration {
+    let seconds = headers.get(reqwest::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0)).clamp(LEAST_LIMITED, LONGEST_LIMITED)
 }
 
 /// What may be said at one `response_url`.
@@ -150,6 +167,16 @@ fn install_tls_provider() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slack_is_left_alone_for_as_long_as_it_says_within_bounds() {
+        let after = |text: &'static str| {
+            let value = reqwest::header::HeaderValue::from_static(text);
+            retry_after(&reqwest::header::HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, value)])).as_secs()
+        };
+        assert_eq!([after("30"), after("0"), after("86400"), after("soon")], [30, 1, 600, 1]);
+        assert_eq!(retry_after(&reqwest::header::HeaderMap::new()).as_secs(), 1);
+    }
 
     #[test]
     fn answers_go_to_slack_alone() {

@@ -3,22 +3,23 @@
 //!
 //! Slack ends each connection after some hours and says so before; the next one is open by then.
 
+mod brake;
 mod connection;
 mod envelope;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ronda_runtime::retry::{BackoffBuilder, policy};
 use thiserror::Error;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
+use self::brake::Brake;
 use self::connection::{Connection, Leaving};
 use super::desk::Desk;
 use super::http::CallError;
@@ -28,10 +29,7 @@ type Stream = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// How long a connection may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// How long to wait before the next attempt, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The same after what a person has to put right.
+/// How long to wait before the next attempt after what a person has to put right.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// How long what is under way may take to be answered at the end.
 const END_WITHIN: Duration = Duration::from_secs(3);
@@ -55,6 +53,14 @@ enum LinkError {
 }
 
 impl LinkError {
+    /// How long Slack wants to be left alone.
+    fn again_in(&self) -> Duration {
+        match self {
+            Self::Call(CallError::Limited(again_in)) => *again_in,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// What somebody has to do about it, when trying again alone won't help.
     fn advice(&self) -> Option<&'static str> {
         let Self::Call(CallError::Refused(code)) = self else { return None };
@@ -90,19 +96,19 @@ pub(crate) async fn run(state: AppState, desk: Arc<Desk>, stop: CancellationToke
 }
 
 async fn keep(state: &AppState, desk: &Arc<Desk>, open: &TaskTracker, stop: &CancellationToken) {
-    let fresh = || policy(FIRST_PAUSE, LONGEST_PAUSE, usize::MAX).build();
-    let mut pauses = fresh();
+    let mut brake = Brake::new();
     loop {
         let pause = match link(desk).await {
             Ok(stream) => {
-                let (leave, leaving) = oneshot::channel();
+                let (opened_at, (leave, leaving)) = (Instant::now(), oneshot::channel());
                 let connection = Connection::new(state.clone(), Arc::clone(desk), leave, stop.clone());
                 open.spawn(connection.serve(stream));
-                match leaving.await {
+                let left = leaving.await;
+                let pause = brake.after(opened_at.elapsed());
+                match left {
                     Ok(Leaving::Announced) => {
                         debug!("Slack will end this connection of Socket Mode; the next one is opened");
-                        pauses = fresh();
-                        Duration::ZERO
+                        pause
                     }
                     Ok(Leaving::Disabled) => {
                         error!(
@@ -112,10 +118,9 @@ async fn keep(state: &AppState, desk: &Arc<Desk>, open: &TaskTracker, stop: &Can
                     }
                     Ok(Leaving::Lost { was_good: true }) => {
                         warn!("the connection of Socket Mode was lost; it is made again");
-                        pauses = fresh();
-                        FIRST_PAUSE
+                        pause
                     }
-                    Ok(Leaving::Lost { was_good: false }) | Err(_) => pauses.next().unwrap_or(LONGEST_PAUSE),
+                    Ok(Leaving::Lost { was_good: false }) | Err(_) => pause,
                 }
             }
             Err(failed) => match failed.advice() {
@@ -125,7 +130,7 @@ async fn keep(state: &AppState, desk: &Arc<Desk>, open: &TaskTracker, stop: &Can
                 }
                 None => {
                     warn!(error = %failed, "no connection of Socket Mode yet; it is tried again");
-                    pauses.next().unwrap_or(LONGEST_PAUSE)
+                    brake.after(Duration::ZERO).max(failed.again_in())
                 }
             },
         };
