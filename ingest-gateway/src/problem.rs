@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use ronda_schemas::api::problem::{ExampleRequest, FieldProblem, ProblemBody, RejectedEvent};
+use ronda_schemas::api::time::Time;
 use ronda_schemas::api::{FieldError, Invalid};
 use serde_json::json;
 
@@ -73,6 +74,8 @@ kinds! {
     RequestTimeout, REQUEST_TIMEOUT, "request_timeout", "The request took too long to arrive";
     /// The first request of this `Idempotency-Key` is still under way.
     IdempotencyInProgress, CONFLICT, "idempotency_in_progress", "The first request with this key is still under way";
+    /// The alert that is acknowledged is not open.
+    AlertOver, CONFLICT, "alert_over", "The alert is over";
     /// The body is larger than is taken.
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large";
     /// The body is of a type that is not taken.
@@ -206,6 +209,18 @@ impl Problem {
             body: json!({ "id": id, "schedule": { "cron": "0 1 * * *", "timezone": "UTC" } }),
         });
         problem
+    }
+
+    /// Another alert is open than the one that is acknowledged, or none; `since`: when the other one was opened.
+    #[must_use]
+    pub fn alert_over(since: Option<Time>) -> Self {
+        let now = match since {
+            Some(since) => {
+                format!("the scheduler's present alert began at {since}. Read it before you acknowledge it.")
+            }
+            None => "the scheduler has no open alert.".to_owned(),
+        };
+        Self::new(Kind::AlertOver, format!("That alert is over, and nothing was acknowledged; {now}"))
     }
 
     /// The address does not take this method; `allow` lists those that it takes, as for the header.

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
-use common::faulty::QueueSwitch;
+use common::faulty::{FaultyStore, QueueSwitch};
 use common::{Reply, Setup, TestGateway, eventually};
 use parking_lot::Mutex;
 use ring::hmac;
 use ronda_domain::id::TenantId;
 use ronda_ingest_gateway::{Config, SlackConfig};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::form_urlencoded;
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -67,9 +68,14 @@ fn command(text: &str, trigger: &str, response_url: &str) -> String {
 }
 
 fn click(action: &str, value: &Value, trigger: &str, response_url: &str) -> String {
+    click_from("T1", action, value, trigger, response_url)
+}
+
+/// A click of somebody whose own workspace is this one.
+fn click_from(home: &str, action: &str, value: &Value, trigger: &str, response_url: &str) -> String {
     let payload = json!({
         "type": "block_actions", "trigger_id": trigger, "response_url": response_url,
-        "team": {"id": "T1"}, "user": {"id": "U1", "username": "dewi", "team_id": "T1"},
+        "team": {"id": "T1"}, "user": {"id": "U1", "username": "dewi", "team_id": home},
         "actions": [{"action_id": action, "type": "button", "value": value.to_string(), "action_ts": format!("{}.000100", now())}],
     });
     form(&[("payload", &payload.to_string())])
@@ -101,7 +107,11 @@ async fn ask(gateway: &TestGateway, text: &str) -> String {
 }
 
 async fn fail(gateway: &TestGateway, id: &str) {
-    let status = json!({"status": "failed", "error": "disk <full> @here"});
+    report(gateway, id, "failed").await;
+}
+
+async fn report(gateway: &TestGateway, id: &str, status: &str) {
+    let status = json!({"status": status, "error": "disk <full> @here"});
     let reply = gateway
         .send(
             "PUT",
@@ -229,6 +239,179 @@ async fn a_click_that_comes_to_nothing_is_told_beside_the_message() {
     assert!(texts[0].contains("There is no job “gone”") && texts[1].contains("slack.tenant"), "{texts:?}");
     // A link that was followed asks nothing.
     assert_eq!(send(&gateway, "/slack/interactions", &click("details", &json!({}), "1.3", &said)).await.status, 200);
+}
+
+async fn resource(gateway: &TestGateway, id: &str) -> Value {
+    gateway.send("GET", &format!("/api/v1/schedulers/{id}"), &[], b"").await.json()
+}
+
+/// What the buttons of a message about the alert that is open carry.
+async fn value_of_open_alert(gateway: &TestGateway, id: &str) -> Value {
+    let job = resource(gateway, id).await;
+    let opened_at: jiff::Timestamp = job["alert"]["opened_at"].as_str().unwrap().parse().unwrap();
+    json!({"t": "acme", "s": id, "o": opened_at.as_millisecond()})
+}
+
+#[tokio::test]
+async fn a_click_is_about_the_alert_of_its_message_and_no_other() {
+    let (address, heard) = hear().await;
+    let gateway = TestGateway::with(with_slack(slack(&address))).await.ready().await;
+    let said = format!("{address}/said");
+    gateway.register("nightly").await;
+    fail(&gateway, "nightly").await;
+    let first = value_of_open_alert(&gateway, "nightly").await;
+    report(&gateway, "nightly", "success").await;
+
+    send(&gateway, "/slack/interactions", &click("acknowledge", &first, "1.1", &said)).await;
+    eventually(|| heard.texts().len() == 1).await;
+    assert!(heard.texts()[0].contains("That alert is over: *nightly* is healthy"), "{:?}", heard.texts());
+    fail(&gateway, "nightly").await;
+    send(&gateway, "/slack/interactions", &click("acknowledge", &first, "1.2", &said)).await;
+    eventually(|| heard.texts().len() == 2).await;
+    assert!(
+        heard.texts()[1].contains("That alert is over; the present alert of *nightly* began"),
+        "{:?}",
+        heard.texts()
+    );
+    assert_eq!(resource(&gateway, "nightly").await["alert"]["acknowledgment"], Value::Null);
+    // A snooze is of the job, but the message that was clicked on does not show it.
+    send(&gateway, "/slack/interactions", &click("snooze_1h", &first, "1.3", &said)).await;
+    eventually(|| heard.texts().len() == 3).await;
+    assert!(heard.texts()[2].contains("is muted until"), "{:?}", heard.texts());
+
+    let second = value_of_open_alert(&gateway, "nightly").await;
+    let reply = send(&gateway, "/slack/interactions", &click("acknowledge", &second, "1.4", &said)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(
+        resource(&gateway, "nightly").await["alert"]["acknowledgment"]["by"]["id"],
+        "U1",
+        "in effect when answered"
+    );
+    send(&gateway, "/slack/interactions", &click("acknowledge", &second, "1.5", &said)).await;
+    eventually(|| heard.texts().len() == 4).await;
+    assert!(heard.texts()[3].contains("dewi is on it since"), "{:?}", heard.texts());
+}
+
+#[tokio::test]
+async fn who_acknowledges_is_told_no_more_than_is_known() {
+    let gateway = start().await;
+    gateway.register("nightly").await;
+    fail(&gateway, "nightly").await;
+    assert!(ask(&gateway, "ack nightly").await.contains("You are on *nightly*"));
+    assert_eq!(resource(&gateway, "nightly").await["alert"]["acknowledgment"]["by"]["id"], "U1", "in effect when said");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_click_finds_a_place_however_many_look_at_all_jobs() {
+    let (address, _heard) = hear().await;
+    let (store, lists_hang) = FaultyStore::that_lists_for_ever();
+    let gateway = TestGateway::with(Setup { store, ..with_slack(slack(&address)) }).await.ready().await;
+    let said = format!("{address}/said");
+    gateway.register("nightly").await;
+    fail(&gateway, "nightly").await;
+    let value = value_of_open_alert(&gateway, "nightly").await;
+    lists_hang.store(true, std::sync::atomic::Ordering::SeqCst);
+    let asking: Vec<String> = (0..64).map(|number| command("status", &format!("2.{number}"), &said)).collect();
+    let asking = futures::future::join_all(asking.iter().map(|body| send(&gateway, "/slack/commands", body)));
+    let clicking = async {
+        let asked_at = Instant::now();
+        let reply = send(&gateway, "/slack/interactions", &click("acknowledge", &value, "3.1", &said)).await;
+        (reply.status, asked_at.elapsed())
+    };
+    let (told, (status, took)) = tokio::join!(asking, clicking);
+    assert!(status == 200 && took < Duration::from_secs(3), "{status} after {took:?}");
+    let busy =
+        told.iter().filter(|reply| reply.json()["text"].as_str().unwrap().contains("Too many questions")).count();
+    assert!(busy > 0 && told.iter().all(|reply| reply.status == 200), "those who find no place in the line hear it");
+    let (reply, by) = (send(&gateway, "/slack/interactions", &click("acknowledge", &value, "3.2", &said)).await, "U1");
+    assert_eq!(
+        (reply.status, &resource(&gateway, "nightly").await["alert"]["acknowledgment"]["by"]["id"]),
+        (200, &json!(by))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_clicks_and_finds_no_place_is_told_beside_the_message() {
+    let (address, heard) = hear().await;
+    let switch = QueueSwitch::default();
+    let wrap = switch.clone();
+    let setup = Setup { queue: Box::new(move |queue| wrap.wrap(queue)), ..with_slack(slack(&address)) };
+    let gateway = TestGateway::with(setup).await.ready().await;
+    gateway.register("nightly").await;
+    switch.hangs();
+    let slow: Vec<String> = (0..64).map(|number| command("mute nightly 1h", &format!("2.{number}"), "")).collect();
+    let told = futures::future::join_all(slow.iter().map(|body| send(&gateway, "/slack/commands", body))).await;
+    assert!(told.iter().all(|reply| reply.json()["text"].as_str().unwrap().contains("takes longer")), "{told:?}");
+    let value = json!({"t": "acme", "s": "nightly"});
+    let reply =
+        send(&gateway, "/slack/interactions", &click("snooze_1h", &value, "3.1", &format!("{address}/said"))).await;
+    assert_eq!((reply.status, reply.body.len()), (200, 0), "{reply:?}");
+    eventually(|| heard.texts().len() == 1).await;
+    assert!(heard.texts()[0].contains("Too many questions at once; nothing was done"), "{:?}", heard.texts());
+}
+
+/// An address that takes what is said and never answers.
+async fn deaf() -> String {
+    async fn said() {
+        std::future::pending().await
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/said", post(said))).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_being_said_takes_no_place() {
+    let address = deaf().await;
+    let gateway = TestGateway::with(with_slack(slack(&address))).await.ready().await;
+    let value = json!({"t": "acme", "s": "gone"});
+    for number in 0..70 {
+        let body = click("acknowledge", &value, &format!("2.{number}"), &format!("{address}/said"));
+        assert_eq!(send(&gateway, "/slack/interactions", &body).await.status, 200);
+    }
+    assert!(ask(&gateway, "help").await.contains("Ronda watches your jobs"));
+}
+
+#[tokio::test]
+async fn a_body_that_comes_slowly_and_slow_work_are_answered_in_time_together() {
+    let switch = QueueSwitch::default();
+    let wrap = switch.clone();
+    let setup = Setup { queue: Box::new(move |queue| wrap.wrap(queue)), ..with_slack(slack("https://slack.com/api")) };
+    let gateway = TestGateway::with(setup).await.ready().await;
+    gateway.register("nightly").await;
+    switch.hangs();
+    let (at, body) = (now(), command("mute nightly 1h", "1.1", ""));
+    let head = format!(
+        "POST /slack/commands HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\nX-Slack-Request-Timestamp: {at}\r\nX-Slack-Signature: {}\r\n\r\n",
+        body.len(),
+        signature(SECRET, at, &body)
+    );
+    let mut stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let asked_at = Instant::now();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A slow sender: what is measured is the whole.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let took = asked_at.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(common::parse(&answer).json()["text"].as_str().unwrap().contains("takes longer"));
+}
+
+#[tokio::test]
+async fn guests_of_a_shared_channel_are_refused_unless_they_are_let_in() {
+    for (lets_in, wanted) in [(false, "slack.allow_guest_teams"), (true, "There is no job")] {
+        let (address, heard) = hear().await;
+        let config = SlackConfig { allow_guest_teams: lets_in, ..slack(&address) };
+        let gateway = TestGateway::with(with_slack(config)).await.ready().await;
+        let body =
+            click_from("T9", "acknowledge", &json!({"t": "acme", "s": "gone"}), "1.1", &format!("{address}/said"));
+        assert_eq!(send(&gateway, "/slack/interactions", &body).await.status, 200);
+        eventually(|| heard.texts().len() == 1).await;
+        assert!(heard.texts()[0].contains(wanted), "{:?}", heard.texts());
+    }
 }
 
 async fn eventually_shows(gateway: &TestGateway, id: &str, wanted: &str) -> String {

@@ -77,6 +77,38 @@ async fn what_is_wrong_is_acknowledged_and_muted_for_a_while() {
 }
 
 #[tokio::test]
+async fn an_acknowledgment_that_names_an_alert_is_of_no_other() {
+    let gateway = TestGateway::start().await.ready().await;
+    gateway.register("nightly").await;
+    let path = "/api/v1/schedulers/nightly/acknowledge";
+    let reported = async |status: &str| {
+        let headers = [("Content-Type", "application/json"), ("Prefer", "wait=5")];
+        let body = json!({"status": status}).to_string();
+        let reply = gateway.send("PUT", STATUS, &headers, body.as_bytes()).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.json()["alert"]["id"].clone()
+    };
+    let first = reported("failed").await;
+    reported("success").await;
+    let over = gateway.json("POST", path, &json!({"alert_id": first})).await;
+    over.is_problem(409, "alert_over");
+    assert!(over.json()["detail"].as_str().unwrap().contains("has no open alert"), "{over:?}");
+    let second = reported("failed").await;
+    assert_ne!(first, second);
+    let over = gateway.json("POST", path, &json!({"alert_id": first, "by": "Ratna"})).await;
+    over.is_problem(409, "alert_over");
+    assert!(over.json()["detail"].as_str().unwrap().contains("present alert began at 20"), "{over:?}");
+    let job = gateway.send("GET", "/api/v1/schedulers/nightly", &[], b"").await.json();
+    assert_eq!((&job["alert"]["id"], &job["alert"]["acknowledgment"]), (&second, &json!(null)));
+    let acknowledged = gateway.json("POST", path, &json!({"alert_id": second, "by": "Ratna"})).await;
+    assert_eq!(
+        (acknowledged.status, &acknowledged.json()["alert"]["acknowledgment"]["by"]["name"]),
+        (200, &json!("Ratna"))
+    );
+    gateway.json("POST", path, &json!({"alert_id": 7})).await.is_problem(400, "invalid_body");
+}
+
+#[tokio::test]
 async fn who_prefers_to_wait_gets_the_resulting_state() {
     let gateway = TestGateway::start().await.ready().await;
     gateway.register("nightly").await;

@@ -38,6 +38,8 @@ const HEARTBEAT: u8 = 5;
 const ACKNOWLEDGE: u8 = 6;
 const MUTE: u8 = 7;
 const UNMUTE: u8 = 8;
+/// As `ACKNOWLEDGE`, of one alert and no other.
+const ACKNOWLEDGE_ALERT: u8 = 9;
 
 /// Source, id, name.
 type ByWire<'a> = (&'a str, &'a str, &'a str);
@@ -46,7 +48,8 @@ impl Command<'_> {
     /// The oldest version of a frame whose readers know this kind of command.
     pub(crate) const fn frame_version(&self) -> u32 {
         match self.input {
-            Input::Acknowledge { .. } | Input::Mute { .. } | Input::Unmute { .. } => 5,
+            Input::Acknowledge { alert: Some(_), .. } => 6,
+            Input::Acknowledge { alert: None, .. } | Input::Mute { .. } | Input::Unmute { .. } => 5,
             _ => 1,
         }
     }
@@ -117,9 +120,13 @@ impl Serialize for Command<'_> {
                     report.progress.map(|progress| (progress.done, progress.total, progress.message)),
                 ))?;
             }
-            Input::Acknowledge { by } => {
+            Input::Acknowledge { alert: None, by } => {
                 tuple.serialize_element(&ACKNOWLEDGE)?;
                 tuple.serialize_element(&by_wire(*by))?;
+            }
+            Input::Acknowledge { alert: Some(alert), by } => {
+                tuple.serialize_element(&ACKNOWLEDGE_ALERT)?;
+                tuple.serialize_element(&(alert, by_wire(*by)))?;
             }
             Input::Mute { until, by } => {
                 tuple.serialize_element(&MUTE)?;
@@ -192,7 +199,11 @@ impl<'de> Visitor<'de> for CommandVisitor {
             RESUME => next::<(), _>(&mut seq, "nothing").map(|()| Input::Resume)?,
             STATUS => Input::Status(status_report(next(&mut seq, "status")?)?),
             HEARTBEAT => Input::Heartbeat(heartbeat_report(next(&mut seq, "heartbeat")?)),
-            ACKNOWLEDGE => Input::Acknowledge { by: by_of(next(&mut seq, "person")?) },
+            ACKNOWLEDGE => Input::Acknowledge { alert: None, by: by_of(next(&mut seq, "person")?) },
+            ACKNOWLEDGE_ALERT => {
+                let (alert, by) = next(&mut seq, "acknowledgment")?;
+                Input::Acknowledge { alert: Some(alert), by: by_of(by) }
+            }
             MUTE => {
                 let (until, by) = next(&mut seq, "mute")?;
                 Input::Mute { until, by: by_of(by) }

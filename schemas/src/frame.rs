@@ -3,7 +3,7 @@
 //! Layout (MessagePack): `[version, gateway, number, wall_ms, mono_ms, kind, abandoned, commands]`. Commands are encoded one by one as
 //! they come in and only joined here, so a frame is built without a second pass over them. Version 2 is the same with more kinds;
 //! version 3 has `refused` between `abandoned` and `commands`, and in version 4 that may be a list of tenants. Version 5 has more kinds of
-//! commands, and `refused` is nothing, `true` or a list. A frame is written in the oldest version that has all of it.
+//! commands, and `refused` is nothing, `true` or a list; version 6 has one more. A frame is written in the oldest version that has all of it.
 
 use bytes::Bytes;
 use ronda_domain::time::Timestamp;
@@ -12,7 +12,7 @@ use crate::codec::DecodeError;
 use crate::command::Command;
 
 /// The newest version that this release reads, and writes.
-pub const FRAME_VERSION: u32 = 5;
+pub const FRAME_VERSION: u32 = 6;
 const WHAT: &str = "frame";
 
 /// What a frame says about its gateway.
@@ -359,7 +359,8 @@ mod tests {
             Input::Delete,
             Input::Pause,
             Input::Resume,
-            Input::Acknowledge { by },
+            Input::Acknowledge { alert: None, by },
+            Input::Acknowledge { alert: Some("alert:due:1795443600000:failed:0"), by },
             Input::Mute { until, by },
             Input::Unmute { by },
         ];
@@ -386,7 +387,7 @@ mod tests {
         let all = commands();
         let tenants = Refused::Tenants(vec!["acme".into()]);
         for refused in [Refused::Nobody, Refused::Anybody, tenants] {
-            for command in [&all[0], &all[5]] {
+            for command in [&all[0], &all[5], &all[6]] {
                 let mut buffer = CommandBuffer::default();
                 buffer.push(command).unwrap();
                 let header = FrameHeader { refused: refused.clone(), ..header() };
@@ -462,7 +463,7 @@ mod tests {
             }
         }
         let mut newer = bytes.to_vec();
-        newer[1] = 6;
-        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 6, .. })));
+        newer[1] = 7;
+        assert!(matches!(Frame::decode(&newer), Err(DecodeError::NewerVersion { found: 7, .. })));
     }
 }

@@ -30,9 +30,13 @@ impl Versioned for SchedulerRow {
     const WHAT: &'static str = "scheduler row";
     /// 2: the state has its registration's number (`incarnation`). 3: starts that may come late. 4: by which messages a copy of a run's
     /// heartbeat is known. 5: how it went when it went well. 6: who looks after it, and who wants to hear of it.
-    const VERSION: u32 = 6;
+    /// 7: by which messages a copy of what people said of it is known.
+    const VERSION: u32 = 7;
 
     fn version(&self) -> u32 {
+        if self.state.as_ref().is_some_and(Scheduler::knows_said) {
+            return 7;
+        }
         let has_attention = self.state.as_ref().is_some_and(Scheduler::knows_attention);
         if has_attention || self.outbox.iter().any(EventEnvelope::has_attention) {
             return 6;

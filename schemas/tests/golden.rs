@@ -92,6 +92,8 @@ fn frames_keep_their_bytes() {
         let what = format!("frame, version 5: one command, {name}");
         check_frame(&format!("frame-v5-{name}"), &what, &normal, &[command]);
     }
+    let what = "frame, version 6: one command, an acknowledgment of one alert";
+    check_frame("frame-v6-acknowledge-alert", what, &normal, &[samples::acknowledgment_of_an_alert()]);
     let (_, acknowledge) = samples::attention_commands().remove(0);
     let what = "frame, version 5: a command, and whose reports were refused before it";
     check_frame("frame-v5-refused", what, &refused, std::slice::from_ref(&acknowledge));
@@ -178,8 +180,8 @@ fn scheduler_rows_keep_their_bytes() {
         &samples::scheduler_row(),
     );
     check(
-        "scheduler-row-v6-attention",
-        "scheduler row, version 6: somebody looks after its failure, and it is muted",
+        "scheduler-row-v7-said",
+        "scheduler row, version 7: somebody looks after its failure, and it is muted",
         &samples::attended_row(),
     );
     check("scheduler-row-v5-past", "scheduler row, version 5: with good runs behind it", &samples::good_row());
@@ -219,6 +221,8 @@ fn scheduler_rows_of_earlier_versions_are_read() {
         assert_eq!(view(&old), view(&new));
         assert_eq!((old.key, old.epoch, old.position), (new.key.clone(), new.epoch, new.position));
     }
+    let (old, new) = (earlier::<SchedulerRow>("scheduler-row-v6-attention"), samples::attended_row());
+    assert_eq!(view(&old), view(&new));
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub fn apply(
         Input::Late(gap) => state.put_off(*gap, at, effects),
         Input::Pause => state.pause(at, message, effects),
         Input::Resume => state.resume(at, message, effects),
-        Input::Acknowledge { by } => state.acknowledge(*by, at, effects),
+        Input::Acknowledge { alert, by } => state.acknowledge(*alert, *by, (at, message), effects),
         Input::Mute { until, by } => state.mute_until(*until, *by, (at, message), effects),
         Input::Unmute { by } => state.unmute(*by, (at, message), effects),
         Input::Register(_) | Input::Delete => {}

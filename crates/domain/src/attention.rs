@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::effects::Effects;
+use crate::effects::{Effects, Refusal};
 use crate::event::{Event, EventKind};
 use crate::id::MessageId;
 use crate::limits::{
-    CLOCKS_APART_MS, MAX_ACTOR_ID_BYTES, MAX_ACTOR_NAME_BYTES, MAX_ACTOR_SOURCE_BYTES, MAX_MUTE_SECONDS,
+    CLOCKS_APART_MS, MAX_ACTOR_ID_BYTES, MAX_ACTOR_NAME_BYTES, MAX_ACTOR_SOURCE_BYTES, MAX_KNOWN_SAID, MAX_MUTE_SECONDS,
 };
 use crate::scheduler::{Key, Scheduler};
 use crate::time::Timestamp;
@@ -112,8 +112,14 @@ impl Scheduler {
         alert || self.rare().muting.is_some() || entries.any(|more| more.acknowledgment.is_some())
     }
 
-    /// When an acknowledgment counts as said, given when it was received, and that it came out of the queue after all that was said
-    /// before: not before the alert that whoever said it has seen, when only the clocks differ.
+    /// Whether a copy of something that was acknowledged, muted or unmuted would be recognised.
+    #[must_use]
+    pub fn knows_said(&self) -> bool {
+        !self.rare().said.is_empty()
+    }
+
+    /// When an acknowledgment of whatever is open counts as said, given when it was received, and that it came out of the queue after all
+    /// that was said before: not before the alert that whoever said it has seen, when only the clocks differ.
     #[must_use]
     pub fn acknowledged_at(&self, at: Timestamp) -> Timestamp {
         let is_close = |opened: &Timestamp| opened.millis_since(at) <= CLOCKS_APART_MS;
@@ -121,16 +127,30 @@ impl Scheduler {
     }
 
     /// Somebody looks after what is wrong now. The first to say so counts, until it is over; of what is not wrong nothing is said.
-    pub(crate) fn acknowledge(&mut self, by: By<'_>, at: Timestamp, effects: &mut Effects) {
+    pub(crate) fn acknowledge(&mut self, named: Option<&str>, by: By<'_>, (at, message): Key, effects: &mut Effects) {
+        if !self.is_new((at, message), effects) {
+            return;
+        }
         if self.facts_at.is_some_and(|fact| fact <= at) {
             self.settle(at, effects);
         }
-        let is_meant =
-            |alert: &&mut Box<crate::scheduler::Alert>| alert.opened_at <= at && alert.acknowledgment.is_none();
-        let Some(alert) = self.alert.as_mut().filter(is_meant) else { return };
+        // Whoever names an alert has seen it, whatever the clocks say; whoever names none may not have seen one that is younger.
+        let open = match (self.alert.as_deref_mut(), named) {
+            (Some(open), Some(named)) if *open.id == *named => open,
+            (Some(open), None) if open.opened_at <= at => open,
+            (_, Some(_)) => {
+                effects.refused = Some(Refusal::AlertOver);
+                return;
+            }
+            (_, None) => return,
+        };
+        if open.acknowledgment.is_some() {
+            return;
+        }
+        let at = at.max(open.opened_at);
         let acknowledgment = Acknowledgment { by: by.into(), at };
-        alert.acknowledgment = Some(Box::new(acknowledgment.clone()));
-        let alert = alert.id.clone();
+        open.acknowledgment = Some(Box::new(acknowledgment.clone()));
+        let alert = open.id.clone();
         self.note_in_history(&acknowledgment, effects);
         let id = format!("{alert}:acknowledged").into();
         effects.events.push(Event { id, at, kind: EventKind::AlertAcknowledged { alert, by: acknowledgment.by } });
@@ -148,7 +168,7 @@ impl Scheduler {
     /// Nobody wants to hear of it until a time.
     pub(crate) fn mute_until(&mut self, until: Timestamp, by: By<'_>, (at, message): Key, effects: &mut Effects) {
         let mute = Mute { by: by.into(), at, until: until.min(at.plus_seconds(MAX_MUTE_SECONDS)) };
-        if self.set_mute(Some(mute.clone()), (at, message), effects) {
+        if self.is_new((at, message), effects) && self.set_mute(Some(mute.clone()), (at, message), effects) {
             self.tell("muted", (at, message), EventKind::Muted(mute), effects);
         }
     }
@@ -156,9 +176,24 @@ impl Scheduler {
     /// People want to hear of it again.
     pub(crate) fn unmute(&mut self, by: By<'_>, (at, message): Key, effects: &mut Effects) {
         let was_muted = self.mute_at(at).is_some();
-        if self.set_mute(None, (at, message), effects) && was_muted {
+        if self.is_new((at, message), effects) && self.set_mute(None, (at, message), effects) && was_muted {
             self.tell("unmuted", (at, message), EventKind::Unmuted { by: by.into() }, effects);
         }
+    }
+
+    /// Takes note of a message; `false`: it was taken before, perhaps with another time. One that is older than all that are known, and
+    /// not known, may be a copy of one that was forgotten, and is taken: only a mute can tell by its time.
+    fn is_new(&mut self, key: Key, effects: &mut Effects) -> bool {
+        let said = &mut self.rare_mut().said;
+        if said.iter().any(|(_, known)| *known == key.1) {
+            return false;
+        }
+        said.insert(said.partition_point(|known| *known < key), key);
+        if said.len() > MAX_KNOWN_SAID {
+            said.remove(0);
+        }
+        effects.changed = true;
+        true
     }
 
     /// Takes in what was said, unless something newer was. It is remembered in any case: an older one that comes after it finds out by that.

@@ -61,6 +61,9 @@ pub enum Refusal {
         "a run of this id has ended already; give every run an id of its own, such as a UUID or the time of its start"
     )]
     RunAlreadyEnded,
+    /// The alert that somebody acknowledged is not open, or not any more.
+    #[error("the alert is over, and nothing was acknowledged; see whether the scheduler has another one by now")]
+    AlertOver,
 }
 
 impl Refusal {
@@ -71,6 +74,7 @@ impl Refusal {
             Self::UnknownScheduler => "unknown_scheduler",
             Self::InvalidRunId => "invalid_run_id",
             Self::RunAlreadyEnded => "run_already_ended",
+            Self::AlertOver => "alert_over",
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Input<'a> {
     Resume,
     /// Somebody looks after what is wrong with it.
     Acknowledge {
+        /// Which alert, by its id; `None`: whichever is open then.
+        alert: Option<&'a str>,
         /// Who.
         by: By<'a>,
     },

@@ -36,6 +36,10 @@ pub const MAX_ACTOR_ID_BYTES: usize = 128;
 pub const MAX_ACTOR_NAME_BYTES: usize = 100;
 /// Longest name of where they said so, in bytes of UTF-8; a longer one is cut.
 pub const MAX_ACTOR_SOURCE_BYTES: usize = 32;
+/// Longest id of an alert, in bytes: far more than any has.
+pub const MAX_ALERT_ID_BYTES: usize = 512;
+/// Most messages that acknowledged, muted or unmuted by which a copy of one is recognised.
+pub const MAX_KNOWN_SAID: usize = 8;
 /// Longest mute, in seconds: 30 days.
 pub const MAX_MUTE_SECONDS: u32 = 30 * 86_400;
 /// Most runs of one scheduler that are open at once; one more ends the oldest as `unknown`.

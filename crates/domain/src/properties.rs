@@ -11,7 +11,7 @@ use crate::attention::By;
 use crate::event::{Event, EventKind, Lifecycle};
 use crate::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use crate::input::{Gap, HeartbeatReport, Input, ProgressReport, ReportedStatus, StatusReport};
-use crate::limits::MAX_KNOWN_HEARTBEATS;
+use crate::limits::{MAX_KNOWN_HEARTBEATS, MAX_KNOWN_SAID};
 use crate::record::{OccurrenceStatus, StaleReason, Subject};
 use crate::spec::{Schedule, SchedulerSpec};
 use crate::time::Timestamp;
@@ -173,12 +173,36 @@ fn lifecycle() -> impl Strategy<Value = Option<Input<'static>>> {
 fn said_to_it() -> impl Strategy<Value = Input<'static>> {
     let update = specs().prop_map(|spec| Input::Register(Box::new(spec)));
     let by = proptest::sample::select(vec!["ratna", "bayu"]).prop_map(|name| By { source: "slack", id: name, name });
-    let acknowledge = by.clone().prop_map(|by| Input::Acknowledge { by });
+    let acknowledge = by.clone().prop_map(|by| Input::Acknowledge { alert: None, by });
     // Ends before, in and long after the history.
     let mute = (-WINDOW_MS..20 * WINDOW_MS, by.clone())
         .prop_map(|(until, by)| Input::Mute { until: Timestamp::from_millis(until), by });
     let unmute = by.prop_map(|by| Input::Unmute { by });
     prop_oneof![Just(Input::Pause), Just(Input::Resume), update, acknowledge, mute, unmute]
+}
+
+/// What people say, and runs that go wrong and well.
+fn said_by_somebody() -> impl Strategy<Value = Input<'static>> {
+    let by = By { source: "slack", id: "ratna", name: "Ratna" };
+    let ended = |status| {
+        Input::Status(StatusReport {
+            status,
+            run_id: None,
+            occurred_at: None,
+            error: None,
+            exit_code: None,
+            duration_ms: None,
+            metadata: Vec::new(),
+        })
+    };
+    let mute = (0i64..20 * WINDOW_MS).prop_map(move |until| Input::Mute { until: Timestamp::from_millis(until), by });
+    prop_oneof![
+        Just(ended(ReportedStatus::Failed)),
+        Just(ended(ReportedStatus::Success)),
+        Just(Input::Acknowledge { alert: None, by }),
+        mute,
+        Just(Input::Unmute { by }),
+    ]
 }
 
 /// Windows of facts, with what happens to the scheduler at the end of each.
@@ -347,8 +371,8 @@ proptest! {
         let latest = |said: &[(i64, Input<'static>)]| {
             let state = World::run(&log(said)).slot.unwrap();
             let pause_key = state.rare().pause_key;
-            let muting = state.rare().muting.clone();
-            (state.spec, state.spec_key, state.paused, pause_key, muting)
+            let rare = state.rare().clone();
+            (state.spec, state.spec_key, state.paused, pause_key, rare.muting, rare.said)
         };
         let (mut in_order, shuffled) = said;
         in_order.sort_by_key(|(offset, _)| *offset);
@@ -379,6 +403,36 @@ proptest! {
         let alert = world.slot.as_ref().and_then(|state| state.alert.as_deref());
         let told = open.map(|(id, _, is_acknowledged)| (id, is_acknowledged));
         prop_assert_eq!(alert.map(|alert| (&*alert.id, alert.acknowledgment.is_some())), told);
+    }
+
+    /// What somebody says takes effect once, however often, and with whatever later times, its message comes again.
+    #[test]
+    fn a_message_of_somebody_counts_once(
+        steps in proptest::collection::vec((said_by_somebody(), 1i64..40_000), 1..16),
+        copies in proptest::collection::vec((0usize..16, 0usize..16), 0..12),
+    ) {
+        let (mut plain, mut disturbed) = (World::run(&[register(&plain_spec())]), World::run(&[register(&plain_spec())]));
+        let mut at = Timestamp::from_millis(WINDOW_MS);
+        for (index, (said, gap)) in steps.iter().enumerate() {
+            at = at.plus_millis(*gap);
+            let message = |index| MessageId { source: 5, sequence: u64::try_from(index).unwrap(), index: 0 };
+            for world in [&mut plain, &mut disturbed] {
+                world.apply(said, at, message(index));
+                world.apply(&Input::Tick, at, MessageId::default());
+            }
+            // As another gateway may tell it again, later.
+            for (from, _) in copies.iter().filter(|(from, delay)| from + delay == index) {
+                // More are not known at once.
+                let is_of_a_person = |input: &&(Input<'static>, i64)| !matches!(input.0, Input::Status(_));
+                let since = steps[*from..=index].iter().filter(is_of_a_person).count();
+                if since <= MAX_KNOWN_SAID && !matches!(steps[*from].0, Input::Status(_)) {
+                    disturbed.apply(&steps[*from].0, at, message(*from));
+                    disturbed.apply(&Input::Tick, at, MessageId::default());
+                }
+            }
+        }
+        prop_assert_eq!(plain.state(), disturbed.state());
+        prop_assert_eq!(plain.events, disturbed.events);
     }
 
     /// Whether anybody wants to hear changes nothing of what is concluded.
@@ -560,7 +614,7 @@ proptest! {
                 4 => Input::Delete,
                 5 => Input::Blind(Gap { from: at, until: other }),
                 6 => Input::Late(Gap { from: at, until: other }),
-                7 => Input::Acknowledge { by: By { source: "", id: "", name: "" } },
+                7 => Input::Acknowledge { alert: None, by: By { source: "", id: "", name: "" } },
                 8 => Input::Mute { until: other, by: By { source: "", id: "", name: "" } },
                 9 => Input::Unmute { by: By { source: "", id: "", name: "" } },
                 _ => Input::Tick,

@@ -85,20 +85,19 @@ pub(crate) struct Rare {
     /// Whether anybody wants to hear of it; `None`: nobody ever said.
     #[serde(default)]
     pub(crate) muting: Option<Box<Muting>>,
+    /// The messages that acknowledged, muted or unmuted it last, in order: a copy of one says nothing. At most
+    /// [`MAX_KNOWN_SAID`](crate::limits::MAX_KNOWN_SAID).
+    #[serde(default)]
+    pub(crate) said: Vec<Key>,
 }
 
 /// By hand, because what is at the end is left out when there is nothing of it, and only then can what is before it be left out, too.
 impl Serialize for Rare {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let has_muting = self.muting.is_some();
+        let has_said = !self.said.is_empty();
+        let has_muting = has_said || self.muting.is_some();
         let has_late = has_muting || self.late.is_some();
-        let length = if has_muting {
-            6
-        } else if has_late {
-            5
-        } else {
-            4
-        };
+        let length = 4 + usize::from(has_late) + usize::from(has_muting) + usize::from(has_said);
         let mut rare = serializer.serialize_struct("Rare", length)?;
         rare.serialize_field("pause_key", &self.pause_key)?;
         rare.serialize_field("filled", &self.filled)?;
@@ -109,6 +108,9 @@ impl Serialize for Rare {
         }
         if has_muting {
             rare.serialize_field("muting", &self.muting)?;
+        }
+        if has_said {
+            rare.serialize_field("said", &self.said)?;
         }
         rare.end()
     }
@@ -122,6 +124,7 @@ static NOTHING_RARE: Rare = Rare {
     rearmed: Rearmed::NEVER,
     late: None,
     muting: None,
+    said: Vec::new(),
 };
 
 /// Messages without a run id.
@@ -339,7 +342,8 @@ impl Rare {
         let gaps = self.gaps.capacity().saturating_mul(size_of::<Gap>());
         let filled = self.filled.capacity().saturating_mul(size_of::<Timestamp>());
         let muting = self.muting.as_deref().map_or(0, Muting::memory_bytes);
-        size_of::<Self>().saturating_add(gaps).saturating_add(filled).saturating_add(muting)
+        let said = self.said.capacity().saturating_mul(size_of::<Key>());
+        [gaps, filled, muting, said].into_iter().fold(size_of::<Self>(), usize::saturating_add)
     }
 }
 

@@ -64,6 +64,7 @@ fn add_to(operation: &mut Operation, path: &str, method: &HttpMethod) {
         (&[Kind::RequestTimeout, Kind::BodyTooLarge], is_write),
         (&[Kind::UnsupportedMediaType], operation.request_body.is_some()),
         (&[Kind::IdempotencyInProgress, Kind::IdempotencyMismatch], is_write && !is_key),
+        (&[Kind::AlertOver], path.ends_with("/acknowledge")),
         (&[Kind::RateLimited], true),
         (&[Kind::QueueUnavailable, Kind::Overloaded, Kind::ShuttingDown], is_write && !is_key),
         (&[Kind::StoreUnavailable], true),
@@ -132,7 +133,7 @@ fn idempotency_key() -> Parameter {
         .description(Some(
             "The same key with the same request gets the same answer, and reports take effect once. After a 503, and after a bulk answer \
              with items of status 503, the same key carries the request out again: reports that had arrived are not counted twice; \
-             registering, deleting, pausing, resuming, muting and unmuting take effect as of then.",
+             registering, deleting, pausing and resuming take effect as of then; acknowledging, muting and unmuting, too, if they had not arrived.",
         ))
         .schema(Some(text))
         .build()

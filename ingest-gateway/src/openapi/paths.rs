@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "the functions only carry documentation")]
 
 use ronda_schemas::api::problem::BulkAnswer;
-use ronda_schemas::api::request::{BulkItem, ByRequest, HeartbeatRequest, MuteRequest, RegisterRequest, StatusRequest};
+use ronda_schemas::api::request::{
+    AcknowledgeRequest, BulkItem, ByRequest, HeartbeatRequest, MuteRequest, RegisterRequest, StatusRequest,
+};
 use ronda_schemas::api::resource::{
     AcceptedResource, ErrorResource, HistoryResource, KeyResource, Page, SchedulerResource,
 };
@@ -161,11 +163,12 @@ fn resume() {}
 /// Say that somebody looks after what is wrong
 ///
 /// Of the alert that is open: the first to say so counts, until it is over; a failure after that is not acknowledged. When nothing is wrong,
-/// nothing changes.
+/// nothing changes. With `alert_id` it is said of that alert and no other: when it is over, the answer is 409 (`alert_over`), or, when that was
+/// not known yet, an entry in the error feed.
 #[utoipa::path(
     post, path = "/api/v1/schedulers/{id}/acknowledge", tag = "schedulers", operation_id = "acknowledge",
     params(("id" = String, Path, description = "The scheduler's id.", pattern = "^(?!register$)[A-Za-z0-9_-]{1,128}$", example = "nightly-billing")),
-    request_body(content = ByRequest, example = json!({"by": "Ratna"})),
+    request_body(content = AcknowledgeRequest, example = json!({"by": "Ratna"})),
     responses(
         (status = 200, description = "It is applied; this is how the scheduler is now.", body = SchedulerResource),
         (status = 202, description = "It is durable and will be applied.", body = AcceptedResource),
@@ -205,7 +208,7 @@ fn unmute() {}
 /// List what was refused after it had been accepted
 ///
 /// Newest first: commands that turned out wrong later in the pipeline, and why. `code` is one of `unknown_scheduler` (it was deleted
-/// in between), `run_already_ended` (a run id was used again), `invalid_run_id`,
+/// in between), `run_already_ended` (a run id was used again), `alert_over` (it was acknowledged too late), `invalid_run_id`,
 /// `invalid_id` and `bad_command` (it can't be read).
 #[utoipa::path(
     get, path = "/api/v1/errors", tag = "errors", operation_id = "listErrors",

@@ -163,9 +163,25 @@ impl Answer {
         Self::new(format!("*{}*: {}.", mrkdwn(&job.name, NAME), on_it(earlier, zone)))
     }
 
-    /// There is no alert to acknowledge.
-    pub(crate) fn nothing_open(job: &Job) -> Self {
-        Self::new(format!("*{}* has no open alert: it is {}.", mrkdwn(&job.name, NAME), job.view.status))
+    /// It is durable, and nothing more is known.
+    pub(crate) fn sent(job: &Job) -> Self {
+        let name = mrkdwn(&job.name, NAME);
+        let again = format!("`/ronda show {}` tells whether it is.", job.id);
+        Self::new(format!("👀 Sent: that you are on *{name}* is kept, but not in effect yet. {again}"))
+    }
+
+    /// There is no alert to acknowledge, or another than the one that was seen.
+    pub(crate) fn nothing_to_acknowledge(job: &Job, has_seen_one: bool, zone: &TimeZone) -> Self {
+        let name = mrkdwn(&job.name, NAME);
+        match &job.view.alert {
+            Some(open) => {
+                let since = shown(open.opened_at, zone);
+                let ack = format!("`/ronda ack {}` says that you are on that one.", job.id);
+                Self::new(format!("That alert is over; the present alert of *{name}* began at {since}. {ack}"))
+            }
+            None if has_seen_one => Self::new(format!("That alert is over: *{name}* is {}.", job.view.status)),
+            None => Self::new(format!("*{name}* has no open alert: it is {}.", job.view.status)),
+        }
     }
 
     /// It takes longer than a person should wait without a word.

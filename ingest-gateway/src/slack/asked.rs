@@ -52,6 +52,8 @@ pub(crate) struct Click {
     pub(crate) tenant: String,
     /// Which.
     pub(crate) scheduler: String,
+    /// When the alert was opened that the message is about: which of its alerts it is. `None`: the message does not tell.
+    pub(crate) opened_at: Option<Timestamp>,
 }
 
 /// The buttons that ask for something; those that only lead to a page do not.
@@ -111,6 +113,7 @@ impl Asked {
         let (Some(tenant), Some(scheduler)) = (text(&value["t"]), text(&value["s"])) else {
             return Err(Unreadable::Value);
         };
+        let opened_at = value["o"].as_i64().map(Timestamp::from_millis);
         let user = &payload["user"];
         let who = Who {
             user: text(&user["id"]).ok_or(Unreadable::Lacks("user"))?,
@@ -123,7 +126,7 @@ impl Asked {
             trigger: text(&payload["trigger_id"]).ok_or(Unreadable::Lacks("trigger_id"))?,
             at: action["action_ts"].as_str().and_then(clicked_at).unwrap_or(at),
             response_url: text(&payload["response_url"]),
-            what: What::Click(Click { button, tenant, scheduler }),
+            what: What::Click(Click { button, tenant, scheduler, opened_at }),
         }))
     }
 
@@ -179,10 +182,11 @@ mod tests {
 
     #[test]
     fn a_click_says_who_what_and_when() {
-        let payload = click("snooze_1h", r#"{"t":"acme","s":"nightly"}"#);
+        let payload = click("snooze_1h", r#"{"t":"acme","s":"nightly","o":1548426000123}"#);
         let asked = Asked::interaction(&payload, AT).unwrap().unwrap();
         let who = Who { user: "U1".into(), name: "dewi".into(), team: "T1".into(), home: "T2".into() };
-        let click = Click { button: Button::SnoozeHour, tenant: "acme".into(), scheduler: "nightly".into() };
+        let opened_at = Some(Timestamp::from_millis(1_548_426_000_123));
+        let click = Click { button: Button::SnoozeHour, tenant: "acme".into(), scheduler: "nightly".into(), opened_at };
         assert_eq!((&asked.who, &asked.what), (&who, &What::Click(click)));
         assert_eq!(asked.at, Timestamp::from_millis(1_548_426_417_840));
     }

@@ -23,16 +23,23 @@ pub(crate) enum Wish {
     Status,
     /// The jobs that are not well.
     ListFailing,
-    /// One job, by its id or name.
-    Show(String),
-    /// No alerts of a job until then.
-    Mute(String, MuteFor),
-    /// Alerts of it again.
-    Unmute(String),
-    /// Somebody is on it.
-    Acknowledge(String),
+    /// Something of one job, by its id or name.
+    OfJob(JobWish, String),
     /// What can be written.
     Help,
+}
+
+/// What somebody wants of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobWish {
+    /// To see it.
+    Show,
+    /// No alerts of it until then.
+    Mute(MuteFor),
+    /// Alerts of it again.
+    Unmute,
+    /// That everybody knows who is on it.
+    Acknowledge,
 }
 
 /// How long a mute lasts.
@@ -79,16 +86,16 @@ const WORDS: [&str; 7] = ["status", "list", "show", "mute", "unmute", "ack", "he
 pub(crate) fn parse(text: &str) -> Result<Wish, Misread> {
     let words: Vec<String> = text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect();
     let Some((first, rest)) = words.split_first() else { return Ok(Wish::Help) };
-    let job = |command| {
-        if rest.is_empty() { Err(Misread::NoJob(command)) } else { Ok(rest.join(" ")) }
+    let job = |command, wish| {
+        if rest.is_empty() { Err(Misread::NoJob(command)) } else { Ok(Wish::OfJob(wish, rest.join(" "))) }
     };
     match first.to_lowercase().as_str() {
         "status" => Ok(Wish::Status),
         "list" | "failing" => Ok(Wish::ListFailing),
-        "show" => job("show").map(Wish::Show),
+        "show" => job("show", JobWish::Show),
         "mute" | "snooze" => mute(rest),
-        "unmute" | "unsnooze" => job("unmute").map(Wish::Unmute),
-        "ack" | "acknowledge" => job("ack").map(Wish::Acknowledge),
+        "unmute" | "unsnooze" => job("unmute", JobWish::Unmute),
+        "ack" | "acknowledge" => job("ack", JobWish::Acknowledge),
         "help" | "?" => Ok(Wish::Help),
         other => Err(Misread::Unknown(shortened(first), near(other))),
     }
@@ -130,7 +137,7 @@ fn mute(words: &[String]) -> Result<Wish, Misread> {
     if matches!(time, MuteFor::Minutes(minutes) if minutes > MAX_MUTE_MINUTES) {
         return Err(Misread::TooLong);
     }
-    Ok(Wish::Mute(job.join(" "), time))
+    Ok(Wish::OfJob(JobWish::Mute(time), job.join(" ")))
 }
 
 fn time(word: &str) -> Option<MuteFor> {
@@ -162,16 +169,16 @@ mod tests {
     use super::*;
 
     fn muted(job: &str, time: MuteFor) -> Result<Wish, Misread> {
-        Ok(Wish::Mute(job.into(), time))
+        Ok(Wish::OfJob(JobWish::Mute(time), job.into()))
     }
 
     #[test]
     fn every_command_is_read() {
         assert_eq!(parse("status"), Ok(Wish::Status));
         assert_eq!(parse("  List  FAILING "), Ok(Wish::ListFailing));
-        assert_eq!(parse("show nightly-billing"), Ok(Wish::Show("nightly-billing".into())));
-        assert_eq!(parse("unmute `nightly-billing`"), Ok(Wish::Unmute("nightly-billing".into())));
-        assert_eq!(parse("ack “Nightly billing”"), Ok(Wish::Acknowledge("Nightly billing".into())));
+        assert_eq!(parse("show nightly-billing"), Ok(Wish::OfJob(JobWish::Show, "nightly-billing".into())));
+        assert_eq!(parse("unmute `nightly-billing`"), Ok(Wish::OfJob(JobWish::Unmute, "nightly-billing".into())));
+        assert_eq!(parse("ack “Nightly billing”"), Ok(Wish::OfJob(JobWish::Acknowledge, "Nightly billing".into())));
         for text in ["", "   ", "help", "?"] {
             assert_eq!(parse(text), Ok(Wish::Help), "{text:?}");
         }

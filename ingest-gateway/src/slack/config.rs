@@ -16,6 +16,8 @@ pub struct SlackConfig {
     pub tenant: TenantId,
     /// The only workspace whose people may ask; empty: every one where the app is installed.
     pub team_id: String,
+    /// Whether people of other workspaces may ask, too, in channels that are shared with them.
+    pub allow_guest_teams: bool,
     /// IANA time zone of `until 06:00` and `morning`.
     pub timezone: String,
 }
@@ -30,6 +32,7 @@ impl SlackConfig {
             api_url: "https://slack.com/api".to_owned(),
             tenant,
             team_id: String::new(),
+            allow_guest_teams: false,
             timezone: "UTC".to_owned(),
         }
     }

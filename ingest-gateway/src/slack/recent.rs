@@ -7,7 +7,8 @@ use ronda_domain::id::MessageId;
 
 use super::answer::Answer;
 
-/// Most occasions remembered. What is forgotten and told again changes nothing all the same: it is the same message to the pipeline.
+/// Most occasions remembered. What is forgotten and told again, or told to another gateway, changes nothing all the same: it is the same
+/// message to the scheduler, which knows those of late.
 const MAX_REMEMBERED: usize = 4_096;
 
 /// How an occasion stands.
@@ -27,7 +28,7 @@ pub(super) struct Recent(Mutex<Remembered>);
 
 #[derive(Default)]
 struct Remembered {
-    outcomes: HashMap<MessageId, Option<Option<Answer>>>,
+    stands: HashMap<MessageId, Stand>,
     order: VecDeque<MessageId>,
 }
 
@@ -35,25 +36,23 @@ impl Recent {
     /// Begins with an occasion, if it is new.
     pub(super) fn begin(&self, occasion: MessageId) -> Stand {
         let mut remembered = self.0.lock();
-        match remembered.outcomes.get(&occasion) {
-            Some(Some(answer)) => return Stand::Answered(answer.clone()),
-            Some(None) => return Stand::UnderWay,
-            None => {}
+        if let Some(stand) = remembered.stands.get(&occasion) {
+            return stand.clone();
         }
         while remembered.order.len() >= MAX_REMEMBERED {
             if let Some(oldest) = remembered.order.pop_front() {
-                remembered.outcomes.remove(&oldest);
+                remembered.stands.remove(&oldest);
             }
         }
         remembered.order.push_back(occasion);
-        remembered.outcomes.insert(occasion, None);
+        remembered.stands.insert(occasion, Stand::UnderWay);
         Stand::New
     }
 
     /// Keeps what came of it.
     pub(super) fn settle(&self, occasion: MessageId, answer: Option<Answer>) {
-        if let Some(outcome) = self.0.lock().outcomes.get_mut(&occasion) {
-            *outcome = Some(answer);
+        if let Some(stand) = self.0.lock().stands.get_mut(&occasion) {
+            *stand = Stand::Answered(answer);
         }
     }
 }
@@ -83,7 +82,7 @@ mod tests {
             assert_eq!(recent.begin(occasion(number)), Stand::New);
         }
         let remembered = recent.0.lock();
-        assert_eq!((remembered.order.len(), remembered.outcomes.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
-        assert!(!remembered.outcomes.contains_key(&occasion(0)));
+        assert_eq!((remembered.order.len(), remembered.stands.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        assert!(!remembered.stands.contains_key(&occasion(0)));
     }
 }

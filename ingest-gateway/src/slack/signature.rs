@@ -12,8 +12,8 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-slack-signature");
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-slack-request-timestamp");
 /// How far Slack's time of a request may be from ours, either way, in seconds.
 const WINDOW_SECONDS: i64 = 300;
-/// Most signatures remembered: far more than people click in ten minutes. Beyond it the oldest are forgotten, and a repetition of one of
-/// them changes nothing either, because it is the same message to the pipeline.
+/// Most signatures remembered: far more than people click in ten minutes. Each gateway remembers its own. A repetition of one that is
+/// forgotten, or was another's, is answered anew, and changes nothing: it is the same message to the scheduler, which knows those of late.
 const MAX_SEEN: usize = 10_000;
 
 /// The bytes of a signature.

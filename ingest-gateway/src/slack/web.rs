@@ -10,11 +10,12 @@ use axum::{Json, Router};
 use http::StatusCode;
 use ronda_domain::time::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::debug;
 use url::form_urlencoded;
 
 use super::asked::{Asked, Unreadable};
-use super::desk::Desk;
+use super::desk::{Desk, Unheard, deadline};
 use super::metrics::Via;
 use super::signature::{Claim, Refused, Verifier};
 use crate::problem::{Kind, Problem};
@@ -23,8 +24,8 @@ use crate::writes::read_body;
 
 /// Largest body: a click brings the whole message along, percent-encoded.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// How long a body may take, of the three seconds.
-const BODY_WITHIN: Duration = Duration::from_millis(2_500);
+/// How long a body may take, of the time for the whole answer.
+const BODY_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// The routes, with their full paths.
 pub(crate) fn router() -> Router<AppState> {
@@ -32,6 +33,7 @@ pub(crate) fn router() -> Router<AppState> {
 }
 
 async fn commands(State(state): State<AppState>, request: Request) -> Response {
+    let deadline = deadline();
     let Signed { desk, fields, at } = match signed(&state, request).await {
         Ok(signed) => signed,
         Err(problem) => return problem.into_response(),
@@ -41,10 +43,11 @@ async fn commands(State(state): State<AppState>, request: Request) -> Response {
         return StatusCode::OK.into_response();
     }
     desk.metrics.came("command", Via::Https);
-    answered(&state, &desk, Asked::command(&fields, at).map(Some)).await
+    answered(&state, &desk, Asked::command(&fields, at).map(Some), deadline).await
 }
 
 async fn interactions(State(state): State<AppState>, request: Request) -> Response {
+    let deadline = deadline();
     let Signed { desk, fields, at } = match signed(&state, request).await {
         Ok(signed) => signed,
         Err(problem) => return problem.into_response(),
@@ -52,14 +55,21 @@ async fn interactions(State(state): State<AppState>, request: Request) -> Respon
     desk.metrics.came("click", Via::Https);
     let payload = fields["payload"].as_str().ok_or(Unreadable::Lacks("payload"));
     let payload = payload.and_then(|text| serde_json::from_str::<Value>(text).map_err(|_| Unreadable::NotJson));
-    answered(&state, &desk, payload.and_then(|payload| Asked::interaction(&payload, at))).await
+    answered(&state, &desk, payload.and_then(|payload| Asked::interaction(&payload, at)), deadline).await
 }
 
-async fn answered(state: &AppState, desk: &Arc<Desk>, asked: Result<Option<Asked>, Unreadable>) -> Response {
+async fn answered(
+    state: &AppState,
+    desk: &Arc<Desk>,
+    asked: Result<Option<Asked>, Unreadable>,
+    deadline: Instant,
+) -> Response {
     match asked {
-        Ok(Some(asked)) => match desk.take(state, asked).await {
-            Some(answer) => Json(answer.to_json()).into_response(),
-            None => StatusCode::OK.into_response(),
+        Ok(Some(asked)) => match desk.take(state, asked, deadline).await {
+            Ok(Some(answer)) => Json(answer.to_json()).into_response(),
+            Ok(None) => StatusCode::OK.into_response(),
+            // Slack then shows beside the button that it came to nothing.
+            Err(Unheard) => Problem::new(Kind::Overloaded, "Too many click at once; nothing was done.").into_response(),
         },
         // A link that was followed, for one.
         Ok(None) => StatusCode::OK.into_response(),

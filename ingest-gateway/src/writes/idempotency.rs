@@ -3,8 +3,9 @@
 //! A key is claimed before anything else happens. What is refused without effect gives the key back. A request that ended in 503 may have
 //! reached the queue all the same, and so may the refused part of a bulk write: its key is kept, with the message that its commands are sent as,
 //! and the next attempt sends all of them again as the same messages. Of a report that makes one. A second heartbeat is told from the first by
-//! its message only while both came at the same time: it is a sign of life more, and nothing else. Registering, deleting, pausing, resuming, acknowledging,
-//! muting and unmuting twice is the same as once, unless somebody said otherwise in between: an attempt after a 503 takes effect when it arrives.
+//! its message only while both came at the same time: it is a sign of life more, and nothing else. Registering, deleting, pausing and resuming twice
+//! is the same as once, unless somebody said otherwise in between: an attempt after a 503 takes effect when it arrives. An acknowledgment, a mute or
+//! an unmute takes effect once: a scheduler knows the last few of their messages.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -74,11 +74,25 @@ pub(super) async fn finish(
     scheduler: &str,
     accepted: Accepted,
 ) -> Result<Answer, Problem> {
+    finish_unless(state, write, scheduler, accepted, |_| None).await
+}
+
+/// The same, unless something is seen by the scheduler to be wrong once the command is applied.
+pub(super) async fn finish_unless(
+    state: &AppState,
+    write: &Write,
+    scheduler: &str,
+    accepted: Accepted,
+    wrong: impl FnOnce(&SchedulerResource) -> Option<Problem> + Send,
+) -> Result<Answer, Problem> {
     if !applied(state, write, accepted).await {
         return Ok(Answer::accepted(scheduler, None));
     }
-    match resource(state, write, scheduler).await {
-        Ok(Some(body)) => Ok(waited(write, Answer::new(StatusCode::OK, body).at(scheduler))),
+    match shown(state, write, scheduler).await {
+        Ok(Some(shown)) => match wrong(&shown) {
+            Some(problem) => Err(problem),
+            None => Ok(waited(write, Answer::new(StatusCode::OK, json(&shown)?).at(scheduler))),
+        },
         Ok(None) => Err(Problem::unknown_scheduler(scheduler)),
         // It is durable: a refusal would have it sent again.
         Err(_) => Ok(Answer::accepted(scheduler, None)),
@@ -116,12 +130,19 @@ fn waited(write: &Write, mut answer: Answer) -> Answer {
 
 /// The scheduler as it is read, in JSON; `None`: there is none.
 pub(super) async fn resource(state: &AppState, write: &Write, scheduler: &str) -> Result<Option<Vec<u8>>, Problem> {
+    shown(state, write, scheduler).await?.as_ref().map(json).transpose()
+}
+
+fn json(shown: &SchedulerResource) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(shown).map_err(|_| refusals::internal())
+}
+
+async fn shown(state: &AppState, write: &Write, scheduler: &str) -> Result<Option<SchedulerResource>, Problem> {
     let row =
         in_time(state.store.scheduler(write.tenant(), scheduler)).await.map_err(|error| refusals::store(&error))?;
     let Some(scheduler_state) = row.and_then(|row| row.state) else { return Ok(None) };
     let partition = partition_of(write.tenant(), scheduler, state.publisher.partitions());
     let partition = in_time(state.store.partition(partition)).await.map_err(|error| refusals::store(&error))?;
     let watermark = partition.map_or(Timestamp::MIN, |row| row.watermark);
-    let resource = SchedulerResource::new(scheduler, &scheduler_state, watermark);
-    serde_json::to_vec(&resource).map(Some).map_err(|_| refusals::internal())
+    Ok(Some(SchedulerResource::new(scheduler, &scheduler_state, watermark)))
 }

@@ -20,6 +20,7 @@ use ronda_domain::id::MessageId;
 use self::answer::Answer;
 pub(crate) use self::budget::BodyBudget;
 pub(crate) use self::idempotency::MadeMessages;
+pub(crate) use self::report::applied_within;
 pub(crate) use self::request::{Incoming, Operation, read_body};
 use self::request::{Write, note_refusal};
 use crate::access::Principal;

@@ -106,11 +106,20 @@ impl Queue for FaultyQueue {
 /// A store that can't be asked while it is told so.
 pub(crate) struct FaultyStore {
     inner: Arc<EmbeddedStore>,
+    switches: Switches,
+}
+
+/// What it is told to do.
+#[derive(Default)]
+struct Switches {
+    /// It can't be asked at all.
     down: Arc<AtomicBool>,
     /// Only a scheduler's row can't be read.
     rows_down: Arc<AtomicBool>,
     /// What is asked on the way of a write is not answered.
     silent: Arc<AtomicBool>,
+    /// Only lists of schedulers are never answered.
+    lists_hang: Arc<AtomicBool>,
 }
 
 /// How a test's store is wrapped.
@@ -119,34 +128,39 @@ type Wrap = Box<dyn FnOnce(Arc<EmbeddedStore>) -> Arc<dyn Store> + Send>;
 impl FaultyStore {
     /// Wraps a store that can't be asked at all while it is told so, and the switch that tells it.
     pub(crate) fn that_fails() -> (Wrap, Arc<AtomicBool>) {
-        let down = Arc::new(AtomicBool::new(false));
-        (Self::wrap(Arc::clone(&down), Arc::default(), Arc::default()), down)
+        Self::wrap(|switches| &switches.down)
     }
 
     /// The same of one whose schedulers' rows can't be read.
     pub(crate) fn that_hides_rows() -> (Wrap, Arc<AtomicBool>) {
-        let rows_down = Arc::new(AtomicBool::new(false));
-        (Self::wrap(Arc::default(), Arc::clone(&rows_down), Arc::default()), rows_down)
+        Self::wrap(|switches| &switches.rows_down)
     }
 
     /// The same of one that does not answer.
     pub(crate) fn that_hangs() -> (Wrap, Arc<AtomicBool>) {
-        let silent = Arc::new(AtomicBool::new(false));
-        (Self::wrap(Arc::default(), Arc::default(), Arc::clone(&silent)), silent)
+        Self::wrap(|switches| &switches.silent)
     }
 
-    fn wrap(down: Arc<AtomicBool>, rows_down: Arc<AtomicBool>, silent: Arc<AtomicBool>) -> Wrap {
-        Box::new(move |inner| Arc::new(Self { inner, down, rows_down, silent }))
+    /// The same of one that never answers what lists schedulers.
+    pub(crate) fn that_lists_for_ever() -> (Wrap, Arc<AtomicBool>) {
+        Self::wrap(|switches| &switches.lists_hang)
+    }
+
+    /// Wraps a store with one of its switches.
+    fn wrap(which: fn(&Switches) -> &Arc<AtomicBool>) -> (Wrap, Arc<AtomicBool>) {
+        let switches = Switches::default();
+        let switch = Arc::clone(which(&switches));
+        (Box::new(move |inner| Arc::new(Self { inner, switches })), switch)
     }
 
     async fn answers(&self) {
-        if self.silent.load(Ordering::SeqCst) {
+        if self.switches.silent.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
     }
 
     fn up(&self) -> Result<&EmbeddedStore, StoreError> {
-        if self.down.load(Ordering::SeqCst) {
+        if self.switches.down.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "told to fail"));
         }
         Ok(&self.inner)
@@ -186,7 +200,7 @@ impl SchedulerReads for FaultyStore {
 
     async fn scheduler(&self, tenant: &str, scheduler: &str) -> Result<Option<SchedulerRow>, StoreError> {
         self.answers().await;
-        if self.rows_down.load(Ordering::SeqCst) {
+        if self.switches.rows_down.load(Ordering::SeqCst) {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "told to fail"));
         }
         self.up()?.scheduler(tenant, scheduler).await
@@ -198,6 +212,9 @@ impl SchedulerReads for FaultyStore {
         after: Option<&SchedulerId>,
         limit: usize,
     ) -> Result<Vec<SchedulerRow>, StoreError> {
+        if self.switches.lists_hang.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
         self.up()?.schedulers(tenant, after, limit).await
     }
 

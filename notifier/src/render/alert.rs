@@ -305,7 +305,8 @@ fn buttons(alert: &AlertFacts, voice: &Voice) -> Vec<Button> {
     }
     let words = voice.words();
     let (tenant, scheduler) = (alert.key.tenant.as_str(), alert.key.scheduler.as_str());
-    let value = serde_json::json!({"t": tenant, "s": scheduler}).to_string();
+    // Which alert: a message may be seen long after it, and the next one is not what was looked at.
+    let value = serde_json::json!({"t": tenant, "s": scheduler, "o": alert.opened_at.as_millis()}).to_string();
     let send = |label, id| Button { label: words.label(label), id, does: Does::Send(value.clone()) };
     let mut buttons = Vec::new();
     if alert.ended.is_none() {

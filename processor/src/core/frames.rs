@@ -205,7 +205,7 @@ impl PartitionCore {
             | Input::Resume
             | Input::Mute { .. }
             | Input::Unmute { .. } => state.said_at(at, message),
-            Input::Acknowledge { .. } => state.acknowledged_at(at),
+            Input::Acknowledge { alert: None, .. } => state.acknowledged_at(at),
             Input::Status(_) | Input::Heartbeat(_) if at == self.watermark => state.reported_at(at),
             _ => at,
         }

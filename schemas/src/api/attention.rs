@@ -15,6 +15,15 @@ pub struct ByBody {
     pub by: Option<String>,
 }
 
+/// An acknowledgment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AcknowledgeBody {
+    /// Which alert, by its id; `None`: whichever is open.
+    pub alert_id: Option<String>,
+    /// Who says so; `None`: whoever the key belongs to.
+    pub by: Option<String>,
+}
+
 /// A mute, checked in all but how far ahead its end is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MuteBody {
@@ -57,7 +66,26 @@ pub fn check_mute_end(until: Timestamp, now: Timestamp) -> Result<(), Invalid> {
     Err(Invalid::fields(vec![FieldError { pointer, code: "out_of_range", message }]))
 }
 
-/// Reads the body of an acknowledgment, or of an unmute; an empty one is one, too.
+/// Reads the body of an acknowledgment; an empty one is one, too.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_acknowledge(body: &[u8]) -> Result<AcknowledgeBody, Invalid> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(AcknowledgeBody::default());
+    }
+    let node = node::read(body)?;
+    let mut findings = Findings::default();
+    let read = Fields::of(node, "", &mut findings).map(|mut fields| {
+        let by = name(&mut fields);
+        let alert_id = fields.text("alert_id", limits::MAX_ALERT_ID_BYTES, Lines::One);
+        fields.end(&["by", "alert_id"]);
+        AcknowledgeBody { alert_id, by }
+    });
+    findings.or(read)
+}
+
+/// Reads the body of an unmute; an empty one is one, too.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -145,6 +173,16 @@ mod tests {
                 found(check_mute_end(body.end.from(now), now).unwrap_err()),
                 [("/until".to_owned(), "out_of_range")]
             );
+        }
+    }
+
+    #[test]
+    fn an_acknowledgment_may_name_its_alert() {
+        assert_eq!(parse_acknowledge(b"").unwrap(), AcknowledgeBody::default());
+        let body = parse_acknowledge(br#"{"by":"Ratna","alert_id":"alert:due:1:failed:0"}"#).unwrap();
+        assert_eq!((body.by.as_deref(), body.alert_id.as_deref()), (Some("Ratna"), Some("alert:due:1:failed:0")));
+        for wrong in [r#"{"alert_id":7}"#.to_owned(), format!(r#"{{"alert_id":"{}"}}"#, "a".repeat(513))] {
+            assert!(parse_acknowledge(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 

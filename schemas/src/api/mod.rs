@@ -26,7 +26,9 @@ pub(crate) mod node;
 mod report_slow;
 pub(crate) mod text;
 
-pub use attention::{ByBody, MuteBody, MuteEnd, check_mute_end, parse_by, parse_mute};
+pub use attention::{
+    AcknowledgeBody, ByBody, MuteBody, MuteEnd, check_mute_end, parse_acknowledge, parse_by, parse_mute,
+};
 pub use event::{BulkEvent, BulkEvents, EventBody, parse_event};
 pub use invalid::{FieldError, Invalid};
 pub use key::{NewKeyBody, parse_new_key};

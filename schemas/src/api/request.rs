@@ -162,7 +162,24 @@ impl ToSchema for MetadataRequest {
     }
 }
 
-/// That somebody looks after what is wrong, or wants to hear of it again. An empty body is one, too.
+/// That somebody looks after what is wrong. An empty body is one, too.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it only describes the body")]
+pub struct AcknowledgeRequest {
+    /// Which alert: the `id` of a scheduler's `alert`. When another one is open by then, or none, nothing is acknowledged. Absent: whichever is open.
+    #[schema(
+        max_length = 512,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        examples("alert:00000000000000a1:due:1795456800000:failed:0")
+    )]
+    alert_id: Option<String>,
+    /// Who says so; absent: the name of the key.
+    #[schema(max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", examples("Ratna"))]
+    by: Option<String>,
+}
+
+/// That somebody wants to hear of a scheduler again. An empty body is one, too.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it only describes the body")]

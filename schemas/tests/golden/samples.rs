@@ -139,12 +139,18 @@ const BY: By<'static> = By { source: "slack", id: "U0123456789", name: "Ratna" }
 /// The kinds of commands that version 5 of a frame has more, by name.
 pub(crate) fn attention_commands() -> Vec<(&'static str, Command<'static>)> {
     let inputs = [
-        ("acknowledge", Input::Acknowledge { by: BY }),
+        ("acknowledge", Input::Acknowledge { alert: None, by: BY }),
         ("mute", Input::Mute { until: at(3_600), by: BY }),
         ("unmute", Input::Unmute { by: BY }),
     ];
     let command = |input| Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input, message: None };
     inputs.into_iter().map(|(name, input)| (name, command(input))).collect()
+}
+
+/// What version 6 has more: an acknowledgment of one alert.
+pub(crate) fn acknowledgment_of_an_alert() -> Command<'static> {
+    let input = Input::Acknowledge { alert: Some("alert:00000000000000a1:due:1795456800000:failed:0"), by: BY };
+    Command { tenant: "acme", scheduler: "nightly-billing", age_ms: 3, input, message: None }
 }
 
 fn change() -> Change {
@@ -392,8 +398,11 @@ pub(crate) fn scheduler_row() -> SchedulerRow {
 pub(crate) fn attended_row() -> SchedulerRow {
     let row = scheduler_row();
     let (mut state, mut effects) = (row.state, Effects::new());
-    let inputs =
-        [(Input::Acknowledge { by: BY }, 140), (Input::Mute { until: at(3_600), by: BY }, 150), (Input::Tick, 151)];
+    let inputs = [
+        (Input::Acknowledge { alert: None, by: BY }, 140),
+        (Input::Mute { until: at(3_600), by: BY }, 150),
+        (Input::Tick, 151),
+    ];
     for ((input, seconds), sequence) in inputs.into_iter().zip(1..) {
         let message = MessageId { source: 2, sequence, index: 0 };
         apply(&mut state, &key(), &input, at(seconds), message, &mut effects);

@@ -1,8 +1,11 @@
 //! Somebody looks after what is wrong, or nobody wants to hear of it for a while.
 
+use ronda_domain::Refusal;
 use ronda_domain::event::EventKind;
+use ronda_domain::id::MessageId;
+use ronda_domain::input::Input;
 
-use crate::story::{Story, nightly, plain, time};
+use crate::story::{Story, by, nightly, plain, time};
 
 /// What was said since, in a word each, with who said so.
 fn said(story: &mut Story) -> Vec<String> {
@@ -45,6 +48,57 @@ fn what_is_not_wrong_is_not_acknowledged_and_what_has_just_ended_neither() {
     assert_eq!(said(&mut story), ["opened"], "it was acknowledged before there was anything");
     story.at("02:00").running("b").success("b").acknowledge("Ratna");
     assert_eq!(said(&mut story), ["resolved"]);
+}
+
+#[test]
+fn an_acknowledgment_that_names_an_alert_is_of_no_other() {
+    let mut story = Story::of(plain(3_600));
+    story.at("01:00").running("a").failed("a", "no");
+    let first = story.view().alert.unwrap().id;
+    assert_eq!(story.refusal_of_acknowledging("alert:another", "Ratna"), Some(Refusal::AlertOver));
+    story.at("02:00").running("b").success("b");
+    assert_eq!(story.refusal_of_acknowledging(&first, "Ratna"), Some(Refusal::AlertOver), "nothing is open");
+    story.at("03:00").running("c").failed("c", "no");
+    assert_eq!(story.refusal_of_acknowledging(&first, "Ratna"), Some(Refusal::AlertOver), "another is open");
+    assert!(story.view().alert.unwrap().acknowledgment.is_none());
+
+    let second = story.view().alert.unwrap().id;
+    assert_eq!(story.refusal_of_acknowledging(&second, "Ratna"), None);
+    assert_eq!(story.refusal_of_acknowledging(&second, "Bayu"), None, "somebody is on it: that is no mistake");
+    assert_eq!(said(&mut story), ["opened", "resolved", "opened", "acknowledged by Ratna"]);
+}
+
+#[test]
+fn whoever_names_an_alert_has_seen_it_whatever_the_clocks_say() {
+    let mut story = Story::of(plain(3_600));
+    story.at("01:00").running("a").failed("a", "no");
+    let alert = story.view().alert.unwrap();
+    story.say_at(
+        "00:58",
+        MessageId { source: 7, sequence: 1, index: 0 },
+        &Input::Acknowledge { alert: Some(&alert.id), by: by("Ratna") },
+    );
+    let at = story.view().alert.unwrap().acknowledgment.map(|ack| ack.at);
+    assert_eq!(at, Some(alert.opened_at), "nobody was on it before it was open");
+}
+
+#[test]
+fn a_message_that_comes_again_with_another_time_says_nothing_more() {
+    let mut story = Story::of(plain(3_600));
+    let message = |sequence: u64| MessageId { source: 7, sequence: (1 << 63) | sequence, index: 0 };
+    let (mute, unmute) = (Input::Mute { until: time("09:00"), by: by("Ratna") }, Input::Unmute { by: by("Bayu") });
+    story.say_at("00:10", message(1), &mute).say_at("00:20", message(2), &unmute).say_at("00:21", message(1), &mute);
+    assert!(story.view().mute.is_none(), "unmuted since");
+
+    story.at("01:00").running("a").failed("a", "no");
+    let acknowledge = Input::Acknowledge { alert: None, by: by("Ratna") };
+    story.say_at("01:10", message(3), &acknowledge);
+    story.at("02:00").running("b").success("b");
+    story.at("03:00").running("c").failed("c", "no");
+    story.say_at("03:10", message(3), &acknowledge);
+    assert!(story.view().alert.unwrap().acknowledgment.is_none(), "it was said of the alert before");
+    let words = ["muted by Ratna", "unmuted by Bayu", "opened", "acknowledged by Ratna", "resolved", "opened"];
+    assert_eq!(said(&mut story), words);
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub fn heartbeat_only() -> SchedulerSpec {
 }
 
 /// Somebody, as a chat knows them.
-fn by(name: &'static str) -> By<'static> {
+pub fn by(name: &'static str) -> By<'static> {
     By { source: "slack", id: name, name }
 }
 
@@ -88,7 +88,10 @@ impl Story {
 
     fn apply_at(&mut self, input: &Input<'_>, at: Timestamp) -> Effects {
         self.sequence += 1;
-        let message = MessageId { source: 7, sequence: self.sequence, index: 0 };
+        self.apply_as(MessageId { source: 7, sequence: self.sequence, index: 0 }, input, at)
+    }
+
+    fn apply_as(&mut self, message: MessageId, input: &Input<'_>, at: Timestamp) -> Effects {
         let mut effects = Effects::new();
         apply(&mut self.slot, &self.key, input, at, message, &mut effects);
         self.events.extend(effects.events.iter().cloned());
@@ -242,7 +245,21 @@ impl Story {
     }
 
     pub fn acknowledge(&mut self, name: &'static str) -> &mut Self {
-        self.send(&Input::Acknowledge { by: by(name) });
+        self.send(&Input::Acknowledge { alert: None, by: by(name) });
+        self
+    }
+
+    /// An acknowledgment of one alert.
+    pub fn refusal_of_acknowledging(&mut self, alert: &str, name: &'static str) -> Option<Refusal> {
+        self.send(&Input::Acknowledge { alert: Some(alert), by: by(name) }).refused
+    }
+
+    /// A message of its own, as it was received at a time, which may be before now.
+    pub fn say_at(&mut self, text: &str, message: MessageId, input: &Input<'_>) -> &mut Self {
+        let at = time(text);
+        self.go_to(self.now.max(at));
+        self.apply_as(message, input, at);
+        self.tick(self.now);
         self
     }
 

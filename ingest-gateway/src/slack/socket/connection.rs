@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use super::envelope::{Envelope, Incoming, Kind, acknowledgement};
 use super::{END_WITHIN, Stream};
 use crate::slack::asked::Asked;
-use crate::slack::desk::Desk;
+use crate::slack::desk::{Desk, Unheard, deadline};
 use crate::slack::metrics::Via;
 use crate::state::AppState;
 
@@ -142,9 +142,11 @@ impl Connection {
             Incoming::Envelope(envelope) => {
                 let (state, desk, acknowledge) = (self.state.clone(), Arc::clone(&self.desk), acknowledge.clone());
                 self.work.spawn(async move {
-                    let message = answered(&state, &desk, envelope).await;
-                    // A connection that is gone takes none: Slack tells it again, over the next one.
-                    let _ = acknowledge.send(message).await;
+                    // Without an acknowledgement Slack shows that it came to nothing, or tells it again.
+                    if let Some(message) = answered(&state, &desk, envelope).await {
+                        // A connection that is gone takes none: Slack tells it again, over the next one.
+                        let _ = acknowledge.send(message).await;
+                    }
                 });
             }
             Incoming::Other => debug!("Slack sent something that is not known"),
@@ -152,8 +154,9 @@ impl Connection {
     }
 }
 
-/// Carries out what an envelope holds, and makes its acknowledgement.
-async fn answered(state: &AppState, desk: &Arc<Desk>, envelope: Envelope) -> Message {
+/// Carries out what an envelope holds, and makes its acknowledgement; `None`: nothing could be done, or said of it.
+async fn answered(state: &AppState, desk: &Arc<Desk>, envelope: Envelope) -> Option<Message> {
+    let deadline = deadline();
     if envelope.retry > 0 {
         debug!(attempt = envelope.retry, "Slack tells something again");
     }
@@ -170,7 +173,10 @@ async fn answered(state: &AppState, desk: &Arc<Desk>, envelope: Envelope) -> Mes
         Kind::Other => Ok(None),
     };
     let answer = match asked {
-        Ok(Some(asked)) => desk.take(state, asked).await,
+        Ok(Some(asked)) => match desk.take(state, asked, deadline).await {
+            Ok(answer) => answer,
+            Err(Unheard) => return None,
+        },
         Ok(None) => None,
         Err(unreadable) => {
             desk.metrics.unreadable();
@@ -179,5 +185,5 @@ async fn answered(state: &AppState, desk: &Arc<Desk>, envelope: Envelope) -> Mes
         }
     };
     let answer = answer.filter(|_| envelope.takes_answer).map(|answer| answer.to_json());
-    Message::text(acknowledgement(&envelope.id, answer.as_ref()))
+    Some(Message::text(acknowledgement(&envelope.id, answer.as_ref())))
 }
