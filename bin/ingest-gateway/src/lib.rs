@@ -51,6 +51,7 @@ fn slack(settings: &Settings) -> Result<Option<SlackConfig>, Failure> {
         app_token: slack.app_token.clone(),
         api_url: slack.api_url.clone(),
         team_id: slack.team_id.clone(),
+        allow_guest_teams: slack.allow_guest_teams,
         timezone: settings.notifier.timezone.clone(),
         ..SlackConfig::new(tenant)
     }))

@@ -330,6 +330,8 @@ settings! {
         tenant: String = String::from("default");
         /// The only workspace whose people may do so, by its id (`T0123456789`); empty: every one that the app is installed in.
         team_id: String = String::new();
+        /// Whether people of other workspaces may, too: guests in channels that are shared with their company (Slack Connect), or people of another workspace of the same organisation.
+        allow_guest_teams: bool = false;
     }
 
     /// The mail server, for channels `mail:NAME`; who gets mail is in `[mail.lists.NAME]`.

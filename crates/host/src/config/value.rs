@@ -107,6 +107,10 @@ impl Value for bool {
         value.as_bool().ok_or_else(|| wrong(value, "true or false"))
     }
 
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.trim().parse().map_err(|_| format!("is {text:?}, but must be true or false"))
+    }
+
     fn to_toml(&self) -> Toml {
         Toml::Boolean(*self)
     }
