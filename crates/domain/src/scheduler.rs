@@ -97,7 +97,7 @@ impl Serialize for Rare {
         let has_said = !self.said.is_empty();
         let has_muting = has_said || self.muting.is_some();
         let has_late = has_muting || self.late.is_some();
-        let length = 4 + usize::from(has_late) + usize::from(has_muting) + usize::from(has_said);
+        let length = [true; 4].into_iter().chain([has_late, has_muting, has_said]).filter(|has| *has).count();
         let mut rare = serializer.serialize_struct("Rare", length)?;
         rare.serialize_field("pause_key", &self.pause_key)?;
         rare.serialize_field("filled", &self.filled)?;
