@@ -36,6 +36,9 @@ pub(crate) enum Bed {
 impl Bed {
     /// `None`: there is no server to be had, which was told.
     pub(crate) async fn made(on: On) -> Option<Self> {
+        // Until the server listens on its port, a scenario on any store could be given that.
+        #[cfg(feature = "cassandra")]
+        let _ = crate::cassandra::server();
         match on {
             On::Embedded => {
                 let dir = tempfile::tempdir().unwrap();

@@ -31,7 +31,7 @@ pub(crate) struct Keyspace {
 }
 
 /// The server; `None`: it can't be had.
-fn server() -> Option<SocketAddr> {
+pub(crate) fn server() -> Option<SocketAddr> {
     static SERVER: OnceLock<Option<Cassandra>> = OnceLock::new();
     let started = || match Cassandra::start(false) {
         Ok(server) => Some(server),
