@@ -353,7 +353,7 @@ async fn who_clicks_and_finds_no_place_is_told_beside_the_message() {
 /// An address that takes what is said and never answers.
 async fn deaf() -> String {
     async fn said() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

@@ -55,7 +55,7 @@ impl Jobs {
     /// Somebody says that they look after a job.
     pub(crate) async fn acknowledge(&mut self, job: &str, name: &str, at: Timestamp) -> Vec<EventEnvelope> {
         let by = By { source: "slack", id: name, name };
-        self.apply(vec![(job, Input::Acknowledge { by })], at).await
+        self.apply(vec![(job, Input::Acknowledge { by, alert: None })], at).await
     }
 
     /// Everything before this time is judged.

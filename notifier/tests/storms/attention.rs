@@ -28,7 +28,7 @@ impl Saying {
     pub(crate) fn input(self, at: Timestamp) -> Input<'static> {
         let millis = |pause: Duration| i64::try_from(pause.as_millis()).unwrap();
         match self {
-            Self::Acknowledge => Input::Acknowledge { by: RATNA },
+            Self::Acknowledge => Input::Acknowledge { by: RATNA, alert: None },
             Self::MuteByTheNight(pause) => Input::Mute { until: at.plus_millis(millis(pause)), by: RATNA },
             Self::MuteByTheWall(pause) => {
                 let until = Timestamp::from_millis(millis(UNIX_EPOCH.elapsed().unwrap() + pause));
