@@ -14,8 +14,17 @@ struct Place {
     busy: bool,
     next_post_ms: u64,
     broken_until_ms: u64,
+    doubt: Doubt,
     /// Where its service's limits hold for it alone.
     lane: Lane,
+}
+
+/// Posts of which nobody knows whether they can be seen, since the last call that went well.
+#[derive(Clone, Copy, Debug, Default)]
+struct Doubt {
+    posts: u32,
+    /// The next one waits until this.
+    until_ms: u64,
 }
 
 /// What holds for all places that share one service's limits.
@@ -28,6 +37,12 @@ struct Lane {
     /// The edits' token bucket, as the time at which it would be empty.
     edits_until_ms: u64,
 }
+
+/// How long a place gets no further post after the first one in doubt, in milliseconds; twice as long after each that follows. Looking up what
+/// became of it ends the wait sooner, as any call does that goes well. Without it every alert of an outage would be tried once, and
+/// each looked up afterwards and told by itself, where one digest tells them all.
+const FIRST_DOUBT_MS: u64 = 2_000;
+const LONGEST_DOUBT_MS: u64 = 5 * 60_000;
 
 /// What is known of the channels' rates. In memory only: times are monotonic milliseconds.
 #[derive(Clone, Debug)]
@@ -70,7 +85,7 @@ impl Pace {
             return false;
         }
         match work {
-            Work::Post => place.is_none_or(|place| now_ms >= place.next_post_ms),
+            Work::Post => place.is_none_or(|place| now_ms >= place.next_post_ms.max(place.doubt.until_ms)),
             Work::Edit { .. } | Work::Find | Work::Delete { .. } => {
                 let interval_ms = millis(manner.pacing.edit_interval);
                 lane.is_none_or(|lane| lane.edits_until_ms <= now_ms + interval_ms * (EDIT_BURST - 1))
@@ -120,10 +135,18 @@ impl Pace {
         new
     }
 
+    /// Nobody knows what became of a post.
+    pub(crate) fn doubtful(&mut self, channel: &str, now_ms: u64) {
+        let doubt = &mut self.places.entry(channel.to_owned()).or_default().doubt;
+        let pause_ms = FIRST_DOUBT_MS.saturating_mul(1_u64.checked_shl(doubt.posts).unwrap_or(u64::MAX));
+        *doubt = Doubt { posts: doubt.posts.saturating_add(1), until_ms: now_ms + pause_ms.min(LONGEST_DOUBT_MS) };
+    }
+
     /// A channel took a call.
     pub(crate) fn well(&mut self, channel: &str) {
         if let Some(place) = self.places.get_mut(channel) {
             place.broken_until_ms = 0;
+            place.doubt = Doubt::default();
         }
     }
 }
@@ -139,6 +162,26 @@ mod tests {
         let pacing = Pacing { post_interval: Duration::ZERO, edit_interval: Duration::from_secs(1) };
         let manner = Manner { kind: "some", pacing, capabilities: Capabilities::ALL, shares_limits };
         Pace::new(Manners::everywhere(manner))
+    }
+
+    #[test]
+    fn after_a_post_in_doubt_the_next_waits_ever_longer_until_a_call_goes_well() {
+        let mut pace = pace(true);
+        let mut now_ms = 0;
+        for wait_ms in [2_000, 4_000, 8_000] {
+            pace.doubtful("a", now_ms);
+            assert!(!pace.allows("a", &Work::Post, now_ms + wait_ms - 1));
+            assert!(pace.allows("a", &Work::Find, now_ms), "looking it up waits for nothing");
+            assert!(pace.allows("b", &Work::Post, now_ms), "another place is none the worse for it");
+            now_ms += wait_ms;
+            assert!(pace.allows("a", &Work::Post, now_ms));
+        }
+        (0..100).for_each(|_| pace.doubtful("a", now_ms));
+        assert!(pace.allows("a", &Work::Post, now_ms + LONGEST_DOUBT_MS));
+        pace.well("a");
+        assert!(pace.allows("a", &Work::Post, now_ms));
+        pace.doubtful("a", now_ms);
+        assert!(pace.allows("a", &Work::Post, now_ms + FIRST_DOUBT_MS));
     }
 
     #[test]

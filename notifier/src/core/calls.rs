@@ -255,6 +255,9 @@ impl Core {
                     Work::Post | Work::Edit { .. } | Work::Delete { .. } => self.pace.silence(&call.channel, until),
                 }
             }
+            ChannelErrorKind::Ambiguous if call.work == Work::Post => {
+                self.pace.doubtful(&call.channel, now.mono_ms);
+            }
             // An unreadable history, or a refused removal (a missing scope), says nothing against posting.
             ChannelErrorKind::DestinationBroken { code } if matches!(call.work, Work::Post | Work::Edit { .. }) => {
                 self.destination_broken(call, code, now);

@@ -157,7 +157,7 @@ impl Core {
                 continue;
             }
             metrics::counter!("ronda_notifier_events_total").increment(1);
-            intake::take_in(shard, &self.config, envelope, now);
+            intake::take_in(shard, &self.config, &self.manners, envelope, now);
             if let EventEnvelope::Scheduler(event) = envelope {
                 for key in intake::alerts_of(shard, event) {
                     storm::follow(shard, &key, &event.event, now);

@@ -11,18 +11,20 @@ use super::waits::{hold, is_muted, keep_back, summary_now};
 use super::{Now, again, places};
 use crate::config::Config;
 use crate::hash::fnv64;
+use crate::manners::Manners;
 use crate::shard::{Shard, fit_key};
 use crate::surface::{AlertEnd, AlertFacts, Facts, Former, Phase, ReplyFacts, ReplyWhat, Surface};
 
 /// Most replies below an alert until changes from one kind of problem to another get none.
 const MAX_REPLIES: usize = 20;
 
-pub(super) fn take_in(shard: &mut Shard, config: &Config, event: &SchedulerEvent, now: Now) {
+pub(super) fn take_in(shard: &mut Shard, config: &Config, manners: &Manners, event: &SchedulerEvent, now: Now) {
     match &event.event.kind {
         EventKind::AlertOpened { alert, cause, streak } => opened(shard, config, event, alert, cause, *streak, now),
         EventKind::AlertChanged { alert, cause, streak } => changed(shard, config, event, alert, cause, *streak, now),
         EventKind::AlertResolved { alert, opened_at, resolution } => {
-            resolved(shard, config, event, alert, *opened_at, resolution, now);
+            let end = AlertEnd { at: event.event.at, resolution: resolution.clone() };
+            resolved(shard, config, manners, event, &Over { alert, opened_at: *opened_at, end }, now);
         }
         EventKind::AlertAcknowledged { alert, by } => {
             acknowledged(shard, config, event, alert, &Acknowledgment { by: by.clone(), at: event.event.at }, now);
@@ -149,13 +151,19 @@ pub(super) fn reply_prefix(parent: &str) -> String {
     format!("r/{:016x}/", fnv64(parent))
 }
 
+/// An alert that is over.
+struct Over<'a> {
+    alert: &'a str,
+    opened_at: Timestamp,
+    end: AlertEnd,
+}
+
 fn resolved(
     shard: &mut Shard,
     config: &Config,
+    manners: &Manners,
     event: &SchedulerEvent,
-    alert: &str,
-    opened_at: Timestamp,
-    resolution: &Resolution,
+    Over { alert, opened_at, end }: &Over<'_>,
     now: Now,
 ) {
     let key = alert_key(event, alert);
@@ -163,19 +171,19 @@ fn resolved(
         // Nobody was told that it had begun.
         return;
     };
-    let end = AlertEnd { at: event.event.at, resolution: resolution.clone() };
     let mut facts = before.clone();
     facts.ended = Some(end.clone());
-    // A pause or a removal is somebody's own doing, and of what is muted nobody wants to hear: the edit is enough.
+    // A pause or a removal is somebody's own doing, and of what is muted nobody wants to hear: the edit is enough, where there is one.
     let worth_a_reply = !is_muted(event, before, now)
-        && matches!(resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. });
+        && matches!(end.resolution, Resolution::Recovered { .. } | Resolution::CompletedLate { .. });
     for shown in places::shown_as(shard, &key) {
         shard.change(&shown, |surface| surface.desire(Facts::Alert(facts.clone()), now.wall_ms));
         hold(shard, config, &shown, now);
         remind_of(shard, &shown, None);
         again::remind(shard, config, &shown, now);
-        if worth_a_reply {
-            reply(shard, &shown, event, ReplyWhat::Ended { opened_at, end: end.clone() }, now);
+        let is_edited = |surface: &Surface| manners.of(&surface.channel).capabilities.can_edit;
+        if worth_a_reply || !shard.get(&shown).is_some_and(is_edited) {
+            reply(shard, &shown, event, ReplyWhat::Ended { opened_at: *opened_at, end: end.clone() }, now);
         }
     }
 }

@@ -10,6 +10,7 @@ use ronda_domain::event::EventKind;
 use ronda_schemas::event::{EventEnvelope, SchedulerEvent};
 
 use crate::config::Config;
+use crate::manners::Manners;
 use crate::shard::Shard;
 
 pub(crate) use again::seen;
@@ -25,10 +26,10 @@ pub(crate) struct Now {
 }
 
 /// Takes in one event that has not been seen before.
-pub(crate) fn take_in(shard: &mut Shard, config: &Config, envelope: &EventEnvelope, now: Now) {
+pub(crate) fn take_in(shard: &mut Shard, config: &Config, manners: &Manners, envelope: &EventEnvelope, now: Now) {
     match envelope {
         EventEnvelope::Scheduler(event) => {
-            alerts::take_in(shard, config, event, now);
+            alerts::take_in(shard, config, manners, event, now);
             notices::unknown_followed(shard, event, now);
         }
         EventEnvelope::Blind(notice) => notices::blind(shard, config, notice, now),

@@ -58,6 +58,8 @@ async fn s15_after_half_an_hour_of_errors_nothing_is_lost_or_told_twice(on: On) 
             scene.slack().fail_no_more();
             scene.until("nothing is lost", |scene| named_nowhere(scene, &jobs).is_empty()).await;
             scene.pass(10 * MINUTE_MS).await;
+            let (parents, _) = scene.messages();
+            assert!(parents.len() <= 12, "what was tried by itself may stand by itself: {}", scene.timeline(CHANNEL));
             let all: Vec<String> = scene.slack().messages(CHANNEL).iter().map(text_of).collect();
             for job in &jobs {
                 let telling = all.iter().filter(|text| text.contains(job)).count();

@@ -1,6 +1,7 @@
 //! Somebody looks after an alert, or nobody wants to hear of it for a while.
 
 use super::*;
+use crate::channel::Capabilities;
 
 fn texts(rig: &Rig) -> Vec<String> {
     rig.slack.messages.iter().map(|message| message.content.text.clone()).collect()
@@ -70,6 +71,22 @@ fn a_mute_over_what_is_visible_is_shown_there_and_reminds_at_its_end() {
     assert_eq!(rig.visible()[2], "↳ ⏰ The snooze is over, and it is not: *billing* failed");
     rig.pass(60 * MINUTE);
     assert_eq!(rig.visible().len(), 3, "once");
+}
+
+#[test]
+fn where_nothing_can_be_edited_it_is_told_that_an_alert_is_over_though_it_is_muted() {
+    let mut rig =
+        Rig::where_one_can(Config::default(), Capabilities { can_edit: false, can_delete: false, can_find: false });
+    for job in ["billing", "stock"] {
+        rig.fails(job);
+        rig.pass(10_000);
+        rig.muted(job, "Ratna", 30);
+    }
+    rig.recovers("billing");
+    rig.pass(MINUTE);
+    let visible = rig.visible();
+    assert_eq!(visible.len(), 3, "{visible:?}");
+    assert!(visible[2].starts_with("↳ ") && visible[2].contains("billing"), "{visible:?}");
 }
 
 #[test]

@@ -38,6 +38,24 @@ fn an_outage_with_two_hundred_failures_is_one_digest_with_exact_counts() {
 }
 
 #[test]
+fn an_outage_in_which_nobody_knows_what_was_posted_is_one_digest_too() {
+    let mut rig = Rig::new(Config::default());
+    rig.slack.fail_always(Some(ChannelErrorKind::Ambiguous));
+    for number in 0..200 {
+        rig.fails(&format!("job-{number}"));
+        rig.pass(9_000);
+    }
+    assert!(rig.slack.messages.is_empty());
+    rig.slack.fail_always(None);
+    rig.pass(10 * MINUTE);
+    let parents: Vec<_> = rig.visible().into_iter().filter(|line| !line.starts_with('↳')).collect();
+    assert_eq!(parents.len(), 2, "the one that was tried first, and all others: {parents:?}");
+    assert!(parents.iter().any(|line| line.contains("*199 alerts")), "{parents:?}");
+    let names: Vec<_> = (0..200).map(|number| format!("job-{number}")).collect();
+    assert_eq!(named_nowhere(&rig, &names), 0, "{:?}", rig.visible());
+}
+
+#[test]
 fn a_storm_is_one_digest() {
     let mut rig = Rig::new(Config::default());
     for number in 0..300 {
