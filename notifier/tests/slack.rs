@@ -76,6 +76,10 @@ impl Running {
     }
 
     async fn publish(&self, name: &str, kind: EventKind) {
+        self.publish_at(Timestamp::from_seconds(1_795_456_900), name, kind).await;
+    }
+
+    async fn publish_at(&self, at: Timestamp, name: &str, kind: EventKind) {
         let key =
             SchedulerKey { tenant: TenantId::new("acme").unwrap(), scheduler: SchedulerId::new("billing").unwrap() };
         let summary = SchedulerSummary {
@@ -89,7 +93,6 @@ impl Running {
             past: None,
             mute: None,
         };
-        let at = Timestamp::from_seconds(1_795_456_900);
         let event = SchedulerEvent { key, summary, event: Event { id: name.into(), at, kind } };
         let events = vec![EventEnvelope::Scheduler(Box::new(event))];
         let batch = EventBatch { source_partition: 0, source_partitions: 1, watermark: at, events };
@@ -460,14 +463,14 @@ async fn what_is_over_in_a_maintenance_is_never_seen_and_what_is_not_is_seen_at_
     let dir = tempfile::tempdir().unwrap();
     let stand_in = StandIn::start().await.unwrap();
     let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-    let end = Timestamp::from_millis(now_ms + 3_000);
+    let (now, end) = (Timestamp::from_millis(now_ms), Timestamp::from_millis(now_ms + 3_000));
     let when = When::Once(Timestamp::from_millis(now_ms - 3_000), end);
     let maintenance = vec![Maintenance { matcher: Matcher::default(), when }];
     let running = Running::start_held(dir.path(), &stand_in, to_both(), maintenance);
-    running.publish("opened", opened()).await;
-    running.publish("resolved", resolved()).await;
+    running.publish_at(now, "opened", opened()).await;
+    running.publish_at(now, "resolved", resolved()).await;
     let other = EventKind::AlertOpened { alert: "a2".into(), cause: change(OccurrenceStatus::Stale), streak: 1 };
-    running.publish("other", other).await;
+    running.publish_at(now, "other", other).await;
     until("the other alert", || stand_in.slack().messages("C1").len() == 1).await;
     running.stop().await;
     let messages = stand_in.slack().messages("C1");
