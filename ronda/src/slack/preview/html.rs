@@ -25,6 +25,7 @@ h2{font-size:15px;margin:26px 0 2px}.about{color:#616061;font-size:13px;margin:0
 .bar{border-left:4px solid;border-radius:2px;padding-left:11px;margin-top:5px}\
 .section{margin:4px 0}.fields{display:grid;grid-template-columns:1fr 1fr;gap:7px 16px;margin:4px 0}\
 .header{font-size:18px;font-weight:900;margin:4px 0}.context{color:#616061;font-size:13px;margin:5px 0}\
+.actions{margin:8px 0 2px}.button{display:inline-block;border:1px solid #babbbd;border-radius:4px;padding:4px 11px;margin:0 8px 6px 0;font-size:13px;font-weight:700}\
 pre,code{font:12px/1.5 Menlo,'DejaVu Sans Mono',monospace;background:#f8f8f8;border:1px solid #dedede;border-radius:4px}\
 code{color:#c01343;padding:1px 3px}pre{padding:7px 8px;margin:4px 0;white-space:pre-wrap}\
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px;margin:5px 0;white-space:nowrap}\
@@ -79,10 +80,20 @@ fn block(block: &Value) -> String {
         }
         "section" => format!("<div class=\"section\">{}</div>", text(&block["text"])),
         "context" => format!("<div class=\"context\">{}</div>", all(&block["elements"]).join(" ")),
+        "actions" => {
+            let buttons = all_labels(&block["elements"]).map(|label| format!("<span class=\"button\">{label}</span>"));
+            format!("<div class=\"actions\">{}</div>", buttons.collect::<String>())
+        }
         "table" => table(block, usize::MAX),
         "data_table" => table(block, PAGE_ROWS),
         _ => String::new(),
     }
+}
+
+/// What stands on the buttons of a block of actions.
+fn all_labels(elements: &Value) -> impl Iterator<Item = String> {
+    let elements = elements.as_array().map_or(&[][..], Vec::as_slice);
+    elements.iter().map(|element| mrkdwn::html(element["text"]["text"].as_str().unwrap_or_default()))
 }
 
 fn table(block: &Value, page: usize) -> String {
