@@ -1,5 +1,6 @@
 //! Retries: exponential, jittered, bounded.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 pub use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
@@ -16,11 +17,24 @@ pub fn policy(first: Duration, longest: Duration, retries: usize) -> Exponential
         .with_max_delay(longest)
         .with_max_times(retries)
         .with_jitter()
+        // The library's own generator begins the same in every process.
+        .with_jitter_seed(random())
+}
+
+/// Another number each time, as the standard library seeds its maps: no secret.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_failed_together_does_not_come_back_together() {
+        let waits = || policy(Duration::from_secs(1), Duration::from_secs(60), 5).build().collect::<Vec<_>>();
+        assert_ne!(waits(), waits());
+    }
 
     #[test]
     fn waits_grow_stay_bounded_and_end() {

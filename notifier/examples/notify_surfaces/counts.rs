@@ -1,6 +1,7 @@
 //! What the process counts of itself: the notifier's counters, processor time and memory.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,15 +50,28 @@ impl Recorder for Counters {
     }
 }
 
-/// Processor time of all threads that are alive.
-pub(crate) fn processor_time() -> Outcome<Duration> {
-    let mut nanos = 0_u64;
-    for task in std::fs::read_dir("/proc/self/task")? {
-        // One that has ended meanwhile counts no more.
-        let Ok(line) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        nanos += line.split(' ').next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+/// The processor time of each thread.
+pub(crate) struct ProcessorTime(BTreeMap<OsString, u64>);
+
+impl ProcessorTime {
+    pub(crate) fn now() -> Outcome<Self> {
+        let mut threads = BTreeMap::new();
+        for task in std::fs::read_dir("/proc/self/task")? {
+            let task = task?;
+            // One that has ended meanwhile counts no more.
+            let Ok(line) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
+            let nanos = line.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+            threads.insert(task.file_name(), nanos);
+        }
+        Ok(Self(threads))
     }
-    Ok(Duration::from_nanos(nanos))
+
+    /// What has passed since. By thread: what one had taken before that has ended since must not be taken off.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        let passed =
+            |(thread, nanos): (&OsString, &u64)| nanos - before.0.get(thread).copied().unwrap_or(0).min(*nanos);
+        Duration::from_nanos(self.0.iter().map(passed).sum())
+    }
 }
 
 /// Resident memory, in bytes.

@@ -10,7 +10,7 @@ use ronda_domain::record::OccurrenceStatus;
 use ronda_notifier::Config;
 use ronda_notifier::route::{Matcher, Route};
 
-use crate::counts::{Counters, processor_time, resident_bytes};
+use crate::counts::{Counters, ProcessorTime, resident_bytes};
 use crate::rig::{self, Rig, TEAMS};
 use crate::{Figure, Outcome};
 
@@ -197,9 +197,9 @@ async fn work(directory: &Path, count: usize) -> Outcome<()> {
     println!("resident {}", resident_bytes()?.saturating_sub(before));
     // What a take-over leaves behind in the store's own threads is not what is measured.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle_from = processor_time()?;
+    let idle_from = ProcessorTime::now()?;
     tokio::time::sleep(IDLE).await;
-    let idle = processor_time()?.saturating_sub(idle_from);
+    let idle = ProcessorTime::now()?.since(&idle_from);
     println!("idle {}", idle.as_secs_f64() / IDLE.as_secs_f64());
     let mut edits = 0;
     for (round, changes) in (2..).zip(CHANGES.into_iter().filter(|changes| *changes <= count)) {
@@ -207,19 +207,19 @@ async fn work(directory: &Path, count: usize) -> Outcome<()> {
             let counted = ["ronda_notifier_surfaces_looked_at_total", "ronda_notifier_rows_written_total"];
             (counted.map(|name| counters.get(name)), channel.calls())
         };
-        let (([looked_at, rows], calls), processor) = (counts(), processor_time()?);
+        let (([looked_at, rows], calls), processor) = (counts(), ProcessorTime::now()?);
         // Neighbours, so that the channels are as many among few as among many.
         let changed = 0..changes;
         rig.publish(changed.map(|job| (job, rig::failed_again(round)))).await?;
         edits += changes as u64;
         rig.until(|status| status.edits == edits && status.backlog == 0).await?;
-        let (([looked_at_then, rows_then], calls_then), processor_then) = (counts(), processor_time()?);
+        let (([looked_at_then, rows_then], calls_then), processor_then) = (counts(), ProcessorTime::now()?);
         println!(
             "cost {changes} {} {} {} {}",
             looked_at_then - looked_at,
             calls_then - calls,
             rows_then - rows,
-            processor_then.saturating_sub(processor).as_micros()
+            processor_then.since(&processor).as_micros()
         );
     }
     rig.stop().await

@@ -1,6 +1,5 @@
 //! How soon the next connection may be opened.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use ronda_runtime::retry::{BackoffBuilder, ExponentialBuilder, policy};
@@ -17,9 +16,7 @@ pub(super) struct Brake(<ExponentialBuilder as BackoffBuilder>::Backoff);
 
 impl Brake {
     pub(super) fn new() -> Self {
-        let pauses = policy(FIRST_PAUSE, LONGEST_PAUSE, usize::MAX);
-        // Without a seed every process draws the same numbers.
-        Self(pauses.with_jitter_seed(RandomState::new().build_hasher().finish()).build())
+        Self(policy(FIRST_PAUSE, LONGEST_PAUSE, usize::MAX).build())
     }
 
     /// How long to wait after a connection that lived so long; zero: it was never made.
