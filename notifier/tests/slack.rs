@@ -21,7 +21,7 @@ use ronda_queue::{EmbeddedOptions, EmbeddedQueue, Queue};
 use ronda_runtime::{CancellationToken, Health, Secret, SystemClock};
 use ronda_schemas::codec::Versioned;
 use ronda_schemas::event::{EventBatch, EventEnvelope, SchedulerEvent, SchedulerSummary};
-use ronda_slack_standin::{Fault, SeenKind, StandIn, TOKEN};
+use ronda_slack_standin::{Fault, FaultRule, SeenKind, StandIn, TOKEN};
 use ronda_store::embedded::EmbeddedStore;
 use tokio::task::JoinHandle;
 
@@ -331,6 +331,20 @@ async fn a_channel_that_can_not_be_read_is_told_at_the_start() {
     let error = channel.check(&[CHANNEL.to_owned(), "the terminal".to_owned()]).await.unwrap_err();
     assert_eq!(error.kind.class(), "destination_broken");
     assert!(error.to_string().contains("channel_not_found for \"the terminal\""), "{error}");
+}
+
+#[tokio::test]
+async fn of_many_channels_each_that_can_not_be_read_is_told_and_being_asked_to_wait_is_no_refusal() {
+    let stand_in = StandIn::start().await.unwrap();
+    let channel = slack(&stand_in);
+    let wait = Fault::RateLimited { retry_after_seconds: 1 };
+    stand_in.slack().fail(FaultRule { skip: 1, ..FaultRule::next("conversations.history", wait.clone()) });
+    let channels = ["one", CHANNEL, "two", CHANNEL].map(str::to_owned);
+    let error = channel.check(&channels).await.unwrap_err().to_string();
+    assert!(error.contains("for \"one\"") && error.contains("for \"two\""), "{error}");
+    assert!(!error.contains("rate limited") && !error.contains(CHANNEL), "{error}");
+    stand_in.slack().fail(FaultRule::next("conversations.history", wait));
+    assert!(channel.check(&[CHANNEL.to_owned()]).await.is_ok());
 }
 
 #[tokio::test]

@@ -19,7 +19,11 @@ impl Slack<'_> {
             (Some(false), Some(error)) => {
                 let how = if is_unreachable(error) { "not reached" } else { "refused" };
                 let (error, advice) = (said(error), advice(error));
-                vec![format!("{how}: {error}"), String::from(advice), String::from("messages are kept until then")]
+                vec![
+                    format!("{how}: {error}"),
+                    String::from(advice),
+                    String::from("what it does not take is kept until then"),
+                ]
             }
             (Some(true), _) => {
                 let identity = self.status.identity.as_ref().map(|identity| format!(", as {identity}"));
@@ -73,7 +77,11 @@ pub async fn log_refusals(mut status: watch::Receiver<NotifierStatus>) {
         match (&told, &refused) {
             (before, Some(error)) if before.as_ref() != Some(error) => {
                 let error = error.as_str();
-                tracing::error!(error = said(error), "Slack can't be used, and messages are kept: {}", advice(error));
+                tracing::error!(
+                    error = said(error),
+                    "Slack does not take everything; what it does not take is kept: {}",
+                    advice(error)
+                );
             }
             (Some(_), None) => tracing::info!("Slack takes messages again"),
             _ => {}

@@ -86,6 +86,9 @@ pub struct SlackChannel {
     bot_id: Mutex<Option<String>>,
 }
 
+/// Most times that the check of a channel waits because Slack asked for silence.
+const MAX_SILENCES: u32 = 10;
+
 impl SlackChannel {
     /// A client for Slack. Nothing is sent yet.
     ///
@@ -205,14 +208,20 @@ impl Channel for SlackChannel {
 
     async fn check(&self, channels: &[String]) -> Result<String, ChannelError> {
         let identity = self.who_are_we().await?;
+        let mut refused: Option<ChannelError> = None;
         for channel in channels {
-            // Who may post may not read yet, and without the history no lost answer can be settled.
-            let form = vec![("channel", channel.clone()), ("limit", "1".to_owned())];
-            self.call("conversations.history", Body::Form(form))
-                .await
-                .map_err(|error| ChannelError { message: format!("{} for {channel:?}", error.message), ..error })?;
+            let Err(error) = self.read_a_little(channel).await else { continue };
+            let message = format!("{} for {channel:?}", error.message);
+            refused = match (refused, &error.kind) {
+                (Some(first), ChannelErrorKind::DestinationBroken { .. }) => {
+                    Some(ChannelError { message: format!("{}, {message}", first.message), ..first })
+                }
+                (None, ChannelErrorKind::DestinationBroken { .. }) => Some(ChannelError { message, ..error }),
+                // Nothing was said about it, so nothing will be about the others.
+                _ => return Err(ChannelError { message, ..error }),
+            };
         }
-        Ok(identity)
+        refused.map_or(Ok(identity), Err)
     }
 
     async fn post(&self, request: PostRequest) -> Result<Posted, ChannelError> {
@@ -264,6 +273,24 @@ impl Channel for SlackChannel {
 }
 
 impl SlackChannel {
+    /// Tries whether a channel can be read: who may post may not read yet, and without the history no lost answer can be settled. As often as
+    /// Slack asks for silence it is tried again after that: many channels are more than it answers at once.
+    async fn read_a_little(&self, channel: &str) -> Result<(), ChannelError> {
+        let mut silences = 0;
+        loop {
+            let form = vec![("channel", channel.to_owned()), ("limit", "1".to_owned())];
+            match self.call("conversations.history", Body::Form(form)).await {
+                Err(ChannelError { kind: ChannelErrorKind::NotSent { retry_after, rate_limited: true }, .. })
+                    if silences < MAX_SILENCES =>
+                {
+                    silences += 1;
+                    tokio::time::sleep(retry_after).await;
+                }
+                answer => return answer.map(drop),
+            }
+        }
+    }
+
     /// Our messages where they belong: in the channel, or in the thread.
     async fn find_there(&self, request: &FindRequest) -> Result<Vec<Found>, ChannelError> {
         let bot_id = self.bot_id().await?;
