@@ -115,7 +115,9 @@ fn compare(cost: &Cost, among_few: Option<&Cost>) -> Figure {
         let is_as_much = looked_at <= least.0 * TIMES_LIMIT && rows <= least.2 * TIMES_LIMIT && calls <= least.1;
         is_as_much && (cost.changes < 100 || micros <= least.3 * TIMES_LIMIT)
     });
-    let limit = if among_few.is_some() { format!("{TIMES_LIMIT:.0} times as among {FEW}") } else { "none".to_owned() };
+    let aside = if cost.changes < 100 { ", time aside" } else { "" };
+    let limit =
+        among_few.map_or_else(|| "none".to_owned(), |_| format!("{TIMES_LIMIT:.0} times as among {FEW}{aside}"));
     Figure { name: format!("{} of {MANY} change", cost.changes), figure: text(cost) + &beside, limit, holds }
 }
 
