@@ -139,7 +139,8 @@ pub(super) fn keep_back(surface: &mut Surface, event: &SchedulerEvent) {
                 surface.keep_back(kept);
             }
         }
-        EventKind::Unmuted { .. } if surface.is_unseen() => {
+        // Also while a post is on its way: if that fails, nobody has seen it.
+        EventKind::Unmuted { .. } => {
             surface.own.kept_back = surface.own.kept_back.and_then(|kept| kept.ended(event.event.at));
         }
         _ => {}

@@ -291,3 +291,22 @@ fn where_a_route_newly_leads_a_muted_alert_waits_too() {
     rig.pass(30 * MINUTE);
     assert_eq!((rig.visible_in("C-pay").len(), rig.visible_in("C-all").len()), (1, 1), "{:?}", rig.visible());
 }
+
+#[test]
+fn a_mute_that_is_taken_back_while_a_post_is_on_its_way_keeps_nothing_back() {
+    let mut rig = Rig::new(Config::default());
+    rig.muted("billing", "Ratna", 30);
+    rig.fails("billing");
+    rig.pass(1_000);
+    // By the clock the mute is over before the notifier hears that it was taken back long ago.
+    rig.stop_for(31 * MINUTE);
+    let call = rig.claims(10_000);
+    rig.behind_ms = 20 * 60_000;
+    rig.unmuted("billing");
+    let retry_after = std::time::Duration::from_secs(1);
+    rig.settles_badly(&call, ChannelErrorKind::NotSent { retry_after, rate_limited: false });
+    rig.behind_ms = 10 * 60_000;
+    rig.recovers("billing");
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["🟢 *billing* recovered (production)"]);
+}
