@@ -93,7 +93,9 @@ impl Model {
         };
         // A reply that would notify is not owed then: whether the notifier makes one is a matter of its clock.
         let is_muted = self.is_muted(job, at);
-        let owed_in = |alert: &str| if is_muted { Vec::new() } else { visible_in(alert) };
+        // What the night tells last is of tomorrow, when a mute that ends by the clock is over; by the notifier's it is not yet.
+        let is_quiet = is_muted || self.is_muted(job, wall_clock());
+        let owed_in = |alert: &str| if is_quiet { Vec::new() } else { visible_in(alert) };
         match &event.event.kind {
             EventKind::AlertOpened { alert, cause, streak } => {
                 self.alerts.insert(key(alert), Alert::opened(event, cause, *streak));
@@ -281,4 +283,8 @@ impl Night {
         let rows = jobs.iter().map(|job| (job.name().to_owned(), word(worst(&job.fates)))).collect();
         Self { counts: parts.join("  ·  "), verdict, rows, is_clear: problems == 0 }
     }
+}
+
+fn wall_clock() -> Timestamp {
+    Timestamp::from_millis(i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap())
 }
