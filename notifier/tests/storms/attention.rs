@@ -30,13 +30,15 @@ impl Saying {
         match self {
             Self::Acknowledge => Input::Acknowledge { by: RATNA, alert: None },
             Self::MuteByTheNight(pause) => Input::Mute { until: at.plus_millis(millis(pause)), by: RATNA },
-            Self::MuteByTheWall(pause) => {
-                let until = Timestamp::from_millis(millis(UNIX_EPOCH.elapsed().unwrap() + pause));
-                Input::Mute { until, by: RATNA }
-            }
+            Self::MuteByTheWall(pause) => Input::Mute { until: wall_clock().plus_millis(millis(pause)), by: RATNA },
             Self::Unmute => Input::Unmute { by: RATNA },
         }
     }
+}
+
+/// Now, as the notifiers' clock says.
+pub(crate) fn wall_clock() -> Timestamp {
+    Timestamp::from_millis(i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap())
 }
 
 /// What is said in a night: how many seconds after the hour, of which job.

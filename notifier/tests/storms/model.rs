@@ -8,6 +8,7 @@ use ronda_domain::time::Timestamp;
 use ronda_schemas::event::SchedulerEvent;
 use ronda_slack_standin::{Message, message_as_text};
 
+use crate::attention::wall_clock;
 use crate::stage::{CHANNEL, key_in, key_of};
 use crate::world::{CALLING_TEAM, World};
 
@@ -283,8 +284,4 @@ impl Night {
         let rows = jobs.iter().map(|job| (job.name().to_owned(), word(worst(&job.fates)))).collect();
         Self { counts: parts.join("  ·  "), verdict, rows, is_clear: problems == 0 }
     }
-}
-
-fn wall_clock() -> Timestamp {
-    Timestamp::from_millis(i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap())
 }
