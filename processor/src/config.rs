@@ -14,6 +14,9 @@ pub struct Config {
     /// are one write, while the first commit after a pause, what somebody waits for, and alerts are committed at once, and what else is to be
     /// told to people within half a second. 0: commit what is there.
     pub commit_interval_ms: u32,
+    /// So long after the store took a commit of a partition's owner, or answered that it is the owner, it is not asked, in milliseconds. Less than
+    /// others need to take a partition over: a lease period.
+    pub owner_proof_ms: u32,
     /// Most messages in hand that are not taken in yet.
     pub receive_messages: usize,
     /// Most bytes of them (one message may be larger).
@@ -55,6 +58,7 @@ impl Default for Config {
             pulse_period_ms: 1_000,
             gateway_silent_periods: 10,
             commit_interval_ms: 500,
+            owner_proof_ms: 2_000,
             receive_messages: 512,
             receive_bytes: 4 << 20,
             commit_rows: 20_000,
@@ -91,6 +95,7 @@ impl Config {
             ("pulse_period_ms", u64::from(self.pulse_period_ms), 10, 60_000, "10 to 60000"),
             ("gateway_silent_periods", u64::from(self.gateway_silent_periods), 5, 3_600, "5 to 3600"),
             ("commit_interval_ms", u64::from(self.commit_interval_ms), 0, 600_000, "at most 600000"),
+            ("owner_proof_ms", u64::from(self.owner_proof_ms), 0, 300_000, "at most 300000"),
             ("receive_messages", size(self.receive_messages), 1, 4_096, "1 to 4096"),
             ("receive_bytes", size(self.receive_bytes), 1, 256 << 20, "1 byte to 256 MiB"),
             ("commit_rows", size(self.commit_rows), 1, 1_000_000, "1 to 1000000"),

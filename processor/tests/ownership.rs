@@ -126,8 +126,12 @@ impl Site {
     }
 
     fn start(&self) -> (Owner, Running) {
+        self.start_proved_for(Config::default().owner_proof_ms)
+    }
+
+    fn start_proved_for(&self, owner_proof_ms: u32) -> (Owner, Running) {
         let (owner, ownership) = Ownership::new();
-        let config = Config { commit_interval_ms: 20, ..Config::default() };
+        let config = Config { commit_interval_ms: 20, owner_proof_ms, ..Config::default() };
         (owner, self.rig.start_with(Arc::clone(&self.store), config, ownership))
     }
 
@@ -276,6 +280,48 @@ async fn a_partition_that_somebody_else_acquired_is_taken_up_again_while_it_is_a
     assert_eq!(site.epoch(1).await, 3);
     running.stop().await;
     assert_eq!(told(&mut owner).await, Returned::LetGo(1));
+}
+
+/// What its successor has settled is gone from the queue: what comes next must not be taken for all that there was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_misses_frames_asks_whether_it_was_replaced_before_it_writes() {
+    let mut site = Site::new().await;
+    let (mut owner, running) = site.start();
+    owner.assign([0, 1].into());
+    wait_for("the first commits", async || site.depth(0).await + site.depth(1).await == 0).await;
+    let asked = site.store.asked.load(Ordering::SeqCst);
+    let acquired = site.rig.store.acquire(1, PARTITIONS).await.unwrap();
+    site.gateway.number += 1;
+    let positions = site.heartbeats().await;
+    assert_eq!(told(&mut owner).await, Returned::Fenced(1));
+    owner.assign([0].into());
+    assert_eq!(told(&mut owner).await, Returned::LetGo(1));
+    site.committed([0], &positions).await;
+    assert_eq!(site.store.asked.load(Ordering::SeqCst), asked + 1, "only the one that is still the owner writes");
+    assert_eq!(site.rig.store.partition(1).await.unwrap().unwrap().epoch, acquired.epoch);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_was_long_without_a_word_from_the_store_asks_before_it_writes() {
+    let mut site = Site::new().await;
+    let (mut owner, running) = site.start_proved_for(50);
+    owner.assign([1].into());
+    wait_for("the first commit", async || site.depth(1).await == 0).await;
+    let (asked, checks) = (site.store.asked.load(Ordering::SeqCst), site.store.checks.load(Ordering::SeqCst));
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let next = site.heartbeats().await;
+    site.committed([1], &next).await;
+    assert_eq!(site.store.checks.load(Ordering::SeqCst), checks + 1, "it asks, and goes on");
+    assert_eq!(site.store.asked.load(Ordering::SeqCst), asked + 1);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    site.rig.store.acquire(1, PARTITIONS).await.unwrap();
+    site.heartbeats().await;
+    assert_eq!(told(&mut owner).await, Returned::Fenced(1));
+    owner.assign(BTreeSet::new());
+    assert_eq!(told(&mut owner).await, Returned::LetGo(1));
+    assert_eq!(site.store.asked.load(Ordering::SeqCst), asked + 1, "nothing was written");
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -224,6 +224,10 @@ impl PartitionStore for Refusing {
         self.store.commit(commit).await
     }
 
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        self.store.check_owner(partition, epoch).await
+    }
+
     async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
         self.store.repartition(partitions).await
     }

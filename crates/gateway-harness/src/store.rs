@@ -54,6 +54,10 @@ impl PartitionStore for OneKey {
     async fn commit(&self, _: Arc<Commit>) -> Result<(), StoreError> {
         nothing()
     }
+
+    async fn check_owner(&self, _: u32, _: u64) -> Result<(), StoreError> {
+        nothing()
+    }
 }
 
 #[async_trait]

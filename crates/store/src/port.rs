@@ -97,6 +97,13 @@ pub trait PartitionStore: Send + Sync {
     /// tried again, or the partition acquired and loaded anew.
     async fn commit(&self, commit: Arc<Commit>) -> Result<(), StoreError>;
 
+    /// Asks whether the partition is still its whose epoch this is, after everything that happened before the call. Who is still the owner has
+    /// missed nothing of the command queue: nobody else has settled any of it.
+    ///
+    /// # Errors
+    /// [`Fenced`](crate::error::StoreErrorKind::Fenced) when the epoch is no longer the stored one.
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError>;
+
     /// Changes the number of partitions that the store is for, all at once. To be called when everything in the command queue is committed
     /// and settled, and every derived event published; it can't tell.
     ///

@@ -187,6 +187,10 @@ impl PartitionStore for FaultyStore {
         self.up()?.commit(commit).await
     }
 
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        self.up()?.check_owner(partition, epoch).await
+    }
+
     async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
         self.up()?.repartition(partitions).await
     }

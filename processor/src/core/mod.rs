@@ -216,6 +216,12 @@ impl PartitionCore {
         self
     }
 
+    /// The epoch of the owner whose core it is.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Queue position of the last delivery that was applied.
     #[must_use]
     pub const fn cursor(&self) -> u64 {

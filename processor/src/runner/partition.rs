@@ -3,6 +3,7 @@
 mod clockless;
 mod loading;
 mod pacing;
+mod proof;
 mod sending;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use ronda_domain::time::Timestamp;
 use ronda_queue::{Delivery, Position, QueueError, Receiver, Token};
 use ronda_runtime::CancellationToken;
 use ronda_schemas::event::EventBatch;
-use ronda_store::error::StoreErrorKind;
+use ronda_store::error::{StoreError, StoreErrorKind};
 use ronda_store::port::{Commit, KeyStore, PartitionStore, Retention};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -22,6 +23,7 @@ use super::batch::Batch;
 use super::pause::{Backoff, Stopwatch, pause};
 use super::{ProcessorError, Shared, publish, retention, telemetry};
 use crate::core::{PartitionCore, Step};
+use proof::Proof;
 use sending::Outgoing;
 
 /// First and longest wait before a commit is tried again.
@@ -53,6 +55,7 @@ pub(super) struct Owner<S: ?Sized> {
     retention: JoinSet<()>,
     /// Since the last commit began.
     since_commit: Stopwatch,
+    proof: Proof,
     /// Most messages that the queue gives before some are settled.
     max_unsettled: usize,
     outgoing: Outgoing,
@@ -72,6 +75,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             clock: watch::channel(Timestamp::MIN).0,
             retention: JoinSet::new(),
             since_commit: Stopwatch::start(),
+            proof: Proof::none(),
             max_unsettled,
             outgoing: Outgoing::default(),
             is_clockless_told: false,
@@ -238,6 +242,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
 
     /// Makes a step durable and known.
     async fn finish(&mut self, core: &mut PartitionCore, step: Step) -> Result<(), ProcessorError> {
+        self.prove(core.epoch(), step.counts.lost_frames > 0).await?;
         let Step { publish_first, commit, publish: batches, dead_letters, counts } = step;
         telemetry::stepped(&counts, dead_letters.len());
         // Queues that take direct messages are on a broker, and so are all three then.
@@ -263,28 +268,39 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         publish::events(&self.shared.events, batches, &self.cancel, |text| self.hindered(text)).await
     }
 
-    async fn commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
+    async fn commit(&mut self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
         self.try_commit(commit).await?;
         self.shared.vitals.committed(self.partition);
         Ok(())
     }
 
     /// Commits, however often it has to be tried.
-    async fn try_commit(&self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
-        let watch = Stopwatch::start();
+    async fn try_commit(&mut self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
+        let (watch, shared) = (Stopwatch::start(), Arc::clone(&self.shared));
+        let asked = self.insist("a commit failed", || shared.store.commit(Arc::clone(commit))).await?;
+        self.proof = Proof::since(asked);
+        telemetry::committed(watch.seconds());
+        Ok(())
+    }
+
+    /// Calls the store until it takes the call; answers a watch that was started before it did.
+    async fn insist<F>(&self, what: &'static str, call: impl Fn() -> F) -> Result<Stopwatch, ProcessorError>
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        while let Err(error) = self.shared.store.commit(Arc::clone(commit)).await {
+        loop {
+            let asked = Stopwatch::start();
+            let Err(error) = call().await else { return Ok(asked) };
             if error.kind == StoreErrorKind::Fenced || !error.retryable {
                 return Err(error.into());
             }
-            tracing::warn!(partition = self.partition, error = %error, "a commit failed; trying again");
+            tracing::warn!(partition = self.partition, error = %error, "{what}; trying again");
             self.hindered(format!("the store takes no commits: {error}"));
             if !backoff.wait(error.retry_after, &self.cancel).await {
                 return Err(ProcessorError::Stopped);
             }
         }
-        telemetry::committed(watch.seconds());
-        Ok(())
     }
 
     /// It is at work, and comes no further for now: readiness says why until the next commit.

@@ -47,6 +47,8 @@ pub struct Faulty {
     pub gate: RwLock<()>,
     /// Commits asked for, those that wait included.
     pub asked: AtomicUsize,
+    /// How often an owner asked whether it still is one.
+    pub checks: AtomicUsize,
     /// Pages asked for.
     pub loads: AtomicUsize,
     /// How far it is away: a page takes so much longer.
@@ -63,6 +65,7 @@ impl Faulty {
             is_away: AtomicBool::new(false),
             gate: RwLock::new(()),
             asked: AtomicUsize::new(0),
+            checks: AtomicUsize::new(0),
             loads: AtomicUsize::new(0),
             way: Mutex::default(),
             loading: <(AtomicUsize, AtomicUsize)>::default(),
@@ -143,6 +146,12 @@ impl PartitionStore for Faulty {
                 self.store.commit(commit).await
             }
         }
+    }
+
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        self.is_there()?;
+        self.checks.fetch_add(1, Ordering::SeqCst);
+        self.store.check_owner(partition, epoch).await
     }
 
     async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {

@@ -21,6 +21,9 @@ pub struct Owner {
     /// Position of the last message that it received, and messages that the core has not taken.
     received: u64,
     in_hand: Vec<Incoming>,
+    /// What was settled before it received it is missing in what it has. It knows nothing of that, only that it was long without a word from
+    /// the store: others need longer than that to take a partition over.
+    was_long_away: bool,
     /// Rows that were ahead when they were loaded.
     ahead: BTreeMap<SchedulerKey, u64>,
     /// What is being published beside the steps.
@@ -33,6 +36,7 @@ enum Phase {
     Load { after: Option<SchedulerKey> },
     Recover { batches: Batches },
     Take,
+    Prove { step: Step },
     PublishFirst { step: Step },
     Write { commit: Commit, publish: Batches, groups: Vec<Vec<Write>>, stamp: Stamp },
     Publish { commit: Commit, batches: Batches },
@@ -49,6 +53,7 @@ impl Owner {
             attempts: 0,
             received: 0,
             in_hand: Vec::new(),
+            was_long_away: false,
             ahead: BTreeMap::new(),
             held: Vec::new(),
             phase: Phase::Acquire,
@@ -96,6 +101,7 @@ impl Owner {
             Phase::Load { after } => self.load(world, after.as_ref()),
             Phase::Recover { batches } => self.recover(world, batches),
             Phase::Take => self.take(world),
+            Phase::Prove { step } => self.prove(world, step),
             Phase::PublishFirst { step } => self.publish_first(world, step),
             Phase::Write { commit, publish, groups, stamp } => self.write(world, commit, publish, groups, stamp),
             Phase::Publish { commit, batches } => self.publish(world, commit, batches),
@@ -159,6 +165,19 @@ impl Owner {
         if world.slip == Some(Slip::NoRewrite) {
             step.commit.rows.retain(|row| self.ahead.get(&row.key) != Some(&row.position));
         }
+        match world.slip {
+            Some(Slip::NoProof) => Phase::PublishFirst { step },
+            _ if self.was_long_away => Phase::Prove { step },
+            _ => Phase::PublishFirst { step },
+        }
+    }
+
+    /// Asks the store whether it is still the owner, before anything leaves it.
+    fn prove(&mut self, world: &World, step: Step) -> Phase {
+        if world.store.epoch() != self.epoch {
+            return Phase::Ended;
+        }
+        self.was_long_away = false;
         Phase::PublishFirst { step }
     }
 
@@ -177,8 +196,11 @@ impl Owner {
             return Phase::Take;
         }
         if self.in_hand.is_empty() {
-            let from = usize::try_from(self.received).unwrap();
+            // What others have settled is gone, and nothing shows that it was there.
+            self.was_long_away |= world.trimmed > self.received;
+            let from = usize::try_from(self.received.max(world.trimmed)).unwrap();
             let until = world.log.len().min(from + 1 + world.chance.below(5));
+            let until = until.max(from);
             self.in_hand.extend_from_slice(&world.log[from..until]);
             self.received = u64::try_from(until).unwrap();
         }

@@ -76,6 +76,10 @@ impl Store {
         PartitionRow { epoch: self.epoch, ..self.partition() }
     }
 
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     pub fn partition(&self) -> PartitionRow {
         self.partition.value.clone().unwrap()
     }

@@ -79,8 +79,20 @@ impl CassandraStore {
             let message = format!("partition {} was moved by another call of the same owner meanwhile", own.partition);
             return Err(StoreError::new(StoreErrorKind::Unavailable, message));
         }
-        self.ownership.end(own.partition, own.epoch);
-        Err(fenced(format!("partition {} belongs to another owner than that of epoch {}", own.partition, own.epoch)))
+        Err(self.replaced(own.partition, own.epoch))
+    }
+
+    /// Reads the partition's row as of all that was conditional before.
+    pub(super) async fn read_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        let generation = self.ownership.generation(partition, epoch)?;
+        let place = self.place(&self.client.statements.partition, generation, partition).await?;
+        if place.is_some_and(|place| place.epoch == epoch) { Ok(()) } else { Err(self.replaced(partition, epoch)) }
+    }
+
+    /// Takes note that the partition is somebody else's.
+    fn replaced(&self, partition: u32, epoch: u64) -> StoreError {
+        self.ownership.end(partition, epoch);
+        fenced(format!("partition {partition} belongs to another owner than that of epoch {epoch}"))
     }
 
     /// Most requests that are under way at a time.

@@ -59,13 +59,18 @@ impl Ownership {
         }
     }
 
+    /// Where the row of a partition is that was acquired in an epoch.
+    pub(super) fn generation(&self, partition: u32, epoch: u64) -> Result<i64, StoreError> {
+        let owned = self.owned.lock();
+        let owned = owned.get(&partition).filter(|owned| owned.epoch == epoch);
+        owned.map(|owned| owned.generation).ok_or_else(|| not_acquired(partition, epoch))
+    }
+
     /// Gives a commit its timestamp, greater than that of all before it.
     pub(super) fn stamp(&self, partition: u32, epoch: u64) -> Result<Stamp, StoreError> {
         let mut owned = self.owned.lock();
         let Some(owned) = owned.get_mut(&partition).filter(|owned| owned.epoch == epoch) else {
-            return Err(fenced(format!(
-                "partition {partition} was not acquired by this process in epoch {epoch}, or was acquired again since"
-            )));
+            return Err(not_acquired(partition, epoch));
         };
         if owned.commits >= MAX_COMMIT {
             return Err(fenced(format!("partition {partition}: epoch {epoch} has used up its {MAX_COMMIT} commits")));
@@ -128,6 +133,12 @@ impl Ownership {
             owned.seen.remove(&name);
         }
     }
+}
+
+fn not_acquired(partition: u32, epoch: u64) -> StoreError {
+    fenced(format!(
+        "partition {partition} was not acquired by this process in epoch {epoch}, or was acquired again since"
+    ))
 }
 
 #[cfg(test)]

@@ -210,6 +210,10 @@ impl PartitionStore for CassandraStore {
         Box::pin(self.write_commit(&commit)).await
     }
 
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        self.read_owner(partition, epoch).await
+    }
+
     async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
         check_partition(0, partitions)?;
         Box::pin(self.make_partitions(partitions)).await

@@ -106,6 +106,25 @@ pub async fn an_older_epoch_is_fenced_out_whole(harness: &dyn StoreHarness) {
     assert_eq!((partition.epoch, partition.cursor), (owner.partition.epoch, 3));
 }
 
+/// An owner that asks is told whether it still is the owner, whoever acquired the partition by which connection.
+pub async fn an_owner_that_asks_is_told_whether_it_was_replaced(harness: &dyn StoreHarness) {
+    let store = harness.open().await;
+    // The one with transactions belongs to a single process.
+    let other = if harness.is_atomic() { Arc::clone(&store) } else { harness.open().await };
+    assert_eq!(refusal(store.check_owner(0, 0).await), StoreErrorKind::Fenced, "nobody has acquired it");
+    let mut first = Owner::acquire(&*store, 0, 2).await;
+    let epoch = first.partition.epoch;
+    store.check_owner(0, epoch).await.expect("it has acquired it");
+    first.put(&*store, Vec::new()).await;
+    store.check_owner(0, epoch).await.expect("it has committed");
+    Owner::acquire(&*store, 1, 2).await;
+    store.check_owner(0, epoch).await.expect("another partition's epoch is another one");
+    let second = Owner::acquire(&*other, 0, 2).await;
+    other.check_owner(0, second.partition.epoch).await.expect("it is the owner now");
+    assert_eq!(refusal(store.check_owner(0, epoch).await), StoreErrorKind::Fenced);
+    assert_eq!(refusal(other.check_owner(0, second.partition.epoch + 1).await), StoreErrorKind::Fenced);
+}
+
 /// A partition that nobody has acquired takes no commit.
 pub async fn nobody_commits_without_acquiring(harness: &dyn StoreHarness) {
     let store = harness.open().await;

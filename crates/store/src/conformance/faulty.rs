@@ -128,6 +128,10 @@ impl PartitionStore for Faulty {
         self.call("commit", self.store.commit(commit)).await
     }
 
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        self.call("check_owner", self.store.check_owner(partition, epoch)).await
+    }
+
     async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
         self.call("repartition", self.store.repartition(partitions)).await
     }

@@ -56,6 +56,7 @@ macro_rules! store_conformance_tests {
                 a_commit_is_seen_and_survives_reopening,
                 a_refused_commit_leaves_nothing,
                 an_older_epoch_is_fenced_out_whole,
+                an_owner_that_asks_is_told_whether_it_was_replaced,
                 nobody_commits_without_acquiring,
                 acquiring_raises_the_epoch_and_keeps_the_rest,
                 another_number_of_partitions_is_refused,

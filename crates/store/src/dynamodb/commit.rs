@@ -230,6 +230,10 @@ impl PartitionStore for DynamoStore {
         self.write_commit(&commit).await
     }
 
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        self.read_owner(partition, epoch).await
+    }
+
     async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
         self.change_partitions(partitions).await
     }

@@ -166,6 +166,19 @@ impl DynamoStore {
         }
     }
 
+    /// Reads whether a partition's epoch is still the stored one.
+    pub(super) async fn read_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        let found = match self.known_meta().await? {
+            Some(meta) => self.db.get(Table::Partitions, partition_key(meta.generation, partition)).await?,
+            None => None,
+        };
+        let open = found.filter(|item| !item.contains_key("closed"));
+        match open.and_then(|item| get_number(&item, "epoch")).unwrap_or(0) {
+            stored if stored == epoch && epoch > 0 => Ok(()),
+            stored => Err(fenced(&format!("partition {partition}"), stored, epoch)),
+        }
+    }
+
     /// Moves a partition's row, if its epoch is still the stored one: the moment of a commit.
     pub(super) async fn move_partition(&self, row: &PartitionRow, stamp: Stamp) -> Result<(), StoreError> {
         let what = format!("partition {}", row.partition);

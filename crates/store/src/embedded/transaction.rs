@@ -184,12 +184,17 @@ impl<'a> Transaction<'a> {
 
     /// Refuses an owner of an earlier epoch than the stored one.
     pub(super) fn fence(&self, key: &[u8], epoch: u64, what: &str) -> Result<(), StoreError> {
-        let stored = self.number(key)?.unwrap_or(0);
-        if stored == epoch && epoch > 0 {
-            return Ok(());
-        }
-        let message =
-            format!("{what} belongs to the owner of epoch {stored}, not to that of epoch {epoch}: stop writing to it");
-        Err(StoreError::new(StoreErrorKind::Fenced, message))
+        check_epoch(self.number(key)?, epoch, what)
     }
+}
+
+/// Refuses an owner that is not the one whose epoch is stored.
+pub(super) fn check_epoch(stored: Option<u64>, epoch: u64, what: &str) -> Result<(), StoreError> {
+    let stored = stored.unwrap_or(0);
+    if stored == epoch && epoch > 0 {
+        return Ok(());
+    }
+    let message =
+        format!("{what} belongs to the owner of epoch {stored}, not to that of epoch {epoch}: stop writing to it");
+    Err(StoreError::new(StoreErrorKind::Fenced, message))
 }

@@ -9,7 +9,7 @@ use ronda_schemas::codec::Versioned;
 use ronda_schemas::row::{ApiKeyRow, IdempotencyRow, IdempotentAnswer, PartitionRow, SchedulerRow};
 
 use super::tables::{PARTITIONS_KEY, Table, decode, encode};
-use super::transaction::Transaction;
+use super::transaction::{Transaction, check_epoch};
 use super::{EmbeddedStore, invalid, key, reads};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::port::{
@@ -177,6 +177,11 @@ impl PartitionStore for EmbeddedStore {
         let records = rows.len() + removed.len() + occurrences.len() + runs.len() + errors.len();
         let size = records.saturating_mul(USUAL_RECORD_BYTES);
         self.committer.submit(size, move |transaction| write(&commit, transaction)).await
+    }
+
+    async fn check_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
+        let stored = self.engine.tables()?.number(&key::partition_epoch(partition))?;
+        check_epoch(stored, epoch, &format!("partition {partition}"))
     }
 
     async fn repartition(&self, partitions: u32) -> Result<(), StoreError> {
