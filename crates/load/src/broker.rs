@@ -1,11 +1,11 @@
-//! The brokers, each with the settings with which it keeps what it confirmed over a kill.
+//! The brokers, each with the settings with which it keeps what it confirmed over a kill, or what is done to it instead.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use ronda_queue::{Broker, BrokerOptions, Queue, Role};
-use ronda_testbed::{ElasticMq, Nats, NatsOptions, RabbitMq};
+use ronda_testbed::{ElasticMq, Link, Mode, Nats, NatsOptions, RabbitMq};
 
 /// The tenant of every key that is made without naming one.
 pub(crate) const TENANT: &str = "default";
@@ -65,12 +65,14 @@ pub(crate) struct Running {
 
 enum Process {
     Nats(Nats),
-    Sqs(ElasticMq),
+    /// Nobody can kill Amazon SQS, and ElasticMQ forgets the order of a queue over a restart, which SQS never does. It is out of reach instead.
+    Sqs(ElasticMq, Option<Link>),
     RabbitMq(RabbitMq),
 }
 
-/// Starts a broker; none for the embedded queue. A `durable` one has every message on its disk before it confirms it.
-pub(crate) fn start(kind: Kind, durable: bool) -> Result<Option<Running>> {
+/// Starts a broker; none for the embedded queue. A `durable` one loses nothing that it confirmed, whatever is
+/// done to it here.
+pub(crate) async fn start(kind: Kind, durable: bool) -> Result<Option<Running>> {
     Ok(Some(match kind {
         Kind::Embedded => return Ok(None),
         Kind::Nats => {
@@ -79,10 +81,12 @@ pub(crate) fn start(kind: Kind, durable: bool) -> Result<Option<Running>> {
             Running { url: nats.url(), process: Process::Nats(nats), credentials: None }
         }
         Kind::Sqs => {
-            let server = ElasticMq::start(durable).context(ABSENT)?;
-            let url = format!("sqs://eu-central-1?endpoint=http://{}", server.address());
+            let server = ElasticMq::start(false).context(ABSENT)?;
+            let link = if durable { Some(Link::to(server.address()).await?) } else { None };
+            let address = link.as_ref().map_or_else(|| server.address(), Link::address);
+            let url = format!("sqs://eu-central-1?endpoint=http://{address}");
             let credentials = Some(server.credentials_file());
-            Running { url, process: Process::Sqs(server), credentials }
+            Running { url, process: Process::Sqs(server, link), credentials }
         }
         Kind::RabbitMq => {
             let server = RabbitMq::start().context(ABSENT)?;
@@ -110,18 +114,31 @@ impl Running {
         file.chain([(String::from("RONDA_QUEUE_URL"), self.url.clone()), tenant]).collect()
     }
 
-    pub(crate) fn kill(&mut self) {
+    /// What [`down`](Self::down) does, for people.
+    pub(crate) const fn outage(&self) -> &'static str {
+        match self.process {
+            Process::Sqs(..) => "all connections to the broker cut",
+            Process::Nats(_) | Process::RabbitMq(_) => "SIGKILL of the broker",
+        }
+    }
+
+    /// Takes it away: nobody is answered any more, and what was under way is in doubt.
+    pub(crate) fn down(&mut self) {
         match &mut self.process {
             Process::Nats(nats) => nats.server().kill(),
-            Process::Sqs(server) => server.kill(),
+            Process::Sqs(_, link) => link.iter().for_each(|link| link.set(Mode::Cut)),
             Process::RabbitMq(server) => server.kill(),
         }
     }
 
-    pub(crate) fn restart(&mut self) -> Result<()> {
+    /// Gives it back, with all that it has confirmed.
+    pub(crate) fn up(&mut self) -> Result<()> {
         match &mut self.process {
             Process::Nats(nats) => nats.server().restart(),
-            Process::Sqs(server) => server.restart(),
+            Process::Sqs(_, link) => {
+                link.iter().for_each(|link| link.set(Mode::Pass));
+                Ok(())
+            }
             Process::RabbitMq(server) => server.restart(),
         }
     }
@@ -129,7 +146,7 @@ impl Running {
     pub(crate) fn stall(&mut self) {
         match &mut self.process {
             Process::Nats(nats) => nats.server().stall(),
-            Process::Sqs(server) => server.stall(),
+            Process::Sqs(server, _) => server.stall(),
             Process::RabbitMq(server) => server.stall(),
         }
     }
@@ -137,7 +154,7 @@ impl Running {
     pub(crate) fn resume(&mut self) {
         match &mut self.process {
             Process::Nats(nats) => nats.server().resume(),
-            Process::Sqs(server) => server.resume(),
+            Process::Sqs(server, _) => server.resume(),
             Process::RabbitMq(server) => server.resume(),
         }
     }

@@ -45,7 +45,7 @@ pub async fn measure(settings: &Settings, programs: Programs<'_>) -> Result<Vec<
         figures.extend(gateway_alone(settings, program).await?);
     }
     if wanted("ingest") {
-        let nats = nats()?;
+        let nats = nats().await?;
         let limits = IngestLimits {
             name: "the same, and all of it applied and committed on the same two cores meanwhile",
             ratio: None,
@@ -54,7 +54,7 @@ pub async fn measure(settings: &Settings, programs: Programs<'_>) -> Result<Vec<
         figures.extend(single_ingest(settings, &environment(&nats), &limits).await?);
     }
     if wanted("events") {
-        let nats = nats()?;
+        let nats = nats().await?;
         figures.extend(bulk_ingest(settings, &environment(&nats)).await?);
     }
     if wanted("direct") {
@@ -68,7 +68,7 @@ pub async fn measure(settings: &Settings, programs: Programs<'_>) -> Result<Vec<
                 limit: String::from("to be measured"),
                 holds: false,
             };
-            figures.push(beside_bare(kind, program).unwrap_or_else(failed));
+            figures.push(beside_bare(kind, program).await.unwrap_or_else(failed));
         }
     }
     Ok(figures)
@@ -77,7 +77,7 @@ pub async fn measure(settings: &Settings, programs: Programs<'_>) -> Result<Vec<
 /// From the request to the 202: a gateway by itself on JetStream, as it is deployed, with whatever consumes elsewhere.
 async fn gateway_alone(settings: &Settings, program: &Path) -> Result<Vec<Figure>> {
     const KEY: &str = "ronda_load_gateway_alone";
-    let nats = nats()?;
+    let nats = nats().await?;
     let broker = ronda_queue::connect(nats.options()).await?;
     broker.init().await?;
     let gateway = Server::gateway(program, PARTITIONS, KEY, &environment(&nats))?;
@@ -90,9 +90,9 @@ async fn gateway_alone(settings: &Settings, program: &Path) -> Result<Vec<Figure
 }
 
 /// What the adapter makes of frames beside a bare publisher of equal ones on the same server, as the queues' own program measures it.
-fn beside_bare(kind: Kind, program: &Path) -> Result<Figure> {
+async fn beside_bare(kind: Kind, program: &Path) -> Result<Figure> {
     const LIMIT: f64 = 0.8;
-    let broker = broker::start(kind, false)?.context("there is no broker")?;
+    let broker = broker::start(kind, false).await?.context("there is no broker")?;
     let output = Command::new(program).arg(&broker.url).envs(broker.environment()).output()?;
     let table = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{}: {}", program.display(), String::from_utf8_lossy(&output.stderr));
@@ -116,8 +116,8 @@ fn median(table: &str, beginning: &str) -> Option<f64> {
 }
 
 /// With the settings that it has by default.
-fn nats() -> Result<Running> {
-    broker::start(Kind::Nats, false)?.context("there is no NATS server")
+async fn nats() -> Result<Running> {
+    broker::start(Kind::Nats, false).await?.context("there is no NATS server")
 }
 
 fn environment(broker: &Running) -> Vec<(String, String)> {
@@ -130,7 +130,7 @@ fn environment(broker: &Running) -> Vec<(String, String)> {
 async fn direct(settings: &Settings) -> Result<Figure> {
     const LIMIT: f64 = 100_000.0;
     let directory = scratch("direct")?;
-    let nats = nats()?;
+    let nats = nats().await?;
     let ronda = Ronda::start(&settings.binary, directory.path(), &environment(&nats))?;
     register_all(&ronda.target(&ronda.key()?), SCHEDULERS).await?;
     let before = applied(&ronda).await?;

@@ -28,14 +28,14 @@ pub struct Reported {
 pub type RunName = (String, String);
 
 /// What Ronda says of one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// How many heartbeats it counted.
     pub heartbeats: u64,
     /// Whether it knows of the end.
     pub ended: bool,
-    /// In how many entries of the history it is.
-    pub entries: u64,
+    /// The entries of the history that it is in, in words: more than one are one too many.
+    pub entries: Vec<String>,
 }
 
 /// What was reported, by scheduler and run.
@@ -141,15 +141,15 @@ impl RunLedger {
         let mut known = 0;
         for (scheduler, runs) in &self.runs {
             for (run, reported) in runs {
-                let seen = found.get(&(scheduler.clone(), run.clone())).copied();
+                let seen = found.get(&(scheduler.clone(), run.clone())).cloned();
                 known += usize::from(seen.is_some());
                 let seen = seen.unwrap_or_default();
                 let name = (scheduler.as_str(), run.as_str());
                 account.compare(name, reported.confirmed_ms, "heartbeats", reported.heartbeats, seen.heartbeats);
                 account.compare(name, reported.confirmed_ms, "ends", reported.end, u64::from(seen.ended));
-                if let again @ 1.. = seen.entries.saturating_sub(1) {
-                    account.doubled += again;
-                    account.tell(|| format!("{scheduler} {run}: in {} entries of the history", seen.entries));
+                if let Some(again @ 1..) = seen.entries.len().checked_sub(1) {
+                    account.doubled += u64::try_from(again).unwrap_or(u64::MAX);
+                    account.tell(|| format!("{scheduler} {run}: in several entries: {}", seen.entries.join("; ")));
                 }
             }
         }
@@ -170,10 +170,13 @@ impl RunLedger {
 mod tests {
     use super::*;
 
-    fn found(runs: &[(&str, u64, bool, u64)]) -> BTreeMap<RunName, Found> {
+    fn found(runs: &[(&str, u64, bool, usize)]) -> BTreeMap<RunName, Found> {
         runs.iter()
             .map(|&(run, heartbeats, ended, entries)| {
-                ((String::from("a"), run.to_owned()), Found { heartbeats, ended, entries })
+                (
+                    (String::from("a"), run.to_owned()),
+                    Found { heartbeats, ended, entries: vec![String::from("an entry"); entries] },
+                )
             })
             .collect()
     }

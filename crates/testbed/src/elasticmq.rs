@@ -17,9 +17,8 @@ const COORDINATES: &str = "org.elasticmq:elasticmq-server_2.13:1.6.14";
 /// The database of durable servers, in place of the 2.2.224 that comes with it: that one, like all since 2.0, writes commits by threads of its own
 /// and answers before, so that a killed server had none of hundreds of messages that it had acknowledged.
 const DATABASE: &str = "com.h2database:h2:1.4.200";
-/// How its files are opened: with a log of what is committed (the PageStore of that version), which is read again after a kill. With its MVStore what
-/// was confirmed within half a second before a kill was missing twice.
-const OPENED: &str = "WRITE_DELAY=0;MV_STORE=FALSE";
+/// How its files are opened: what is committed is written at once.
+const OPENED: &str = "WRITE_DELAY=0";
 /// Another process may take a free port before the server does.
 const ATTEMPTS: usize = 3;
 

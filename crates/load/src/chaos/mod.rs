@@ -167,8 +167,9 @@ impl Storm {
             for part in &parts {
                 for deed in &settings.deeds {
                     let number = rounds.len() + 1;
+                    let what = table::deed(*part, *deed, self.stage.broker.as_ref());
                     let round = self.round(settings, number, *part, *deed).await;
-                    rounds.push(round.with_context(|| format!("round {number}, {}", table::deed(*part, *deed)))?);
+                    rounds.push(round.with_context(|| format!("round {number}, {what}"))?);
                 }
             }
         }
@@ -220,7 +221,7 @@ impl Storm {
         let patience = if settings.lose { PATIENCE / 3 } else { PATIENCE };
         let mut round = Round {
             number,
-            deed: table::deed(part, deed),
+            deed: table::deed(part, deed, self.stage.broker.as_ref()),
             http: check::settle(&http, &tag, from, patience, &client).await?,
             direct: check::settle(&direct, &tag, from, patience, &client).await?,
             counted: None,

@@ -75,7 +75,7 @@ impl Stage {
     /// Starts all of it, with its files in the folder.
     pub(super) async fn start(programs: &Programs<'_>, folder: &Path) -> Result<Self> {
         let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
-        let broker = broker::start(programs.kind, true)?;
+        let broker = broker::start(programs.kind, true).await?;
         let data = folder.join("data");
         let admin_port = free_port()?;
         let mut environment = environment(&slack, programs.environment);
@@ -114,7 +114,7 @@ impl Stage {
         match part {
             Part::Up => self.up.kill(),
             Part::Gateway => self.gateway.iter_mut().for_each(Server::kill),
-            Part::Broker => self.broker.iter_mut().for_each(Running::kill),
+            Part::Broker => self.broker.iter_mut().for_each(Running::down),
         }
     }
 
@@ -123,7 +123,7 @@ impl Stage {
         match part {
             Part::Up => self.up.restart(),
             Part::Gateway => self.gateway.iter_mut().try_for_each(Server::restart),
-            Part::Broker => self.broker.iter_mut().try_for_each(Running::restart),
+            Part::Broker => self.broker.iter_mut().try_for_each(Running::up),
         }
     }
 

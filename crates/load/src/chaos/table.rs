@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::stage::Part;
+use crate::broker::Running;
 use crate::runs::Account;
 
 /// What is done to a part.
@@ -87,8 +88,9 @@ pub struct Result {
 
 /// What a round does, for people.
 #[must_use]
-pub(super) fn deed(part: Part, deed: Deed) -> String {
+pub(super) fn deed(part: Part, deed: Deed, broker: Option<&Running>) -> String {
     match deed {
+        Deed::Kill if part == Part::Broker => broker.map_or("nothing", Running::outage).to_owned(),
         Deed::Kill => format!("SIGKILL of the {}", part.name()),
         Deed::Stall => format!("SIGSTOP of the {} for 10 s", part.name()),
     }

@@ -130,7 +130,7 @@ impl Stage {
     /// Starts all of it, with its files in the folder.
     pub(super) async fn start(settings: &Settings, partitions: u32, folder: &Path) -> Result<Self> {
         let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
-        let broker = broker::start(settings.kind, true)?.context("a fleet needs a broker")?;
+        let broker = broker::start(settings.kind, true).await?.context("a fleet needs a broker")?;
         let rows = Rows::start(settings.database, settings.unfenced).await?;
         let mut all = environment(&slack, &broker.environment());
         all.extend(rows.environment());
@@ -185,11 +185,12 @@ impl Stage {
         self.rows.restart()
     }
 
-    /// Kills the broker and starts it again.
-    pub(super) async fn restart_broker(&mut self, down: Duration) -> Result<()> {
-        self.broker.kill();
+    /// Takes the broker away and gives it back; answers what that was.
+    pub(super) async fn restart_broker(&mut self, down: Duration) -> Result<String> {
+        self.broker.down();
         tokio::time::sleep(down).await;
-        self.broker.restart()
+        self.broker.up()?;
+        Ok(self.broker.outage().to_owned())
     }
 
     /// Starts processors, or ends them in order, all at once, until there are so many.

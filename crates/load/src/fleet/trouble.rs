@@ -57,8 +57,7 @@ impl Trouble {
         }
         if self.restarts[0].is_some_and(|at| at <= elapsed) {
             self.restarts[0] = None;
-            stage.restart_broker(DOWN).await?;
-            return Ok(String::from("SIGKILL of the broker"));
+            return stage.restart_broker(DOWN).await;
         }
         if self.restarts[1].is_some_and(|at| at <= elapsed) {
             self.restarts[1] = None;

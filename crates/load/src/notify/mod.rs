@@ -55,7 +55,7 @@ pub struct Settings {
 pub async fn measure(settings: &Settings) -> Result<Vec<Figure>> {
     let directory = scratch("notify")?;
     let slack = StandIn::start_on(([127, 0, 0, 1], 0).into(), Slack::default()).await?;
-    let broker = broker::start(settings.kind, false)?;
+    let broker = broker::start(settings.kind, false).await?;
     let mut environment = environment(&slack, directory.path())?;
     environment.extend(broker.iter().flat_map(broker::Running::environment));
     let ronda = Ronda::start(&settings.ronda, &directory.path().join("data"), &environment)?;
