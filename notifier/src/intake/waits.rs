@@ -10,7 +10,7 @@ use super::places::{place_at, wall};
 use crate::config::Config;
 use crate::route::{Held, HeldBy};
 use crate::shard::Shard;
-use crate::surface::{AlertFacts, FURTHER_PREFIX, Facts, KeptBack, Late, ReplyWhat, Surface, Wait};
+use crate::surface::{AlertFacts, FURTHER_PREFIX, Facts, KeptBack, KeptBy, Late, ReplyWhat, Surface, Wait};
 
 /// What is told later than this, in milliseconds, says so: then it is no news of now.
 const LATE_MS: i64 = 120_000;
@@ -152,7 +152,7 @@ pub(super) fn keep_back(surface: &mut Surface, event: &SchedulerEvent) {
 pub(crate) fn note_lateness(shard: &mut Shard, config: &Config, key: &str, now: Now) {
     let Some(surface) = shard.get(key) else { return };
     let late = if surface.generation > 0 || !surface.parked.is_empty() {
-        surface.own.late.filter(|late| *late == Late::Snoozed)
+        surface.own.late.filter(|late| late.kept_by().is_some())
     } else {
         lateness(shard, config, surface, now)
     };
@@ -169,7 +169,7 @@ fn lateness(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Opti
         Facts::Digest(digest) => digest.opened_at,
         _ => return None,
     };
-    let (from, was_snoozed) = match &surface.facts {
+    let (from, kept_by) = match &surface.facts {
         Facts::Alert(alert) => could_be_told_from(config, surface, alert),
         Facts::Digest(digest) => {
             let shown = digest.entries.iter().filter_map(|entry| shard.get(&entry.surface));
@@ -177,29 +177,30 @@ fn lateness(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Opti
                 Facts::Alert(alert) => Some(could_be_told_from(config, surface, alert)),
                 _ => None,
             });
-            from.reduce(|(a, snoozed), (b, other)| (a.min(b), snoozed && other))?
+            from.reduce(|(a, kept_by), (b, other)| (a.min(b), kept_by.filter(|by| Some(*by) == other)))?
         }
         _ => return None,
     };
     let by = |since: Timestamp, at: Timestamp| Some(at.millis_since(since)).filter(|late| *late > LATE_MS);
-    match by(began, from) {
-        Some(_) if was_snoozed => Some(Late::Snoozed),
-        _ => by(from.max(began), wall(now)).map(Late::ByMillis),
-    }
+    let kept_by = kept_by.filter(|_| by(began, from).is_some());
+    kept_by.map(Late::from).or_else(|| by(from.max(began), wall(now)).map(Late::ByMillis))
 }
 
-/// Since when an alert could have been told: what waited until then is not late. And whether a snooze was the last for which it waited.
-fn could_be_told_from(config: &Config, surface: &Surface, alert: &AlertFacts) -> (Timestamp, bool) {
-    let (mut at, mut was_snoozed) = (alert.opened_at, false);
+/// Since when an alert could have been told: what waited until then is not late. And the last for which it waited.
+fn could_be_told_from(config: &Config, surface: &Surface, alert: &AlertFacts) -> (Timestamp, Option<KeptBy>) {
+    let (mut at, mut kept_by) = (alert.opened_at, None);
     for _ in 0..MAX_WAITS {
         let kept_until = surface.own.kept_back.map(|kept| kept.until).filter(|until| at < *until);
         if let Some(held) = held(config, surface, alert, at) {
-            (at, was_snoozed) = (held.until, false);
+            (at, kept_by) = match held.by {
+                HeldBy::QuietHours => (held.until, Some(KeptBy::QuietHours)),
+                HeldBy::Maintenance(_) => (held.until, Some(KeptBy::Maintenance)),
+            };
         } else if let Some(until) = kept_until {
-            (at, was_snoozed) = (until, true);
+            (at, kept_by) = (until, Some(KeptBy::Snooze));
         } else {
             break;
         }
     }
-    (at, was_snoozed)
+    (at, kept_by)
 }

@@ -50,11 +50,11 @@ pub(super) fn alert(alert: &AlertFacts, own: &Own, voice: &Voice) -> Document {
         (None, None) => usual_facts(&alert.now, &mut fields, words),
     };
     let mut paragraphs = Vec::new();
-    match own.late {
+    match (own.late, own.late.and_then(Late::kept_by)) {
         _ if own.maybe_repeat => paragraphs.push(line![words.maybe_repeat()]),
-        Some(Late::Snoozed) => paragraphs.push(line![words.kept_back()]),
-        Some(Late::ByMillis(late_ms)) => paragraphs.push(line![words.told_late(&duration(late_ms, words))]),
-        None => {}
+        (_, Some(by)) => paragraphs.push(line![words.kept_back(by)]),
+        (Some(Late::ByMillis(late_ms)), _) => paragraphs.push(line![words.told_late(&duration(late_ms, words))]),
+        _ => {}
     }
     Document {
         headline: line![mark, Span::bold(shown), what, environment],

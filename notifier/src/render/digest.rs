@@ -43,10 +43,10 @@ pub(super) fn digest(digest: &DigestFacts, late: Option<Late>, voice: &Voice) ->
     let (mark, colour) = if over >= total { ("🟢 ", colour::GREEN) } else { ("🔴 ", colour::RED) };
     let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let since = digest.opened_at.into();
-    let what = match late {
-        Some(Late::Snoozed) => words.alerts_kept_back(count(total), since),
-        Some(Late::ByMillis(_)) => words.alerts_caught_up(count(total), since),
-        None => words.alerts_at_once(count(total), since),
+    let what = match (late, late.and_then(Late::kept_by)) {
+        (_, Some(by)) => words.alerts_kept_back(by, count(total), since),
+        (Some(_), None) => words.alerts_caught_up(count(total), since),
+        (None, None) => words.alerts_at_once(count(total), since),
     };
     let mut headline = [line![mark], what].concat();
     if over >= total {

@@ -18,7 +18,7 @@ pub(crate) use facts::{
     DigestFacts, Doubts, Facts, Later, NightChange, ReplyFacts, ReplyWhat, SummaryFacts, Worse,
 };
 pub(crate) use machine::{Outcome, Policy, Work};
-pub(crate) use own::{Called, Former, KeptBack, Late, Own};
+pub(crate) use own::{Called, Former, KeptBack, KeptBy, Late, Own};
 pub(crate) use waits::{Telling, Wait};
 
 /// What the keys of surfaces begin with that show an alert in further channels.

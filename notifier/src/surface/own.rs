@@ -33,6 +33,43 @@ pub(crate) enum Late {
     Snoozed,
     /// It could not be told before, by so much.
     ByMillis(i64),
+    /// It waited for the end of quiet hours.
+    QuietHours,
+    /// It waited for the end of a maintenance.
+    Maintenance,
+}
+
+/// What kept a message back that could have been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeptBy {
+    /// A mute of its scheduler.
+    Snooze,
+    /// Quiet hours.
+    QuietHours,
+    /// A maintenance.
+    Maintenance,
+}
+
+impl Late {
+    /// What kept the message back; `None`: nothing that somebody wanted.
+    pub(crate) const fn kept_by(self) -> Option<KeptBy> {
+        match self {
+            Self::Snoozed => Some(KeptBy::Snooze),
+            Self::QuietHours => Some(KeptBy::QuietHours),
+            Self::Maintenance => Some(KeptBy::Maintenance),
+            Self::ByMillis(_) => None,
+        }
+    }
+}
+
+impl From<KeptBy> for Late {
+    fn from(kept_by: KeptBy) -> Self {
+        match kept_by {
+            KeptBy::Snooze => Self::Snoozed,
+            KeptBy::QuietHours => Self::QuietHours,
+            KeptBy::Maintenance => Self::Maintenance,
+        }
+    }
 }
 
 /// When, and how often, people were called to an alert once more.

@@ -5,6 +5,7 @@ use ronda_domain::spec::Severity;
 
 use super::MINUTE;
 use super::rig::Rig;
+use super::slack::Message;
 use crate::channel::ChannelErrorKind;
 use crate::config::Config;
 use crate::hours::Hours;
@@ -380,7 +381,8 @@ fn in_quiet_hours_what_is_not_urgent_waits_and_is_shown_at_their_end_as_it_is_th
     let mut shown = rig.visible_in("C-pay");
     shown.sort();
     assert_eq!(shown, ["🔴 *billing* failed (production)", "🟢 *ledger* recovered (production)"]);
-    assert!(rig.slack.messages.iter().all(|message| !message.content.plain.contains("late")), "nothing was in its way");
+    let says_why = |message: &Message| message.content.plain.contains("This comes late because of quiet hours.");
+    assert!(rig.slack.messages.iter().all(says_why), "neither looks like news of now");
     assert_eq!(rig.slack.posts, 2);
 }
 
@@ -406,7 +408,7 @@ fn many_that_have_waited_are_one_digest_at_the_end_of_quiet_hours_and_none_befor
     rig.pass(5 * HOUR);
     assert_eq!(rig.visible(), Vec::<String>::new());
     rig.pass(HOUR + 5 * MINUTE);
-    assert!(rig.visible()[0].starts_with("🔴 *30 alerts at once*"), "{:?}", rig.visible());
+    assert!(rig.visible()[0].starts_with("🔴 *30 alerts* kept back by quiet hours, since"), "{:?}", rig.visible());
 }
 
 #[test]
@@ -425,6 +427,8 @@ fn in_maintenance_nothing_is_told_and_at_its_end_what_is_still_so_and_only_that(
     assert_eq!(rig.visible(), ["🔴 *index* failed (production)"]);
     rig.pass(3 * HOUR + 5 * MINUTE);
     assert_eq!(rig.visible_in("C-pay"), ["🔴 *billing* failed (production)"]);
+    let late = |message: &&Message| message.content.plain.contains("This comes late because of a maintenance.");
+    assert_eq!(rig.slack.messages.iter().filter(late).count(), 2, "in both channels");
     assert_eq!(calls(&rig).len(), 1);
     assert_eq!(rig.slack.posts, 3, "{:?}", rig.visible());
 }

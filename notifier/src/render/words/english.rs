@@ -6,7 +6,7 @@ use ronda_schemas::event::BlindReason;
 
 use super::{Column, Label, Over, Trouble, Units, Words, Wrong, grouped};
 use crate::render::document::{Line, Span, line};
-use crate::surface::{Counts, Doubts, NightChange};
+use crate::surface::{Counts, Doubts, KeptBy, NightChange};
 
 pub(super) struct English;
 
@@ -172,8 +172,12 @@ impl Words for English {
         format!("This comes {by} late: it could not be told before.")
     }
 
-    fn kept_back(&self) -> &'static str {
-        "This comes late because the scheduler was snoozed."
+    fn kept_back(&self, by: KeptBy) -> &'static str {
+        match by {
+            KeptBy::Snooze => "This comes late because the scheduler was snoozed.",
+            KeptBy::QuietHours => "This comes late because of quiet hours.",
+            KeptBy::Maintenance => "This comes late because of a maintenance.",
+        }
     }
 
     fn acknowledged(&self, by: &str, at: Span) -> Line {
@@ -351,8 +355,13 @@ impl Words for English {
         line![Span::bold(self.counted(count, "alert")), " while nothing could be told, since ", since]
     }
 
-    fn alerts_kept_back(&self, count: u64, since: Span) -> Line {
-        line![Span::bold(self.counted(count, "alert")), " kept back by a snooze, since ", since]
+    fn alerts_kept_back(&self, by: KeptBy, count: u64, since: Span) -> Line {
+        let kept = match by {
+            KeptBy::Snooze => " kept back by a snooze, since ",
+            KeptBy::QuietHours => " kept back by quiet hours, since ",
+            KeptBy::Maintenance => " kept back by a maintenance, since ",
+        };
+        line![Span::bold(self.counted(count, "alert")), kept, since]
     }
 
     fn of_them_over(&self, over: u64) -> String {

@@ -6,7 +6,7 @@ use ronda_schemas::event::BlindReason;
 
 use super::{Column, Label, Over, Trouble, Units, Words, Wrong, grouped};
 use crate::render::document::{Line, Span, line};
-use crate::surface::{Counts, Doubts, NightChange};
+use crate::surface::{Counts, Doubts, KeptBy, NightChange};
 
 /// Nouns have no plural after a number: *1 job*, *2 job*.
 pub(super) struct Indonesian;
@@ -166,8 +166,12 @@ impl Words for Indonesian {
         format!("Pesan ini terlambat {by}: sebelumnya tidak bisa dikirim.")
     }
 
-    fn kept_back(&self) -> &'static str {
-        "Pesan ini terlambat karena alert scheduler ini ditunda."
+    fn kept_back(&self, by: KeptBy) -> &'static str {
+        match by {
+            KeptBy::Snooze => "Pesan ini terlambat karena alert scheduler ini ditunda.",
+            KeptBy::QuietHours => "Pesan ini terlambat karena jam tenang.",
+            KeptBy::Maintenance => "Pesan ini terlambat karena pemeliharaan.",
+        }
     }
 
     fn acknowledged(&self, by: &str, at: Span) -> Line {
@@ -341,8 +345,13 @@ impl Words for Indonesian {
         line![Span::bold(format!("{} alert", self.number(count))), " selama pesan tidak bisa dikirim, sejak ", since]
     }
 
-    fn alerts_kept_back(&self, count: u64, since: Span) -> Line {
-        line![Span::bold(format!("{} alert", self.number(count))), " tertahan karena ditunda, sejak ", since]
+    fn alerts_kept_back(&self, by: KeptBy, count: u64, since: Span) -> Line {
+        let kept = match by {
+            KeptBy::Snooze => " tertahan karena ditunda, sejak ",
+            KeptBy::QuietHours => " tertahan karena jam tenang, sejak ",
+            KeptBy::Maintenance => " tertahan karena pemeliharaan, sejak ",
+        };
+        line![Span::bold(format!("{} alert", self.number(count))), kept, since]
     }
 
     fn of_them_over(&self, over: u64) -> String {

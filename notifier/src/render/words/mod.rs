@@ -11,7 +11,7 @@ use ronda_schemas::event::BlindReason;
 
 use super::document::{Line, Span};
 use crate::language::Language;
-use crate::surface::{Counts, Doubts, NightChange};
+use crate::surface::{Counts, Doubts, KeptBy, NightChange};
 
 /// The words of a language.
 pub(crate) fn words(language: Language) -> &'static dyn Words {
@@ -143,8 +143,8 @@ pub(crate) trait Words: Sync {
     fn before(&self) -> &'static str;
     fn maybe_repeat(&self) -> &'static str;
     fn told_late(&self, by: &str) -> String;
-    /// It is told late because nobody wanted to hear of the scheduler.
-    fn kept_back(&self) -> &'static str;
+    /// It is told late because it was not to be told before.
+    fn kept_back(&self, by: KeptBy) -> &'static str;
     fn acknowledged(&self, by: &str, at: Span) -> Line;
     fn muted(&self, until: Span, by: &str) -> Line;
 
@@ -191,7 +191,7 @@ pub(crate) trait Words: Sync {
     /// They piled up while nothing could be told.
     fn alerts_caught_up(&self, count: u64, since: Span) -> Line;
     /// A snooze that is over kept them back.
-    fn alerts_kept_back(&self, count: u64, since: Span) -> Line;
+    fn alerts_kept_back(&self, by: KeptBy, count: u64, since: Span) -> Line;
     fn of_them_over(&self, over: u64) -> String;
     fn all_over(&self) -> &'static str;
     fn of_team(&self, count: u64, team: &str) -> String;
