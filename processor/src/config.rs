@@ -14,8 +14,8 @@ pub struct Config {
     /// are one write, while the first commit after a pause, what somebody waits for, and alerts are committed at once, and what else is to be
     /// told to people within half a second. 0: commit what is there.
     pub commit_interval_ms: u32,
-    /// So long after the store took a commit of a partition's owner, or answered that it is the owner, it is not asked, in milliseconds. Less than
-    /// others need to take a partition over: a lease period.
+    /// So long after the store took a commit of a partition's owner, or answered that it is the owner, it is not asked; and so long an owner settles
+    /// nothing after it has acquired a partition. In milliseconds, the same for all processors of a store.
     pub owner_proof_ms: u32,
     /// Most messages in hand that are not taken in yet.
     pub receive_messages: usize,

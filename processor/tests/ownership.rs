@@ -108,6 +108,13 @@ impl Site {
         site
     }
 
+    /// On a store that writes its rows one by one.
+    async fn scattered() -> Self {
+        let site = Self::new().await;
+        site.store.is_scattered.store(true, Ordering::SeqCst);
+        site
+    }
+
     /// A frame with something for its job to each partition; where they are.
     async fn publish(&mut self, asked: impl Fn(&str) -> Asked) -> Vec<u64> {
         let (before, second) = (self.gateway.clone(), i64::try_from(self.gateway.number).unwrap());
@@ -285,26 +292,25 @@ async fn a_partition_that_somebody_else_acquired_is_taken_up_again_while_it_is_a
 /// What its successor has settled is gone from the queue: what comes next must not be taken for all that there was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_misses_frames_asks_whether_it_was_replaced_before_it_writes() {
-    let mut site = Site::new().await;
-    let (mut owner, running) = site.start();
+    let mut site = Site::scattered().await;
+    // Only that can make it ask.
+    let (mut owner, running) = site.start_proved_for(300_000);
     owner.assign([0, 1].into());
-    wait_for("the first commits", async || site.depth(0).await + site.depth(1).await == 0).await;
+    let positions = site.heartbeats().await;
+    site.committed([0, 1], &positions).await;
     let asked = site.store.asked.load(Ordering::SeqCst);
-    let acquired = site.rig.store.acquire(1, PARTITIONS).await.unwrap();
+    site.rig.store.acquire(1, PARTITIONS).await.unwrap();
     site.gateway.number += 1;
     let positions = site.heartbeats().await;
     assert_eq!(told(&mut owner).await, Returned::Fenced(1));
-    owner.assign([0].into());
-    assert_eq!(told(&mut owner).await, Returned::LetGo(1));
     site.committed([0], &positions).await;
     assert_eq!(site.store.asked.load(Ordering::SeqCst), asked + 1, "only the one that is still the owner writes");
-    assert_eq!(site.rig.store.partition(1).await.unwrap().unwrap().epoch, acquired.epoch);
     running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_that_was_long_without_a_word_from_the_store_asks_before_it_writes() {
-    let mut site = Site::new().await;
+async fn an_owner_that_was_long_without_a_word_from_the_store_asks_before_anything_leaves_it() {
+    let mut site = Site::scattered().await;
     let (mut owner, running) = site.start_proved_for(50);
     owner.assign([1].into());
     wait_for("the first commit", async || site.depth(1).await == 0).await;
@@ -316,11 +322,29 @@ async fn an_owner_that_was_long_without_a_word_from_the_store_asks_before_it_wri
     assert_eq!(site.store.asked.load(Ordering::SeqCst), asked + 1);
     tokio::time::sleep(Duration::from_millis(60)).await;
     site.rig.store.acquire(1, PARTITIONS).await.unwrap();
+    // A dead letter, which leaves before the commit does.
+    site.rig.commands.publish(1, Bytes::from_static(b"no frame")).await.unwrap();
     site.heartbeats().await;
     assert_eq!(told(&mut owner).await, Returned::Fenced(1));
-    owner.assign(BTreeSet::new());
-    assert_eq!(told(&mut owner).await, Returned::LetGo(1));
     assert_eq!(site.store.asked.load(Ordering::SeqCst), asked + 1, "nothing was written");
+    assert_eq!(site.rig.dead_letters.depth(0).await.unwrap().messages, 0);
+    running.stop().await;
+}
+
+/// For so long a former owner may still trust that it is the owner: what is gone by then it would miss.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_owner_commits_at_once_and_settles_later() {
+    let mut site = Site::scattered().await;
+    let (owner, running) = site.start_proved_for(1_000);
+    let began = tokio::time::Instant::now();
+    owner.assign([1].into());
+    let positions = site.heartbeats().await;
+    site.committed([1], &positions).await;
+    let left = site.depth(1).await;
+    let took = began.elapsed();
+    assert!(left > 0 || took >= Duration::from_secs(1), "settled after {took:?}");
+    wait_for("what is committed is settled, though nothing more comes", async || site.depth(1).await == 0).await;
+    assert!(began.elapsed() >= Duration::from_secs(1), "settled after {:?}", began.elapsed());
     running.stop().await;
 }
 

@@ -203,6 +203,10 @@ struct Refusing {
 
 #[async_trait]
 impl PartitionStore for Refusing {
+    fn is_atomic(&self) -> bool {
+        self.store.is_atomic()
+    }
+
     async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
         self.store.acquire(partition, partitions).await
     }

@@ -13,9 +13,6 @@ use ronda_schemas::lease::Group;
 
 const DAY_SECONDS: u32 = 86_400;
 
-/// So long an owner that had a word from the store is taken for the owner, at most.
-const OWNER_PROOF_MS: u64 = 2_000;
-
 /// The processor's own settings.
 #[must_use]
 pub fn config(settings: &Settings) -> Config {
@@ -24,7 +21,6 @@ pub fn config(settings: &Settings) -> Config {
         pulse_period_ms: settings.server.pulse_period_ms,
         gateway_silent_periods: processor.gateway_silent_periods,
         commit_interval_ms: processor.commit_interval_ms,
-        owner_proof_ms: owner_proof_ms(settings.replicas.lease_ms),
         receive_messages: processor.receive_messages,
         receive_bytes: processor.receive_bytes,
         commit_rows: processor.commit_rows,
@@ -33,11 +29,6 @@ pub fn config(settings: &Settings) -> Config {
         direct_access: direct_access(settings),
         ..Config::default()
     }
-}
-
-/// Half of what others need to take a partition over.
-fn owner_proof_ms(lease_ms: u64) -> u32 {
-    u32::try_from((lease_ms / 2).min(OWNER_PROOF_MS)).unwrap_or(u32::MAX)
 }
 
 /// Who may publish directly.
@@ -89,10 +80,5 @@ mod tests {
         let settings = Settings::default();
         config(&settings).check().unwrap();
         assert_eq!(config(&settings), Config::default());
-    }
-
-    #[test]
-    fn an_owner_is_asked_before_a_lease_could_have_run_out() {
-        assert_eq!([1_000, 3_000, 10_000, 600_000].map(owner_proof_ms), [500, 1_500, 2_000, 2_000]);
     }
 }

@@ -68,6 +68,11 @@ pub struct Commit {
 /// What the owner of a partition needs.
 #[async_trait]
 pub trait PartitionStore: Send + Sync {
+    /// Whether a commit is there as a whole or not at all, so that an owner that was replaced leaves nothing behind.
+    fn is_atomic(&self) -> bool {
+        false
+    }
+
     /// Makes the caller the partition's owner: raises its epoch, durably, and answers its row (a fresh one for a new partition).
     ///
     /// # Errors

@@ -69,6 +69,10 @@ fn number_length(bytes: &[u8]) -> usize {
 
 #[async_trait]
 impl PartitionStore for Forgetful {
+    fn is_atomic(&self) -> bool {
+        self.store.is_atomic()
+    }
+
     async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
         self.store.acquire(partition, partitions).await
     }

@@ -61,7 +61,7 @@ pub(super) struct Owner<S: ?Sized> {
     outgoing: Outgoing,
     /// Whether it was told that there is no clock.
     is_clockless_told: bool,
-    /// What could not be settled though it is committed. A queue may give nothing more until it is.
+    /// What could not be settled yet though it is committed. A queue may give nothing more until it is.
     unsettled: Option<Token>,
 }
 
@@ -75,7 +75,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
             clock: watch::channel(Timestamp::MIN).0,
             retention: JoinSet::new(),
             since_commit: Stopwatch::start(),
-            proof: Proof::none(),
+            proof: Proof::default(),
             max_unsettled,
             outgoing: Outgoing::default(),
             is_clockless_told: false,
@@ -174,6 +174,10 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
 
     /// Everything through this delivery is committed.
     async fn settle(&mut self, receiver: &mut dyn Receiver, token: Token) {
+        if !self.may_settle() {
+            self.unsettled = Some(token);
+            return;
+        }
         self.unsettled = receiver.settle(token).await.err().map(|error| {
             // The cursor is in the store: it is settled with the next, or again when nothing comes.
             tracing::warn!(partition = self.partition, error = %error, "committed messages could not be settled");
@@ -277,8 +281,8 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
     /// Commits, however often it has to be tried.
     async fn try_commit(&mut self, commit: &Arc<Commit>) -> Result<(), ProcessorError> {
         let (watch, shared) = (Stopwatch::start(), Arc::clone(&self.shared));
-        let asked = self.insist("a commit failed", || shared.store.commit(Arc::clone(commit))).await?;
-        self.proof = Proof::since(asked);
+        let asked = self.insist("the store takes no commits", || shared.store.commit(Arc::clone(commit))).await?;
+        self.proof.confirmed(asked);
         telemetry::committed(watch.seconds());
         Ok(())
     }
@@ -296,7 +300,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
                 return Err(error.into());
             }
             tracing::warn!(partition = self.partition, error = %error, "{what}; trying again");
-            self.hindered(format!("the store takes no commits: {error}"));
+            self.hindered(format!("{what}: {error}"));
             if !backoff.wait(error.retry_after, &self.cancel).await {
                 return Err(ProcessorError::Stopped);
             }

@@ -47,6 +47,8 @@ pub struct Faulty {
     pub gate: RwLock<()>,
     /// Commits asked for, those that wait included.
     pub asked: AtomicUsize,
+    /// It passes for one that writes its rows one by one.
+    pub is_scattered: AtomicBool,
     /// How often an owner asked whether it still is one.
     pub checks: AtomicUsize,
     /// Pages asked for.
@@ -65,6 +67,7 @@ impl Faulty {
             is_away: AtomicBool::new(false),
             gate: RwLock::new(()),
             asked: AtomicUsize::new(0),
+            is_scattered: AtomicBool::new(false),
             checks: AtomicUsize::new(0),
             loads: AtomicUsize::new(0),
             way: Mutex::default(),
@@ -98,6 +101,10 @@ fn away() -> StoreError {
 
 #[async_trait]
 impl PartitionStore for Faulty {
+    fn is_atomic(&self) -> bool {
+        !self.is_scattered.load(Ordering::SeqCst)
+    }
+
     async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
         self.is_there()?;
         self.store.acquire(partition, partitions).await

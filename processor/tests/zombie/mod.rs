@@ -32,8 +32,10 @@ pub enum Slip {
     NoRewrite,
     /// A new owner takes messages in without knowing that it was still the owner when it had loaded the rows.
     NoOpeningCommit,
-    /// An owner that was long away takes in what it is given next without asking whether it still is the owner.
+    /// An owner that was long without a word from the store takes in what it is given without asking whether it still is the owner.
     NoProof,
+    /// A new owner settles at once, while a former one may still trust the store's last word that it is the owner.
+    SettlesAtOnce,
     /// An owner's own earlier attempt at moving the partition's row moves it back when it is carried out late.
     LateMoves,
     /// History and errors are written together with the rows that they follow from, and not before them.
@@ -45,7 +47,11 @@ pub struct World {
     slip: Option<Slip>,
     store: Store,
     log: Vec<Incoming>,
-    /// Messages up to here are settled.
+    /// How often anybody has done anything.
+    turn: u64,
+    /// For so many turns an owner is taken for the owner after the store has said so, and settles nothing after it acquired.
+    proved_turns: u64,
+    /// Messages up to here are settled, and gone.
     trimmed: u64,
     /// Writes that are under way though nobody waits for them any more.
     floating: Vec<(Write, Stamp)>,
@@ -90,8 +96,20 @@ pub fn play(seed: u64, slip: Option<Slip>) -> Vec<String> {
     let log = story::story(&mut chance);
     let kind = *chance.of(&[Kind::Refuses, Kind::Loses]);
     let config = Config { commit_records: *chance.of(&[1, 2, 4, 20_000]), ..Config::default() };
+    let proved_turns = *Chance::new(!seed).of(&[15, 60, 150]);
     let (store, published) = (Store::new(kind, slip), BTreeSet::new());
-    let mut world = World { chance, slip, store, log, trimmed: 0, floating: Vec::new(), published, faults: Vec::new() };
+    let mut world = World {
+        chance,
+        slip,
+        store,
+        log,
+        turn: 0,
+        proved_turns,
+        trimmed: 0,
+        floating: Vec::new(),
+        published,
+        faults: Vec::new(),
+    };
     let mut players: Vec<Player> = Vec::new();
     for _ in 0..60 + world.chance.below(200) {
         turn(&mut world, &mut players, &config);
@@ -109,6 +127,7 @@ pub fn play(seed: u64, slip: Option<Slip>) -> Vec<String> {
             world.fault("the last owner comes to no end".to_owned());
             break;
         }
+        world.turn += 1;
         last.advance(&mut world);
         if world.chance.once_in(12) {
             world.drift();
@@ -117,6 +136,7 @@ pub fn play(seed: u64, slip: Option<Slip>) -> Vec<String> {
     // Those who stood still all the while go on, and whatever is under way comes.
     for player in &mut players {
         for _ in 0..200 {
+            world.turn += 1;
             player.owner.advance_as_zombie(&mut world);
         }
         player.owner.end(&mut world);
@@ -131,6 +151,7 @@ pub fn play(seed: u64, slip: Option<Slip>) -> Vec<String> {
 }
 
 fn turn(world: &mut World, players: &mut Vec<Player>, config: &Config) {
+    world.turn += 1;
     players.retain(|player| !player.owner.has_ended());
     if players.is_empty() || (players.len() < 4 && world.chance.once_in(25)) {
         players.push(Player { owner: Owner::new(config.clone()), stalled: 0 });

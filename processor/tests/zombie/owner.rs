@@ -21,9 +21,12 @@ pub struct Owner {
     /// Position of the last message that it received, and messages that the core has not taken.
     received: u64,
     in_hand: Vec<Incoming>,
-    /// What was settled before it received it is missing in what it has. It knows nothing of that, only that it was long without a word from
-    /// the store: others need longer than that to take a partition over.
-    was_long_away: bool,
+    /// When it acquired the partition.
+    acquired: u64,
+    /// When the store last said that it is the owner.
+    proved: Option<u64>,
+    /// What it has committed and not settled yet.
+    unsettled: Option<u64>,
     /// Rows that were ahead when they were loaded.
     ahead: BTreeMap<SchedulerKey, u64>,
     /// What is being published beside the steps.
@@ -53,7 +56,9 @@ impl Owner {
             attempts: 0,
             received: 0,
             in_hand: Vec::new(),
-            was_long_away: false,
+            acquired: 0,
+            proved: None,
+            unsettled: None,
             ahead: BTreeMap::new(),
             held: Vec::new(),
             phase: Phase::Acquire,
@@ -116,6 +121,7 @@ impl Owner {
             world.fault(format!("messages up to {} were settled, and {} are committed", world.trimmed, row.cursor));
         }
         self.epoch = row.epoch;
+        self.acquired = world.turn;
         self.received = row.cursor;
         self.core = Some(PartitionCore::new(&row, 4, self.config.clone()));
         Phase::Load { after: None }
@@ -154,21 +160,28 @@ impl Owner {
 
     /// Commits before it takes anything in: whatever it has loaded was there while it was the owner.
     fn open(&mut self, world: &World) -> Phase {
-        match world.slip {
-            Some(Slip::NoOpeningCommit) => Phase::Take,
-            _ => self.close(world),
+        if world.slip == Some(Slip::NoOpeningCommit) {
+            self.proved = Some(self.acquired);
+            return Phase::Take;
         }
+        Phase::PublishFirst { step: self.step(world) }
     }
 
-    fn close(&mut self, world: &World) -> Phase {
+    fn step(&mut self, world: &World) -> Step {
         let mut step = self.core().close();
         if world.slip == Some(Slip::NoRewrite) {
             step.commit.rows.retain(|row| self.ahead.get(&row.key) != Some(&row.position));
         }
-        match world.slip {
-            Some(Slip::NoProof) => Phase::PublishFirst { step },
-            _ if self.was_long_away => Phase::Prove { step },
-            _ => Phase::PublishFirst { step },
+        step
+    }
+
+    fn close(&mut self, world: &World) -> Phase {
+        let step = self.step(world);
+        let is_proved = self.proved.is_some_and(|proved| world.turn - proved <= world.proved_turns);
+        if is_proved || world.slip == Some(Slip::NoProof) {
+            Phase::PublishFirst { step }
+        } else {
+            Phase::Prove { step }
         }
     }
 
@@ -177,7 +190,7 @@ impl Owner {
         if world.store.epoch() != self.epoch {
             return Phase::Ended;
         }
-        self.was_long_away = false;
+        self.proved = Some(world.turn);
         Phase::PublishFirst { step }
     }
 
@@ -190,14 +203,21 @@ impl Owner {
         self.core().published();
     }
 
+    /// Settles what it has committed, once no former owner trusts its last word any more.
+    fn settle_if_it_may(&mut self, world: &mut World) {
+        if world.turn - self.acquired > world.proved_turns || world.slip == Some(Slip::SettlesAtOnce) {
+            world.trimmed = world.trimmed.max(self.unsettled.take().unwrap_or(0));
+        }
+    }
+
     fn take(&mut self, world: &mut World) -> Phase {
+        self.settle_if_it_may(world);
         if self.core().is_holding() && world.chance.once_in(3) {
             self.release(world);
             return Phase::Take;
         }
         if self.in_hand.is_empty() {
             // What others have settled is gone, and nothing shows that it was there.
-            self.was_long_away |= world.trimmed > self.received;
             let from = usize::try_from(self.received.max(world.trimmed)).unwrap();
             let until = world.log.len().min(from + 1 + world.chance.below(5));
             let until = until.max(from);
@@ -252,10 +272,14 @@ impl Owner {
             return self.attempt(world, commit, publish);
         }
         let write = group.swap_remove(world.chance.below(group.len()));
+        let is_move = matches!(write, Write::Move(_));
         let written = world.store.write(write, stamp);
         if world.chance.once_in(25) {
             // It was carried out, and nobody hears so.
             return self.attempt(world, commit, publish);
+        }
+        if is_move && written.is_ok() {
+            self.proved = Some(world.turn);
         }
         self.phase = Phase::Write { commit, publish, groups, stamp };
         if written == Err(Fenced) {
@@ -284,8 +308,9 @@ impl Owner {
 
     fn settle(&mut self, world: &mut World) -> Phase {
         if !self.core().is_underway() {
-            world.trimmed = world.trimmed.max(self.core().cursor());
+            self.unsettled = Some(self.core().cursor());
         }
+        self.settle_if_it_may(world);
         Phase::Take
     }
 }

@@ -1,7 +1,7 @@
 //! A fleet without a fence: shows that the checker finds what comes of it.
 //!
 //! Ronda has no switch for that. What processes write to DynamoDB on condition that no later owner has written is made unconditional on its way,
-//! by a proxy; leases and everything else are as they are.
+//! by a proxy, and whoever asks whether it still is the owner is told so; leases and everything else are as they are.
 
 use std::net::SocketAddr;
 
@@ -11,6 +11,8 @@ use serde_json::Value;
 
 /// What a condition names that asks for the place of an owner's write among all others.
 const STAMP: &str = "#stamp";
+/// What a filter names that asks whether a partition is still the asker's.
+const EPOCH: &str = "#epoch";
 
 /// A proxy before DynamoDB through which owners write whatever others have written.
 ///
@@ -19,6 +21,7 @@ const STAMP: &str = "#stamp";
 pub(super) async fn proxy(server: SocketAddr) -> Result<AwsProxy> {
     let judge = |action: &str, body: &Value| match action {
         "PutItem" => unconditional(body),
+        "Query" => whoever_asks(body),
         _ => Fate::Pass,
     };
     Ok(AwsProxy::to(server, judge).await?)
@@ -34,6 +37,23 @@ fn unconditional(put: &Value) -> Fate {
         // Names and values that nothing refers to are refused.
         for expression in ["ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues"] {
             put.remove(expression);
+        }
+    }
+    Fate::Change { request, answer: Box::new(|answer| answer) }
+}
+
+/// A partition's row is found whichever epoch it has.
+fn whoever_asks(query: &Value) -> Fate {
+    if !query["FilterExpression"].as_str().is_some_and(|filter| filter.contains(EPOCH)) {
+        return Fate::Pass;
+    }
+    let mut request = query.clone();
+    let key = request["KeyConditionExpression"].as_str().unwrap_or_default().to_owned();
+    if let Some(query) = request.as_object_mut() {
+        query.remove("FilterExpression");
+        for names in ["ExpressionAttributeNames", "ExpressionAttributeValues"] {
+            let named = query.get_mut(names).and_then(Value::as_object_mut);
+            named.into_iter().for_each(|named| named.retain(|name, _| key.contains(name.as_str())));
         }
     }
     Fate::Change { request, answer: Box::new(|answer| answer) }

@@ -107,6 +107,10 @@ fn unavailable(why: &str) -> StoreError {
 
 #[async_trait]
 impl PartitionStore for Faulty {
+    fn is_atomic(&self) -> bool {
+        self.store.is_atomic()
+    }
+
     async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
         self.call("acquire", self.store.acquire(partition, partitions)).await
     }

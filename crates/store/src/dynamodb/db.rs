@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal,
+    AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal, Select,
 };
 
 use super::errors::of_call;
@@ -247,6 +247,27 @@ impl Db {
         self.meter.read(answer.consumed_capacity());
         let next = answer.last_evaluated_key.filter(|key| !key.is_empty());
         Ok(Page { items: answer.items.unwrap_or_default(), next })
+    }
+
+    /// Whether there is an item of this key for which more holds. It costs what reading it does.
+    pub(super) async fn is_there(&self, table: Table, key: Condition, more: Condition) -> Result<bool, StoreError> {
+        let names = names_in(&format!("{} {}", key.text, more.text));
+        let values: Vec<_> = key.values.into_iter().chain(more.values).collect();
+        let call = self
+            .client
+            .query()
+            .table_name(self.name(table))
+            .key_condition_expression(key.text)
+            .filter_expression(more.text)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values_of(&values))
+            .select(Select::Count)
+            .consistent_read(true);
+        self.meter.called(Request::Read);
+        let answer = call.return_consumed_capacity(TOTAL).send().await;
+        let answer = answer.map_err(|error| of_call(&self.doing("reading", table), &error))?;
+        self.meter.read(answer.consumed_capacity());
+        Ok(answer.count() > 0)
     }
 
     /// All items that a query finds.

@@ -168,15 +168,17 @@ impl DynamoStore {
 
     /// Reads whether a partition's epoch is still the stored one.
     pub(super) async fn read_owner(&self, partition: u32, epoch: u64) -> Result<(), StoreError> {
-        let found = match self.known_meta().await? {
-            Some(meta) => self.db.get(Table::Partitions, partition_key(meta.generation, partition)).await?,
-            None => None,
+        let is_mine = match self.known_meta().await? {
+            Some(meta) => {
+                let name = key::partition(meta.generation, partition);
+                let row = Condition::new("#name = :name", [(":name", text(name))]);
+                let values = [(":epoch", number(epoch))];
+                let mine = Condition::new("#epoch = :epoch AND attribute_not_exists(#closed)", values);
+                self.db.is_there(Table::Partitions, row, mine).await?
+            }
+            None => false,
         };
-        let open = found.filter(|item| !item.contains_key("closed"));
-        match open.and_then(|item| get_number(&item, "epoch")).unwrap_or(0) {
-            stored if stored == epoch && epoch > 0 => Ok(()),
-            stored => Err(fenced(&format!("partition {partition}"), stored, epoch)),
-        }
+        if is_mine { Ok(()) } else { Err(replaced(partition, epoch)) }
     }
 
     /// Moves a partition's row, if its epoch is still the stored one: the moment of a commit.
@@ -201,6 +203,12 @@ impl DynamoStore {
             Outcome::Refused(found) => Err(refusal(&what, &found, stamp)),
         }
     }
+}
+
+fn replaced(partition: u32, epoch: u64) -> StoreError {
+    let message =
+        format!("partition {partition} belongs to another owner than that of epoch {epoch}: stop writing to it");
+    StoreError::new(StoreErrorKind::Fenced, message)
 }
 
 /// Why a write of an owner was refused: by a later owner's, or else by a later one of its own, and then it may be tried again.

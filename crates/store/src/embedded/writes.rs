@@ -143,6 +143,10 @@ pub(super) fn check_partition(partition: u32, partitions: u32) -> Result<(), Sto
 
 #[async_trait]
 impl PartitionStore for EmbeddedStore {
+    fn is_atomic(&self) -> bool {
+        true
+    }
+
     async fn acquire(&self, partition: u32, partitions: u32) -> Result<PartitionRow, StoreError> {
         check_partition(partition, partitions)?;
         let acquire = move |transaction: &mut Transaction<'_>| {

@@ -73,6 +73,7 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         let (watch, partition) = (Stopwatch::start(), self.partition);
         let turn = shared.beginning.acquire().await;
         let row = shared.store.acquire(partition, shared.commands.partitions()).await?;
+        self.proof.acquired();
         drop(turn);
         let acquired = watch.elapsed();
         let cursor = row.cursor;

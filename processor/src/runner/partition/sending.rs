@@ -101,7 +101,6 @@ impl<S: PartitionStore + Retention + KeyStore + ?Sized + 'static> Owner<S> {
         if batches.is_empty() {
             return Ok(());
         }
-        self.prove(core.epoch(), false).await?;
         let publishing = self.publishing(batches);
         if !self.outgoing.publish(publishing).await? {
             // There is nothing that a row would have to carry, and yet nothing may get ahead of it.
