@@ -193,7 +193,7 @@ async fn nothing_comes_of_what_is_not_slacks(site: &Site, ts: &str) {
         assert_eq!(unmute.outcome, refused, "{signing:?}");
     }
     let unmute = slack.slash(CHANNEL, "/ronda", &format!("unmute {JOB}"), "U0SITI", Signing::Right).await;
-    assert!(unmute.told.as_deref().is_some_and(|told| told.contains("not muted any more")), "{unmute:?}");
+    assert!(unmute.told.as_deref().is_some_and(|told| told.contains("is not muted.")), "{unmute:?}");
     site.asks("U0SITI", &format!("mute {JOB} 2h")).await;
     assert_eq!(slack.replay(&unmute).await, Some(refused), "the very same request again");
     site.hears(&format!("show {JOB}"), "Muted until").await;

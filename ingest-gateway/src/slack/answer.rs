@@ -3,20 +3,20 @@
 use jiff::tz::TimeZone;
 use ronda_domain::attention::{Acknowledgment, Actor};
 use ronda_domain::record::OccurrenceStatus;
+use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
-use ronda_domain::view::SchedulerStatus;
 use serde_json::{Value, json};
 
-use super::command::{Misread, USAGE};
+use super::command::USAGE;
 use super::escape::mrkdwn;
-use super::fleet::{Fleet, Job};
+use super::fleet::Job;
 use super::when::shown;
 
 /// Longest text of a section is 3000; a block is closed before it.
 const MAX_SECTION_BYTES: usize = 2_800;
 /// Most bytes of an answer's text, and of all its sections together.
 const MAX_TEXT_BYTES: usize = 3_000;
-const MAX_ALL_BYTES: usize = 9_000;
+pub(super) const MAX_ALL_BYTES: usize = 9_000;
 /// Most characters of a name, and of what a job says of its error.
 const NAME: usize = 150;
 const ERROR: usize = 600;
@@ -28,11 +28,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn new(first: String) -> Self {
+    pub(super) fn new(first: String) -> Self {
         Self { lines: vec![first] }
     }
 
-    fn with(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+    pub(super) fn with(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.lines.extend(lines);
         self
     }
@@ -54,49 +54,13 @@ impl Answer {
         Self::new("*Ronda watches your jobs.* What you can ask it, here or in any channel:".to_owned()).with(usage())
     }
 
-    /// What was written can't be read.
-    pub(crate) fn misread(misread: &Misread) -> Self {
-        let answer = Self::new(mrkdwn(&misread.to_string(), 300));
-        if matches!(misread, Misread::Unknown(..)) { answer.with(usage()) } else { answer }
-    }
-
-    /// Counts, and the worst.
-    pub(crate) fn status(fleet: &Fleet, zone: &TimeZone) -> Self {
-        if fleet.total() == 0 {
-            return Self::new("No jobs are registered yet.".to_owned());
-        }
-        let counts: Vec<String> = COUNTED
-            .iter()
-            .map(|status| (fleet.count(*status), status.as_str()))
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| format!("{count} {word}"))
-            .collect();
-        let first = format!("{} *{}* of {}", light(fleet.bad_total > 0), need(fleet.bad_total), jobs(fleet.total()));
-        Self::new(first)
-            .with([counts.join(" · ")])
-            .with(fleet.bad.iter().take(5).map(|job| line(job, zone)))
-            .with(more(fleet.bad_total.saturating_sub(5), "; `/ronda list failing` shows them"))
-            .with(cut(fleet))
-    }
-
-    /// Every job that needs somebody.
-    pub(crate) fn failing(fleet: &Fleet, zone: &TimeZone) -> Self {
-        if fleet.bad_total == 0 {
-            return Self::new(format!("{} Nothing is failing: {}.", light(false), jobs(fleet.total())))
-                .with(cut(fleet));
-        }
-        Self::new(format!("{} *{}* of {}", light(true), need(fleet.bad_total), jobs(fleet.total())))
-            .with(fleet.bad.iter().map(|job| line(job, zone)))
-            .with(more(fleet.bad_total.saturating_sub(fleet.bad.len()), ""))
-            .with(cut(fleet))
-    }
-
     /// One job.
     pub(crate) fn job(job: &Job, zone: &TimeZone) -> Self {
         let view = &job.view;
         let mut lines = Vec::new();
         if let Some(alert) = &view.alert {
-            lines.push(format!("Alert since {} · {} in a row went wrong", shown(alert.opened_at, zone), alert.streak));
+            let streak = (alert.streak > 1).then(|| format!(" · {} in a row went wrong", alert.streak));
+            lines.push(format!("Alert since {}{}", shown(alert.opened_at, zone), streak.unwrap_or_default()));
             lines.extend(alert.acknowledgment.as_ref().map(|earlier| on_it(earlier, zone)));
         }
         if let Some(last) = &view.last {
@@ -114,13 +78,12 @@ impl Answer {
             });
             lines.push(format!("Running since {}{}", shown(run.started_at, zone), progress.unwrap_or_default()));
         }
-        if let Some(mute) = &view.mute {
-            lines.push(format!("🔕 Muted until {} by {}", shown(mute.until, zone), person(&mute.by)));
-        }
+        lines.extend(muted(job, zone));
         lines.extend(view.next_due.map(|due| format!("Next due {}", shown(due, zone))));
-        lines.extend((!job.team.is_empty()).then(|| format!("Team {}", mrkdwn(&job.team, NAME))));
+        let team = (!job.team.is_empty()).then(|| format!(" · Team {}", mrkdwn(&job.team, NAME)));
+        lines.push(format!("Severity {}{}", severity(job.severity), team.unwrap_or_default()));
         lines.extend(link(&job.runbook_url).map(|url| format!("<{url}|Runbook>")));
-        let icon = light(is_bad(view.status));
+        let icon = light(job.is_bad());
         Self::new(format!("{icon} *{}* `{}` is *{}*", mrkdwn(&job.name, NAME), job.id, view.status)).with(lines)
     }
 
@@ -148,14 +111,16 @@ impl Answer {
         ))
     }
 
-    /// It is muted no more.
+    /// It is not muted: no more, or as it was.
     pub(crate) fn unmuted(job: &Job) -> Self {
-        Self::new(format!("🔔 *{}* is not muted any more.", mrkdwn(&job.name, NAME)))
+        let more = if job.view.mute.is_some() { " any more" } else { "" };
+        Self::new(format!("🔔 *{}* is not muted{more}.", mrkdwn(&job.name, NAME)))
     }
 
-    /// Its alert is acknowledged.
-    pub(crate) fn acknowledged(job: &Job) -> Self {
-        Self::new(format!("👀 You are on *{}*. The alert says so to everybody.", mrkdwn(&job.name, NAME)))
+    /// Its alert is acknowledged. Whether and where that alert is told is the notifier's to know; a mute is known here.
+    pub(crate) fn acknowledged(job: &Job, zone: &TimeZone) -> Self {
+        Self::new(format!("👀 You are on *{}*; whoever is told of it sees that.", mrkdwn(&job.name, NAME)))
+            .with(muted(job, zone))
     }
 
     /// Somebody else was faster, or the same person clicks again.
@@ -208,65 +173,35 @@ impl Answer {
     }
 }
 
-/// The statuses in the order in which people are told, what needs somebody first.
-const COUNTED: [SchedulerStatus; 9] = [
-    SchedulerStatus::Failed,
-    SchedulerStatus::Stale,
-    SchedulerStatus::Missed,
-    SchedulerStatus::Late,
-    SchedulerStatus::Unknown,
-    SchedulerStatus::Running,
-    SchedulerStatus::Healthy,
-    SchedulerStatus::New,
-    SchedulerStatus::Paused,
-];
-
-const fn is_bad(status: SchedulerStatus) -> bool {
-    matches!(status, SchedulerStatus::Failed | SchedulerStatus::Stale | SchedulerStatus::Missed | SchedulerStatus::Late)
-}
-
-const fn light(is_bad: bool) -> &'static str {
+pub(super) const fn light(is_bad: bool) -> &'static str {
     if is_bad { "🔴" } else { "🟢" }
 }
 
-fn usage() -> impl Iterator<Item = String> {
+/// What must not be overlooked is bold.
+pub(super) const fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Critical => "*critical*",
+    }
+}
+
+pub(super) fn usage() -> impl Iterator<Item = String> {
     USAGE.iter().map(|(command, what)| format!("• `{}` – {what}", mrkdwn(command, 80)))
 }
 
-fn jobs(count: usize) -> String {
-    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
-}
-
-fn need(count: usize) -> String {
-    if count == 1 { "1 needs somebody".to_owned() } else { format!("{count} need somebody") }
-}
-
-fn line(job: &Job, zone: &TimeZone) -> String {
-    let since = match (&job.view.alert, &job.view.last) {
-        (Some(alert), _) => Some(alert.opened_at),
-        (None, Some(last)) => last.ended_at.or(last.started_at),
-        _ => None,
-    };
-    let since = since.map(|at| format!(" since {}", shown(at, zone))).unwrap_or_default();
-    let team = if job.team.is_empty() { String::new() } else { format!(" · {}", mrkdwn(&job.team, 40)) };
-    format!("• *{}* `{}` {}{since}{team}", mrkdwn(&job.name, 60), job.id, job.view.status)
+fn muted(job: &Job, zone: &TimeZone) -> Option<String> {
+    let mute = job.view.mute.as_ref()?;
+    Some(format!("🔕 Muted until {} by {}", shown(mute.until, zone), person(&mute.by)))
 }
 
 fn on_it(earlier: &Acknowledgment, zone: &TimeZone) -> String {
     format!("👀 {} is on it since {}", person(&earlier.by), shown(earlier.at, zone))
 }
 
-fn person(actor: &Actor) -> String {
+pub(super) fn person(actor: &Actor) -> String {
     let name = if actor.name.is_empty() { &actor.id } else { &actor.name };
     mrkdwn(name, 60)
-}
-
-fn more(count: usize, advice: &str) -> Option<String> {
-    (count > 0).then(|| format!("…and {count} more{advice}."))
-}
-
-fn cut(fleet: &Fleet) -> Option<String> {
-    fleet.is_cut.then(|| format!("Only the first {} were looked at.", jobs(fleet.total())))
 }
 
 const fn word(status: OccurrenceStatus) -> &'static str {
@@ -325,13 +260,9 @@ mod tests {
     #[test]
     fn an_answer_is_seen_by_who_asked_and_mentions_nobody() {
         let nasty = "<!channel> @here `x`";
-        for answer in [
-            Answer::no_such_job(nasty, &[]),
-            Answer::several(nasty, &["a".into(), "b".into()]),
-            Answer::misread(&Misread::Unknown(nasty.into(), None)),
-            Answer::misread(&Misread::NoTime(nasty.into())),
-            Answer::not_now(nasty),
-        ] {
+        for answer in
+            [Answer::no_such_job(nasty, &[]), Answer::several(nasty, &["a".into(), "b".into()]), Answer::not_now(nasty)]
+        {
             let json = answer.to_json();
             assert_eq!(json["response_type"], "ephemeral");
             let text = json.to_string();

@@ -1,10 +1,8 @@
 //! What people write after `/ronda`. Pure: texts in, wishes out.
 
-use std::fmt;
-
 /// What `/ronda help` says, and what follows a command that can't be read.
 pub(crate) const USAGE: [(&str, &str); 7] = [
-    ("/ronda status", "counts of all jobs, and what needs somebody"),
+    ("/ronda status", "counts of all jobs, and what needs somebody most"),
     ("/ronda list failing", "every job that failed, hangs or never started"),
     ("/ronda show <job>", "one job: how it is, its last run, what comes next"),
     ("/ronda mute <job> <time>", "no alerts of it for a while: `30m`, `2h`, `1d`, `until 06:00`, `morning`"),
@@ -53,31 +51,17 @@ pub(crate) enum MuteFor {
     Morning,
 }
 
-/// Why a text is no command, to be shown to who wrote it. It may contain what they wrote, not escaped.
+/// Why a text is no command. It may contain what somebody wrote, not escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Misread {
     /// The first word is none that is known; the nearest one that is.
     Unknown(String, Option<&'static str>),
     /// A command without its job.
     NoJob(&'static str),
-    /// `mute` without, or with a wrong time.
-    NoTime(String),
+    /// A mute that does not end with a time: what follows `mute`. Which of these words are the job, only its name tells.
+    NoTime(Vec<String>),
     /// A mute that is too long.
     TooLong,
-}
-
-impl fmt::Display for Misread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(word, Some(near)) => write!(f, "There is no command “{word}”. Did you mean “{near}”?"),
-            Self::Unknown(word, None) => write!(f, "There is no command “{word}”."),
-            Self::NoJob(command) => write!(f, "Say which job: /ronda {command} nightly-billing"),
-            Self::NoTime(job) => {
-                write!(f, "Say for how long: /ronda mute {job} 1h (or 30m, 1d, until 06:00, morning)")
-            }
-            Self::TooLong => f.write_str("A mute lasts 30 days at most. A job that is expected no more can be paused."),
-        }
-    }
 }
 
 const WORDS: [&str; 7] = ["status", "list", "show", "mute", "unmute", "ack", "help"];
@@ -121,14 +105,9 @@ fn near(word: &str) -> Option<&'static str> {
 /// `<job> [for] 1h`, `<job> [until] 06:00`, `<job> [until] morning`.
 fn mute(words: &[String]) -> Result<Wish, Misread> {
     let Some((last, before)) = words.split_last() else { return Err(Misread::NoJob("mute")) };
-    if before.is_empty() {
-        return Err(if time(last).is_some() { Misread::NoJob("mute") } else { Misread::NoTime(shortened(last)) });
-    }
-    let Some(time) = time(last) else {
-        return Err(Misread::NoTime(shortened(&words.join(" "))));
-    };
+    let Some(time) = time(last) else { return Err(Misread::NoTime(words.to_vec())) };
     let job = match before.split_last() {
-        Some((word, job)) if matches!(word.to_lowercase().as_str(), "until" | "for" | "till" | "to") => job,
+        Some((word, job)) if is_preposition(word) => job,
         _ => before,
     };
     if job.is_empty() {
@@ -138,6 +117,26 @@ fn mute(words: &[String]) -> Result<Wish, Misread> {
         return Err(Misread::TooLong);
     }
     Ok(Wish::OfJob(JobWish::Mute(time), job.join(" ")))
+}
+
+fn is_preposition(word: &str) -> bool {
+    matches!(word.to_lowercase().as_str(), "until" | "for" | "till" | "to")
+}
+
+/// Words that should be a time, without what may lead it in.
+pub(crate) fn without_preposition(words: &[String]) -> &[String] {
+    match words.split_first() {
+        Some((first, rest)) if is_preposition(first) => rest,
+        _ => words,
+    }
+}
+
+/// A time that words begin with, and what follows it: people say it in that order, too.
+pub(crate) fn time_first(words: &[String]) -> Option<(&[String], &[String])> {
+    let said = without_preposition(words);
+    let (first, rest) = said.split_first()?;
+    time(first)?;
+    Some(words.split_at(words.len() - rest.len()))
 }
 
 fn time(word: &str) -> Option<MuteFor> {
@@ -172,6 +171,23 @@ mod tests {
         Ok(Wish::OfJob(JobWish::Mute(time), job.into()))
     }
 
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    fn no_time(text: &str) -> Result<Wish, Misread> {
+        Err(Misread::NoTime(words(text)))
+    }
+
+    #[test]
+    fn a_time_that_comes_first_is_seen() {
+        assert_eq!(time_first(&words("2h a b")), Some((&words("2h")[..], &words("a b")[..])));
+        assert_eq!(time_first(&words("until 06:00 a")), Some((&words("until 06:00")[..], &words("a")[..])));
+        for text in ["a 2h", "until a", "for", "25:00 a"] {
+            assert_eq!(time_first(&words(text)), None, "{text}");
+        }
+    }
+
     #[test]
     fn every_command_is_read() {
         assert_eq!(parse("status"), Ok(Wish::Status));
@@ -188,7 +204,7 @@ mod tests {
     fn a_mute_has_a_job_and_a_time() {
         assert_eq!(parse("mute a 1h"), muted("a", MuteFor::Minutes(60)));
         assert_eq!(parse("mute a for 30m"), muted("a", MuteFor::Minutes(30)));
-        assert_eq!(parse("mute a 2 d"), Err(Misread::NoTime("a 2 d".into())));
+        assert_eq!(parse("mute a 2 d"), no_time("a 2 d"));
         assert_eq!(parse("mute Nightly billing until 06:00"), muted("Nightly billing", MuteFor::Until(6, 0)));
         assert_eq!(parse("mute a 6.05"), muted("a", MuteFor::Until(6, 5)));
         assert_eq!(parse("mute a until morning"), muted("a", MuteFor::Morning));
@@ -202,9 +218,9 @@ mod tests {
         assert_eq!(parse("mute"), Err(Misread::NoJob("mute")));
         assert_eq!(parse("mute 1h"), Err(Misread::NoJob("mute")));
         assert_eq!(parse("mute until 06:00"), Err(Misread::NoJob("mute")));
-        assert_eq!(parse("mute a"), Err(Misread::NoTime("a".into())));
+        assert_eq!(parse("mute a"), no_time("a"));
         for time in ["soon", "0h", "1w", "24:00", "6:5", "-1h", "1.5h", "99999999999h", "h"] {
-            assert_eq!(parse(&format!("mute a {time}")), Err(Misread::NoTime(format!("a {time}"))), "{time}");
+            assert_eq!(parse(&format!("mute a {time}")), no_time(&format!("a {time}")), "{time}");
         }
         assert_eq!(parse("mute a 31d"), Err(Misread::TooLong));
         assert_eq!(parse("mute a 4000000000h"), Err(Misread::TooLong));

@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::answer::Answer;
 use super::asked::{Asked, Button, Click, What, Who};
-use super::command::{self, JobWish, MuteFor, Wish};
+use super::command::{self, JobWish, Misread, MuteFor, Wish};
 use super::conversation::Done;
 use super::desk::Desk;
 use super::fleet::{self, Found, Job};
@@ -54,6 +54,7 @@ impl Desk {
         match &asked.what {
             What::Command(text) => match command::parse(text) {
                 Ok(wish) => self.fulfil(state, asked, wish, place).await,
+                Err(Misread::NoTime(words)) => Ok(self.without_time(state, &words, place).await?.into()),
                 Err(misread) => Ok(Answer::misread(&misread).into()),
             },
             What::Click(click) if click.tenant != tenant.as_str() => {
@@ -150,7 +151,7 @@ impl Desk {
         let is_theirs = |told: &Acknowledgment| *told.by.source == *SOURCE && *told.by.id == *asked.who.user;
         Ok(match now.view.alert.as_ref().filter(|still| still.id == open.id).map(|still| &still.acknowledgment) {
             None => Answer::nothing_to_acknowledge(&now, true, zone).into(),
-            Some(Some(told)) if is_theirs(told) => Done { answer: Answer::acknowledged(&now), shows: true },
+            Some(Some(told)) if is_theirs(told) => Done { answer: Answer::acknowledged(&now, zone), shows: true },
             Some(Some(earlier)) => Answer::somebody_is(&now, earlier, zone).into(),
             Some(None) => Answer::sent(&now).into(),
         })
@@ -176,8 +177,35 @@ impl Desk {
         let by = By { source: SOURCE, id: user, name };
         let whose = (self.config.tenant.as_str(), job.id.as_str());
         let accepted = attend(state, whose, what, by, Some(asked.message())).await?;
-        info!(slack.user = user, scheduler = job.id, ?what, "somebody in Slack saw to a job");
+        info!(slack.user = user, scheduler = job.id, what = logged(what), "somebody in Slack saw to a job");
         Ok(accepted)
+    }
+
+    /// What is answered to a mute that ends in no time: which words are none, and what works, for the job that is named there.
+    async fn without_time(&self, state: &AppState, words: &[String], place: &mut Place) -> Result<Answer, Stopped> {
+        let tenant = &self.config.tenant;
+        let store = |error| Stopped::from(refusals::store(&error));
+        let _turn = self.places.turn(place).await.ok_or(Stopped::Busy)?;
+        let named = fleet::beginning(state, tenant, words).await.map_err(store)?;
+        if !named.ids.is_empty() {
+            let said = command::without_preposition(words.get(named.words..).unwrap_or_default());
+            return Ok(Answer::no_time(said, &named.ids));
+        }
+        if let Some((time, job)) = command::time_first(words) {
+            let named = fleet::beginning(state, tenant, job).await.map_err(store)?;
+            if named.words == job.len() && !named.ids.is_empty() {
+                return Ok(Answer::time_comes_last(time, &named.ids));
+            }
+        }
+        if let [only] = words {
+            return match fleet::search(state, tenant, only).await.map_err(store)? {
+                Found::None(near) => Ok(Answer::no_such_job(only, &near)),
+                // Registered in this moment.
+                Found::One(job) => Ok(Answer::no_time(&[], &[job.id])),
+                Found::Several(ids) => Ok(Answer::no_time(&[], &ids)),
+            };
+        }
+        Ok(Answer::no_time(words.get(words.len().saturating_sub(1)..).unwrap_or_default(), &[]))
     }
 
     async fn fleet(&self, state: &AppState, place: &mut Place) -> Result<fleet::Fleet, Stopped> {
@@ -201,4 +229,30 @@ impl Desk {
 /// The open alert, if it is the one that was opened then; `None` as time: any.
 fn meant(job: &Job, opened_at: Option<Timestamp>) -> Option<&AlertView> {
     job.view.alert.as_ref().filter(|open| opened_at.is_none_or(|at| open.opened_at == at))
+}
+
+/// What somebody did, as the log says it.
+fn logged(what: Attention<'_>) -> String {
+    match what {
+        Attention::Acknowledge { alert: Some(id) } => format!("acknowledge {id}"),
+        Attention::Acknowledge { alert: None } => "acknowledge".to_owned(),
+        Attention::Mute { until } => match jiff::Timestamp::from_millisecond(until.as_millis()) {
+            Ok(until) => format!("mute until {until}"),
+            Err(_) => "mute".to_owned(),
+        },
+        Attention::Unmute => "unmute".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_what_people_did_in_words() {
+        let until = Timestamp::from_millis(1_795_882_859_593);
+        assert_eq!(logged(Attention::Mute { until }), "mute until 2026-11-28T16:20:59.593Z");
+        assert_eq!(logged(Attention::Acknowledge { alert: Some("a-1") }), "acknowledge a-1");
+        assert_eq!(logged(Attention::Unmute), "unmute");
+    }
 }

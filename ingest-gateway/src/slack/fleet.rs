@@ -1,7 +1,11 @@
 //! What the answers are made of: the tenant's jobs as they are now, read in bounded steps.
 
+use std::cmp::Reverse;
+
 use ronda_domain::Scheduler;
+use ronda_domain::attention::Acknowledgment;
 use ronda_domain::id::{SchedulerId, TenantId};
+use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 use ronda_domain::view::{SchedulerStatus, SchedulerView};
 use ronda_schemas::row::SchedulerRow;
@@ -28,6 +32,7 @@ pub(crate) struct Job {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) team: String,
+    pub(crate) severity: Severity,
     pub(crate) runbook_url: String,
     pub(crate) view: SchedulerView,
 }
@@ -39,10 +44,40 @@ impl Job {
             name: if spec.name.is_empty() { id.as_str().to_owned() } else { spec.name.to_string() },
             id: id.as_str().to_owned(),
             team: spec.team.to_string(),
+            severity: spec.severity,
             runbook_url: spec.runbook_url.to_string(),
             view: state.view(now),
         }
     }
+
+    /// Who looks after what is wrong with it.
+    pub(crate) fn somebody(&self) -> Option<&Acknowledgment> {
+        self.view.alert.as_ref()?.acknowledgment.as_ref()
+    }
+
+    /// Whether it is one that somebody has to look after.
+    pub(crate) fn is_bad(&self) -> bool {
+        BAD.contains(&self.view.status)
+    }
+
+    fn need(&self) -> Need {
+        Need {
+            severity: Reverse(self.severity),
+            has_somebody: self.somebody().is_some(),
+            is_muted: self.view.mute.is_some(),
+            kind: BAD.iter().position(|bad| *bad == self.view.status),
+        }
+    }
+}
+
+/// How much a job that is not well needs somebody, the most first: what comes earlier here counts more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Need {
+    severity: Reverse<Severity>,
+    has_somebody: bool,
+    is_muted: bool,
+    /// Its status, by its place in [`BAD`].
+    kind: Option<usize>,
 }
 
 /// All jobs of a tenant.
@@ -50,16 +85,18 @@ impl Job {
 pub(crate) struct Fleet {
     /// How many there are of each status, in the order of [`SchedulerStatus::ALL`].
     pub(crate) counts: [usize; SchedulerStatus::ALL.len()],
-    /// The first of those that need somebody, the worst first.
+    /// The first of those that are not well, what needs somebody most first.
     pub(crate) bad: Vec<Job>,
-    /// How many need somebody.
+    /// How many are not well.
     pub(crate) bad_total: usize,
+    /// How many of these have somebody.
+    pub(crate) attended: usize,
     /// Whether there are more than were looked at.
     pub(crate) is_cut: bool,
 }
 
-/// What needs somebody, the worst first.
-const BAD: [SchedulerStatus; 4] =
+/// What is not well, the worst first.
+pub(crate) const BAD: [SchedulerStatus; 4] =
     [SchedulerStatus::Failed, SchedulerStatus::Stale, SchedulerStatus::Missed, SchedulerStatus::Late];
 
 impl Fleet {
@@ -76,12 +113,15 @@ impl Fleet {
         if let Some(at) = SchedulerStatus::ALL.iter().position(|known| *known == status) {
             self.counts[at] += 1;
         }
-        let Some(rank) = BAD.iter().position(|bad| *bad == status) else { return };
+        if !BAD.contains(&status) {
+            return;
+        }
+        let job = Job::new(id, state, now);
         self.bad_total += 1;
-        let ranked = |job: &Job| BAD.iter().position(|bad| *bad == job.view.status).unwrap_or(BAD.len());
-        let at = self.bad.partition_point(|job| ranked(job) <= rank);
+        self.attended += usize::from(job.somebody().is_some());
+        let at = self.bad.partition_point(|other| other.need() <= job.need());
         if at < MAX_LISTED {
-            self.bad.insert(at, Job::new(id, state, now));
+            self.bad.insert(at, job);
             self.bad.truncate(MAX_LISTED);
         }
     }
@@ -149,6 +189,55 @@ pub(crate) async fn search(state: &AppState, tenant: &TenantId, text: &str) -> R
     }
 }
 
+/// The jobs that words begin with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    /// How many of the words are the id or name.
+    pub(crate) words: usize,
+    /// The ids of all that are called so; empty: none is.
+    pub(crate) ids: Vec<String>,
+}
+
+impl Beginning {
+    /// Takes in another job, of which so many of the words are the name.
+    fn add(&mut self, words: usize, id: &str) {
+        if words > self.words {
+            *self = Self { words, ids: Vec::new() };
+        }
+        if words > 0 && words == self.words && self.ids.len() < MAX_LISTED {
+            self.ids.push(id.to_owned());
+        }
+    }
+}
+
+/// The jobs of the longest id or name that the words begin with, in any case of letters.
+pub(crate) async fn beginning(state: &AppState, tenant: &TenantId, words: &[String]) -> Result<Beginning, StoreError> {
+    let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+    let mut found = Beginning::default();
+    let mut rows = Rows::of(tenant);
+    while let Some(batch) = rows.next(state).await? {
+        for SchedulerRow { key, state, .. } in batch {
+            let Some(scheduler) = state else { continue };
+            let id = key.scheduler.as_str();
+            let as_name = begun_by(&words, &scheduler.spec().name.to_lowercase());
+            found.add(as_name.max(begun_by(&words, &id.to_lowercase())), id);
+        }
+    }
+    Ok(found)
+}
+
+/// How many of the words are the name, if they begin with it; else none.
+fn begun_by(words: &[String], name: &str) -> usize {
+    let mut count = 0;
+    for part in name.split_whitespace() {
+        if words.get(count).is_none_or(|word| word != part) {
+            return 0;
+        }
+        count += 1;
+    }
+    count
+}
+
 /// One job by its id.
 pub(crate) async fn one(state: &AppState, tenant: &TenantId, id: &str) -> Result<Option<Job>, StoreError> {
     let row = in_time(state.store.scheduler(tenant.as_str(), id)).await?;
@@ -210,5 +299,39 @@ mod tests {
         assert!(likeness("billing", "nightly-billing") >= NEAR_ENOUGH);
         assert!(likeness("zzz", "nightly-billing") < NEAR_ENOUGH);
         assert_eq!(likeness(&"a".repeat(1_000), "a"), 0.0);
+    }
+
+    #[test]
+    fn the_longest_name_that_words_begin_with_is_meant() {
+        let words: Vec<String> = ["nightly", "billing", "soon"].map(str::to_owned).into();
+        assert_eq!(begun_by(&words, "nightly"), 1);
+        assert_eq!(begun_by(&words, "nightly  billing"), 2);
+        for other in ["", "night", "nightly report", "nightly billing soon enough", "billing"] {
+            assert_eq!(begun_by(&words, other), 0, "{other:?}");
+        }
+        let mut found = Beginning::default();
+        for (words, id) in [(0, "a"), (1, "b"), (2, "c"), (1, "d"), (2, "e")] {
+            found.add(words, id);
+        }
+        assert_eq!(found, Beginning { words: 2, ids: vec!["c".into(), "e".into()] });
+    }
+
+    #[test]
+    fn what_is_critical_comes_first_then_what_has_nobody() {
+        let need = |severity, has_somebody, is_muted, kind| Need {
+            severity: Reverse(severity),
+            has_somebody,
+            is_muted,
+            kind: Some(kind),
+        };
+        let sorted = [
+            need(Severity::Critical, false, false, 0),
+            need(Severity::Critical, false, false, 3),
+            need(Severity::Critical, false, true, 0),
+            need(Severity::Critical, true, false, 0),
+            need(Severity::Warning, false, false, 0),
+            need(Severity::Info, false, false, 0),
+        ];
+        assert!(sorted.is_sorted());
     }
 }

@@ -1,6 +1,7 @@
 //! Slack's entrance: slash commands and clicks, over HTTPS with signatures (`web`) or over Socket Mode (`socket`). Both are thin edges of
 //! one core (`desk`), which answers within the three seconds that Slack gives, and puts what is to change into the command queue.
 
+mod all_jobs;
 mod answer;
 mod asked;
 mod command;
@@ -12,6 +13,7 @@ mod escape;
 mod fleet;
 mod http;
 mod metrics;
+mod misread;
 mod places;
 mod recent;
 mod signature;
