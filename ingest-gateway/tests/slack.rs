@@ -131,7 +131,7 @@ async fn questions_are_answered_to_who_asked() {
     gateway.register("hourly-sync").await;
     fail(&gateway, "nightly-billing").await;
     let status = ask(&gateway, "status").await;
-    assert!(status.starts_with("🔴 *1 failed* of 2 jobs, nobody is on it\n1 failed · 1 new"), "{status}");
+    assert!(status.starts_with("🔴 *1 failed*, nobody is on it · 2 jobs in all\n1 failed · 1 new"), "{status}");
     assert!(ask(&gateway, "list failing").await.contains("`nightly-billing` failed"));
     let job = ask(&gateway, "show NIGHTLY-BILLING").await;
     assert!(job.contains("is *failed*") && job.contains("disk &lt;full&gt; @\u{2060}here"), "{job}");

@@ -70,7 +70,7 @@ async fn what_people_ask_and_click_is_answered_to_them() {
     for way in [Way::Https, Way::SocketMode] {
         let (stand_in, _gateway) = start(way).await;
         let slack = stand_in.slack();
-        assert!(asked(&stand_in, "status").await.contains("1 failed* of 1 job, nobody is on it"), "{way:?}");
+        assert!(asked(&stand_in, "status").await.contains("*1 failed*, nobody is on it · 1 job in all"), "{way:?}");
         assert!(slack.messages("C1").is_empty(), "{way:?}: nobody else sees it");
 
         let ts = alert(slack, "nightly");

@@ -84,7 +84,7 @@ async fn what_is_critical_and_has_nobody_comes_first() {
         site.fails(id).await;
     }
     site.job("e-well", "Well", "critical").await;
-    assert!(site.asks("status").await.starts_with("🔴 *6 failed* of 7 jobs, none of them has somebody\n"));
+    assert!(site.asks("status").await.starts_with("🔴 *6 failed*, none of them has somebody · 7 jobs in all\n"));
     for id in ["b-plain", "y-held"] {
         let told = site.asks(&format!("ack {id}")).await;
         assert!(told.contains("👀 You are on"), "{told}");
@@ -93,7 +93,7 @@ async fn what_is_critical_and_has_nobody_comes_first() {
 
     let listed = site.asks("list failing").await;
     let mut lines = listed.lines();
-    assert_eq!(lines.next(), Some("🔴 *6 failed* of 7 jobs, 2 of them have somebody"));
+    assert_eq!(lines.next(), Some("🔴 *6 failed*, 2 of them have somebody · 7 jobs in all"));
     let lines: Vec<&str> = lines.collect();
     let wanted = ["Report", "Held report", "Hook job", "Quiet job", "Plain job", "Note"];
     assert!(lines.len() == 6 && lines.iter().zip(wanted).all(|(line, name)| line.contains(name)), "{listed}");

@@ -69,7 +69,7 @@ fn headline(fleet: &Fleet) -> String {
         (_, attended) if attended >= bad => "all of them have somebody".to_owned(),
         (_, attended) => format!("{attended} of them have somebody"),
     };
-    format!("{} *{bad} {what}* of {all}, {care}", light(true))
+    format!("{} *{bad} {what}*, {care} · {all} in all", light(true))
 }
 
 /// A line for each of the first that are not well, while there is room, and how many more there are.
@@ -193,16 +193,16 @@ mod tests {
     #[test]
     fn those_that_have_somebody_are_told_from_those_that_have_nobody() {
         let first = |bad, attended| headline(&fleet("a", None, bad, attended));
-        assert_eq!(first(1, 0), "🔴 *1 failed* of 1 job, nobody is on it");
-        assert_eq!(first(1, 1), "🔴 *1 failed* of 1 job, somebody is on it");
-        assert_eq!(first(7, 0), "🔴 *7 failed* of 7 jobs, none of them has somebody");
-        assert_eq!(first(7, 1), "🔴 *7 failed* of 7 jobs, 1 of them has somebody");
-        assert_eq!(first(7, 2), "🔴 *7 failed* of 7 jobs, 2 of them have somebody");
-        assert_eq!(first(7, 7), "🔴 *7 failed* of 7 jobs, all of them have somebody");
+        assert_eq!(first(1, 0), "🔴 *1 failed*, nobody is on it · 1 job in all");
+        assert_eq!(first(1, 1), "🔴 *1 failed*, somebody is on it · 1 job in all");
+        assert_eq!(first(7, 0), "🔴 *7 failed*, none of them has somebody · 7 jobs in all");
+        assert_eq!(first(7, 1), "🔴 *7 failed*, 1 of them has somebody · 7 jobs in all");
+        assert_eq!(first(7, 2), "🔴 *7 failed*, 2 of them have somebody · 7 jobs in all");
+        assert_eq!(first(7, 7), "🔴 *7 failed*, all of them have somebody · 7 jobs in all");
         assert_eq!(first(0, 0), "🟢 Nothing is failing: 0 jobs.");
         let mut mixed = fleet("a", None, 3, 0);
         mixed.counts = [1; SchedulerStatus::ALL.len()];
-        assert_eq!(headline(&mixed), "🔴 *3 not well* of 9 jobs, none of them has somebody");
+        assert_eq!(headline(&mixed), "🔴 *3 not well*, none of them has somebody · 9 jobs in all");
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) enum Wish {
     ListFailing,
     /// Something of one job, by its id or name.
     OfJob(JobWish, String),
+    /// A mute, of words that do not end with a time. Which of them are the job, only the jobs' names tell.
+    MuteWithoutTime(Vec<String>),
     /// What can be written.
     Help,
 }
@@ -58,8 +60,6 @@ pub(crate) enum Misread {
     Unknown(String, Option<&'static str>),
     /// A command without its job.
     NoJob(&'static str),
-    /// A mute that does not end with a time: what follows `mute`. Which of these words are the job, only its name tells.
-    NoTime(Vec<String>),
     /// A mute that is too long.
     TooLong,
 }
@@ -105,7 +105,7 @@ fn near(word: &str) -> Option<&'static str> {
 /// `<job> [for] 1h`, `<job> [until] 06:00`, `<job> [until] morning`.
 fn mute(words: &[String]) -> Result<Wish, Misread> {
     let Some((last, before)) = words.split_last() else { return Err(Misread::NoJob("mute")) };
-    let Some(time) = time(last) else { return Err(Misread::NoTime(words.to_vec())) };
+    let Some(time) = time(last) else { return Ok(Wish::MuteWithoutTime(words.to_vec())) };
     let job = match before.split_last() {
         Some((word, job)) if is_preposition(word) => job,
         _ => before,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn no_time(text: &str) -> Result<Wish, Misread> {
-        Err(Misread::NoTime(words(text)))
+        Ok(Wish::MuteWithoutTime(words(text)))
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::answer::Answer;
 use super::asked::{Asked, Button, Click, What, Who};
-use super::command::{self, JobWish, Misread, MuteFor, Wish};
+use super::command::{self, JobWish, MuteFor, Wish};
 use super::conversation::Done;
 use super::desk::Desk;
 use super::fleet::{self, Found, Job};
@@ -54,7 +54,6 @@ impl Desk {
         match &asked.what {
             What::Command(text) => match command::parse(text) {
                 Ok(wish) => self.fulfil(state, asked, wish, place).await,
-                Err(Misread::NoTime(words)) => Ok(self.without_time(state, &words, place).await?.into()),
                 Err(misread) => Ok(Answer::misread(&misread).into()),
             },
             What::Click(click) if click.tenant != tenant.as_str() => {
@@ -86,6 +85,7 @@ impl Desk {
             Wish::Help => return Ok(Answer::help().into()),
             Wish::Status => return Ok(Answer::status(&self.fleet(state, place).await?, zone).into()),
             Wish::ListFailing => return Ok(Answer::failing(&self.fleet(state, place).await?, zone).into()),
+            Wish::MuteWithoutTime(words) => return Ok(self.without_time(state, &words, place).await?.into()),
             Wish::OfJob(wish, text) => (wish, text),
         };
         let job = match self.find(state, &text, place).await? {

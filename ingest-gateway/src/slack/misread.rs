@@ -25,7 +25,6 @@ impl Answer {
                 let time = if *command == "mute" { " 1h" } else { "" };
                 Self::new(format!("Say which job: `/ronda {command} {SOME_JOB}{time}`"))
             }
-            Misread::NoTime(words) => Self::no_time(words, &[]),
             Misread::TooLong => {
                 Self::new("A mute lasts 30 days at most. A job that is expected no more can be paused.".to_owned())
             }
