@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use ronda_host::arguments::load;
+use ronda_host::arguments::{draft, load};
 use ronda_host::config;
 use ronda_host::exit::Failure;
 
@@ -28,8 +28,8 @@ pub fn run(command: ConfigCommand) -> Result<String, Failure> {
             }
         }
         ConfigCommand::Check { place } => {
-            let loaded = load(&place, Vec::new())?;
-            // What only the notifier knows of: addresses, secrets, recipients.
+            // As `up` does: the notifier alone knows of addresses, secrets, recipients.
+            let loaded = draft(&place, Vec::new())?.for_sending().checked_by(ronda_notifier_bin::flaws).finish()?;
             ronda_notifier_bin::config(&loaded.settings)?;
             let from = loaded.file.map_or(String::from("no file"), |file| file.display().to_string());
             let changed = match loaded.origins.len() {

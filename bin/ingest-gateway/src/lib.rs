@@ -87,7 +87,7 @@ pub fn start(process: &mut Process, settings: &Settings, listener: TcpListener) 
 /// # Errors
 /// Why it could not start, or what failed.
 pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
-    let settings = alone::settings(&arguments, "ingest gateway")?;
+    let settings = alone::settings(&arguments, "ingest gateway", &[])?;
     let (stop, process) = alone::open(&settings).await?;
     let Some(mut process) = process else { return Ok(()) };
     let (api, admin) = process::both(listen(&settings).await, alone::admin(&settings).await)?;

@@ -6,7 +6,7 @@ use ronda_domain::id::TenantId;
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 
-use ronda_host::config::{self, MailSecurity, Settings};
+use ronda_host::config::{self, Flaw, MailSecurity, Settings};
 use ronda_host::exit::{Code, Failure};
 use ronda_notifier::mail::Security;
 use ronda_notifier::route::{self, Kind, Maintenance, Matcher, Mention, Quiet, Route, When};
@@ -27,14 +27,30 @@ fn takes_clicks(settings: &Settings) -> bool {
     !settings.slack.signing_secret.is_empty() || !settings.slack.app_token.is_empty()
 }
 
-/// The notifier's.
+/// What the notifier alone knows to be wrong: addresses, secrets, recipients. For [`Draft::checked_by`](config::Draft::checked_by).
+#[must_use]
+pub fn flaws(settings: &Settings) -> Vec<Flaw> {
+    let flaw = |place: &str, (key, what): (&str, String)| Flaw { key: format!("{place}.{key}"), what };
+    let mut flaws = Vec::new();
+    for webhook in webhooks(settings) {
+        let place = format!("webhooks.{}", webhook.name);
+        flaws.extend(webhook.mistakes().into_iter().map(|mistake| flaw(&place, mistake)));
+    }
+    let (mail, unread) = mail_as_read(settings);
+    flaws.extend(unread);
+    let told = mail.iter().flat_map(ronda_notifier::MailConfig::mistakes);
+    flaws.extend(told.map(|(key, what)| flaw("mail", (&key, what))));
+    flaws
+}
+
+/// The notifier's, of settings without a mistake and without a [flaw](flaws).
 ///
 /// # Errors
-/// What the notifier has against it, all at once.
+/// What the notifier has against them all the same.
 pub fn config(settings: &Settings) -> Result<Config, Failure> {
     let (notifier, slack) = (&settings.notifier, &settings.slack);
     let channel = match slack.channel.as_str() {
-        "" if slack_is_on(settings) => settings
+        "" if settings.uses_slack() => settings
             .boards
             .iter()
             .map(|board| board.channel.clone())
@@ -64,30 +80,13 @@ pub fn config(settings: &Settings) -> Result<Config, Failure> {
             .collect::<Result<_, _>>()?,
         ..Config::default()
     };
-    let own = config.validate().err().unwrap_or_default();
-    let mut mistakes: Vec<String> = own.iter().map(ToString::to_string).collect();
-    mistakes.extend(elsewhere_mistakes(settings)?);
-    if !mistakes.is_empty() {
-        let lines: String = mistakes.iter().map(|mistake| format!("\n  - {mistake}")).collect();
-        let failure = Failure::new(
-            Code::Configuration,
-            format!("The notifier's settings have mistakes; nothing was started.{lines}"),
-        );
-        return Err(failure);
+    match config.validate() {
+        Ok(()) => Ok(config),
+        Err(mistakes) => {
+            let lines: String = mistakes.iter().map(|mistake| format!("\n  - {mistake}")).collect();
+            Err(Failure::new(Code::Configuration, format!("The notifier can't use its settings.{lines}")))
+        }
     }
-    Ok(config)
-}
-
-fn elsewhere_mistakes(settings: &Settings) -> Result<Vec<String>, Failure> {
-    let mut mistakes = Vec::new();
-    for webhook in webhooks(settings) {
-        let told = webhook.mistakes().into_iter().map(|(key, what)| format!("webhooks.{}.{key} {what}", webhook.name));
-        mistakes.extend(told);
-    }
-    if let Some(mail) = mail(settings)? {
-        mistakes.extend(mail.mistakes().into_iter().map(|(key, what)| format!("mail.{key} {what}")));
-    }
-    Ok(mistakes)
 }
 
 /// The webhooks of the settings.
@@ -105,20 +104,33 @@ pub(crate) fn webhooks(settings: &Settings) -> Vec<WebhookConfig> {
 /// # Errors
 /// A file that can't be read.
 pub(crate) fn mail(settings: &Settings) -> Result<Option<MailConfig>, Failure> {
-    let mail = &settings.mail;
-    if mail.host.is_empty() {
-        return Ok(None);
+    match mail_as_read(settings) {
+        (mail, unread) if unread.is_empty() => Ok(mail),
+        (_, unread) => {
+            let told: Vec<String> = unread.iter().map(|flaw| format!("{} {}", flaw.key, flaw.what)).collect();
+            Err(Failure::new(Code::Configuration, told.join("; ")))
+        }
     }
-    let read = |key: &str, path: &Option<PathBuf>| {
-        let read = path.as_ref().map(|path| std::fs::read(path).map_err(|error| (path, error))).transpose();
-        read.map_err(|(path, error)| {
-            let what = format!("mail.{key} is {}, which can't be read: {error}", path.display());
-            Failure::new(Code::Configuration, what)
-        })
+}
+
+/// The same, with the files that can't be read.
+fn mail_as_read(settings: &Settings) -> (Option<MailConfig>, Vec<Flaw>) {
+    let (mail, mut unread) = (&settings.mail, Vec::new());
+    if mail.host.is_empty() {
+        return (None, unread);
+    }
+    let mut read = |key: &str, path: &Option<PathBuf>| {
+        let path = path.as_ref()?;
+        let told = |error| {
+            let what = format!("is {}, which can't be read: {error}", path.display());
+            unread.push(Flaw { key: format!("mail.{key}"), what });
+        };
+        std::fs::read(path).map_err(told).ok()
     };
-    let password = read("password_file", &mail.password_file)?.unwrap_or_default();
+    let password = read("password_file", &mail.password_file).unwrap_or_default();
     let password = String::from_utf8_lossy(&password).lines().next().unwrap_or_default().to_owned();
-    Ok(Some(MailConfig {
+    let ca_pem = read("ca_file", &mail.ca_file);
+    let config = MailConfig {
         port: u16::try_from(mail.port).unwrap_or(587),
         security: match mail.security {
             MailSecurity::StartTls => Security::StartTls,
@@ -127,10 +139,11 @@ pub(crate) fn mail(settings: &Settings) -> Result<Option<MailConfig>, Failure> {
         },
         user: mail.user.clone(),
         password: Secret::new(password),
-        ca_pem: read("ca_file", &mail.ca_file)?,
+        ca_pem,
         lists: settings.mail_lists.clone(),
         ..MailConfig::new(mail.host.as_str(), mail.from.as_str())
-    }))
+    };
+    (Some(config), unread)
 }
 
 /// Which channels messages go to, for people.
@@ -320,6 +333,15 @@ mod tests {
     }
 
     #[test]
+    fn who_only_looks_is_told_the_same_place_without_a_token() {
+        let mut settings = Settings::default();
+        settings.boards = vec![config::Board { channel: "C1".into(), ..config::Board::default() }];
+        assert_eq!(config(&settings).unwrap().channel, "C1");
+        settings.boards[0].channel = String::from("webhook:ops");
+        assert_eq!(config(&settings).unwrap().channel, TERMINAL_CHANNEL);
+    }
+
+    #[test]
     fn routes_are_taken_with_every_kind_and_severity_that_the_settings_know() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let mut settings = Settings::default();
@@ -356,13 +378,17 @@ mod tests {
         settings.mail.from = "nobody".into();
         settings.mail.user = "ronda".into();
         settings.mail_lists.insert("ops".into(), vec!["a@b.c\r\nBcc: x@y.z".into()]);
-        let told = config(&settings).unwrap_err().to_string();
+        settings.mail.ca_file = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").into());
+        let told: Vec<String> =
+            flaws(&settings).into_iter().map(|flaw| format!("{} {}", flaw.key, flaw.what)).collect();
+        let told = told.join("\n");
         for wanted in [
             "webhooks.ops.url is plain http",
             "webhooks.ops.secrets number 1 must begin with whsec_",
             "mail.from is \"nobody\"",
             "mail.password_file is missing",
             "mail.lists.ops.to is \"a@b.c\\r\\n",
+            "mail.ca_file has no certificate in it that can be read",
         ] {
             assert!(told.contains(wanted), "{wanted:?} is missing in\n{told}");
         }

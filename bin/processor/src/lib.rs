@@ -63,7 +63,7 @@ pub fn start(process: &mut Process, settings: &Settings) -> Result<(), Failure> 
 /// # Errors
 /// Why it could not start, or what failed.
 pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
-    let settings = alone::settings(&arguments, "processor")?;
+    let settings = alone::settings(&arguments, "processor", &[])?;
     let (stop, process) = alone::open(&settings).await?;
     let Some(mut process) = process else { return Ok(()) };
     let admin = alone::admin(&settings).await?;

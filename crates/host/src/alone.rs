@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use crate::arguments::ServiceArguments;
-use crate::config::Settings;
+use crate::config::{Check, Settings};
 use crate::exit::{Code, Failure};
 use crate::process::{self, Process};
 use crate::signals;
@@ -16,12 +16,12 @@ use crate::signals;
 const READY_POLL: Duration = Duration::from_millis(50);
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// The settings of a service that runs alone.
+/// The settings of a service that runs alone, with its own checks of them.
 ///
 /// # Errors
 /// Every mistake in them; or that queues or store are files, which one process owns.
-pub fn settings(arguments: &ServiceArguments, service: &str) -> Result<Settings, Failure> {
-    let settings = arguments.load()?.settings;
+pub fn settings(arguments: &ServiceArguments, service: &str, checks: &[Check]) -> Result<Settings, Failure> {
+    let settings = arguments.load(checks)?.settings;
     let embedded = match (settings.queue.url.is_embedded(), settings.store.url.is_embedded()) {
         (false, false) => return Ok(settings),
         (true, false) => "queues are",

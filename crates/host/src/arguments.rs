@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Check, Draft, Flaw, Loaded, Settings, Sources};
 use crate::exit::{Code, Failure};
 
 /// Where store, data directory and configuration are.
@@ -46,11 +46,11 @@ pub struct ServiceArguments {
 pub type Flag = (&'static str, &'static str, &'static str, String);
 
 impl ServiceArguments {
-    /// The settings that flags, environment and file give.
+    /// The settings that flags, environment and file give, for a process with these checks of its own.
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn load(&self) -> Result<Loaded, Failure> {
+    pub fn load(&self, checks: &[Check]) -> Result<Loaded, Failure> {
         let text = |text: Option<String>, section, key, flag| text.map(|text| (section, key, flag, text));
         let flags = [
             text(self.listen.map(|listen| listen.to_string()), "server", "listen", "--listen"),
@@ -58,22 +58,34 @@ impl ServiceArguments {
             text(self.queue.clone(), "queue", "url", "--queue"),
             text(self.partitions.map(|partitions| partitions.to_string()), "storage", "partitions", "--partitions"),
         ];
-        let loaded = load(&self.place, flags.into_iter().flatten().collect())?;
-        // Commands that need only one of the two shall not be asked for the other.
-        if loaded.settings.queue.url.is_embedded() && !loaded.settings.store.url.is_embedded() {
-            let what = "store.url names a server, whose rows several processes share, while the queues are files of one process: name a broker, \
-                        too (queue.url, --queue)";
-            return Err(Failure::new(Code::Configuration, what));
-        }
-        Ok(loaded)
+        let draft = draft(&self.place, flags.into_iter().flatten().collect())?.checked_by(whole_queues).for_sending();
+        Ok(checks.iter().fold(draft, |draft, check| draft.checked_by(*check)).finish()?)
     }
 }
 
-/// Loads the configuration for a command: file, environment, and the flags that it has.
+/// Of processes only: commands that need only one of the two shall not be asked for the other.
+fn whole_queues(settings: &Settings) -> Vec<Flaw> {
+    if !settings.queue.url.is_embedded() || settings.store.url.is_embedded() {
+        return Vec::new();
+    }
+    let what = "names a server, whose rows several processes share, while the queues are files of one process: name a broker, too \
+                (queue.url, --queue)";
+    vec![Flaw { key: String::from("store.url"), what: what.to_owned() }]
+}
+
+/// Loads the configuration for a command that sends nothing: file, environment, and the flags that it has.
 ///
 /// # Errors
 /// Every mistake in it.
 pub fn load(place: &Place, flags: Vec<Flag>) -> Result<Loaded, Failure> {
+    Ok(draft(place, flags)?.finish()?)
+}
+
+/// Reads the same, for a command that has more to ask of it.
+///
+/// # Errors
+/// Flags that can't be taken.
+pub fn draft(place: &Place, flags: Vec<Flag>) -> Result<Draft, Failure> {
     let mut sources = Sources::of_process(place.config.clone());
     sources.flags = flags;
     if let Some(store) = &place.store {
@@ -83,5 +95,5 @@ pub fn load(place: &Place, flags: Vec<Flag>) -> Result<Loaded, Failure> {
         let data = data.to_str().ok_or_else(|| Failure::new(Code::Usage, "--data must be a path in UTF-8"))?;
         sources.flags.push(("storage", "data", "--data", data.to_owned()));
     }
-    Ok(config::load(&sources)?)
+    Ok(config::draft(&sources))
 }

@@ -95,6 +95,9 @@ impl MailConfig {
         if !self.user.is_empty() && self.password.is_empty() {
             add("password_file", "is missing, or its file is empty, while user is set".to_owned());
         }
+        if let Some(what) = smtp::certificate_mistake(self) {
+            add("ca_file", what);
+        }
         for (name, recipients) in &self.lists {
             let key = format!("lists.{name}.to");
             if recipients.is_empty() {

@@ -16,6 +16,16 @@ use crate::channel::{ChannelError, ChannelErrorKind};
 /// Not sent, and may be tried again.
 const SOON: Duration = Duration::from_secs(30);
 
+/// What is wrong with the authorities' certificates, if there are any.
+pub(super) fn certificate_mistake(config: &MailConfig) -> Option<String> {
+    let pem = config.ca_pem.as_ref()?;
+    // Text without a single certificate in it is no error to who reads them.
+    if !String::from_utf8_lossy(pem).contains("-----BEGIN CERTIFICATE-----") {
+        return Some("has no certificate in it that can be read; it must be PEM".to_owned());
+    }
+    tls(config).err().map(|what| format!("can't be used: {what}"))
+}
+
 /// Makes a server's certificates trusted as the settings say.
 pub(super) fn tls(config: &MailConfig) -> Result<Option<TlsParameters>, String> {
     if config.security == Security::None {

@@ -1,14 +1,14 @@
 //! Mistakes that only show when all values are known.
 
 use super::boards::{self, Board};
-use super::elsewhere::is_elsewhere;
-use super::load::Loading;
+use super::load::Draft;
 use super::mistake::Origin;
-use super::routes::Route;
-use super::table::Settings;
 use crate::{parts, store};
 
-impl Loading {
+/// From so many characters on a signing secret is taken for one: Slack's have 32, a stand-in's may have fewer.
+const MIN_SIGNING_SECRET: usize = 16;
+
+impl Draft {
     /// What only shows when all values are known.
     pub(super) fn check_whole(&mut self) {
         let origin = |loading: &Self, name: &str| loading.origins.get(name).cloned().unwrap_or(Origin::Default);
@@ -48,30 +48,38 @@ impl Loading {
             );
             self.add(&from, "slack.api_url", what);
         }
-        self.check_interactivity();
+        self.check_slack();
         self.check_queue();
         self.check_store();
         self.check_channels();
-        self.check_mentions();
+        self.check_mail();
         if self.settings.boards.is_empty() && !self.origins.contains_key("boards") {
             self.settings.boards.push(Board::default());
         }
     }
 
-    /// What people in Slack may do, and with which secrets it comes. The secrets themselves are never told.
-    fn check_interactivity(&mut self) {
+    /// Slack's tokens and secrets, each in its place, and who may ask. The secrets themselves are never told.
+    fn check_slack(&mut self) {
         let slack = &self.settings.slack;
-        let (signing, app) = (slack.signing_secret.expose(), slack.app_token.expose());
-        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let (bot, signing, app) = (slack.bot_token.expose(), slack.signing_secret.expose(), slack.app_token.expose());
         let mut found = Vec::new();
+        if bot.starts_with("xapp-") {
+            let what = "is an app-level token, which belongs into slack.app_token (SLACK_APP_TOKEN); the bot's begins with xoxb- \
+                        (OAuth & Permissions on the app's page)";
+            found.push(("slack.bot_token", what.to_owned()));
+        } else if !bot.is_empty() && !bot.starts_with("xoxb-") {
+            let what = "is not a bot token: those begin with xoxb- (OAuth & Permissions on the app's page)";
+            found.push(("slack.bot_token", what.to_owned()));
+        }
         if signing.starts_with("xox") || signing.starts_with("xapp-") {
             let what = "is a token, but must be the signing secret of the app's page Basic Information";
             found.push(("slack.signing_secret", what.to_owned()));
-        } else if !plain(signing) || (1..16).contains(&signing.len()) {
-            let what = "is not a signing secret: those are 32 hexadecimal digits (Basic Information on the app's page)";
+        } else if (1..MIN_SIGNING_SECRET).contains(&signing.len()) {
+            let what =
+                "is too short for a signing secret: Slack's have 32 characters (Basic Information on the app's page)";
             found.push(("slack.signing_secret", what.to_owned()));
         }
-        if !app.is_empty() && (!app.starts_with("xapp-") || !plain(app)) {
+        if !app.is_empty() && !app.starts_with("xapp-") {
             let what = "is not an app-level token: those begin with xapp- (Basic Information on the app's page)";
             found.push(("slack.app_token", what.to_owned()));
         }
@@ -103,102 +111,6 @@ impl Loading {
         let what = format!("is {details:?}, but must be an http or https address with {{scheduler}} in it");
         let from = self.origins.get("notifier.details_url").cloned().unwrap_or(Origin::Default);
         self.add(&from, "notifier.details_url", what);
-    }
-
-    /// A token without a channel, and a channel without a token: in both cases nobody would be told anything in Slack.
-    fn check_channels(&mut self) {
-        self.check_elsewhere();
-        let (slack, boards) = (&self.settings.slack, &self.settings.boards);
-        let mut channels = vec![(String::from("slack.channel"), "slack.channel", slack.channel.as_str())];
-        channels.extend(
-            (0..).zip(boards).map(|(at, board): (usize, &Board)| {
-                (format!("boards[{at}].channel"), "boards", board.channel.as_str())
-            }),
-        );
-        let has_token = !slack.bot_token.is_empty();
-        if has_token {
-            if channels.iter().all(|(_, _, channel)| channel.is_empty()) {
-                let from = self.origins.get("slack.bot_token").cloned().unwrap_or(Origin::Default);
-                let what = "is missing while slack.bot_token is set; give the channel's id (SLACK_CHANNEL)";
-                self.add(&from, "slack.channel", what);
-            }
-            return;
-        }
-        let admin = self.settings.notifier.admin_channel.as_str();
-        channels.push((String::from("notifier.admin_channel"), "notifier.admin_channel", admin));
-        let routes = (0..).zip(&self.settings.routes);
-        channels.extend(
-            routes.map(|(at, route): (usize, &Route)| {
-                (format!("routes[{at}].channel"), "routes", route.channel.as_str())
-            }),
-        );
-        if let Some((key, origin, _)) =
-            channels.iter().find(|(_, _, channel)| !channel.is_empty() && !is_elsewhere(channel))
-        {
-            let from = self.origins.get(*origin).cloned().unwrap_or(Origin::Default);
-            let what =
-                format!("is missing while {key} is set, so nothing would go to Slack; give it (SLACK_BOT_TOKEN)");
-            self.add(&from, "slack.bot_token", what);
-        }
-    }
-
-    /// Only Slack can call somebody.
-    fn check_mentions(&mut self) {
-        let default = self.settings.slack.channel.as_str();
-        let goes = |route: &Route| if route.channel.is_empty() { default.to_owned() } else { route.channel.clone() };
-        let calls = (0..).zip(&self.settings.routes).filter(|(_, route)| !route.mention.is_empty());
-        let wrong: Vec<(usize, String)> = calls
-            .map(|(at, route): (usize, &Route)| (at, goes(route)))
-            .filter(|(_, channel)| is_elsewhere(channel))
-            .collect();
-        let from = self.origins.get("routes").cloned().unwrap_or(Origin::Default);
-        for (at, channel) in wrong {
-            let what = format!(
-                "calls somebody in {channel:?}, but only Slack can: leave it out, or give a channel of Slack's"
-            );
-            self.add(&from, format!("routes[{at}].mention"), what);
-        }
-    }
-
-    /// Channels that nothing is said about; and mail without a server.
-    fn check_elsewhere(&mut self) {
-        let Settings { slack, notifier, boards, routes, webhooks, mail, mail_lists, .. } = &self.settings;
-        let mut channels = vec![
-            (String::from("slack.channel"), "slack.channel", &slack.channel),
-            (String::from("notifier.admin_channel"), "notifier.admin_channel", &notifier.admin_channel),
-        ];
-        channels.extend(
-            (0..)
-                .zip(boards)
-                .map(|(at, board): (usize, &Board)| (format!("boards[{at}].channel"), "boards", &board.channel)),
-        );
-        channels.extend(
-            (0..)
-                .zip(routes)
-                .map(|(at, route): (usize, &Route)| (format!("routes[{at}].channel"), "routes", &route.channel)),
-        );
-        let mut found = Vec::new();
-        for (key, origin, channel) in channels {
-            let missing = match channel.split_once(':') {
-                Some(("webhook", name)) if !webhooks.contains_key(name) => format!("[webhooks.{name}]"),
-                Some(("mail", name)) if !mail_lists.contains_key(name) => format!("[mail.lists.{name}]"),
-                _ => continue,
-            };
-            found.push((key, origin, format!("is {channel:?}, but there is no {missing}")));
-        }
-        if mail.host.is_empty() && !mail_lists.is_empty() {
-            let what = String::from("is missing while there are mail lists; give the mail server's name");
-            found.push((String::from("mail.host"), "mail.lists", what));
-        }
-        for (name, path) in [("mail.password_file", &mail.password_file), ("mail.ca_file", &mail.ca_file)] {
-            if let Some((path, Err(error))) = path.as_ref().map(|path| (path, std::fs::File::open(path))) {
-                found.push((name.to_owned(), name, format!("is {}, which can't be read: {error}", path.display())));
-            }
-        }
-        for (key, origin, what) in found {
-            let from = self.origins.get(origin).cloned().unwrap_or(Origin::Default);
-            self.add(&from, key, what);
-        }
     }
 
     fn check_queue(&mut self) {

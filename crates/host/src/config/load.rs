@@ -1,6 +1,6 @@
 //! Putting the sources together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -57,39 +57,56 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
 }
 
-/// What was read so far.
-pub(super) struct Loading {
+/// A configuration that was read, with the mistakes found so far. Who needs more of it says so before it is taken: all mistakes are told together.
+#[derive(Debug)]
+pub struct Draft {
     pub(super) settings: Settings,
     pub(super) origins: BTreeMap<String, Origin>,
+    file: Option<PathBuf>,
     mistakes: Vec<Mistake>,
 }
 
-/// Reads all sources.
+/// What somebody has against a setting that no process knows but theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Which one, as `section.key`.
+    pub key: String,
+    /// What is wrong and what to do, to follow the setting's name; no secret is in it.
+    pub what: String,
+}
+
+/// Tells every flaw of some settings. Those may have other mistakes: what was not taken is the default.
+pub type Check = fn(&Settings) -> Vec<Flaw>;
+
+/// Reads all sources, for what sends nothing by itself.
 ///
 /// # Errors
 /// Every mistake in any of them.
 pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
-    let mut loading = Loading { settings: Settings::default(), origins: BTreeMap::new(), mistakes: Vec::new() };
+    draft(sources).finish()
+}
+
+/// Reads all sources.
+#[must_use]
+pub fn draft(sources: &Sources) -> Draft {
     let file = match (&sources.file, &sources.default_file) {
         (Some(file), _) => Some(file),
         (None, Some(file)) if file.exists() => Some(file),
         _ => None,
     };
+    let (settings, origins, mistakes) = (Settings::default(), BTreeMap::new(), Vec::new());
+    let mut draft = Draft { settings, origins, file: file.cloned(), mistakes };
     if let Some(file) = file {
-        loading.read_file(file);
+        draft.read_file(file);
     }
-    loading.read_environment(&sources.environment);
+    draft.read_environment(&sources.environment);
     for (section, key, flag, text) in &sources.flags {
         if let Some(setting) = find(section, key) {
-            loading.set(setting, Given::Text(text), &Origin::Flag(flag));
+            draft.set(setting, Given::Text(text), &Origin::Flag(flag));
         }
     }
-    loading.check_whole();
-    if loading.mistakes.is_empty() {
-        Ok(Loaded { settings: loading.settings, origins: loading.origins, file: file.cloned() })
-    } else {
-        Err(Mistakes(loading.mistakes))
-    }
+    draft.check_whole();
+    draft
 }
 
 fn find(section: &str, key: &str) -> Option<&'static Setting> {
@@ -98,7 +115,51 @@ fn find(section: &str, key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(own).or_else(|| SETTINGS.iter().find(former))
 }
 
-impl Loading {
+impl Draft {
+    /// What is read, as far as it was taken.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Adds what others have against it. A setting that has a mistake already has enough of them.
+    #[must_use]
+    pub fn checked_by(mut self, check: Check) -> Self {
+        let known: BTreeSet<String> = self.mistakes.iter().map(|mistake| mistake.key.clone()).collect();
+        let found = check(&self.settings).into_iter().filter(|flaw| !known.contains(&flaw.key));
+        for Flaw { key, what } in found {
+            self.add(&self.origin_of(&key), key, what);
+        }
+        self
+    }
+
+    /// Takes it.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn finish(self) -> Result<Loaded, Mistakes> {
+        let Self { settings, origins, file, mistakes } = self;
+        if mistakes.is_empty() { Ok(Loaded { settings, origins, file }) } else { Err(Mistakes(mistakes)) }
+    }
+
+    pub(super) fn has_mistake(&self, key: &str) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.key == key)
+    }
+
+    /// Where a setting came from; else what it is a part of; else what is said beside it, for what is missing.
+    pub(super) fn origin_of(&self, key: &str) -> Origin {
+        let mut part = key;
+        while !self.origins.contains_key(part) {
+            match part.rfind(['.', '[']) {
+                Some(at) => part = &part[..at],
+                None => break,
+            }
+        }
+        let beside =
+            || self.origins.range(format!("{part}.")..).find(|(name, _)| name.starts_with(&format!("{part}.")));
+        self.origins.get(part).or_else(|| beside().map(|(_, origin)| origin)).cloned().unwrap_or(Origin::Default)
+    }
+
     pub(super) fn add(&mut self, origin: &Origin, key: impl Into<String>, what: impl Into<String>) {
         self.mistakes.push(Mistake { origin: origin.clone(), key: key.into(), what: what.into() });
     }

@@ -2,6 +2,7 @@
 //! port is bound.
 
 pub mod boards;
+mod channels;
 mod check;
 pub mod elsewhere;
 mod load;
@@ -16,8 +17,9 @@ mod value;
 mod tests;
 
 pub use boards::Board;
+pub use channels::NamedChannel;
 pub use elsewhere::Webhook;
-pub use load::{Loaded, Sources, load};
+pub use load::{Check, Draft, Flaw, Loaded, Sources, draft, load};
 pub use mistake::{Mistake, Mistakes, Origin, nearest};
 pub use render::{documentation, example_file, shown};
 pub use routes::{Maintenance, Route};

@@ -10,7 +10,7 @@ fn file(text: &str) -> (tempfile::TempDir, Sources) {
 }
 
 fn mistakes(sources: &Sources) -> Vec<String> {
-    load(sources).unwrap_err().0.iter().map(ToString::to_string).collect()
+    draft(sources).for_sending().finish().unwrap_err().0.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -106,6 +106,105 @@ fn a_slack_channel_without_a_token_is_a_mistake_wherever_it_is_given() {
         let told = mistakes(&sources).join("\n");
         assert!(told.contains(&format!("slack.bot_token is missing while {key} is set")), "{told}");
     }
+}
+
+#[test]
+fn who_only_looks_is_not_asked_for_a_token() {
+    let (_dir, sources) = file("[slack]\nchannel = \"C1\"\n[[routes]]\nchannel = \"G0AB\"\n");
+    assert_eq!(load(&sources).unwrap().settings.slack.channel, "C1");
+    assert_eq!(mistakes(&sources).len(), 1);
+}
+
+#[test]
+fn what_can_be_no_channels_id_is_told_with_where_the_id_is_found() {
+    let (_dir, mut sources) = file(
+        "[slack]\nchannel = \"#night\"\n[notifier]\nadmin_channel = \"C0ops\"\n[[boards]]\nchannel = \"C\"\n\
+         [[routes]]\nchannel = \"webhok:ops\"\n[[routes]]\nchannel = \"U0123ABCD\"\n[[routes]]\nchannel = \" C0123\"\n",
+    );
+    sources.environment = vec![(String::from("SLACK_BOT_TOKEN"), String::from("xoxb-1"))];
+    let told = mistakes(&sources);
+    assert_eq!(told.len(), 6, "{told:?}");
+    for (wanted, told) in [
+        "ronda.toml: slack.channel is \"#night\", but must be the channel's id, such as C0123456789 (in Slack: click the channel's name",
+        "ronda.toml: notifier.admin_channel is \"C0ops\", but must be",
+        "ronda.toml: boards[0].channel is \"C\", but must be",
+        "ronda.toml: routes[0].channel is \"webhok:ops\", but must be",
+        "ronda.toml: routes[1].channel is \"U0123ABCD\", but must be",
+        "ronda.toml: routes[2].channel is \" C0123\", but must be",
+    ]
+    .iter()
+    .zip(&told)
+    {
+        assert!(told.contains(wanted), "missing: {wanted}\nin:\n{told}");
+    }
+    for good in ["C0123456789", "G0123ABCD", "D1", ""] {
+        let environment = [("SLACK_CHANNEL", good), ("SLACK_BOT_TOKEN", if good.is_empty() { "" } else { "xoxb-1" })];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        draft(&Sources { environment, ..Sources::default() }).for_sending().finish().unwrap();
+    }
+}
+
+#[test]
+fn a_token_in_the_place_of_the_bots_is_told_and_never_shown() {
+    for (token, wanted) in [
+        (
+            "xapp-very-secret",
+            "is an app-level token, which belongs into slack.app_token (SLACK_APP_TOKEN); the bot's begins with xoxb-",
+        ),
+        ("xoxp-very-secret", "is not a bot token: those begin with xoxb-"),
+    ] {
+        let environment = [("SLACK_BOT_TOKEN", token), ("SLACK_CHANNEL", "C1")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let told = mistakes(&Sources { environment, ..Sources::default() });
+        assert!(told.len() == 1 && told[0].contains(wanted) && !told[0].contains("very-secret"), "{told:?}");
+        assert!(told[0].starts_with("environment variable SLACK_BOT_TOKEN: slack.bot_token "), "{told:?}");
+    }
+}
+
+#[test]
+fn a_signing_secret_is_taken_by_its_length_and_the_sentence_says_so() {
+    let with = |secret: &str| Sources {
+        environment: vec![(String::from("SLACK_SIGNING_SECRET"), secret.to_owned())],
+        ..Sources::default()
+    };
+    let told = mistakes(&with("very-secret"));
+    assert!(
+        told.len() == 1 && told[0].contains("slack.signing_secret is too short") && !told[0].contains("very-secret"),
+        "{told:?}"
+    );
+    load(&with("stand-in-signing-secret")).unwrap();
+}
+
+#[test]
+fn the_mistakes_of_who_knows_more_are_told_with_the_others_and_where_they_were_made() {
+    let (_dir, sources) = file(
+        "[slack]\nchannel = \"#night\"\n[mail]\nhost = \"mail.example.com\"\npassword_file = \"no-such-file\"\n\
+         [mail.lists.ops]\nto = [\"x\"]\n[webhooks.ops]\nurl = \"http://example.com\"\n",
+    );
+    let check: Check = |settings| {
+        assert_eq!(settings.mail.host, "mail.example.com");
+        let flaw = |key: &str| Flaw { key: key.to_owned(), what: String::from("is wrong") };
+        ["webhooks.ops.url", "mail.from", "mail.lists.ops.to", "mail.password_file", "webhooks.ops.secrets"]
+            .map(flaw)
+            .to_vec()
+    };
+    let told = draft(&sources).checked_by(check).for_sending().finish().unwrap_err().0;
+    let file = sources.file.clone().unwrap();
+    assert!(told.iter().all(|mistake| mistake.origin == Origin::File(file.clone())), "{told:?}");
+    let keys: Vec<&str> = told.iter().map(|mistake| mistake.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "slack.channel",
+            "mail.password_file",
+            "webhooks.ops.url",
+            "mail.from",
+            "mail.lists.ops.to",
+            "webhooks.ops.secrets",
+            "slack.bot_token"
+        ],
+        "one that is told already is told once"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Client, Response, header};
-use ronda_host::arguments::load;
+use ronda_host::arguments::draft;
 use ronda_host::config::Settings;
 use ronda_host::exit::{Code, Failure, chain};
 use ronda_host::slack::SCOPES;
@@ -51,7 +51,7 @@ impl Finding {
 /// # Errors
 /// What is wrong, each with what to do.
 pub(super) async fn run(arguments: &SlackCheckArguments) -> Result<String, Failure> {
-    let settings = load(&arguments.place, Vec::new())?.settings;
+    let settings = draft(&arguments.place, Vec::new())?.for_sending().finish()?.settings;
     if settings.slack.bot_token.is_empty() && settings.slack.app_token.is_empty() {
         let what = "There is nothing to check: neither slack.bot_token (SLACK_BOT_TOKEN) nor slack.app_token (SLACK_APP_TOKEN) is set.";
         return Err(Failure::new(Code::Configuration, what));
