@@ -32,6 +32,18 @@ impl Hours {
         Ok(Self { start: time_of_day(start)?, end: time_of_day(end)?, zone: zone(timezone)? })
     }
 
+    /// Whose wall clock they are on.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Whether they end at this time, on one of the days.
+    #[must_use]
+    pub fn end_at(&self, at: Timestamp) -> bool {
+        self.at(Timestamp::from_millis(at.as_millis() - 1)).is_some_and(|piece| piece.end == at)
+    }
+
     /// The piece that a time lies in, if it lies in one.
     pub(crate) fn at(&self, at: Timestamp) -> Option<Piece> {
         let today = jiff::Timestamp::from_millisecond(at.as_millis()).ok()?.to_zoned(self.zone.clone()).date();

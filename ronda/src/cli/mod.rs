@@ -480,7 +480,9 @@ pub struct HealthArguments {
 }
 
 fn time(text: &str) -> Result<jiff::Timestamp, String> {
-    text.parse().map_err(|_| String::from("write it as 2027-01-31T00:00:00Z"))
+    text.parse().map_err(|_| {
+        String::from("write it with its offset, as 2027-01-31T22:00:00+07:00, or in UTC, as 2027-01-31T15:00:00Z")
+    })
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -44,7 +44,7 @@ pub async fn run(command: RoutesCommand) -> Result<String, Failure> {
     let job = job(arguments, &registered)?;
     let at = Timestamp::from_millis(at.as_millisecond());
     let decision = decide(&config.rules(), &subject(&job, kind), at);
-    Ok(shown::told(&job, kind, &config.rules(), &decision))
+    Ok(shown::told(&job, kind, &config, &decision))
 }
 
 fn subject(job: &Job, kind: Kind) -> Subject<'_> {

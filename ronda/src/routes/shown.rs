@@ -2,13 +2,18 @@
 
 use std::fmt::Write as _;
 
+use jiff::tz::TimeZone;
 use ronda_domain::time::Timestamp;
-use ronda_notifier::route::{Decision, Difference, HeldBy, Kind, Place, Route, Rules, Verdict, severity_name};
+use ronda_notifier::Config;
+use ronda_notifier::route::{
+    Decision, Difference, Held, HeldBy, Kind, Place, Quiet, Route, Rules, Verdict, When, severity_name,
+};
 
 use super::Job;
 use crate::text::{printable, whole_columns};
 
-pub(super) fn told(job: &Job, kind: Kind, rules: &Rules<'_>, decision: &Decision) -> String {
+pub(super) fn told(job: &Job, kind: Kind, config: &Config, decision: &Decision) -> String {
+    let rules = &config.rules();
     let mut out = format!("{}\n\n", about(job, kind));
     for place in &decision.places {
         let because = match place.routes.as_slice() {
@@ -19,7 +24,7 @@ pub(super) fn told(job: &Job, kind: Kind, rules: &Rules<'_>, decision: &Decision
                 names.join(" and ")
             }
         };
-        let _ = writeln!(out, "goes to {}: {because}{}", printable(&place.channel), how(place));
+        let _ = writeln!(out, "goes to {}: {because}{}", printable(&place.channel), how(place, config));
     }
     if !rules.routes.is_empty() {
         let rows: Vec<Vec<String>> = (0..)
@@ -34,7 +39,7 @@ pub(super) fn told(job: &Job, kind: Kind, rules: &Rules<'_>, decision: &Decision
 }
 
 /// What else its routes say of a place.
-fn how(place: &Place) -> String {
+fn how(place: &Place, config: &Config) -> String {
     let mut told = String::new();
     if !place.mentions.is_empty() {
         let whom: Vec<String> = place.mentions.iter().map(ToString::to_string).collect();
@@ -51,13 +56,33 @@ fn how(place: &Place) -> String {
             HeldBy::QuietHours => String::from("quiet hours"),
             HeldBy::Maintenance(index) => format!("maintenance[{index}]"),
         };
-        let _ = write!(told, "; not before {}: {why}", at(held.until));
+        let _ = write!(told, "; not before {}: {why}", at(held.until, zone(held, place, config)));
     }
     told
 }
 
-fn at(time: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(time.as_millis()).map_or_else(|_| format!("{time:?}"), |time| time.to_string())
+/// The zone in which somebody wrote until when an alert waits; of what was written as a moment that of all messages.
+fn zone(held: Held, place: &Place, config: &Config) -> TimeZone {
+    let hours = match held.by {
+        // Of several routes to a channel the one whose hours end first decides.
+        HeldBy::QuietHours => {
+            let quiet = place.routes.iter().filter_map(|index| config.routes.get(*index)?.quiet.as_ref());
+            quiet.map(|Quiet { hours, .. }| hours).find(|hours| hours.end_at(held.until))
+        }
+        HeldBy::Maintenance(index) => match config.maintenance.get(index).map(|maintenance| &maintenance.when) {
+            Some(When::Daily(hours)) => Some(hours),
+            Some(When::Once(..)) | None => None,
+        },
+    };
+    let own = || TimeZone::get(&config.timezone).unwrap_or(TimeZone::UTC);
+    hours.map_or_else(own, |hours| hours.zone().clone())
+}
+
+fn at(time: Timestamp, zone: TimeZone) -> String {
+    match jiff::Timestamp::from_millisecond(time.as_millis()) {
+        Ok(time) => time.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string(),
+        Err(_) => format!("{time:?}"),
+    }
 }
 
 fn about(job: &Job, kind: Kind) -> String {
@@ -101,7 +126,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use ronda_domain::spec::Severity;
-    use ronda_notifier::route::{Maintenance, Matcher, Mention, When, decide};
+    use ronda_notifier::Hours;
+    use ronda_notifier::route::{Maintenance, Matcher, Mention, decide};
 
     use super::*;
 
@@ -119,12 +145,39 @@ mod tests {
         let at = Timestamp::from_seconds(1_795_867_200);
         let meanwhile = When::Once(at, at.plus_seconds(3_600));
         let matcher = Matcher { tags: vec!["slow".into()], ..Matcher::default() };
-        let rules = Rules { routes, maintenance: &[Maintenance { matcher, when: meanwhile }], channel: "C-all" };
+        let maintenance = vec![Maintenance { matcher, when: meanwhile }];
+        let config = Config { routes: routes.to_vec(), maintenance, channel: "C-all".into(), ..Config::default() };
         let mut job = job();
         if routes.is_empty() {
             job.tags = Box::new(["slow".into()]);
         }
-        told(&job, Kind::Failed, &rules, &decide(&rules, &super::super::subject(&job, Kind::Failed), at))
+        told_at(&job, &config, at)
+    }
+
+    fn told_at(job: &Job, config: &Config, at: Timestamp) -> String {
+        let decision = decide(&config.rules(), &super::super::subject(job, Kind::Failed), at);
+        told(job, Kind::Failed, config, &decision)
+    }
+
+    #[test]
+    fn until_when_it_waits_is_told_in_the_zone_in_which_it_is_written() {
+        // 12:00 in UTC, 19:00 in Jakarta, 21:00 in Tokyo.
+        let noon = Timestamp::from_seconds(1_795_867_200);
+        let quiet = |end: &str, zone: &str| Route {
+            quiet: Some(Quiet { hours: Hours::new("18:00", end, zone).unwrap(), below: Severity::Critical }),
+            ..Route::default()
+        };
+        let mut job = job();
+        job.severity = Severity::Warning;
+        let both = vec![Route { goes_on: true, ..quiet("07:00", "Asia/Jakarta") }, quiet("06:30", "Asia/Tokyo")];
+        let config = Config { routes: both, ..Config::default() };
+        let told = told_at(&job, &config, noon);
+        assert!(told.contains("; not before 2026-11-29 06:30 JST: quiet hours\n"), "{told}");
+        let daily = When::Daily(Hours::new("18:00", "23:00", "Asia/Makassar").unwrap());
+        let config =
+            Config { maintenance: vec![Maintenance { matcher: Matcher::default(), when: daily }], ..Config::default() };
+        let told = told_at(&job, &config, noon);
+        assert!(told.contains("; not before 2026-11-28 23:00 WITA: maintenance[0]\n"), "{told}");
     }
 
     #[test]
@@ -165,7 +218,7 @@ mod tests {
         let told = told_with(&[]);
         assert!(
             told.ends_with(
-                "goes to C-all: there are no routes, so it goes where all alerts do; not before 2026-11-28T13:00:00Z: maintenance[0]\n"
+                "goes to C-all: there are no routes, so it goes where all alerts do; not before 2026-11-28 20:00 WIB: maintenance[0]\n"
             ),
             "{told}"
         );
