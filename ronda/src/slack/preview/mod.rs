@@ -37,8 +37,20 @@ fn unknown(kind: &str, kinds: &[&str]) -> Failure {
 }
 
 fn text(shown: &[Preview]) -> String {
-    let told = |preview: &Preview| format!("# {}: {}\n\n{}\n", preview.kind, preview.about, preview.content.plain);
+    let told = |preview: &Preview| {
+        let Preview { kind, about, content, .. } = preview;
+        let buttons: Vec<String> = buttons(&content.blocks).map(|label| format!("[ {label} ]")).collect();
+        let buttons = if buttons.is_empty() { String::new() } else { format!("{}\n", buttons.join(" ")) };
+        format!("# {kind}: {about}\n\n{}\n{buttons}", content.plain)
+    };
     shown.iter().map(told).collect::<Vec<_>>().join("\n")
+}
+
+/// What stands on the buttons of a message.
+fn buttons(blocks: &[Value]) -> impl Iterator<Item = &str> {
+    let actions = blocks.iter().filter(|block| block["type"] == "actions");
+    let elements = actions.flat_map(|block| block["elements"].as_array().into_iter().flatten());
+    elements.filter_map(|element| element["text"]["text"].as_str())
 }
 
 /// One as it is sent, and as Block Kit Builder takes it; several by kind.
@@ -76,6 +88,15 @@ mod tests {
             ..arguments(Some("night"), PreviewFormat::Json, PreviewLanguage::En)
         });
         assert!(table.unwrap().contains("\"type\": \"table\""));
+    }
+
+    #[test]
+    fn buttons_are_shown_as_text_too() {
+        let told = run(&arguments(Some("buttons"), PreviewFormat::Text, PreviewLanguage::En)).unwrap();
+        let last = told.lines().last().unwrap();
+        assert!(last.starts_with("[ Acknowledge ] [ Snooze 1 h ]") && last.ends_with("[ Details ]"), "{told}");
+        let told = run(&arguments(Some("failure"), PreviewFormat::Text, PreviewLanguage::En)).unwrap();
+        assert!(!told.contains("[ "), "{told}");
     }
 
     #[test]
