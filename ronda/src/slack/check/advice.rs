@@ -34,7 +34,8 @@ pub(super) fn advice(method: &str, code: &str, channel: Option<&str>) -> String 
         (_, "team_access_not_granted" | "ekm_access_denied" | "access_denied" | "org_login_required" | "team_added_to_org") => {
             "an admin of the workspace has to let the app in".into()
         }
-        (_, "ratelimited" | "rate_limited" | "message_limit_exceeded") => "Slack is asked too often: try again in a minute".into(),
+        ("chat.delete", "ratelimited") => format!("delete the test message in {channel} by hand: Slack is asked too often"),
+        (_, "ratelimited" | "message_limit_exceeded") => "Slack is asked too often: try again in a minute".into(),
         (_, "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout") => {
             "Slack has trouble of its own (https://slack-status.com): try again later".into()
         }

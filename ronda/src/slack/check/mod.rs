@@ -5,13 +5,14 @@ mod advice;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use reqwest::{Client, Response, header};
+use reqwest::{Client, Response, StatusCode, header};
 use ronda_host::arguments::draft;
-use ronda_host::config::Settings;
+use ronda_host::config::{NamedChannel, Settings};
 use ronda_host::exit::{Code, Failure, chain};
 use ronda_host::slack::SCOPES;
 use ronda_runtime::Secret;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use self::advice::advice;
 use crate::cli::SlackCheckArguments;
@@ -21,27 +22,54 @@ const MAX_SKEW_SECONDS: i64 = 60;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const TEST_MESSAGE: &str = "Ronda checks whether it can post here. This message goes away at once.";
 
-/// One thing that was tried.
+/// The longest that one call waits, in all, because Slack wants to be left alone.
+const MAX_SILENCE: Duration = Duration::from_secs(60);
+/// How long it is left alone when it does not say.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Its code when it is asked too often.
+const LIMITED: &str = "ratelimited";
+
+/// One thing that was looked at.
 #[derive(Debug)]
 struct Finding {
     what: String,
-    /// What to do about it; `None`: it is fine.
-    fix: Option<String>,
+    is: Is,
+}
+
+/// How it is.
+#[derive(Debug)]
+enum Is {
+    Fine,
+    /// With what to do about it.
+    Wrong(String),
+    /// Slack did not let us, for longer than we wait. With what to do.
+    Untried(String),
 }
 
 impl Finding {
     fn fine(what: impl Into<String>) -> Self {
-        Self { what: what.into(), fix: None }
+        Self { what: what.into(), is: Is::Fine }
     }
 
     fn bad(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), fix: Some(fix.into()) }
+        Self { what: what.into(), is: Is::Wrong(fix.into()) }
+    }
+
+    /// Of what a method of Slack's refused with a code.
+    fn refused(what: &str, method: &str, code: &str, channel: Option<&str>) -> Self {
+        let fix = advice(method, code, channel);
+        if code == LIMITED {
+            Self { what: what.to_owned(), is: Is::Untried(fix) }
+        } else {
+            Self::bad(format!("{what}: {code}"), fix)
+        }
     }
 
     fn line(&self) -> String {
-        match &self.fix {
-            None => format!("ok     {}\n", self.what),
-            Some(fix) => format!("WRONG  {}\n       {fix}\n", self.what),
+        match &self.is {
+            Is::Fine => format!("ok         {}\n", self.what),
+            Is::Wrong(fix) => format!("WRONG      {}\n           {fix}\n", self.what),
+            Is::Untried(fix) => format!("not tried  {}\n           {fix}\n", self.what),
         }
     }
 }
@@ -57,11 +85,20 @@ pub(super) async fn run(arguments: &SlackCheckArguments) -> Result<String, Failu
         return Err(Failure::new(Code::Configuration, what));
     }
     let findings = check(&settings).await?;
+    summed(&findings)
+}
+
+fn summed(findings: &[Finding]) -> Result<String, Failure> {
     let lines: String = findings.iter().map(Finding::line).collect();
-    match findings.iter().filter(|finding| finding.fix.is_some()).count() {
-        0 => Ok(format!("{lines}Slack takes what Ronda sends.\n")),
-        wrong => Err(Failure::new(Code::Refused, format!("{wrong} of {} are wrong.\n{lines}", findings.len()))),
-    }
+    let count = |is: fn(&Is) -> bool| findings.iter().filter(|finding| is(&finding.is)).count();
+    let (wrong, untried) = (count(|is| matches!(is, Is::Wrong(_))), count(|is| matches!(is, Is::Untried(_))));
+    let told = match (wrong, untried) {
+        (0, 0) => return Ok(format!("{lines}Slack takes what Ronda sends.\n")),
+        (wrong, 0) => format!("{wrong} of {} are wrong.", findings.len()),
+        (0, untried) => format!("{untried} of {} were not tried; the others are fine.", findings.len()),
+        (wrong, untried) => format!("{wrong} of {} are wrong, and {untried} were not tried.", findings.len()),
+    };
+    Err(Failure::new(Code::Refused, format!("{told}\n{lines}")))
 }
 
 async fn check(settings: &Settings) -> Result<Vec<Finding>, Failure> {
@@ -83,16 +120,14 @@ async fn check(settings: &Settings) -> Result<Vec<Finding>, Failure> {
                     findings.extend(posts(&api, &slack.bot_token, &channel).await);
                 }
             }
-            Err(code) => {
-                findings.push(Finding::bad(format!("the bot's token: {code}"), advice("auth.test", &code, None)));
-            }
+            Err(code) => findings.push(Finding::refused("the bot's token", "auth.test", &code, None)),
         }
     }
     if !slack.app_token.is_empty() {
         let method = "apps.connections.open";
         findings.push(match api.call(method, &slack.app_token, &json!({})).await {
             Ok((Ok(_), _)) => Finding::fine("Socket Mode: a connection may be opened"),
-            Ok((Err(code), _)) => Finding::bad(format!("Socket Mode: {code}"), advice(method, &code, None)),
+            Ok((Err(code), _)) => Finding::refused("Socket Mode", method, &code, None),
             Err(why) => return Err(unreachable(&api, &why)),
         });
     }
@@ -101,11 +136,8 @@ async fn check(settings: &Settings) -> Result<Vec<Finding>, Failure> {
 
 /// The channels of the settings that are Slack's, each once.
 fn channels(settings: &Settings) -> BTreeSet<String> {
-    let boards = settings.boards.iter().map(|board| &board.channel);
-    let routes = settings.routes.iter().map(|route| &route.channel);
-    let all = boards.chain(routes).chain([&settings.slack.channel, &settings.notifier.admin_channel]);
-    // An id has no colon: `webhook:NAME` and `mail:NAME` are elsewhere.
-    all.filter(|channel| !channel.is_empty() && !channel.contains(':')).cloned().collect()
+    let all = settings.channels().into_iter().filter(NamedChannel::is_slacks);
+    all.map(|named| named.channel.to_owned()).collect()
 }
 
 /// Posts a message, reads the channel, and takes the message away again.
@@ -114,7 +146,7 @@ async fn posts(api: &Api, token: &Secret, channel: &str) -> Vec<Finding> {
     let mut step = |name: &str, method: &str, outcome: &Outcome| match outcome {
         Ok((Ok(_), _)) => findings.push(Finding::fine(format!("{channel}: {name}"))),
         Ok((Err(code), _)) => {
-            findings.push(Finding::bad(format!("{channel}: {name}: {code}"), advice(method, code, Some(channel))));
+            findings.push(Finding::refused(&format!("{channel}: {name}"), method, code, Some(channel)));
         }
         Err(why) => findings.push(Finding::bad(format!("{channel}: {name}: {why}"), "try again")),
     };
@@ -148,6 +180,7 @@ struct Api {
 struct Head {
     date: Option<String>,
     scopes: Option<String>,
+    retry_after: Option<String>,
 }
 
 impl Api {
@@ -161,7 +194,24 @@ impl Api {
         Ok(Self { client, base: api_url.trim_end_matches('/').to_owned() })
     }
 
+    /// Calls, and waits as Slack asks for when that is not too long.
     async fn call(&self, method: &str, token: &Secret, arguments: &Value) -> Outcome {
+        let mut left = MAX_SILENCE;
+        loop {
+            let answer = self.call_once(method, token, arguments).await;
+            let silence = match &answer {
+                Ok((Err(code), head)) if code == LIMITED => head.silence(),
+                _ => return answer,
+            };
+            match left.checked_sub(silence) {
+                Some(rest) => left = rest,
+                None => return answer,
+            }
+            sleep(silence).await;
+        }
+    }
+
+    async fn call_once(&self, method: &str, token: &Secret, arguments: &Value) -> Outcome {
         // Forms are taken by every method.
         let form: Vec<(&String, String)> = arguments
             .as_object()
@@ -173,18 +223,34 @@ impl Api {
         let answer = request.send().await.map_err(|error| chain(&error.without_url()))?;
         let head = Head::of(&answer);
         let status = answer.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Ok((Err(LIMITED.to_owned()), head));
+        }
         let body: Value = answer.json().await.map_err(|_| format!("{method} answered {status} without JSON"))?;
         if body["ok"] == true {
             return Ok((Ok(body), head));
         }
-        Ok((Err(body["error"].as_str().unwrap_or("no reason given").to_owned()), head))
+        let code = body["error"].as_str().unwrap_or("no reason given");
+        // Some methods write it in the old way.
+        let code = if code == "rate_limited" { LIMITED } else { code };
+        Ok((Err(code.to_owned()), head))
     }
 }
 
 impl Head {
     fn of(answer: &Response) -> Self {
         let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Self { date: text(header::DATE.as_str()), scopes: text("x-oauth-scopes") }
+        Self {
+            date: text(header::DATE.as_str()),
+            scopes: text("x-oauth-scopes"),
+            retry_after: text(header::RETRY_AFTER.as_str()),
+        }
+    }
+
+    /// How long Slack wants to be left alone; at least a second, since it counts in seconds.
+    fn silence(&self) -> Duration {
+        let seconds = self.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
+        seconds.map_or(SILENCE, |seconds: u64| Duration::from_secs(seconds.max(1)))
     }
 
     fn clock(&self, now: SystemTime) -> Finding {
@@ -221,45 +287,83 @@ impl Head {
 
 #[cfg(test)]
 mod tests {
+    use ronda_slack_standin::{Fault, StandIn, TOKEN};
+
     use super::*;
 
     fn head(date: &str, scopes: &str) -> Head {
-        Head { date: Some(date.to_owned()), scopes: Some(scopes.to_owned()) }
+        Head { date: Some(date.to_owned()), scopes: Some(scopes.to_owned()), retry_after: None }
+    }
+
+    /// What to do about a finding.
+    fn fix(finding: &Finding) -> Option<&str> {
+        match &finding.is {
+            Is::Fine => None,
+            Is::Wrong(fix) | Is::Untried(fix) => Some(fix),
+        }
+    }
+
+    fn settings(slack: &StandIn) -> Settings {
+        let mut settings = Settings::default();
+        settings.slack.api_url = slack.api_url();
+        settings.slack.channel = "C1".into();
+        settings.slack.bot_token = Secret::new(TOKEN);
+        settings
     }
 
     #[test]
     fn a_clock_that_is_off_and_a_scope_that_is_missing_are_told_with_what_to_do() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_443_535);
         let head = head("Mon, 23 Nov 2026 14:18:55 GMT", "chat:write,channels:history,commands");
-        assert_eq!(head.clock(now).fix, None, "{:?}", head.clock(now));
+        assert_eq!(fix(&head.clock(now)), None, "{:?}", head.clock(now));
         let late = head.clock(now + Duration::from_secs(301));
-        assert!(late.what.contains("301 s ahead of") && late.fix.is_some(), "{late:?}");
+        assert!(late.what.contains("301 s ahead of") && fix(&late).is_some(), "{late:?}");
         let scopes = head.scopes();
         assert!(
-            scopes.len() == 1 && scopes[0].what.contains("groups:history") && scopes[0].fix.is_some(),
+            scopes.len() == 1 && scopes[0].what.contains("groups:history") && fix(&scopes[0]).is_some(),
             "{scopes:?}"
         );
     }
 
     #[tokio::test]
     async fn slack_is_tried_and_nothing_is_left_behind() {
-        use ronda_slack_standin::{StandIn, TOKEN};
-
         let slack = StandIn::start().await.unwrap();
-        let mut settings = Settings::default();
-        settings.slack.api_url = slack.api_url();
-        settings.slack.channel = "C1".into();
-        settings.slack.bot_token = Secret::new(TOKEN);
+        let mut settings = settings(&slack);
         let findings = check(&settings).await.unwrap();
-        assert!(findings.iter().all(|finding| finding.fix.is_none()), "{findings:?}");
+        assert!(summed(&findings).is_ok(), "{findings:?}");
         for wanted in ["C1: posts", "C1: reads", "C1: deletes"] {
             assert!(findings.iter().any(|finding| finding.what == wanted), "{wanted}: {findings:?}");
         }
         assert!(slack.slack().messages("C1").is_empty());
         settings.slack.bot_token = Secret::new("xoxb-another");
         let findings = check(&settings).await.unwrap();
-        let wrong: Vec<&str> = findings.iter().filter_map(|finding| finding.fix.as_deref()).collect();
+        let wrong: Vec<&str> = findings.iter().filter_map(fix).collect();
         assert!(wrong.len() == 1 && wrong[0].contains("SLACK_BOT_TOKEN"), "{findings:?}");
+    }
+
+    #[tokio::test]
+    async fn slack_is_waited_for_when_it_is_asked_too_often() {
+        let slack = StandIn::start().await.unwrap();
+        for method in ["auth.test", "conversations.history", "chat.delete"] {
+            slack.slack().fail_next(method, Fault::RateLimited { retry_after_seconds: 1 });
+        }
+        let findings = check(&settings(&slack)).await.unwrap();
+        assert!(summed(&findings).is_ok(), "{findings:?}");
+        assert!(slack.slack().messages("C1").is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_slack_would_not_answer_for_long_is_not_tried_and_not_called_wrong() {
+        let slack = StandIn::start().await.unwrap();
+        let long = Fault::RateLimited { retry_after_seconds: MAX_SILENCE.as_secs() + 1 };
+        slack.slack().fail_always("conversations.history", Some(long.clone()));
+        let told = summed(&check(&settings(&slack)).await.unwrap()).unwrap_err().to_string();
+        assert!(told.starts_with("1 of 6 were not tried; the others are fine.\n"), "{told}");
+        assert!(told.contains("not tried  C1: reads\n           Slack is asked too often"), "{told}");
+        // The message is there, and somebody has to know.
+        slack.slack().fail_always("chat.delete", Some(long));
+        let told = summed(&check(&settings(&slack)).await.unwrap()).unwrap_err().to_string();
+        assert!(told.contains("not tried  C1: deletes\n           delete the test message in C1 by hand"), "{told}");
     }
 
     #[test]
