@@ -12,6 +12,7 @@ use ronda_runtime::{Clock, Component, Health};
 use ronda_store::port::Store;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +27,7 @@ use crate::known::KnownSchedulers;
 use crate::outage::OutageLog;
 use crate::progress::Progress;
 use crate::publisher::Publisher;
-use crate::slack::{self, Desk, SlackError};
+use crate::slack::{self, Desk, SlackError, SocketStatus, Teller};
 use crate::state::{AppState, Shared};
 use crate::{keys_api, openapi, reads, writes};
 
@@ -54,6 +55,8 @@ pub enum GatewayError {
 pub struct Gateway {
     state: AppState,
     component: Component,
+    /// Where connections of Socket Mode are opened.
+    teller: Option<Teller>,
 }
 
 impl Gateway {
@@ -74,6 +77,7 @@ impl Gateway {
         let publisher = Publisher::new(&config, gateway, commands, Arc::clone(&clock), component.clone());
         let poll_every = Duration::from_millis(config.progress_poll_ms.max(1));
         let slack = config.slack.as_ref().map(Desk::new).transpose()?.map(Arc::new);
+        let teller = slack.as_ref().filter(|desk| desk.takes_socket()).map(|_| Teller::new(health));
         let state = AppState::new(Shared {
             slack,
             keys: Keys::new(&config, Arc::clone(&store), Arc::clone(&clock)),
@@ -90,7 +94,7 @@ impl Gateway {
             store,
             clock,
         });
-        Ok(Self { state, component })
+        Ok(Self { state, component, teller })
     }
 
     /// All routes with everything around them. Writes are answered 503 until [`run`](Self::run) has joined every partition.
@@ -114,6 +118,12 @@ impl Gateway {
         self.state.publisher.gateway()
     }
 
+    /// How its connection of Socket Mode is; `None`: it opens none.
+    #[must_use]
+    pub fn slack_socket(&self) -> Option<watch::Receiver<SocketStatus>> {
+        self.teller.as_ref().map(Teller::listen)
+    }
+
     /// Joins every partition, serves and pulses until told to stop; then takes no more connections, lets requests end, sends the last frames and
     /// leaves, all within the drain time.
     ///
@@ -121,7 +131,7 @@ impl Gateway {
     /// [`GatewayError::Sender`], after an end in the same order. A listener that fails is tried again.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), GatewayError> {
         let entrance = Entrance::new(self.state.clone(), self.router());
-        let Self { state, component } = self;
+        let Self { state, component, teller } = self;
         info!(gateway = format!("{:016x}", state.publisher.gateway()), "the gateway starts");
         let drain = Duration::from_secs(state.config.drain_timeout_seconds);
         let mut senders = state.publisher.start();
@@ -136,7 +146,7 @@ impl Gateway {
                 Instant::now()
             })
         };
-        let socket = tokio::spawn(socket(state.clone(), stop.clone()));
+        let socket = tokio::spawn(socket(state.clone(), teller, stop.clone()));
         let requests = drain.saturating_sub(LEAVE_FOR);
         let mut serving = pin!(crate::serve::serve(listener, entrance, &state.config, stop.clone(), requests));
         let lost = tokio::select! {
@@ -174,9 +184,9 @@ impl Gateway {
 }
 
 /// People in Slack, over connections from here, until the stop.
-async fn socket(state: AppState, stop: CancellationToken) {
-    if let Some(desk) = state.slack.clone().filter(|desk| desk.takes_socket()) {
-        Box::pin(slack::run_socket(state, desk, stop)).await;
+async fn socket(state: AppState, teller: Option<Teller>, stop: CancellationToken) {
+    if let Some((desk, teller)) = state.slack.clone().zip(teller) {
+        Box::pin(slack::run_socket(state, desk, teller, stop)).await;
     }
 }
 

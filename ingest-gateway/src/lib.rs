@@ -30,5 +30,5 @@ mod writes;
 pub use access::{AdminAccess, IngestAccess, Principal, ReadAccess};
 pub use config::Config;
 pub use gateway::{Gateway, GatewayError};
-pub use slack::{SlackConfig, SlackError};
+pub use slack::{SlackConfig, SlackError, SocketStatus};
 pub use state::AppState;

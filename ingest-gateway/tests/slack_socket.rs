@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
-use common::{DEADLINE, Setup, TestGateway};
+use common::{DEADLINE, Setup, TestGateway, eventually};
 use futures::{SinkExt, StreamExt};
 use http::HeaderMap;
 use ronda_domain::id::TenantId;
@@ -57,8 +57,12 @@ impl Slack {
     }
 
     async fn gateway(&self) -> TestGateway {
+        self.gateway_with(APP_TOKEN).await
+    }
+
+    async fn gateway_with(&self, app_token: &str) -> TestGateway {
         let slack = SlackConfig {
-            app_token: APP_TOKEN.to_owned().into(),
+            app_token: app_token.to_owned().into(),
             api_url: self.address.clone(),
             ..SlackConfig::new(TenantId::new("acme").unwrap())
         };
@@ -105,6 +109,26 @@ impl Socket {
 
 fn text(acknowledged: &Value) -> &str {
     acknowledged["payload"]["text"].as_str().unwrap_or_default()
+}
+
+/// What the health says of Socket Mode.
+fn told(gateway: &TestGateway) -> String {
+    let report = gateway.health.readiness();
+    report.components.into_iter().find(|part| part.name == "slack-socket").map(|part| part.reason).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_health_says_how_the_connection_is_and_what_to_do_and_stays_good() {
+    let mut slack = Slack::start().await;
+    let gateway = slack.gateway().await;
+    let socket = slack.connection().await;
+    eventually(|| told(&gateway) == "connected to Slack by Socket Mode").await;
+    drop(socket);
+    let _next = slack.connection().await;
+    eventually(|| told(&gateway) == "connected to Slack by Socket Mode").await;
+    let wrong = slack.gateway_with("xapp-wrong").await;
+    eventually(|| told(&wrong).contains("\"invalid_auth\"; make a new app-level token")).await;
+    assert!(wrong.health.readiness().ok, "reports are taken all the same");
 }
 
 #[tokio::test]

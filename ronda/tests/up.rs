@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use ronda_slack_standin::{APP_TOKEN, SIGNING_SECRET, StandIn, TOKEN};
+
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn ronda(dir: &Path) -> Command {
@@ -35,7 +37,10 @@ impl Up {
     }
 
     fn start_logging_to(dir: &Path, address: &str, log: Stdio) -> Self {
-        let mut command = ronda(dir);
+        Self::start_with(ronda(dir), address, log)
+    }
+
+    fn start_with(mut command: Command, address: &str, log: Stdio) -> Self {
         command.args(["up", "--listen", address, "--admin-listen", "127.0.0.1:0"]);
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let output = process.stdout.take().unwrap();
@@ -470,4 +475,67 @@ fn the_commented_file_is_written_once_and_is_fine() {
     assert!(done(&ronda(dir.path()).args(["config", "check"]).output().unwrap()).contains("ronda.toml"));
     assert!(done(&ronda(dir.path()).args(["version"]).output().unwrap()).starts_with("ronda "));
     assert!(done(&ronda(dir.path()).args(["completions", "bash"]).output().unwrap()).contains("schedulers"));
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_file_whichever_way_it_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = "[slack]\nchannel = \"#night\"\n[[routes]]\nchannel = \"#payments\"\nquiet_start = \"22:00\"\n\
+                [webhooks.ops]\nurl = \"http://example.com\"\nsecrets = [\"whsek\"]\n\
+                [mail]\nhost = \"mail.example.com\"\nfrom = \"nobody\"\n[mail.lists.ops]\nto = [\"x\"]\n";
+    std::fs::write(dir.path().join("ronda.toml"), file).unwrap();
+    for arguments in [&["config", "check"][..], &["up"], &["notifier"]] {
+        let output = ronda(dir.path()).args(arguments).env("SLACK_BOT_TOKEN", "xapp-1").output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains("There are 8 mistakes in the configuration.\n"), "{arguments:?}: {told}");
+        for wanted in [
+            "ronda.toml: slack.channel is \"#night\"",
+            "ronda.toml: routes[0].channel is \"#payments\"",
+            "ronda.toml: routes[0].quiet_end is \"\"",
+            "ronda.toml: webhooks.ops.url is plain http",
+            "ronda.toml: webhooks.ops.secrets number 1 must begin with whsec_",
+            "ronda.toml: mail.from is \"nobody\"",
+            "ronda.toml: mail.lists.ops.to is \"x\"",
+            "environment variable SLACK_BOT_TOKEN: slack.bot_token is an app-level token",
+        ] {
+            assert!(told.contains(&format!("\n  - {wanted}")), "{arguments:?} does not tell {wanted:?}\n{told}");
+        }
+    }
+    assert!(!dir.path().join("ronda-data").exists(), "nothing was opened");
+}
+
+#[test]
+fn routes_are_tried_without_the_token_that_is_kept_out_of_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = "[slack]\nchannel = \"C0NIGHT\"\n[[routes]]\nteams = [\"payments\"]\nchannel = \"C0PAY\"\n";
+    std::fs::write(dir.path().join("ronda.toml"), file).unwrap();
+    let tried = ["routes", "test", "billing", "failed", "--team", "payments"];
+    assert!(done(&ronda(dir.path()).args(tried).output().unwrap()).contains("goes to C0PAY: routes[0]"));
+    let told = text(&ronda(dir.path()).args(["config", "check"]).output().unwrap().stderr);
+    assert!(told.contains("ronda.toml: slack.bot_token is missing while slack.channel is set"), "{told}");
+    let told = text(&ronda(dir.path()).args(tried).args(["--at", "tomorrow"]).output().unwrap().stderr);
+    assert!(told.contains("write it with its offset, as 2027-01-31T22:00:00+07:00"), "{told}");
+}
+
+#[tokio::test]
+async fn the_screen_says_whether_people_in_slack_can_ask() {
+    let slack = StandIn::start().await.unwrap();
+    let screen = async |ways: &[(&'static str, &'static str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = ronda(dir.path());
+        command.env("SLACK_API_URL", slack.api_url()).env("SLACK_BOT_TOKEN", TOKEN).env("SLACK_CHANNEL", "C0NIGHT");
+        command.envs(ways.iter().copied());
+        let up = tokio::task::spawn_blocking(move || Up::start_with(command, "127.0.0.1:0", Stdio::null()));
+        up.await.unwrap().screen.clone()
+    };
+    for (ways, wanted) in [
+        (&[][..], "/ronda  and the buttons: off. To turn them on"),
+        (&[("SLACK_SIGNING_SECRET", SIGNING_SECRET)][..], "/ronda  and the buttons: over HTTPS, at /slack/commands"),
+        (&[("SLACK_APP_TOKEN", APP_TOKEN)][..], "/ronda  and the buttons: connected by Socket Mode\n"),
+        (&[("SLACK_APP_TOKEN", "xapp-wrong")][..], "refused by Socket Mode: Slack answered \"invalid_auth\"\n"),
+    ] {
+        let shown = screen(ways).await;
+        assert!(shown.contains(wanted) && shown.contains("on: C0NIGHT, as "), "{wanted:?} is missing in\n{shown}");
+    }
 }

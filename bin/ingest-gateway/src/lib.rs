@@ -8,8 +8,9 @@ use ronda_host::arguments::ServiceArguments;
 use ronda_host::config::Settings;
 use ronda_host::exit::{Code, Failure, chain};
 use ronda_host::process::{self, Process, Service};
-use ronda_ingest_gateway::{Config, Gateway, SlackConfig};
+use ronda_ingest_gateway::{Config, Gateway, SlackConfig, SocketStatus};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// The gateway's own settings.
 ///
@@ -65,21 +66,26 @@ pub async fn listen(settings: &Settings) -> Result<TcpListener, Failure> {
     process::listen(settings.server.listen, "--listen", "server.listen").await
 }
 
-/// Starts it in a process.
+/// Starts it in a process. Answers how its connection of Socket Mode is, when it opens one.
 ///
 /// # Errors
 /// Settings that it can't use.
-pub fn start(process: &mut Process, settings: &Settings, listener: TcpListener) -> Result<(), Failure> {
+pub fn start(
+    process: &mut Process,
+    settings: &Settings,
+    listener: TcpListener,
+) -> Result<Option<watch::Receiver<SocketStatus>>, Failure> {
     let config = config(settings)?;
     let drain = Duration::from_secs(config.drain_timeout_seconds);
     let (commands, clock) = (process.parts.commands.clone(), process.clock.clone());
     let gateway = Gateway::build(config, commands, process.store(), clock, &process.health)
         .map_err(|error| Failure::other(chain(&error)))?;
     process.has_gateway(gateway.id());
+    let socket = gateway.slack_socket();
     process.start(Service::Gateway, drain, |stop| async move {
         gateway.run(listener, stop).await.map_err(|error| Failure::other(chain(&error)))
     });
-    Ok(())
+    Ok(socket)
 }
 
 /// Runs it alone, until a signal ends it.

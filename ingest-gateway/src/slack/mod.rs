@@ -24,5 +24,6 @@ mod when;
 pub use self::config::SlackConfig;
 pub(crate) use self::desk::Desk;
 pub use self::http::SlackError;
-pub(crate) use self::socket::run as run_socket;
+pub use self::socket::SocketStatus;
+pub(crate) use self::socket::{Teller, run as run_socket};
 pub(crate) use self::web::router;

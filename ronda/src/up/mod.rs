@@ -1,5 +1,6 @@
 //! `up`: all three services in one process, on embedded parts or with their queues and store on servers.
 
+mod asked;
 mod screen;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use ronda_host::exit::{Failure, chain};
 use ronda_host::parts::{Backend, Rows};
 use ronda_host::process::{self, GATEWAY, Process, Service};
 use ronda_host::signals;
+use ronda_ingest_gateway::SocketStatus;
 use ronda_ingest_gateway::keys::{self, DEFAULT_RATE_LIMIT_PER_MINUTE, NewKey};
 use ronda_notifier::NotifierStatus;
 use ronda_notifier_bin::slack::{self, Slack};
@@ -26,12 +28,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::admin::socket::{self, Owned};
 use crate::keys::DEFAULT_TENANT;
+use asked::Asked;
 use screen::Screen;
 
 /// How often it is looked whether the gateway takes requests, and after how long the screen is shown all the same: it holds the key.
 const GREETING_POLL: Duration = Duration::from_millis(20);
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
-/// How long the screen waits for what Slack says to the token.
+/// How long the screen waits for what Slack says to the tokens.
 const SLACK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs until a signal ends it, or a part of it fails.
@@ -52,20 +55,23 @@ pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
     let elsewhere = ronda_notifier_bin::goes_elsewhere(&notifier).then(|| ronda_notifier_bin::destinations(&notifier));
     ronda_processor_bin::start(&mut process, &settings)?;
     let status = ronda_notifier_bin::start(&mut process, notifier, &settings)?;
-    ronda_ingest_gateway_bin::start(&mut process, &settings, api)?;
+    let socket = ronda_ingest_gateway_bin::start(&mut process, &settings, api)?;
     process.start_admin(admin);
     start_admin_socket(&mut process, &settings);
     let (data, queue, store) = places(&process, &settings);
     let (partitions, program) = (settings.storage.partitions, program());
-    let greeting = move |slack: Option<NotifierStatus>| {
+    let (https, slack_is_on) = (!settings.slack.signing_secret.is_empty(), destinations.is_some());
+    let greeting = move |slack: Option<NotifierStatus>, socket: Option<SocketStatus>| {
+        // Without Slack nobody misses it.
+        let asked = (slack_is_on || https || socket.is_some()).then_some(Asked { https, socket });
         let slack = destinations.as_deref().map(|channels| Slack { channels, status: slack.unwrap_or_default() });
         let (api, admin) = addresses;
         let (data, queue, store) = (data.as_deref(), queue.as_deref(), store.as_deref());
         let (file, program) = (file.as_deref(), program.as_deref());
         let (key, elsewhere) = (key.as_ref(), elsewhere.as_deref());
-        Screen { api, admin, data, partitions, queue, store, file, key, slack, elsewhere, program }.text()
+        Screen { api, admin, data, partitions, queue, store, file, key, slack, asked, elsewhere, program }.text()
     };
-    let greet = greet(process.health.clone(), status, greeting);
+    let greet = greet(process.health.clone(), status, socket, greeting);
     process.until(stop, greet).await
 }
 
@@ -108,7 +114,8 @@ fn places(process: &Process, settings: &Settings) -> (Option<PathBuf>, Option<St
 async fn greet(
     health: Health,
     mut slack: Option<watch::Receiver<NotifierStatus>>,
-    greeting: impl FnOnce(Option<NotifierStatus>) -> String,
+    mut socket: Option<watch::Receiver<SocketStatus>>,
+    greeting: impl FnOnce(Option<NotifierStatus>, Option<SocketStatus>) -> String,
 ) {
     let takes_requests = async {
         while !health.readiness().components.iter().any(|part| part.name == GATEWAY && part.ok) {
@@ -117,10 +124,17 @@ async fn greet(
     };
     // Late or not, it is shown: nobody will see the key otherwise.
     let _ = timeout(GREETING_WITHIN, takes_requests).await;
-    if let Some(status) = &mut slack {
-        let _ = timeout(SLACK_WITHIN, status.wait_for(|status| status.connected.is_some())).await;
-    }
-    crate::print(&greeting(slack.as_ref().map(|status| status.borrow().clone())));
+    let both_answered = async {
+        if let Some(status) = &mut slack {
+            let _ = status.wait_for(|status| status.connected.is_some()).await;
+        }
+        if let Some(status) = &mut socket {
+            let _ = status.wait_for(|status| *status != SocketStatus::Connecting).await;
+        }
+    };
+    let _ = timeout(SLACK_WITHIN, both_answered).await;
+    let socket = socket.map(|status| status.borrow().clone());
+    crate::print(&greeting(slack.as_ref().map(|status| status.borrow().clone()), socket));
     if let Some(status) = slack {
         slack::log_refusals(status).await;
     }

@@ -9,6 +9,8 @@ use ronda_runtime::Secret;
 
 use ronda_notifier_bin::slack::Slack;
 
+use super::asked::Asked;
+
 /// What there is to say.
 pub(super) struct Screen<'a> {
     /// Address of the API, as bound.
@@ -29,6 +31,8 @@ pub(super) struct Screen<'a> {
     pub(super) key: Option<&'a Secret>,
     /// Slack, when messages go there.
     pub(super) slack: Option<Slack<'a>>,
+    /// How people in Slack ask, where Slack is used at all.
+    pub(super) asked: Option<Asked>,
     /// Where messages go when they don't go to Slack, and not here alone.
     pub(super) elsewhere: Option<&'a str>,
     /// This program's file, unless the shell finds it by its name.
@@ -74,6 +78,9 @@ impl Screen<'_> {
                 line("Slack", String::from("off: messages are shown here. To turn it on (docs/slack.md):"));
                 line("", format!("SLACK_BOT_TOKEN=xoxb-… SLACK_CHANNEL=C… {} up", self.command()));
             }
+        }
+        for (at, text) in self.asked.iter().flat_map(Asked::lines).enumerate() {
+            line(if at == 0 { "/ronda" } else { "" }, text);
         }
         match self.key {
             Some(key) => self.tour(key, &api, &mut out),
@@ -141,8 +148,8 @@ mod tests {
     fn screen<'a>(key: Option<&'a Secret>, slack: Option<Slack<'a>>) -> Screen<'a> {
         let address = |port| SocketAddr::from(([0, 0, 0, 0], port));
         let (api, admin, data) = (address(3000), address(3001), Some(Path::new("/d/my data")));
-        let (queue, store, file, elsewhere, program) = (None, None, None, None, None);
-        Screen { api, admin, data, partitions: 8, queue, store, file, key, slack, elsewhere, program }
+        let (queue, store, file, asked, elsewhere, program) = (None, None, None, None, None, None);
+        Screen { api, admin, data, partitions: 8, queue, store, file, key, slack, asked, elsewhere, program }
     }
 
     #[test]
@@ -164,9 +171,12 @@ mod tests {
         let slack = Slack { channels: "C1", status: ronda_notifier::NotifierStatus::default() };
         let mut screen = screen(None, Some(slack));
         screen.file = Some(Path::new("ronda.toml"));
+        screen.asked = Some(Asked { https: false, socket: None });
         let text = screen.text();
         assert!(text.contains("ronda keys create --name laptop --data '/d/my data'"), "{text}");
         assert!(text.contains("on: C1") && !text.contains("SLACK_BOT_TOKEN"), "{text}");
+        assert!(text.contains("\n  /ronda  and the buttons: off. To turn them on"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("  Config  ronda.toml\n") && !text.contains("Try it"), "{text}");
     }
 

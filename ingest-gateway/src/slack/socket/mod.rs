@@ -6,6 +6,7 @@
 mod brake;
 mod connection;
 mod envelope;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use tracing::{debug, error, info, warn};
 
 use self::brake::Brake;
 use self::connection::{Connection, Leaving};
+pub use self::status::SocketStatus;
+pub(crate) use self::status::Teller;
 use super::desk::Desk;
 use super::http::CallError;
 use crate::state::AppState;
@@ -79,13 +82,13 @@ impl LinkError {
 }
 
 /// Keeps a connection open until told to stop; then lets what is under way be answered.
-pub(crate) async fn run(state: AppState, desk: Arc<Desk>, stop: CancellationToken) {
+pub(crate) async fn run(state: AppState, desk: Arc<Desk>, teller: Teller, stop: CancellationToken) {
     let open = TaskTracker::new();
     let work = async {
         while !state.publisher.is_joined() {
             sleep(JOIN_LOOK).await;
         }
-        keep(&state, &desk, &open, &stop).await;
+        keep(&state, &desk, &teller, &open, &stop).await;
     };
     // The connections end by themselves.
     let _ = stop.run_until_cancelled(Box::pin(work)).await;
@@ -95,11 +98,12 @@ pub(crate) async fn run(state: AppState, desk: Arc<Desk>, stop: CancellationToke
     }
 }
 
-async fn keep(state: &AppState, desk: &Arc<Desk>, open: &TaskTracker, stop: &CancellationToken) {
+async fn keep(state: &AppState, desk: &Arc<Desk>, teller: &Teller, open: &TaskTracker, stop: &CancellationToken) {
     let mut brake = Brake::new();
     loop {
         let pause = match link(desk).await {
             Ok(stream) => {
+                teller.tell(SocketStatus::Connected);
                 let (opened_at, (leave, leaving)) = (Instant::now(), oneshot::channel());
                 let connection = Connection::new(state.clone(), Arc::clone(desk), leave, stop.clone());
                 open.spawn(connection.serve(stream));
@@ -111,25 +115,32 @@ async fn keep(state: &AppState, desk: &Arc<Desk>, open: &TaskTracker, stop: &Can
                         pause
                     }
                     Ok(Leaving::Disabled) => {
-                        error!(
-                            "Socket Mode was turned off in the app's settings: nothing that people ask in Slack arrives; turn it on again"
-                        );
+                        let (error, advice) =
+                            ("Socket Mode was turned off in the app's settings".to_owned(), "turn it on again");
+                        error!("{error}: nothing that people ask in Slack arrives; {advice}");
+                        teller.tell(SocketStatus::Refused { error, advice });
                         REFUSED_PAUSE
                     }
                     Ok(Leaving::Lost { was_good: true }) => {
                         warn!("the connection of Socket Mode was lost; it is made again");
+                        teller.tell(SocketStatus::Away { error: "the connection was lost".to_owned() });
                         pause
                     }
-                    Ok(Leaving::Lost { was_good: false }) | Err(_) => pause,
+                    Ok(Leaving::Lost { was_good: false }) | Err(_) => {
+                        teller.tell(SocketStatus::Away { error: "the connection was lost at once".to_owned() });
+                        pause
+                    }
                 }
             }
             Err(failed) => match failed.advice() {
                 Some(advice) => {
                     error!(error = %failed, advice, "no connection of Socket Mode: nothing that people ask in Slack arrives");
+                    teller.tell(SocketStatus::Refused { error: failed.to_string(), advice });
                     REFUSED_PAUSE
                 }
                 None => {
                     warn!(error = %failed, "no connection of Socket Mode yet; it is tried again");
+                    teller.tell(SocketStatus::Away { error: failed.to_string() });
                     brake.after(Duration::ZERO).max(failed.again_in())
                 }
             },
