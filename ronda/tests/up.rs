@@ -539,3 +539,13 @@ async fn the_screen_says_whether_people_in_slack_can_ask() {
         assert!(shown.contains(wanted) && shown.contains("on: C0NIGHT, as "), "{wanted:?} is missing in\n{shown}");
     }
 }
+
+#[test]
+fn a_first_start_warns_of_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let up = Up::start_logging_to(dir.path(), "127.0.0.1:0", std::fs::File::create(&log).unwrap().into());
+    assert_eq!(up.stop(), Some(0));
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(told.contains("INFO") && !told.contains("WARN") && !told.contains("ERROR"), "{told}");
+}

@@ -17,6 +17,8 @@ const PAGE: usize = 500;
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// The same where only a person can help.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
+/// For so long the name of a new installation may be missing without anything being wrong: the first shard is taken up meanwhile.
+const NAMED_WITHIN: Duration = Duration::from_secs(10);
 /// How long the store may fail one call of a take-up. Then others have their turn: of a cluster, one shard's rows may be away and another's not.
 pub(super) const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -128,6 +130,7 @@ pub(super) async fn shard(store: Arc<dyn Store>, id: u32, patience: Patience) ->
 
 /// Waits for the name that the owner of the first shard makes; `None`: not wanted any more.
 pub(super) async fn installation(store: Arc<dyn Store>, patience: Patience) -> Result<Option<String>, NotifierError> {
+    let began = tokio::time::Instant::now();
     let mut is_told = false;
     loop {
         let read = || store.surfaces(NAMING_SHARD, INSTALLATION_ROW, None, 1);
@@ -145,7 +148,7 @@ pub(super) async fn installation(store: Arc<dyn Store>, patience: Patience) -> R
         match rows.first().map(|(_, row)| Installation::decode(row)) {
             Some(Ok(installation)) => return Ok(Some(installation.0)),
             Some(Err(error @ DecodeError::NewerVersion { .. })) => return Err(error.into()),
-            other if !is_told => {
+            other if !is_told && (other.is_some() || began.elapsed() >= NAMED_WITHIN) => {
                 is_told = true;
                 let error = other.and_then(Result::err).map(|error| error.to_string());
                 tracing::warn!(
