@@ -29,7 +29,7 @@ pub fn run(command: ConfigCommand) -> Result<String, Failure> {
         }
         ConfigCommand::Check { place } => {
             // As `up` does: the notifier alone knows of addresses, secrets, recipients.
-            let loaded = draft(&place, Vec::new())?.for_sending().checked_by(ronda_notifier_bin::flaws).finish()?;
+            let loaded = ronda_notifier_bin::checked(draft(&place, Vec::new())?).finish()?;
             ronda_notifier_bin::config(&loaded.settings)?;
             let from = loaded.file.map_or(String::from("no file"), |file| file.display().to_string());
             let changed = match loaded.origins.len() {

@@ -506,12 +506,16 @@ fn every_mistake_is_told_at_once_with_its_file_whichever_way_it_is_started() {
 }
 
 #[test]
-fn routes_are_tried_without_the_token_that_is_kept_out_of_files() {
+fn what_sends_nothing_does_without_the_token_that_is_kept_out_of_files() {
     let dir = tempfile::tempdir().unwrap();
     let file = "[slack]\nchannel = \"C0NIGHT\"\n[[routes]]\nteams = [\"payments\"]\nchannel = \"C0PAY\"\n";
     std::fs::write(dir.path().join("ronda.toml"), file).unwrap();
     let tried = ["routes", "test", "billing", "failed", "--team", "payments"];
     assert!(done(&ronda(dir.path()).args(tried).output().unwrap()).contains("goes to C0PAY: routes[0]"));
+    // Of what all services share, gateway and processor send nothing either: they find fault with the embedded queues alone.
+    for service in ["ingest-gateway", "processor"] {
+        assert_eq!(ronda(dir.path()).arg(service).output().unwrap().status.code(), Some(8), "{service}");
+    }
     let told = text(&ronda(dir.path()).args(["config", "check"]).output().unwrap().stderr);
     assert!(told.contains("ronda.toml: slack.bot_token is missing while slack.channel is set"), "{told}");
     let told = text(&ronda(dir.path()).args(tried).args(["--at", "tomorrow"]).output().unwrap().stderr);

@@ -1,5 +1,6 @@
 //! The ingest gateway as a part of a process, and as a process of its own.
 
+use std::convert::identity;
 use std::time::Duration;
 
 use ronda_domain::id::TenantId;
@@ -93,7 +94,7 @@ pub fn start(
 /// # Errors
 /// Why it could not start, or what failed.
 pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
-    let settings = alone::settings(&arguments, "ingest gateway", &[])?;
+    let settings = alone::settings(&arguments, "ingest gateway", identity)?;
     let (stop, process) = alone::open(&settings).await?;
     let Some(mut process) = process else { return Ok(()) };
     let (api, admin) = process::both(listen(&settings).await, alone::admin(&settings).await)?;

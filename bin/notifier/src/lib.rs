@@ -18,7 +18,7 @@ use ronda_notifier::{
 use ronda_schemas::lease::Group;
 use tokio::sync::watch;
 
-pub use settings::{config, destinations, flaws, goes_elsewhere, slack_is_on};
+pub use settings::{checked, config, destinations, flaws, goes_elsewhere, slack_is_on};
 
 /// Starts it in a process. Answers how it is doing, when messages go to Slack.
 ///
@@ -68,7 +68,7 @@ pub fn start(
 /// # Errors
 /// Why it could not start, or what failed.
 pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
-    let settings = alone::settings(&arguments, "notifier", &[settings::flaws])?;
+    let settings = alone::settings(&arguments, "notifier", settings::checked)?;
     let config = config(&settings)?;
     let (stop, process) = alone::open(&settings).await?;
     let Some(mut process) = process else { return Ok(()) };

@@ -6,7 +6,7 @@ use ronda_domain::id::TenantId;
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
 
-use ronda_host::config::{self, Flaw, MailSecurity, Settings};
+use ronda_host::config::{self, Draft, Flaw, MailSecurity, Settings};
 use ronda_host::exit::{Code, Failure};
 use ronda_notifier::mail::Security;
 use ronda_notifier::route::{self, Kind, Maintenance, Matcher, Mention, Quiet, Route, When};
@@ -27,7 +27,13 @@ fn takes_clicks(settings: &Settings) -> bool {
     !settings.slack.signing_secret.is_empty() || !settings.slack.app_token.is_empty()
 }
 
-/// What the notifier alone knows to be wrong: addresses, secrets, recipients. For [`Draft::checked_by`](config::Draft::checked_by).
+/// Settings with which a notifier is to send messages, with everything that is wrong with them.
+#[must_use]
+pub fn checked(draft: Draft) -> Draft {
+    draft.for_sending().checked_by(flaws)
+}
+
+/// What the notifier alone knows to be wrong: addresses, secrets, recipients. For [`Draft::checked_by`].
 #[must_use]
 pub fn flaws(settings: &Settings) -> Vec<Flaw> {
     let flaw = |place: &str, (key, what): (&str, String)| Flaw { key: format!("{place}.{key}"), what };
@@ -334,8 +340,8 @@ mod tests {
 
     #[test]
     fn who_only_looks_is_told_the_same_place_without_a_token() {
-        let mut settings = Settings::default();
-        settings.boards = vec![config::Board { channel: "C1".into(), ..config::Board::default() }];
+        let board = config::Board { channel: "C1".into(), ..config::Board::default() };
+        let mut settings = Settings { boards: vec![board], ..Settings::default() };
         assert_eq!(config(&settings).unwrap().channel, "C1");
         settings.boards[0].channel = String::from("webhook:ops");
         assert_eq!(config(&settings).unwrap().channel, TERMINAL_CHANNEL);

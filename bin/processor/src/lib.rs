@@ -1,5 +1,6 @@
 //! The processor as a part of a process, and as a process of its own.
 
+use std::convert::identity;
 use std::time::Duration;
 
 use ronda_domain::id::TenantId;
@@ -63,7 +64,7 @@ pub fn start(process: &mut Process, settings: &Settings) -> Result<(), Failure> 
 /// # Errors
 /// Why it could not start, or what failed.
 pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
-    let settings = alone::settings(&arguments, "processor", &[])?;
+    let settings = alone::settings(&arguments, "processor", identity)?;
     let (stop, process) = alone::open(&settings).await?;
     let Some(mut process) = process else { return Ok(()) };
     let admin = alone::admin(&settings).await?;

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use crate::arguments::ServiceArguments;
-use crate::config::{Check, Settings};
+use crate::config::{Draft, Settings};
 use crate::exit::{Code, Failure};
 use crate::process::{self, Process};
 use crate::signals;
@@ -16,12 +16,16 @@ use crate::signals;
 const READY_POLL: Duration = Duration::from_millis(50);
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
-/// The settings of a service that runs alone, with its own checks of them.
+/// The settings of a service that runs alone, with what it asks of them beside what all do.
 ///
 /// # Errors
 /// Every mistake in them; or that queues or store are files, which one process owns.
-pub fn settings(arguments: &ServiceArguments, service: &str, checks: &[Check]) -> Result<Settings, Failure> {
-    let settings = arguments.load(checks)?.settings;
+pub fn settings(
+    arguments: &ServiceArguments,
+    service: &str,
+    more: impl FnOnce(Draft) -> Draft,
+) -> Result<Settings, Failure> {
+    let settings = arguments.load(more)?.settings;
     let embedded = match (settings.queue.url.is_embedded(), settings.store.url.is_embedded()) {
         (false, false) => return Ok(settings),
         (true, false) => "queues are",

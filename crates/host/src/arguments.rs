@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{self, Check, Draft, Flaw, Loaded, Settings, Sources};
+use crate::config::{self, Draft, Flaw, Loaded, Settings, Sources};
 use crate::exit::{Code, Failure};
 
 /// Where store, data directory and configuration are.
@@ -46,11 +46,11 @@ pub struct ServiceArguments {
 pub type Flag = (&'static str, &'static str, &'static str, String);
 
 impl ServiceArguments {
-    /// The settings that flags, environment and file give, for a process with these checks of its own.
+    /// The settings that flags, environment and file give, for a process that has more to ask of them.
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn load(&self, checks: &[Check]) -> Result<Loaded, Failure> {
+    pub fn load(&self, more: impl FnOnce(Draft) -> Draft) -> Result<Loaded, Failure> {
         let text = |text: Option<String>, section, key, flag| text.map(|text| (section, key, flag, text));
         let flags = [
             text(self.listen.map(|listen| listen.to_string()), "server", "listen", "--listen"),
@@ -58,8 +58,8 @@ impl ServiceArguments {
             text(self.queue.clone(), "queue", "url", "--queue"),
             text(self.partitions.map(|partitions| partitions.to_string()), "storage", "partitions", "--partitions"),
         ];
-        let draft = draft(&self.place, flags.into_iter().flatten().collect())?.checked_by(whole_queues).for_sending();
-        Ok(checks.iter().fold(draft, |draft, check| draft.checked_by(*check)).finish()?)
+        let draft = draft(&self.place, flags.into_iter().flatten().collect())?.checked_by(whole_queues);
+        Ok(more(draft).finish()?)
     }
 }
 

@@ -42,7 +42,7 @@ const SLACK_WITHIN: Duration = Duration::from_secs(3);
 /// # Errors
 /// Why it could not start, or what failed.
 pub async fn run(arguments: ServiceArguments) -> Result<(), Failure> {
-    let Loaded { settings, file, .. } = arguments.load(&[ronda_notifier_bin::flaws])?;
+    let Loaded { settings, file, .. } = arguments.load(ronda_notifier_bin::checked)?;
     let notifier = ronda_notifier_bin::config(&settings)?;
     let metrics = process::telemetry(&settings)?;
     // From here on a signal ends it in order, also in the middle of reading what a killed process left.
