@@ -508,7 +508,8 @@ fn every_mistake_is_told_at_once_with_its_file_whichever_way_it_is_started() {
 #[test]
 fn what_sends_nothing_does_without_the_token_that_is_kept_out_of_files() {
     let dir = tempfile::tempdir().unwrap();
-    let file = "[slack]\nchannel = \"C0NIGHT\"\n[[routes]]\nteams = [\"payments\"]\nchannel = \"C0PAY\"\n";
+    let file = "[slack]\nchannel = \"C0NIGHT\"\n[[routes]]\nteams = [\"payments\"]\nchannel = \"C0PAY\"\n\
+                [mail]\nhost = \"mail.example.com\"\nuser = \"ronda\"\npassword_file = \"/none/smtp\"\n";
     std::fs::write(dir.path().join("ronda.toml"), file).unwrap();
     let tried = ["routes", "test", "billing", "failed", "--team", "payments"];
     assert!(done(&ronda(dir.path()).args(tried).output().unwrap()).contains("goes to C0PAY: routes[0]"));
@@ -518,6 +519,7 @@ fn what_sends_nothing_does_without_the_token_that_is_kept_out_of_files() {
     }
     let told = text(&ronda(dir.path()).args(["config", "check"]).output().unwrap().stderr);
     assert!(told.contains("ronda.toml: slack.bot_token is missing while slack.channel is set"), "{told}");
+    assert!(told.contains("ronda.toml: mail.password_file is /none/smtp, which can't be read"), "{told}");
     let told = text(&ronda(dir.path()).args(tried).args(["--at", "tomorrow"]).output().unwrap().stderr);
     assert!(told.contains("write it with its offset, as 2027-01-31T22:00:00+07:00"), "{told}");
 }

@@ -4,7 +4,7 @@ mod shown;
 
 use ronda_domain::spec::Severity;
 use ronda_domain::time::Timestamp;
-use ronda_host::arguments::{Place, draft};
+use ronda_host::arguments::{Place, load};
 use ronda_host::exit::{Code, Failure};
 use ronda_notifier::route::{Kind, Subject, decide};
 use serde_json::Value;
@@ -29,8 +29,8 @@ struct Job {
 pub async fn run(command: RoutesCommand) -> Result<String, Failure> {
     let RoutesCommand::Test(arguments) = command;
     let place = Place { store: None, data: None, config: arguments.config.clone() };
-    // Nothing is sent, so nobody is asked for a token.
-    let loaded = draft(&place, Vec::new())?.checked_by(ronda_notifier_bin::flaws).finish()?;
+    // Nothing is sent, so nobody is asked for tokens, addresses or passwords.
+    let loaded = load(&place, Vec::new())?;
     let config = ronda_notifier_bin::config(&loaded.settings)?;
     let registered = match arguments.server() {
         Some(server) => {

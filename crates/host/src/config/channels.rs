@@ -110,9 +110,10 @@ impl Draft {
         }
     }
 
-    /// For what sends messages: a token is kept out of files, and who only looks at the settings seldom has it.
+    /// For what sends messages: who only looks at the settings, or has another part in it, seldom has the token and the files with secrets.
     #[must_use]
     pub fn for_sending(mut self) -> Self {
+        self.check_mail_files();
         if !self.settings.slack.bot_token.is_empty() || self.has_mistake("slack.bot_token") {
             return self;
         }
@@ -125,14 +126,18 @@ impl Draft {
         self
     }
 
-    /// Mail without a server, and files that it needs.
+    /// Mail without a server.
     pub(super) fn check_mail(&mut self) {
         let Settings { mail, mail_lists, .. } = &self.settings;
-        let mut found = Vec::new();
         if mail.host.is_empty() && !mail_lists.is_empty() {
-            let what = String::from("is missing while there are mail lists; give the mail server's name");
-            found.push(("mail.host", what));
+            let what = "is missing while there are mail lists; give the mail server's name";
+            self.add(&self.origin_of("mail.host"), "mail.host", what);
         }
+    }
+
+    fn check_mail_files(&mut self) {
+        let mail = &self.settings.mail;
+        let mut found = Vec::new();
         for (name, path) in [("mail.password_file", &mail.password_file), ("mail.ca_file", &mail.ca_file)] {
             if let Some((path, Err(error))) = path.as_ref().map(|path| (path, std::fs::File::open(path))) {
                 found.push((name, format!("is {}, which can't be read: {error}", path.display())));

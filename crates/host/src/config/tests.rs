@@ -109,10 +109,16 @@ fn a_slack_channel_without_a_token_is_a_mistake_wherever_it_is_given() {
 }
 
 #[test]
-fn who_only_looks_is_not_asked_for_a_token() {
-    let (_dir, sources) = file("[slack]\nchannel = \"C1\"\n[[routes]]\nchannel = \"G0AB\"\n");
+fn who_only_looks_is_asked_neither_for_a_token_nor_for_files_with_secrets() {
+    let (_dir, sources) = file(
+        "[slack]\nchannel = \"C1\"\n[[routes]]\nchannel = \"G0AB\"\n[mail]\nhost = \"mail.example.com\"\npassword_file = \"no-such-file\"\n",
+    );
     assert_eq!(load(&sources).unwrap().settings.slack.channel, "C1");
-    assert_eq!(mistakes(&sources).len(), 1);
+    let told = mistakes(&sources);
+    assert!(
+        told.len() == 2 && told[0].contains("mail.password_file") && told[1].contains("slack.bot_token"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -188,7 +194,7 @@ fn the_mistakes_of_who_knows_more_are_told_with_the_others_and_where_they_were_m
             .map(flaw)
             .to_vec()
     };
-    let told = draft(&sources).checked_by(check).for_sending().finish().unwrap_err().0;
+    let told = draft(&sources).for_sending().checked_by(check).finish().unwrap_err().0;
     let file = sources.file.clone().unwrap();
     assert!(told.iter().all(|mistake| mistake.origin == Origin::File(file.clone())), "{told:?}");
     let keys: Vec<&str> = told.iter().map(|mistake| mistake.key.as_str()).collect();
@@ -197,11 +203,11 @@ fn the_mistakes_of_who_knows_more_are_told_with_the_others_and_where_they_were_m
         [
             "slack.channel",
             "mail.password_file",
+            "slack.bot_token",
             "webhooks.ops.url",
             "mail.from",
             "mail.lists.ops.to",
-            "webhooks.ops.secrets",
-            "slack.bot_token"
+            "webhooks.ops.secrets"
         ],
         "one that is told already is told once"
     );
