@@ -56,6 +56,9 @@ fn is_id(text: &str) -> bool {
 impl Draft {
     /// What no message can go to, and mentions where nobody can be called.
     pub(super) fn check_channels(&mut self) {
+        if !self.is_read() {
+            return;
+        }
         let Settings { webhooks, mail_lists, .. } = &self.settings;
         let mut found = Vec::new();
         for NamedChannel { key, channel } in self.settings.channels() {
@@ -113,6 +116,9 @@ impl Draft {
     /// For what sends messages: who only looks at the settings, or has another part in it, seldom has the token and the files with secrets.
     #[must_use]
     pub fn for_sending(mut self) -> Self {
+        if !self.is_read() {
+            return self;
+        }
         self.check_mail_files();
         if !self.settings.slack.bot_token.is_empty() || self.has_mistake("slack.bot_token") {
             return self;

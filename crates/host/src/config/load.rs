@@ -125,6 +125,9 @@ impl Draft {
     /// Adds what others have against it. A setting that has a mistake already has enough of them.
     #[must_use]
     pub fn checked_by(mut self, check: Check) -> Self {
+        if !self.is_read() {
+            return self;
+        }
         let known: BTreeSet<String> = self.mistakes.iter().map(|mistake| mistake.key.clone()).collect();
         let found = check(&self.settings).into_iter().filter(|flaw| !known.contains(&flaw.key));
         for Flaw { key, what } in found {
@@ -140,6 +143,11 @@ impl Draft {
     pub fn finish(self) -> Result<Loaded, Mistakes> {
         let Self { settings, origins, file, mistakes } = self;
         if mistakes.is_empty() { Ok(Loaded { settings, origins, file }) } else { Err(Mistakes(mistakes)) }
+    }
+
+    /// Whether the file could be read, if there is one: of one that could not, nobody knows what is missing.
+    pub(super) fn is_read(&self) -> bool {
+        !self.mistakes.iter().any(|mistake| mistake.key.is_empty() && matches!(mistake.origin, Origin::File(_)))
     }
 
     pub(super) fn has_mistake(&self, key: &str) -> bool {

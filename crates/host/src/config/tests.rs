@@ -75,6 +75,16 @@ fn a_file_that_is_not_toml_is_told_with_its_line_and_a_missing_one_by_name() {
 }
 
 #[test]
+fn of_a_file_that_can_not_be_read_nothing_is_called_missing() {
+    let (_dir, mut sources) = file("[slack\n");
+    for (name, value) in [("SLACK_BOT_TOKEN", "xoxb-1"), ("SLACK_CHANNEL", "C1"), ("SLACK_CHANNEL", "webhook:ops")] {
+        sources.environment = vec![(name.to_owned(), value.to_owned())];
+        let told = mistakes(&sources);
+        assert!(told.len() == 1 && told[0].contains("is not TOML"), "{told:?}");
+    }
+}
+
+#[test]
 fn what_kubernetes_puts_into_pods_is_no_mistake() {
     let names = ["RONDA_PROCESSOR_SERVICE_HOST", "RONDA_PROCESSOR_PORT_3000_TCP_ADDR", "RONDA_GATEWAY_PORT"];
     let environment = names.iter().map(|name| ((*name).to_owned(), String::from("tcp://10.0.0.1:3000")));
