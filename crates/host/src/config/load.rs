@@ -192,7 +192,7 @@ impl Draft {
         };
         match text.parse::<Table>() {
             Ok(table) => self.read_table(&table, &origin),
-            Err(error) => self.add(&origin, "", format!("is not TOML: {}", indented(&error.to_string()))),
+            Err(error) => self.add(&origin, "", no_toml(&text, &error)),
         }
     }
 
@@ -316,6 +316,10 @@ fn elsewhere(key: &str) -> Option<String> {
     Some(format!("is not a setting; did you mean {}?", setting.name()))
 }
 
-fn indented(text: &str) -> String {
-    text.trim_end().replace('\n', "\n      ")
+/// What is wrong, and where. The line itself is not shown: there may be a secret in it.
+fn no_toml(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("is not TOML: at line {line}, column {column}: {}", error.message().trim_end().replace('\n', "; "))
 }

@@ -70,6 +70,12 @@ fn numbers_outside_their_bounds_are_refused_with_the_bounds() {
 fn a_file_that_is_not_toml_is_told_with_its_line_and_a_missing_one_by_name() {
     let (_dir, sources) = file("[server\n");
     assert!(mistakes(&sources)[0].contains("is not TOML") && mistakes(&sources)[0].contains("line 1"));
+    // What stands in such a line may be a secret.
+    for text in ["[slack]\nbot_token = \"xoxb-hidden\n", "[slack]\nbot_token = xoxb-hidden\n"] {
+        let (_dir, sources) = file(text);
+        let told = mistakes(&sources).join("\n");
+        assert!(told.contains("line 2, column") && !told.contains("hidden"), "{told}");
+    }
     let sources = Sources { file: Some(PathBuf::from("no-such.toml")), ..Sources::default() };
     assert!(mistakes(&sources)[0].starts_with("no-such.toml: can't be read"));
 }
