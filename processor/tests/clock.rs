@@ -2,8 +2,10 @@
 
 mod stage;
 
+use ronda_domain::attention::By;
 use ronda_domain::event::EventKind;
-use ronda_domain::input::ReportedStatus::{Running, Success};
+use ronda_domain::input::Input;
+use ronda_domain::input::ReportedStatus::{Failed, Running, Success};
 use ronda_domain::record::OccurrenceStatus as S;
 use ronda_domain::spec::SchedulerSpec;
 use ronda_processor::Config;
@@ -401,4 +403,27 @@ fn every_event_partition_is_told_the_clock_once_a_period() {
             stage.batches.iter().filter(|(to, _)| *to == partition).map(|(_, batch)| batch.watermark).collect();
         assert_eq!(told, (0..=10).map(second).collect::<Vec<_>>());
     }
+}
+
+/// A scheduler is judged when something of it is due: what is said between is told with what is so when it is said.
+#[test]
+fn what_happens_after_the_end_of_a_mute_is_not_told_as_if_it_were_muted() {
+    let mut stage = Stage::new();
+    let mut gateway = Gateway::new(1);
+    let by = By { source: "slack", id: "U1", name: "Ratna" };
+    stage.take(gateway.frame(0, &[register("job", spec(None, None))]));
+    stage.take(gateway.frame(1, &[("acme", "job".to_owned(), Input::Mute { until: second(60), by })]));
+    stage.take(gateway.frame(30, &[status("job", Failed, Some("r1"))]));
+    stage.pulse(&mut gateway, 31..=99);
+    // Who says that they look after it means what has failed by then.
+    let acknowledges = ("acme", "job".to_owned(), Input::Acknowledge { by, alert: None });
+    stage.take(gateway.frame(100, &[status("job", Failed, Some("r2")), acknowledges]));
+    let muted_at = |envelope: &EventEnvelope| match envelope {
+        EventEnvelope::Scheduler(told) => Some((told.event.at, told.summary.mute.is_some())),
+        _ => None,
+    };
+    let told: Vec<_> = stage.events.iter().filter_map(muted_at).collect();
+    assert!(told.contains(&(second(30), true)), "{told:?}");
+    assert!(told.iter().any(|(at, _)| *at >= second(60)), "{told:?}");
+    assert!(told.iter().all(|(at, is_muted)| !is_muted || *at < second(60)), "{told:?}");
 }

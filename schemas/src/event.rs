@@ -173,10 +173,12 @@ pub struct Past {
     pub usual_ms: Option<u64>,
 }
 
-impl From<&Scheduler> for SchedulerSummary {
-    fn from(state: &Scheduler) -> Self {
+impl SchedulerSummary {
+    /// What is so of a scheduler at a time, which is that of the event that it goes with.
+    #[must_use]
+    pub fn at(state: &Scheduler, at: Timestamp) -> Self {
         let past = state.past().map(|past| Past { last_good_at: past.last_good_at(), usual_ms: past.usual_ms() });
-        let mute = state.mute().cloned().map(Box::new);
+        let mute = state.mute_at(at).cloned().map(Box::new);
         Self { past, mute, ..Self::from(state.spec()) }
     }
 }

@@ -92,12 +92,6 @@ impl Muting {
 }
 
 impl Scheduler {
-    /// The mute that was in force at the latest tick; `None`: there was none, or it is over.
-    #[must_use]
-    pub fn mute(&self) -> Option<&Mute> {
-        self.mute_at(self.ticked_at)
-    }
-
     /// The mute that is in force at a time.
     #[must_use]
     pub fn mute_at(&self, now: Timestamp) -> Option<&Mute> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ronda_domain::attention::By;
+use ronda_domain::event::Event;
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{Input, ReportedStatus, StatusReport};
 use ronda_domain::spec::{Schedule, SchedulerSpec, Severity};
@@ -82,8 +83,8 @@ impl Jobs {
             ronda_domain::apply(state, &key, &input, at.plus_millis(-1), message, &mut effects);
             assert_eq!(effects.refused, None, "{job} at {at:?}");
             ronda_domain::apply(state, &key, &Input::Tick, at, MessageId::default(), &mut effects);
-            let summary = SchedulerSummary::from(state.as_ref().unwrap());
-            let envelope = |event| SchedulerEvent { key: key.clone(), summary: summary.clone(), event };
+            let summary = |event: &Event| SchedulerSummary::at(state.as_ref().unwrap(), event.at);
+            let envelope = |event| SchedulerEvent { key: key.clone(), summary: summary(&event), event };
             told.extend(effects.events.into_iter().map(|event| EventEnvelope::Scheduler(Box::new(envelope(event)))));
             commit.occurrences.extend(effects.occurrences.into_iter().map(|record| (key.clone(), record)));
             commit.runs.extend(effects.runs.into_iter().map(|record| (key.clone(), record)));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ronda_domain::Scheduler;
+use ronda_domain::event::Event;
 use ronda_domain::id::{MessageId, SchedulerId, SchedulerKey, TenantId};
 use ronda_domain::input::{HeartbeatReport, Input, ReportedStatus, StatusReport};
 use ronda_domain::record::OccurrenceStatus;
@@ -311,8 +312,9 @@ impl World {
             occurrences.extend(effects.occurrences.into_iter().map(|record| (job.key.clone(), record)));
             runs.extend(effects.runs.into_iter().map(|record| (job.key.clone(), record)));
             let tenant = self.tenants.iter().position(|tenant| *tenant == job.key.tenant).unwrap();
-            let summary = SchedulerSummary::from(job.state.as_ref().unwrap());
-            let event = |event| SchedulerEvent { key: job.key.clone(), summary: summary.clone(), event };
+            let state = job.state.as_ref().unwrap();
+            let summary = |event: &Event| SchedulerSummary::at(state, event.at);
+            let event = |event| SchedulerEvent { key: job.key.clone(), summary: summary(&event), event };
             events[tenant].extend(effects.events.into_iter().map(event));
         }
         self.commit(store, &changed, occurrences, runs).await;

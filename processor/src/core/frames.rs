@@ -266,11 +266,11 @@ impl PartitionCore {
     ) -> Option<Refusal> {
         let slot = self.schedulers.slot_mut(id);
         let before = matches!(input, Input::Delete)
-            .then(|| slot.state.as_ref().map(|state| Box::new(SchedulerSummary::from(state))))
+            .then(|| slot.state.as_ref().map(|state| Box::new(SchedulerSummary::at(state, at))))
             .flatten();
         apply(&mut slot.state, &slot.key, input, at, message, &mut self.effects);
         let refused = self.effects.refused.take();
-        self.collect(id, position, before);
+        self.collect(id, position, before.as_deref());
         refused
     }
 }

@@ -195,7 +195,7 @@ impl PartitionCore {
     }
 
     /// Takes over what applying one input to one scheduler asked for.
-    pub(super) fn collect(&mut self, id: SlotId, position: u64, before: Option<Box<SchedulerSummary>>) {
+    pub(super) fn collect(&mut self, id: SlotId, position: u64, before: Option<&SchedulerSummary>) {
         let mut effects = std::mem::take(&mut self.effects);
         let slot = self.schedulers.slot_mut(id);
         if effects.changed || !effects.events.is_empty() {
@@ -206,18 +206,13 @@ impl PartitionCore {
             }
         }
         if !effects.events.is_empty() {
-            let now = slot.state.as_ref().map(SchedulerSummary::from);
-            let summary = now.or_else(|| before.map(|summary| *summary));
-            let key = slot.key.clone();
-            if let Some(summary) = summary {
-                self.work.has_alert |= effects.events.iter().any(|event| is_alert(&event.kind));
-                let scheduler_event = |event| SchedulerEvent { key: key.clone(), summary: summary.clone(), event };
-                self.work.events.extend(
-                    effects
-                        .events
-                        .drain(..)
-                        .map(|event| (Some(id), EventEnvelope::Scheduler(Box::new(scheduler_event(event))))),
-                );
+            let (key, state) = (&slot.key, slot.state.as_ref());
+            let summary_at = |at| state.map(|state| SchedulerSummary::at(state, at)).or_else(|| before.cloned());
+            for event in effects.events.drain(..) {
+                let Some(summary) = summary_at(event.at) else { continue };
+                self.work.has_alert |= is_alert(&event.kind);
+                let event = SchedulerEvent { key: key.clone(), summary, event };
+                self.work.events.push((Some(id), EventEnvelope::Scheduler(Box::new(event))));
             }
             self.mark_dirty(id);
         }

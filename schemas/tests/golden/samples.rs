@@ -243,7 +243,7 @@ pub(crate) fn event_batch() -> EventBatch {
 /// A failure of a scheduler of which it is known how it usually goes.
 pub(crate) fn past_batch() -> EventBatch {
     let row = good_row();
-    let summary = row.state.as_ref().map(SchedulerSummary::from).expect("a state");
+    let summary = row.state.as_ref().map(|state| SchedulerSummary::at(state, at(10))).expect("a state");
     let kind = EventKind::AlertOpened { alert: "alert-1".into(), cause: change(), streak: 1 };
     let event = SchedulerEvent { key: key(), summary, event: Event { id: "event-1".into(), at: at(10), kind } };
     EventBatch { events: vec![EventEnvelope::Scheduler(Box::new(event))], ..empty_batch() }
