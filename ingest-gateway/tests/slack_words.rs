@@ -109,7 +109,7 @@ async fn what_is_critical_and_has_nobody_comes_first() {
 
     let status = site.asks("status").await;
     assert!(status.contains("Report") && !status.contains("*Note*"), "{status}");
-    assert!(status.ends_with("…and 1 more, 1 without anybody; `/ronda list failing` shows them."), "{status}");
+    assert!(status.ends_with("…and 1 more, 1 without anybody; `/ronda list failing` shows more."), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,7 +40,7 @@ impl Answer {
             .collect();
         Self::new(headline(fleet))
             .with([counts.join(" · ")])
-            .with(listed(fleet, MAX_WORST, "; `/ronda list failing` shows them", zone))
+            .with(listed(fleet, MAX_WORST, "; `/ronda list failing` shows more", zone))
             .with(cut(fleet))
     }
 

@@ -3,7 +3,7 @@
 /// What `/ronda help` says, and what follows a command that can't be read.
 pub(crate) const USAGE: [(&str, &str); 7] = [
     ("/ronda status", "counts of all jobs, and what needs somebody most"),
-    ("/ronda list failing", "every job that failed, hangs or never started"),
+    ("/ronda list failing", "the jobs that failed, hang or never started, 20 at most"),
     ("/ronda show <job>", "one job: how it is, its last run, what comes next"),
     ("/ronda mute <job> <time>", "no alerts of it for a while: `30m`, `2h`, `1d`, `until 06:00`, `morning`"),
     ("/ronda unmute <job>", "alerts of it again"),
@@ -105,7 +105,14 @@ fn near(word: &str) -> Option<&'static str> {
 /// `<job> [for] 1h`, `<job> [until] 06:00`, `<job> [until] morning`.
 fn mute(words: &[String]) -> Result<Wish, Misread> {
     let Some((last, before)) = words.split_last() else { return Err(Misread::NoJob("mute")) };
-    let Some(time) = time(last) else { return Ok(Wish::MuteWithoutTime(words.to_vec())) };
+    let Some(time) = time(last) else {
+        let first = without_preposition(words).first().and_then(|word| self::time(word));
+        return if first.is_some_and(is_too_long) {
+            Err(Misread::TooLong)
+        } else {
+            Ok(Wish::MuteWithoutTime(words.to_vec()))
+        };
+    };
     let job = match before.split_last() {
         Some((word, job)) if is_preposition(word) => job,
         _ => before,
@@ -113,10 +120,14 @@ fn mute(words: &[String]) -> Result<Wish, Misread> {
     if job.is_empty() {
         return Err(Misread::NoJob("mute"));
     }
-    if matches!(time, MuteFor::Minutes(minutes) if minutes > MAX_MUTE_MINUTES) {
+    if is_too_long(time) {
         return Err(Misread::TooLong);
     }
     Ok(Wish::OfJob(JobWish::Mute(time), job.join(" ")))
+}
+
+const fn is_too_long(time: MuteFor) -> bool {
+    matches!(time, MuteFor::Minutes(minutes) if minutes > MAX_MUTE_MINUTES)
 }
 
 fn is_preposition(word: &str) -> bool {
@@ -205,6 +216,7 @@ mod tests {
         assert_eq!(parse("mute a 1h"), muted("a", MuteFor::Minutes(60)));
         assert_eq!(parse("mute a for 30m"), muted("a", MuteFor::Minutes(30)));
         assert_eq!(parse("mute a 2 d"), no_time("a 2 d"));
+        assert_eq!(parse("mute 31d a"), Err(Misread::TooLong), "the other way round it would not do either");
         assert_eq!(parse("mute Nightly billing until 06:00"), muted("Nightly billing", MuteFor::Until(6, 0)));
         assert_eq!(parse("mute a 6.05"), muted("a", MuteFor::Until(6, 5)));
         assert_eq!(parse("mute a until morning"), muted("a", MuteFor::Morning));

@@ -95,9 +95,8 @@ pub(crate) struct Fleet {
     pub(crate) is_cut: bool,
 }
 
-/// What is not well, the worst first.
-pub(crate) const BAD: [SchedulerStatus; 4] =
-    [SchedulerStatus::Failed, SchedulerStatus::Stale, SchedulerStatus::Missed, SchedulerStatus::Late];
+/// What is not well, the worst first. What is late may still start in time.
+pub(crate) const BAD: [SchedulerStatus; 3] = [SchedulerStatus::Failed, SchedulerStatus::Stale, SchedulerStatus::Missed];
 
 impl Fleet {
     pub(crate) fn total(&self) -> usize {
@@ -326,7 +325,7 @@ mod tests {
         };
         let sorted = [
             need(Severity::Critical, false, false, 0),
-            need(Severity::Critical, false, false, 3),
+            need(Severity::Critical, false, false, 2),
             need(Severity::Critical, false, true, 0),
             need(Severity::Critical, true, false, 0),
             need(Severity::Warning, false, false, 0),

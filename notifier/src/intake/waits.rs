@@ -182,8 +182,9 @@ fn lateness(shard: &Shard, config: &Config, surface: &Surface, now: Now) -> Opti
         _ => return None,
     };
     let by = |since: Timestamp, at: Timestamp| Some(at.millis_since(since)).filter(|late| *late > LATE_MS);
-    let kept_by = kept_by.filter(|_| by(began, from).is_some());
-    kept_by.map(Late::from).or_else(|| by(from.max(began), wall(now)).map(Late::ByMillis))
+    // What could not be told when it might be is late by that: nobody wanted it.
+    let hindered = by(from.max(began), wall(now)).map(Late::ByMillis);
+    hindered.or_else(|| kept_by.filter(|_| by(began, from).is_some()).map(Late::from))
 }
 
 /// Since when an alert could have been told: what waited until then is not late. And the last for which it waited.

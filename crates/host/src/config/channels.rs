@@ -53,6 +53,17 @@ fn is_id(text: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
+/// What stands in a channel's place, as far as it may be shown: a token and the address of an incoming webhook are secrets.
+fn shown(text: &str) -> String {
+    if text.starts_with("xox") || text.starts_with("xapp-") {
+        String::from("a token")
+    } else if text.contains("://") {
+        String::from("an address")
+    } else {
+        format!("{text:?}")
+    }
+}
+
 impl Draft {
     /// What no message can go to, and mentions where nobody can be called.
     pub(super) fn check_channels(&mut self) {
@@ -69,8 +80,9 @@ impl Draft {
                 Some(("mail", name)) => format!("is {channel:?}, but there is no [mail.lists.{name}]"),
                 _ if is_id(channel) => continue,
                 _ => format!(
-                    "is {channel:?}, but must be the channel's id, such as C0123456789 (in Slack: click the channel's name, About, at the \
-                     bottom), or webhook:NAME or mail:NAME"
+                    "is {}, but must be the channel's id, such as C0123456789 (in Slack: click the channel's name, About, at the \
+                     bottom), or webhook:NAME or mail:NAME",
+                    shown(channel)
                 ),
             };
             found.push((key, what));
@@ -79,7 +91,6 @@ impl Draft {
         for (key, what) in found {
             self.add(&self.origin_of(&key), key, what);
         }
-        self.check_home();
     }
 
     /// Slack without a channel for what has none of its own.
@@ -119,6 +130,7 @@ impl Draft {
         if !self.is_read() {
             return self;
         }
+        self.check_home();
         self.check_mail_files();
         if !self.settings.slack.bot_token.is_empty() || self.has_mistake("slack.bot_token") {
             return self;

@@ -166,6 +166,25 @@ fn what_can_be_no_channels_id_is_told_with_where_the_id_is_found() {
     }
 }
 
+/// Gateways and processors share the file with the notifier, which alone is given what belongs to Slack.
+#[test]
+fn who_sends_nothing_needs_no_channel_beside_those_of_routes() {
+    let (_dir, sources) = file("[[routes]]\nteams = [\"payments\"]\nchannel = \"C0PAY\"\n");
+    draft(&sources).finish().unwrap();
+    let told = mistakes(&sources).join("\n");
+    assert!(told.contains("slack.channel is missing while routes[0].channel is set"), "{told}");
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_channel_is_told_and_never_shown() {
+    for secret in ["xoxb-very-secret", "xapp-very-secret", "https://hooks.slack.com/services/T1/B1/very-secret"] {
+        let environment = [("SLACK_BOT_TOKEN", "xoxb-1"), ("SLACK_CHANNEL", secret)];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let told = mistakes(&Sources { environment, ..Sources::default() }).join("\n");
+        assert!(told.contains("must be the channel's id") && !told.contains("secret"), "{told}");
+    }
+}
+
 #[test]
 fn a_token_in_the_place_of_the_bots_is_told_and_never_shown() {
     for (token, wanted) in [

@@ -11,9 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::envelope::{Envelope, Incoming, Kind, acknowledgement};
+use super::status::{SocketStatus, Teller};
 use super::{END_WITHIN, Stream};
 use crate::slack::asked::Asked;
 use crate::slack::desk::{Desk, Unheard, deadline};
@@ -28,10 +29,15 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 const MAX_WAITING: usize = 64;
 
 /// Why the next connection is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
     /// Slack will end this one; what still comes over it is answered.
     Announced,
+    /// Slack ends it without a hello: there are too many, for one.
+    Unwelcome {
+        /// Why, in Slack's word.
+        reason: String,
+    },
     /// Socket Mode was turned off.
     Disabled,
     /// It is gone. Whether it was ever good.
@@ -44,6 +50,7 @@ pub(super) enum Leaving {
 pub(super) struct Connection {
     state: AppState,
     desk: Arc<Desk>,
+    teller: Arc<Teller>,
     /// Told once.
     leave: Option<oneshot::Sender<Leaving>>,
     stop: CancellationToken,
@@ -55,10 +62,11 @@ impl Connection {
     pub(super) fn new(
         state: AppState,
         desk: Arc<Desk>,
+        teller: Arc<Teller>,
         leave: oneshot::Sender<Leaving>,
         stop: CancellationToken,
     ) -> Self {
-        Self { state, desk, leave: Some(leave), stop, work: TaskTracker::new(), is_good: false }
+        Self { state, desk, teller, leave: Some(leave), stop, work: TaskTracker::new(), is_good: false }
     }
 
     /// Serves until the connection ends or the process does; what was asked by then is still answered.
@@ -129,12 +137,14 @@ impl Connection {
     fn take(&mut self, incoming: Incoming, acknowledge: &mpsc::Sender<Message>) {
         match incoming {
             Incoming::Hello(connections) => {
-                debug!(connections, "Slack says hello");
+                info!(connections, "connected to Slack by Socket Mode");
                 if !std::mem::replace(&mut self.is_good, true) {
                     self.desk.metrics.connected();
+                    self.teller.tell(SocketStatus::Connected);
                 }
             }
             Incoming::Disconnect(reason) if reason == "link_disabled" => self.leave(Leaving::Disabled),
+            Incoming::Disconnect(reason) if !self.is_good => self.leave(Leaving::Unwelcome { reason }),
             Incoming::Disconnect(reason) => {
                 debug!(reason, "Slack announces the end of a connection");
                 self.leave(Leaving::Announced);

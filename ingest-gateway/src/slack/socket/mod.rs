@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use self::brake::Brake;
 use self::connection::{Connection, Leaving};
@@ -88,7 +88,7 @@ pub(crate) async fn run(state: AppState, desk: Arc<Desk>, teller: Teller, stop: 
         while !state.publisher.is_joined() {
             sleep(JOIN_LOOK).await;
         }
-        keep(&state, &desk, &teller, &open, &stop).await;
+        keep(&state, &desk, &Arc::new(teller), &open, &stop).await;
     };
     // The connections end by themselves.
     let _ = stop.run_until_cancelled(Box::pin(work)).await;
@@ -98,20 +98,28 @@ pub(crate) async fn run(state: AppState, desk: Arc<Desk>, teller: Teller, stop: 
     }
 }
 
-async fn keep(state: &AppState, desk: &Arc<Desk>, teller: &Teller, open: &TaskTracker, stop: &CancellationToken) {
+async fn keep(state: &AppState, desk: &Arc<Desk>, teller: &Arc<Teller>, open: &TaskTracker, stop: &CancellationToken) {
     let mut brake = Brake::new();
     loop {
         let pause = match link(desk).await {
             Ok(stream) => {
-                teller.tell(SocketStatus::Connected);
                 let (opened_at, (leave, leaving)) = (Instant::now(), oneshot::channel());
-                let connection = Connection::new(state.clone(), Arc::clone(desk), leave, stop.clone());
+                let connection =
+                    Connection::new(state.clone(), Arc::clone(desk), Arc::clone(teller), leave, stop.clone());
                 open.spawn(connection.serve(stream));
                 let left = leaving.await;
                 let pause = brake.after(opened_at.elapsed());
                 match left {
                     Ok(Leaving::Announced) => {
                         debug!("Slack will end this connection of Socket Mode; the next one is opened");
+                        pause
+                    }
+                    Ok(Leaving::Unwelcome { reason }) => {
+                        warn!(
+                            reason,
+                            "Slack ends a connection of Socket Mode that it has not said hello to; it is made again"
+                        );
+                        teller.tell(SocketStatus::Away { error: format!("Slack ended the connection: {reason}") });
                         pause
                     }
                     Ok(Leaving::Disabled) => {
@@ -160,7 +168,7 @@ async fn link(desk: &Desk) -> Result<Stream, LinkError> {
     let connecting = connect_async_with_config(address, Some(config), true);
     match timeout(CONNECT_WITHIN, connecting).await {
         Ok(Ok((stream, _))) => {
-            info!("connected to Slack by Socket Mode");
+            debug!("a connection of Socket Mode is open");
             Ok(stream)
         }
         Ok(Err(error)) => Err(LinkError::WebSocket(error.to_string())),

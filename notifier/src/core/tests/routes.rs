@@ -1,5 +1,7 @@
 //! Which alert is shown where.
 
+use std::time::Duration;
+
 use ronda_domain::record::OccurrenceStatus as Status;
 use ronda_domain::spec::Severity;
 
@@ -384,6 +386,21 @@ fn in_quiet_hours_what_is_not_urgent_waits_and_is_shown_at_their_end_as_it_is_th
     let says_why = |message: &Message| message.content.plain.contains("This comes late because of quiet hours.");
     assert!(rig.slack.messages.iter().all(says_why), "neither looks like news of now");
     assert_eq!(rig.slack.posts, 2);
+}
+
+#[test]
+fn what_could_not_be_told_at_the_end_of_quiet_hours_is_not_late_because_of_them() {
+    let mut rig = Rig::new(quiet(Severity::Critical));
+    rig.team = "payments";
+    rig.fails("billing");
+    rig.pass(5 * HOUR);
+    let again = Duration::from_secs(30);
+    rig.slack.fail_always(Some(ChannelErrorKind::NotSent { retry_after: again, rate_limited: false }));
+    rig.pass(4 * HOUR);
+    rig.slack.fail_always(None);
+    rig.pass(5 * MINUTE);
+    let plain = &rig.slack.messages[0].content.plain;
+    assert!(plain.contains("late: it could not be told before") && !plain.contains("quiet hours"), "{plain}");
 }
 
 #[test]

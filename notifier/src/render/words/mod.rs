@@ -190,7 +190,7 @@ pub(crate) trait Words: Sync {
     fn alerts_at_once(&self, count: u64, since: Span) -> Line;
     /// They piled up while nothing could be told.
     fn alerts_caught_up(&self, count: u64, since: Span) -> Line;
-    /// A snooze that is over kept them back.
+    /// Something kept them back that is over.
     fn alerts_kept_back(&self, by: KeptBy, count: u64, since: Span) -> Line;
     fn of_them_over(&self, over: u64) -> String;
     fn all_over(&self) -> &'static str;

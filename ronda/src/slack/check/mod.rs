@@ -132,7 +132,7 @@ fn channels(settings: &Settings) -> BTreeSet<String> {
     all.map(|named| named.channel.to_owned()).collect()
 }
 
-/// Posts a message, reads the channel, and takes the message away again.
+/// Reads the channel, posts a message, and takes it away again.
 async fn posts(api: &Api, token: &Secret, channel: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut step = |name: &str, method: &str, outcome: &Outcome| match outcome {
@@ -142,10 +142,11 @@ async fn posts(api: &Api, token: &Secret, channel: &str) -> Vec<Finding> {
         }
         Err(why) => findings.push(Finding::bad(format!("{channel}: {name}: {why}"), "try again")),
     };
-    let posted = api.call("chat.postMessage", token, &json!({"channel": channel, "text": TEST_MESSAGE})).await;
-    step("posts", "chat.postMessage", &posted);
+    // Read first: the message is to be there for as short a time as can be, and Slack may ask for patience before each call.
     let read = api.call("conversations.history", token, &json!({"channel": channel, "limit": 1})).await;
     step("reads", "conversations.history", &read);
+    let posted = api.call("chat.postMessage", token, &json!({"channel": channel, "text": TEST_MESSAGE})).await;
+    step("posts", "chat.postMessage", &posted);
     if let Ok((Ok(message), _)) = &posted {
         let gone = json!({"channel": message["channel"], "ts": message["ts"]});
         step("deletes", "chat.delete", &api.call("chat.delete", token, &gone).await);
