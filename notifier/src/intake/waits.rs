@@ -126,7 +126,7 @@ pub(super) fn summary_now(event: &SchedulerEvent, now: Now) -> SchedulerSummary 
 
 /// Whether nobody wants to hear of what an event tells: when it happened, or now.
 pub(super) fn is_muted(event: &SchedulerEvent, alert: &AlertFacts, now: Now) -> bool {
-    // A scheduler's summary has the mute that was in force when it was made.
+    // A summary has the mute that was in force at the time of its event.
     event.summary.mute.is_some() || alert.is_muted(now.wall_ms)
 }
 
