@@ -83,7 +83,9 @@ pub async fn log_refusals(mut status: watch::Receiver<NotifierStatus>) {
                     advice(error)
                 );
             }
-            (Some(_), None) => tracing::info!("Slack takes messages again"),
+            (Some(_), None) => tracing::info!(
+                "Slack takes messages again; what waits for a channel that refused it is sent within five minutes"
+            ),
             _ => {}
         }
         told = refused;

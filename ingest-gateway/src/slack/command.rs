@@ -74,8 +74,11 @@ pub(crate) fn parse(text: &str) -> Result<Wish, Misread> {
         if rest.is_empty() { Err(Misread::NoJob(command)) } else { Ok(Wish::OfJob(wish, rest.join(" "))) }
     };
     match first.to_lowercase().as_str() {
-        "status" => Ok(Wish::Status),
-        "list" | "failing" => Ok(Wish::ListFailing),
+        "status" => alone(&words, 1, Wish::Status, "status"),
+        "list" if rest.first().is_some_and(|word| word.eq_ignore_ascii_case("failing")) => {
+            alone(&words, 2, Wish::ListFailing, "list failing")
+        }
+        "list" | "failing" => alone(&words, 1, Wish::ListFailing, "list failing"),
         "show" => job("show", JobWish::Show),
         "mute" | "snooze" => mute(rest),
         "unmute" | "unsnooze" => job("unmute", JobWish::Unmute),
@@ -83,6 +86,11 @@ pub(crate) fn parse(text: &str) -> Result<Wish, Misread> {
         "help" | "?" => Ok(Wish::Help),
         other => Err(Misread::Unknown(shortened(first), near(other))),
     }
+}
+
+/// A command of so many words, which nothing may follow: what did would look as if it had been answered.
+fn alone(words: &[String], length: usize, wish: Wish, command: &'static str) -> Result<Wish, Misread> {
+    if words.len() == length { Ok(wish) } else { Err(Misread::Unknown(shortened(&words.join(" ")), Some(command))) }
 }
 
 /// A word without what phones and Slack put around it.
@@ -203,6 +211,12 @@ mod tests {
     fn every_command_is_read() {
         assert_eq!(parse("status"), Ok(Wish::Status));
         assert_eq!(parse("  List  FAILING "), Ok(Wish::ListFailing));
+        assert_eq!((parse("list"), parse("failing")), (Ok(Wish::ListFailing), Ok(Wish::ListFailing)));
+        for (text, near) in
+            [("list all", "list failing"), ("list failing payments", "list failing"), ("status x", "status")]
+        {
+            assert_eq!(parse(text), Err(Misread::Unknown(text.into(), Some(near))), "{text}");
+        }
         assert_eq!(parse("show nightly-billing"), Ok(Wish::OfJob(JobWish::Show, "nightly-billing".into())));
         assert_eq!(parse("unmute `nightly-billing`"), Ok(Wish::OfJob(JobWish::Unmute, "nightly-billing".into())));
         assert_eq!(parse("ack “Nightly billing”"), Ok(Wish::OfJob(JobWish::Acknowledge, "Nightly billing".into())));

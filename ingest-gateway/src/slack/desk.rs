@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::answer::Answer;
 use super::asked::{Asked, What};
@@ -17,7 +18,7 @@ use super::http::{SlackError, SlackHttp};
 use super::metrics::SlackMetrics;
 use super::places::{Place, Places};
 use super::recent::{Recent, Stand};
-use super::signature::Verifier;
+use super::signature::{Refused, Verifier};
 use crate::state::AppState;
 use crate::writes::BodyBudget;
 
@@ -27,6 +28,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const AT_MOST: Duration = Duration::from_secs(60);
 /// Most bytes of requests' bodies at once.
 const MAX_BODIES_BYTES: usize = 16 * 1024 * 1024;
+
+/// How often it is told that requests are not taken for Slack's.
+const REFUSED_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Where people in Slack are answered.
 pub(crate) struct Desk {
@@ -41,6 +45,8 @@ pub(crate) struct Desk {
     pub(super) bodies: BodyBudget,
     pub(super) places: Places,
     voices: Voices,
+    /// When it was last told that a request was not taken for Slack's.
+    refused_told: Mutex<Option<Instant>>,
 }
 
 /// A click for which there was no place, and nobody to say so: Slack has to show that nothing came of it.
@@ -63,6 +69,7 @@ impl Desk {
             bodies: BodyBudget::of(MAX_BODIES_BYTES),
             places: Places::new(),
             voices: Voices::new(),
+            refused_told: Mutex::default(),
             config: config.clone(),
         })
     }
@@ -75,6 +82,17 @@ impl Desk {
     /// Whether they are taken over connections that are opened from here.
     pub(crate) fn takes_socket(&self) -> bool {
         !self.config.app_token.is_empty()
+    }
+
+    /// A request was not taken for Slack's. Slack shows nobody why, and who has just set this up looks into the log; a forger fills none.
+    pub(super) fn refused(&self, why: Refused) {
+        self.metrics.refused(why);
+        debug!(reason = why.as_str(), "a request was not taken for Slack's");
+        let mut told = self.refused_told.lock();
+        if why.may_be_our_mistake() && told.is_none_or(|at| at.elapsed() >= REFUSED_TOLD_EVERY) {
+            *told = Some(Instant::now());
+            warn!("a request was not taken for Slack's: {why}");
+        }
     }
 
     /// Carries out what is asked, once, and answers by the deadline: with what Slack shall show at once, if anything. The rest is said at

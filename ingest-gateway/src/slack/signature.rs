@@ -37,6 +37,11 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    /// Whether a setting of ours may be why: another app's secret, a clock that is wrong.
+    pub(crate) const fn may_be_our_mistake(self) -> bool {
+        matches!(self, Self::Stale | Self::Forged)
+    }
+
     /// In one word, for the count.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

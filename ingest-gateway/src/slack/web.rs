@@ -11,7 +11,6 @@ use http::StatusCode;
 use ronda_domain::time::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::debug;
 use url::form_urlencoded;
 
 use super::asked::{Asked, Unreadable};
@@ -96,8 +95,7 @@ async fn signed(state: &AppState, request: Request) -> Result<Signed, Problem> {
     match verified(state, desk, verifier, request).await {
         Ok((fields, at)) => Ok(Signed { desk: Arc::clone(desk), fields, at }),
         Err(Unsigned::Refused(why)) => {
-            desk.metrics.refused(why);
-            debug!(reason = why.as_str(), "a request was not taken for Slack's");
+            desk.refused(why);
             Err(Problem::new(Kind::InvalidSignature, format!("{why}.")))
         }
         Err(Unsigned::Body(problem)) => Err(problem),

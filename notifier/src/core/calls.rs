@@ -273,7 +273,7 @@ impl Core {
             return;
         }
         tracing::error!(channel = %call.channel, code, "the channel refuses us; messages for it are kept until that is put right");
-        if self.config.admin_channel.as_ref().is_none_or(|admin| *admin == call.channel) {
+        if self.config.channel_for_admin() == call.channel {
             return;
         }
         let facts = AdminFacts::Destination {

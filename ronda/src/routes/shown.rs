@@ -6,11 +6,14 @@ use jiff::tz::TimeZone;
 use ronda_domain::time::Timestamp;
 use ronda_notifier::Config;
 use ronda_notifier::route::{
-    Decision, Difference, Held, HeldBy, Kind, Place, Quiet, Route, Rules, Verdict, When, severity_name,
+    Decision, Difference, Held, HeldBy, Kind, Place, Quiet, Route, Rules, Verdict, When, decide, severity_name,
 };
 
 use super::Job;
 use crate::text::{printable, whole_columns};
+
+/// Most things that an alert is said to wait for, one after another.
+const MOST_WAITS: usize = 8;
 
 pub(super) fn told(job: &Job, kind: Kind, config: &Config, decision: &Decision) -> String {
     let rules = &config.rules();
@@ -24,7 +27,8 @@ pub(super) fn told(job: &Job, kind: Kind, config: &Config, decision: &Decision) 
                 names.join(" and ")
             }
         };
-        let _ = writeln!(out, "goes to {}: {because}{}", printable(&place.channel), how(place, config));
+        let waits = waits(place, job, kind, config);
+        let _ = writeln!(out, "goes to {}: {because}{}{waits}", printable(&place.channel), how(place));
     }
     if !rules.routes.is_empty() {
         let rows: Vec<Vec<String>> = (0..)
@@ -39,7 +43,7 @@ pub(super) fn told(job: &Job, kind: Kind, config: &Config, decision: &Decision) 
 }
 
 /// What else its routes say of a place.
-fn how(place: &Place, config: &Config) -> String {
+fn how(place: &Place) -> String {
     let mut told = String::new();
     if !place.mentions.is_empty() {
         let whom: Vec<String> = place.mentions.iter().map(ToString::to_string).collect();
@@ -51,14 +55,27 @@ fn how(place: &Place, config: &Config) -> String {
     if let Some(interval_ms) = place.repeat_interval_ms {
         let _ = write!(told, "; told again after {} min while nobody acknowledges it", interval_ms / 60_000);
     }
-    if let Some(held) = place.held {
-        let why = match held.by {
-            HeldBy::QuietHours => String::from("quiet hours"),
-            HeldBy::Maintenance(index) => format!("maintenance[{index}]"),
-        };
-        let _ = write!(told, "; not before {}: {why}", at(held.until, zone(held, place, config)));
-    }
     told
+}
+
+/// Until when an alert waits there, and for what: at the end of one thing another may have begun.
+fn waits(place: &Place, job: &Job, kind: Kind, config: &Config) -> String {
+    let (rules, subject) = (config.rules(), super::subject(job, kind));
+    let next = |held: &Held| {
+        let then = decide(&rules, &subject, held.until).places;
+        then.into_iter().find(|later| later.channel == place.channel).and_then(|later| later.held)
+    };
+    let all: Vec<Held> = std::iter::successors(place.held, next).take(MOST_WAITS).collect();
+    let Some(last) = all.last() else { return String::new() };
+    let why: Vec<String> = all.iter().map(|held| reason(held.by)).collect();
+    format!("; not before {}: {}", at(last.until, zone(*last, place, config)), why.join(", then "))
+}
+
+fn reason(by: HeldBy) -> String {
+    match by {
+        HeldBy::QuietHours => String::from("quiet hours"),
+        HeldBy::Maintenance(index) => format!("maintenance[{index}]"),
+    }
 }
 
 /// The zone in which somebody wrote until when an alert waits; of what was written as a moment that of all messages.
@@ -178,6 +195,10 @@ mod tests {
             Config { maintenance: vec![Maintenance { matcher: Matcher::default(), when: daily }], ..Config::default() };
         let told = told_at(&job, &config, noon);
         assert!(told.contains("; not before 2026-11-28 23:00 WITA: maintenance[0]\n"), "{told}");
+        // 23:00 in Makassar is midnight in Tokyo.
+        let config = Config { routes: vec![quiet("06:30", "Asia/Tokyo")], ..config };
+        let told = told_at(&job, &config, noon);
+        assert!(told.contains("; not before 2026-11-29 06:30 JST: maintenance[0], then quiet hours\n"), "{told}");
     }
 
     #[test]

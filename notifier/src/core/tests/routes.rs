@@ -389,6 +389,17 @@ fn in_quiet_hours_what_is_not_urgent_waits_and_is_shown_at_their_end_as_it_is_th
 }
 
 #[test]
+fn a_routes_channel_that_refuses_is_told_where_all_else_goes() {
+    let mut rig = Rig::new(config(vec![team("payments", "C-pay")]));
+    rig.team = "payments";
+    rig.slack.broken = Some("C-pay".into());
+    rig.fails("billing");
+    rig.pass(MINUTE);
+    assert_eq!(rig.visible(), ["🛠️ *Messages can't be delivered* to C-pay: is_archived"]);
+    assert!(rig.visible_in("C-pay").is_empty());
+}
+
+#[test]
 fn what_could_not_be_told_at_the_end_of_quiet_hours_is_not_late_because_of_them() {
     let mut rig = Rig::new(quiet(Severity::Critical));
     rig.team = "payments";
