@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ronda_domain::record::OccurrenceStatus;
+use ronda_schemas::row::PartitionRow;
 use ronda_store::cassandra::{CassandraOptions, CassandraStore};
 use ronda_store::conformance::fixture::{Owner, deleted, due, everything, key, occurrence, refusal, row, tenant};
 use ronda_store::error::StoreErrorKind;
@@ -182,7 +183,10 @@ async fn a_repartitioning_that_was_given_up_ends_no_other_one() {
     keyspace.cql("UPDATE ks.meta SET moving_to = 1024, holder = 5 WHERE what = 'partitions' IF EXISTS").await;
     link.set(Mode::Pass);
     assert_eq!(refusal(stalled.await.expect("a task")), StoreErrorKind::Conflict);
-    assert_eq!(store.partition(0).await.expect("partition"), now);
+    // It may have raised the epoch before it noticed, which costs the owner another acquisition and nothing else.
+    let then = store.partition(0).await.expect("partition");
+    let kept = |row: &Option<PartitionRow>| row.as_ref().map(|row| (row.partitions, row.cursor));
+    assert_eq!(kept(&then), kept(&now));
     store.repartition(1024).await.expect("the other one ends");
     let row = store.acquire(7, 1024).await.expect("acquire");
     assert_eq!(Some(row.cursor), now.as_ref().map(|row| row.cursor));
