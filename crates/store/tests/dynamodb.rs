@@ -83,10 +83,6 @@ impl StoreHarness for OnDynamoDb {
         Arc::new(open(options).await)
     }
 
-    fn is_atomic(&self) -> bool {
-        false
-    }
-
     fn expires_by_itself(&self) -> bool {
         true
     }

@@ -66,7 +66,7 @@ pub async fn a_refused_commit_leaves_nothing(harness: &dyn StoreHarness) {
     let owner = Owner::acquire(&*store, 0, 1).await;
     assert_eq!(refusal(store.commit(Arc::new(full(&mut stalled, &scheduler))).await), StoreErrorKind::Fenced);
     let check = async |store: &dyn Store| {
-        if harness.is_atomic() {
+        if store.is_atomic() {
             assert_eq!(parts_seen(store, &scheduler, 1).await, 0);
         }
         assert_eq!(store.partition(0).await.expect("partition").as_ref(), Some(&owner.partition));
@@ -98,7 +98,7 @@ pub async fn an_older_epoch_is_fenced_out_whole(harness: &dyn StoreHarness) {
     };
     assert_eq!(position(&scheduler).await, Some(3), "what a newer owner wrote is not covered");
     assert_eq!(position(&removed).await, None, "what a newer owner removed does not come back");
-    if harness.is_atomic() {
+    if store.is_atomic() {
         assert_eq!(position(&late).await, None);
     }
     other.put(&*store, Vec::new()).await;
@@ -110,7 +110,7 @@ pub async fn an_older_epoch_is_fenced_out_whole(harness: &dyn StoreHarness) {
 pub async fn an_owner_that_asks_is_told_whether_it_was_replaced(harness: &dyn StoreHarness) {
     let store = harness.open().await;
     // The one with transactions belongs to a single process.
-    let other = if harness.is_atomic() { Arc::clone(&store) } else { harness.open().await };
+    let other = if store.is_atomic() { Arc::clone(&store) } else { harness.open().await };
     assert_eq!(refusal(store.check_owner(0, 0).await), StoreErrorKind::Fenced, "nobody has acquired it");
     let mut first = Owner::acquire(&*store, 0, 2).await;
     let epoch = first.partition.epoch;

@@ -35,12 +35,6 @@ pub trait StoreHarness: Send + Sync {
         self.open().await
     }
 
-    /// Whether a commit is one transaction. Without that, rows of a commit that is fenced may be there, ahead of the cursor; but none of them covers
-    /// what an owner of a greater epoch wrote.
-    fn is_atomic(&self) -> bool {
-        true
-    }
-
     /// Whether history, errors and idempotency keys go by themselves when their time is over, so that a purge finds nothing to do.
     fn expires_by_itself(&self) -> bool {
         false

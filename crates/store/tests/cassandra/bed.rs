@@ -96,10 +96,6 @@ impl StoreHarness for Keyspace {
         Arc::new(CassandraStore::connect(options).await.expect("connect"))
     }
 
-    fn is_atomic(&self) -> bool {
-        false
-    }
-
     fn expires_by_itself(&self) -> bool {
         true
     }

@@ -185,10 +185,6 @@ impl StoreHarness for Through {
         Arc::new(open(options).await)
     }
 
-    fn is_atomic(&self) -> bool {
-        false
-    }
-
     fn expires_by_itself(&self) -> bool {
         true
     }
