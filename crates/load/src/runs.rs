@@ -137,13 +137,13 @@ impl RunLedger {
     /// Compares with what was found: everything confirmed is there, nothing is there more often than it was sent.
     #[must_use]
     pub fn account(&self, found: &BTreeMap<RunName, Found>) -> Account {
-        let mut account = Account::default();
+        let (mut account, none) = (Account::default(), Found::default());
         let mut known = 0;
         for (scheduler, runs) in &self.runs {
             for (run, reported) in runs {
-                let seen = found.get(&(scheduler.clone(), run.clone())).cloned();
+                let seen = found.get(&(scheduler.clone(), run.clone()));
                 known += usize::from(seen.is_some());
-                let seen = seen.unwrap_or_default();
+                let seen = seen.unwrap_or(&none);
                 let name = (scheduler.as_str(), run.as_str());
                 account.compare(name, reported.confirmed_ms, "heartbeats", reported.heartbeats, seen.heartbeats);
                 account.compare(name, reported.confirmed_ms, "ends", reported.end, u64::from(seen.ended));

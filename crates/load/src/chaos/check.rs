@@ -62,8 +62,9 @@ pub(crate) async fn settle(
 
 fn is_incomplete(ledger: &RunLedger, found: &BTreeMap<RunName, Found>, scheduler: &str) -> bool {
     ledger.runs.get(scheduler).into_iter().flatten().any(|(run, reported)| {
-        let found = found.get(&(scheduler.to_owned(), run.clone())).cloned().unwrap_or_default();
-        found.heartbeats < reported.heartbeats.acknowledged || (reported.end.acknowledged > 0 && !found.ended)
+        let found = found.get(&(scheduler.to_owned(), run.clone()));
+        let (heartbeats, ended) = found.map_or((0, false), |found| (found.heartbeats, found.ended));
+        heartbeats < reported.heartbeats.acknowledged || (reported.end.acknowledged > 0 && !ended)
     })
 }
 
@@ -93,7 +94,8 @@ async fn read_runs(
     for entry in history(client, scheduler, since).await? {
         for run in items(&entry["runs"]).filter(|run| is_of(run, tag)) {
             let seen = found_of(found, scheduler, run);
-            seen.entries.push(format!("{} at {}, run: {run}", entry["status"], entry["time"]));
+            seen.entries
+                .push(format!("{} at {} with {} heartbeats", entry["status"], entry["time"], run["heartbeats"]));
             seen.ended |= run["status"] == "succeeded";
         }
     }
