@@ -114,7 +114,7 @@ fn near(word: &str) -> Option<&'static str> {
 fn mute(words: &[String]) -> Result<Wish, Misread> {
     let Some((last, before)) = words.split_last() else { return Err(Misread::NoJob("mute")) };
     let Some(time) = time(last) else {
-        let first = without_preposition(words).first().and_then(|word| self::time(word));
+        let first = leading_time(words).map(|(time, _)| time);
         return if first.is_some_and(is_too_long) {
             Err(Misread::TooLong)
         } else {
@@ -152,10 +152,13 @@ pub(crate) fn without_preposition(words: &[String]) -> &[String] {
 
 /// A time that words begin with, and what follows it: people say it in that order, too.
 pub(crate) fn time_first(words: &[String]) -> Option<(&[String], &[String])> {
-    let said = without_preposition(words);
-    let (first, rest) = said.split_first()?;
-    time(first)?;
+    let (_, rest) = leading_time(words)?;
     Some(words.split_at(words.len() - rest.len()))
+}
+
+fn leading_time(words: &[String]) -> Option<(MuteFor, &[String])> {
+    let (first, rest) = without_preposition(words).split_first()?;
+    Some((time(first)?, rest))
 }
 
 fn time(word: &str) -> Option<MuteFor> {
